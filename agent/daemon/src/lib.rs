@@ -1,0 +1,1 @@
+//! The shell: the only crate of the product with network sockets, files and clocks.

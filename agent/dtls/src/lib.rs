@@ -1,0 +1,1 @@
+//! The security state of one server, which outlives links.

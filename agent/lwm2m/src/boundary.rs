@@ -1,0 +1,140 @@
+//! The whole surface of the core on one page.
+//!
+//! Contract: one `Client::handle`, then `Client::poll` until `None`, then `Client::poll_timeout`.
+//! Outputs are performed in order; those behind a [`Output::Commit`] of this client wait until the
+//! store says [`Input::Committed`]. That order is the argument for crash safety.
+
+use std::time::Duration;
+
+use lamplighter_model::{
+    Path, Sample, Ssid, Value,
+    device::{DeviceEvent, DeviceRequest, OpId},
+};
+
+use crate::{client::Change, reject::Reject, saved::Record, server::ServerUri};
+
+/// A datagram path to one server over one bearer; numbered by the core when it asks for one.
+#[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
+pub struct LinkId(pub u64);
+
+/// A commit that outputs wait for; numbered by the core, in order.
+#[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
+pub struct CommitId(pub u64);
+
+/// A wish of a person (command line, page), answered by [`Output::Answer`].
+#[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
+pub struct RequestId(pub u64);
+
+/// What the core is told.
+#[derive(Clone, Debug)]
+pub enum Input {
+    Command(Command),
+    Committed(CommitId),
+    Configure(Change),
+    Device(DeviceEvent),
+    Link(LinkId, LinkEvent),
+    Received(LinkId, Vec<u8>),
+    Timeout,
+}
+
+/// What people and the daemon want.
+#[derive(Clone, Debug)]
+pub enum Command {
+    /// De-register from one server, or from all, and stay away until [`Command::Register`].
+    Deregister(Option<Ssid>),
+    /// A read, write, execute or discover with the same checks as a server's.
+    Local(RequestId, LocalRequest),
+    /// Register at once, whatever timer runs.
+    Register(Ssid),
+    /// De-register everywhere; [`Event::Stopped`] follows when that is done or has timed out.
+    Stop,
+    /// Send an Update at once.
+    Update(Ssid),
+}
+
+/// An operation of a person at the box.
+#[derive(Clone, Debug, PartialEq)]
+pub struct LocalRequest {
+    /// Name for the event log, e.g. `anna (page)`.
+    pub user: String,
+    pub operation: LocalOperation,
+}
+
+#[derive(Clone, Debug, PartialEq)]
+pub enum LocalOperation {
+    Discover(Path),
+    Execute { path: Path, args: Vec<u8> },
+    Read(Path),
+    /// `hold`: how long the command holds against the rules of the site.
+    Write { path: Path, value: Value, hold: Option<Duration> },
+}
+
+/// The answer to a [`LocalRequest`].
+#[derive(Clone, Debug, PartialEq)]
+pub enum LocalAnswer {
+    /// Execute or Write was done.
+    Done,
+    /// CoRE links, as a server would see them.
+    Links(String),
+    Samples(Vec<Sample>),
+}
+
+/// What became of a link.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub enum LinkEvent {
+    /// The path is gone, with the reason for people.
+    Down(String),
+    /// The path carries no more than this many bytes in a datagram.
+    MtuShrunk(u16),
+    /// The peer's host refused (port unreachable).
+    Refused,
+    /// A better path stands ready: Update over it, then close this one.
+    Replacement(LinkId),
+    /// The socket exists; datagrams can be sent.
+    Up,
+}
+
+/// How a server is reached.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Transport {
+    Udp,
+}
+
+/// What the core wants done.
+#[derive(Clone, Debug)]
+pub enum Output {
+    Answer(RequestId, Result<LocalAnswer, Reject>),
+    Close(LinkId),
+    /// To be durable before any later output of this client is performed.
+    Commit(CommitId, Record),
+    Device(OpId, DeviceRequest),
+    /// For people and bridges, never needed by the protocol.
+    Event(Event),
+    /// Reboot or factory reset of the host (3/0/4, 3/0/5), after the answers have left.
+    Host(HostRequest),
+    /// To be kept, batched, with a bounded loss.
+    Journal(Record),
+    Open(LinkId, ServerUri, Transport),
+    Transmit(LinkId, Vec<u8>),
+}
+
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum HostRequest {
+    FactoryReset,
+    Reboot,
+}
+
+/// Something that people are told. Fixed words; numbers and names as fields.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Event {
+    Deregistered(Ssid),
+    /// A server, or a person at the box, did something that changes the world.
+    Obeyed { by: lamplighter_model::device::Origin, operation: &'static str, path: Path, detail: String },
+    /// Register or Update did not succeed; `retry_in` until the next attempt.
+    RegistrationFailed { ssid: Ssid, reason: String, retry_in: Duration },
+    Registered { ssid: Ssid, version: &'static str },
+    Refused { by: lamplighter_model::device::Origin, operation: &'static str, path: Path, code: String },
+    /// Everything is de-registered; the daemon may end.
+    Stopped,
+    Updated(Ssid),
+}

@@ -1,0 +1,15 @@
+//! The words that core, site, adapters and daemon share: ids and addresses, values, samples,
+//! object definitions, and what they say to each other about devices. No IO, no wire formats.
+
+mod address;
+pub mod device;
+pub mod object;
+mod sample;
+mod value;
+
+pub use address::{
+    Address, DeviceId, InstanceAddress, InstancePath, ObjectId, ObjectInstanceId, Path, PathError,
+    ResourceAddress, ResourceId, ResourceInstanceId, ResourcePath, Scope, Ssid,
+};
+pub use sample::{BootId, Now, Quality, Sample, Stamp, UnixTime};
+pub use value::{DataType, Decimal, ObjectLink, Value, ValueError};

@@ -1,0 +1,2 @@
+//! What tests and the demo need around the agent: an LwM2M server and devices that are real at the
+//! protocol level.

@@ -1,0 +1,184 @@
+//! The whole surface of the site on one page.
+//!
+//! Contract: one `Site::handle`, then `Site::poll` until `None`, then `Site::poll_timeout`.
+
+use std::{sync::Arc, time::Duration};
+
+use lamplighter_model::{
+    ResourceAddress, Value,
+    device::{AdapterEvent, AdapterId, AdapterRequest, DeviceEvent, DeviceRequest, OpId, Origin},
+    object::Definitions,
+};
+
+/// What the site is told.
+#[derive(Clone, Debug)]
+pub enum SiteInput {
+    Adapter(AdapterId, AdapterEvent),
+    /// From the core, for a server or a person; answered by [`DeviceEvent::Done`] with the same id.
+    Request(OpId, DeviceRequest),
+    /// Whether any server is registered, told on change.
+    ServerContact(bool),
+    Timeout,
+}
+
+/// What the site wants done.
+#[derive(Clone, Debug)]
+pub enum SiteOutput {
+    /// Never waits: a full queue in front of the adapter comes back as a fault.
+    Adapter(AdapterId, AdapterRequest),
+    Core(DeviceEvent),
+    Event(SiteEvent),
+    /// The site's state, to be durable before later outputs of the site are performed.
+    Save(crate::saved::SavedSite),
+}
+
+/// Something that people are told.
+#[derive(Clone, Debug, PartialEq)]
+pub enum SiteEvent {
+    /// An output has another winner or value.
+    Switched { name: String, value: Value, by: Origin, slot: Slot },
+    /// A device did not do what it was told.
+    Failed { name: String, reason: String },
+    /// A group command has reached all its members, or has not.
+    GroupDone { name: String, failed: u16, members: u16 },
+}
+
+/// The fixed priorities of an output, highest first (design: "Outputs and who wins").
+#[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd, serde::Deserialize, serde::Serialize)]
+pub enum Slot {
+    Interlock,
+    MaintenanceLock,
+    HandSwitch,
+    DeviceFailSafe,
+    Command,
+    GroupCommand,
+    Schedule,
+    Thermostat,
+    ServerLost,
+    Default,
+}
+
+/// What the site is made of; built from the checked configuration.
+#[derive(Clone, Debug)]
+pub struct SiteConfig {
+    pub definitions: Arc<Definitions>,
+    pub groups: Vec<GroupConfig>,
+    pub points: Vec<PointConfig>,
+    /// Vendor objects begin here: Bearer +0, Group +1, Output status +2, Device link +3, Site rule +4.
+    pub vendor_object_base: u16,
+}
+
+/// One configured point of a device.
+#[derive(Clone, Debug, PartialEq)]
+pub struct PointConfig {
+    /// `ahu1.setpoint`
+    pub name: String,
+    pub adapter: AdapterId,
+    /// The resource that the adapter reads and writes. Of a lamp: its Command, as a boolean.
+    pub address: ResourceAddress,
+    pub kind: PointKind,
+    pub limit: Option<Limit>,
+    pub guard: Option<Guard>,
+    pub fail_safe: Option<FailSafe>,
+}
+
+/// What the site makes of a point.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum PointKind {
+    /// Passed on as it is; a write is passed on after the limit.
+    Value,
+    /// Two states (or a level) with a table of slots.
+    Output,
+    /// `instance = "/3416/1"` (or 3311, 3306, 3312 …): the line is a boolean, the site fills the
+    /// resources of that object from it.
+    Lamp,
+}
+
+/// Permitted values of a write.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Limit {
+    pub min: Option<f64>,
+    pub max: Option<f64>,
+    pub on_violation: OnViolation,
+}
+
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum OnViolation {
+    Clamp,
+    /// Answered with 4.00, nothing is written.
+    Reject,
+}
+
+/// Protects a compressor or a lamp from being switched too often.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub struct Guard {
+    pub min_on: Duration,
+    pub min_off: Duration,
+    pub max_starts_per_hour: Option<u32>,
+    pub while_waiting: WhileWaiting,
+}
+
+/// What a command does that a guard delays.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub enum WhileWaiting {
+    /// Accepted, executed when the guard's time has passed.
+    #[default]
+    Queue,
+    /// Refused with the time left.
+    Reject,
+}
+
+/// What an output does when nobody commands it any more.
+#[derive(Clone, Debug, PartialEq)]
+pub struct FailSafe {
+    pub on: FailSafeOn,
+    pub after: Duration,
+    pub value: Value,
+}
+
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum FailSafeOn {
+    DeviceLost,
+    ServerLost,
+}
+
+/// Outputs that are commanded together.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct GroupConfig {
+    pub name: String,
+    /// Addresses of the points (for a lamp the address in its [`PointConfig`]).
+    pub members: Vec<ResourceAddress>,
+    /// Pause between two members, so that inrush currents do not add up.
+    pub stagger: Duration,
+    /// Shown in addition as this instance, e.g. `/3416/60000`, for servers without our definition.
+    pub standard_instance: Option<lamplighter_model::InstanceAddress>,
+}
+
+/// Who commands an output, and what was overruled: the answer of `lamplighter why`.
+#[derive(Clone, Debug, PartialEq, serde::Serialize)]
+pub struct Why {
+    pub name: String,
+    /// What the winner wants.
+    pub commanded: Option<Value>,
+    /// What was last written to the device and accepted by it.
+    pub in_effect: Option<Value>,
+    /// What the device was last seen to do.
+    pub measured: Option<Value>,
+    /// Occupied slots, the winner first.
+    pub slots: Vec<WhySlot>,
+    /// Time until a guard lets the winner through.
+    pub guard_left: Option<Duration>,
+    /// What happened to the last write, in words.
+    pub result: String,
+}
+
+#[derive(Clone, Debug, PartialEq, serde::Serialize)]
+pub struct WhySlot {
+    pub slot: Slot,
+    pub value: Value,
+    pub by: Origin,
+    /// Age of the command.
+    pub since: Duration,
+    /// Time until it ends by itself.
+    pub ends_in: Option<Duration>,
+}
