@@ -223,8 +223,15 @@ impl Decimal {
         Some(Self::new(sum, exponent))
     }
 
+    /// The nearest float.
     pub fn to_f64(self) -> f64 {
-        // Division by an exact power of ten rounds once, as the parser of a decimal literal does.
+        const EXACT: u64 = 1 << 53;
+        if self.mantissa.unsigned_abs() > EXACT || self.exponent.unsigned_abs() > 22 {
+            return format!("{}e{}", self.mantissa, self.exponent)
+                .parse()
+                .expect("a decimal literal is a float");
+        }
+        // Mantissa and power are exact, so the result is rounded once.
         let power = 10f64.powi(i32::from(self.exponent).abs());
         if self.exponent < 0 {
             self.mantissa as f64 / power
@@ -423,6 +430,12 @@ mod tests {
     }
 
     proptest! {
+        #[test]
+        fn a_decimal_is_the_float_that_it_prints(mantissa: i64, exponent in -30i8..30) {
+            let decimal = Decimal::new(mantissa, exponent);
+            prop_assert_eq!(Ok(decimal.to_f64()), decimal.to_string().parse());
+        }
+
         #[test]
         fn a_decimal_reads_back_as_it_prints(mantissa: i64, exponent in -18i8..=0) {
             let decimal = Decimal::new(mantissa, exponent);
