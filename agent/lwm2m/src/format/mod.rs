@@ -23,6 +23,11 @@ mod senml_json;
 mod text;
 mod tlv;
 
+#[cfg(test)]
+mod properties;
+#[cfg(test)]
+mod vectors;
+
 pub use error::{DecodeError, DecodeErrorKind, EncodeError};
 
 /// Values that one payload may hold.

@@ -99,18 +99,15 @@ pub(super) fn decode(frame: Frame<'_>, payload: &[u8]) -> Result<Decoded, Decode
 }
 
 fn syntax(text: &str, error: &serde_json::Error) -> DecodeError {
+    if error.is_eof() {
+        return DecodeErrorKind::Truncated.at(text.len());
+    }
     let before: usize = text
         .split_inclusive('\n')
         .take(error.line().saturating_sub(1))
         .map(str::len)
         .sum();
-    let offset = (before + error.column().saturating_sub(1)).min(text.len());
-    let kind = if error.is_eof() {
-        DecodeErrorKind::Truncated
-    } else {
-        DecodeErrorKind::Syntax
-    };
-    kind.at(offset)
+    DecodeErrorKind::Syntax.at((before + error.column().saturating_sub(1)).min(text.len()))
 }
 
 fn read_record(text: &str) -> Result<Record<'static>, DecodeErrorKind> {
