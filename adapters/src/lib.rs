@@ -4,12 +4,16 @@
 //! how often is not its business. It runs in a task of its own under [`supervise`], which owns
 //! deadlines, retry pauses, freshness and bounded queues, so no device can delay another.
 
+pub mod supervise;
+
 use std::{fmt, future::Future, sync::Arc};
 
 use lamplighter_model::{
     InstanceAddress, ResourceAddress, ResourceId, Sample, Stamp,
     device::{Assignment, Declaration, Declared, Fault},
 };
+
+pub use supervise::{AdapterHandle, Ended, Handles, Limits, Port, supervise};
 
 /// The one trait that every device family implements.
 ///
