@@ -1,1 +1,4 @@
 //! The shell: the only crate of the product with network sockets, files and clocks.
+
+pub mod ask;
+pub mod status;
