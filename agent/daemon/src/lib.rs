@@ -1,5 +1,6 @@
 //! The shell: the only crate of the product with network sockets, files and clocks.
 
+pub mod config;
 pub mod api;
 pub mod ask;
 #[cfg(test)]
