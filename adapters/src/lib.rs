@@ -31,7 +31,11 @@ pub trait Adapter: Send + 'static {
     fn write(&mut self, values: &[Assignment]) -> impl Future<Output = Result<(), Fault>> + Send;
 
     /// Runs an executable resource.
-    fn execute(&mut self, resource: ResourceAddress, args: &[u8]) -> impl Future<Output = Result<(), Fault>> + Send;
+    fn execute(
+        &mut self,
+        resource: ResourceAddress,
+        args: &[u8],
+    ) -> impl Future<Output = Result<(), Fault>> + Send;
 
     /// Waits until the device has news or something is due to be read.
     fn wait(&mut self) -> impl Future<Output = Result<Wake, Fault>> + Send;

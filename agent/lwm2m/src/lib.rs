@@ -3,6 +3,7 @@
 
 pub mod boundary;
 pub mod client;
+pub mod format;
 pub mod reject;
 pub mod saved;
 pub mod server;

@@ -36,15 +36,26 @@ pub enum SiteOutput {
 #[derive(Clone, Debug, PartialEq)]
 pub enum SiteEvent {
     /// An output has another winner or value.
-    Switched { name: String, value: Value, by: Origin, slot: Slot },
+    Switched {
+        name: String,
+        value: Value,
+        by: Origin,
+        slot: Slot,
+    },
     /// A device did not do what it was told.
     Failed { name: String, reason: String },
     /// A group command has reached all its members, or has not.
-    GroupDone { name: String, failed: u16, members: u16 },
+    GroupDone {
+        name: String,
+        failed: u16,
+        members: u16,
+    },
 }
 
 /// The fixed priorities of an output, highest first (design: "Outputs and who wins").
-#[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd, serde::Deserialize, serde::Serialize)]
+#[derive(
+    Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd, serde::Deserialize, serde::Serialize,
+)]
 pub enum Slot {
     Interlock,
     MaintenanceLock,
