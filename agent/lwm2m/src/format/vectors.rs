@@ -183,7 +183,7 @@ fn value_of(node: &Json, value: &Json) -> Value {
 }
 
 fn data_type(node: &Json) -> Option<DataType> {
-    Some(match node["type"].as_str().unwrap() {
+    Some(match text(node, "type") {
         "Boolean" => DataType::Boolean,
         "Corelnk" => DataType::Corelnk,
         "Decimal" | "Float" => DataType::Float,
@@ -262,11 +262,12 @@ fn hex(text: &str) -> Vec<u8> {
 }
 
 fn error(vector: &Json) -> Option<(String, usize)> {
-    let kind = vector.get("error")?.as_str().unwrap().to_owned();
-    Some((
-        kind,
-        usize::try_from(vector["offset"].as_u64().unwrap()).unwrap(),
-    ))
+    vector.get("error")?;
+    Some((text(vector, "error").to_owned(), offset(vector)))
+}
+
+fn offset(vector: &Json) -> usize {
+    usize::try_from(vector["offset"].as_u64().unwrap()).unwrap()
 }
 
 fn text<'v>(vector: &'v Json, key: &str) -> &'v str {
