@@ -138,15 +138,14 @@ impl Checker<'_> {
 
     fn group_instance(&mut self, at: &Key, text: &str) -> Option<InstancePath> {
         if let Ok(Path::Instance(instance)) = text.parse()
-            && instance.instance.0 >= lamp::FIRST_GROUP_INSTANCE
-            && lamp::command(instance).is_some()
+            && lamp::can_be_group(instance)
         {
             return Some(instance);
         }
         let hint = format!(
             "an instance from {} of object {}, for example /3416/60000",
             lamp::FIRST_GROUP_INSTANCE,
-            lamp::objects()
+            lamp::group_objects()
         );
         self.error(at, format!("`{text}` cannot show a group"), hint);
         None
