@@ -44,6 +44,12 @@ pub enum SiteEvent {
     },
     /// A device did not do what it was told.
     Failed { name: String, reason: String },
+    /// A write to several devices failed at one of them after others had taken it.
+    PartlyApplied {
+        applied: Vec<String>,
+        failed: String,
+        reason: String,
+    },
     /// A group command has reached all its members, or has not.
     GroupDone {
         name: String,
@@ -69,6 +75,56 @@ pub enum Slot {
     Default,
 }
 
+impl Slot {
+    /// All of them, highest first.
+    pub const ALL: [Self; 10] = [
+        Self::Interlock,
+        Self::MaintenanceLock,
+        Self::HandSwitch,
+        Self::DeviceFailSafe,
+        Self::Command,
+        Self::GroupCommand,
+        Self::Schedule,
+        Self::Thermostat,
+        Self::ServerLost,
+        Self::Default,
+    ];
+
+    /// Whether its content survives a restart. What is left out follows from the configuration or
+    /// from what is measured.
+    pub(crate) const fn is_kept(self) -> bool {
+        match self {
+            Self::Command
+            | Self::DeviceFailSafe
+            | Self::GroupCommand
+            | Self::MaintenanceLock
+            | Self::ServerLost => true,
+            Self::Default
+            | Self::HandSwitch
+            | Self::Interlock
+            | Self::Schedule
+            | Self::Thermostat => false,
+        }
+    }
+}
+
+impl std::fmt::Display for Slot {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Self::Command => "command",
+            Self::Default => "default",
+            Self::DeviceFailSafe => "device fail-safe",
+            Self::GroupCommand => "group command",
+            Self::HandSwitch => "hand switch",
+            Self::Interlock => "interlock",
+            Self::MaintenanceLock => "maintenance lock",
+            Self::Schedule => "schedule",
+            Self::ServerLost => "server-lost fall-back",
+            Self::Thermostat => "thermostat",
+        })
+    }
+}
+
 /// What the site is made of; built from the checked configuration.
 #[derive(Clone, Debug)]
 pub struct SiteConfig {
@@ -91,6 +147,24 @@ pub struct PointConfig {
     pub limit: Option<Limit>,
     pub guard: Option<Guard>,
     pub fail_safe: Option<FailSafe>,
+    /// What an output does before anybody commands it. Without meaning for [`PointKind::Value`].
+    pub boot: BootState,
+}
+
+/// What stands in the lowest slot of an output, and so what it does after the very first start.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub enum BootState {
+    /// Nothing: the state in which the device is found stays until somebody commands it. For bus
+    /// devices, which keep their state and can be read.
+    Adopt,
+    /// The site decides before the line is first driven: what was commanded before the restart,
+    /// else off.
+    #[default]
+    Decide,
+    /// As `Decide`, else off, said explicitly.
+    Off,
+    /// As `Decide`, else on.
+    On,
 }
 
 /// What the site makes of a point.
