@@ -15,6 +15,9 @@ use tokio::time::{Instant, sleep_until};
 /// How often the addresses are looked at.
 pub const PERIOD: Duration = Duration::from_secs(30);
 
+/// How it is called among the adapters.
+pub const ADAPTER: &str = "system";
+
 const INSTANCE: InstancePath = InstancePath::new(4, 0);
 
 /// Mandatory resources of object 4 and the routers.

@@ -22,6 +22,9 @@ use tokio::sync::mpsc as tokio_mpsc;
 /// Longest time that a journalled record stays in memory only.
 const FLUSH: Duration = Duration::from_secs(60);
 
+/// The files that hold state.
+pub const FILES: [&str; 2] = [CORE.0, SITE.0];
+
 const CORE: (&str, &str, u32) = ("core.cbor", "lamplighter core", 1);
 const SITE: (&str, &str, u32) = ("site.cbor", "lamplighter site", 1);
 
