@@ -5,3 +5,4 @@ pub mod ask;
 #[cfg(test)]
 mod fake;
 pub mod status;
+pub mod web;
