@@ -20,7 +20,11 @@ use lamplighter_model::{
     object::{Definitions, Multiplicity, ObjectDef, Operations, ResourceDef, Version},
 };
 use lamplighter_site::boundary::{Limit, OnViolation, PointKind, Slot, Why, WhySlot};
-use tokio::sync::mpsc;
+use serde_json::Value as Json;
+use tokio::{
+    io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt},
+    sync::mpsc,
+};
 
 use crate::{
     api::Api,
@@ -321,5 +325,47 @@ fn resource(
         data_type,
         range: (unit == "/100").then_some((0.0, 100.0)),
         unit: unit.to_owned(),
+    }
+}
+
+/// An answer over HTTP.
+pub(crate) struct Answer {
+    pub(crate) status: u16,
+    /// In lower case.
+    pub(crate) head: String,
+    pub(crate) body: String,
+}
+
+impl Answer {
+    /// The answer to one request; `line` is method and target, each header ends its line.
+    pub(crate) async fn to(
+        mut stream: impl AsyncRead + AsyncWrite + Unpin,
+        line: &str,
+        headers: &str,
+        body: &str,
+    ) -> Self {
+        let length = body.len();
+        let head = format!(
+            "{line} HTTP/1.1\r\n{headers}connection: close\r\ncontent-length: {length}\r\n\r\n"
+        );
+        // Refused before it is all sent, a large body meets a closed socket.
+        let _ = stream.write_all(format!("{head}{body}").as_bytes()).await;
+        let mut answer = Vec::new();
+        let _ = stream.read_to_end(&mut answer).await;
+        Self::of(&String::from_utf8(answer).unwrap())
+    }
+
+    fn of(text: &str) -> Self {
+        let (head, body) = text.split_once("\r\n\r\n").unwrap();
+        let status = head.split(' ').nth(1).unwrap().parse().unwrap();
+        Self {
+            status,
+            head: head.to_lowercase(),
+            body: body.to_owned(),
+        }
+    }
+
+    pub(crate) fn json(&self) -> Json {
+        serde_json::from_str(&self.body).unwrap_or_else(|error| panic!("{error}: {}", self.body))
     }
 }

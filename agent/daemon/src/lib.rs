@@ -6,3 +6,4 @@ pub mod ask;
 #[cfg(test)]
 mod fake;
 pub mod status;
+pub mod web;

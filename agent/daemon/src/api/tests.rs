@@ -19,7 +19,7 @@ use tokio::{
 };
 
 use super::control::{ControlError, ControlSocket};
-use crate::fake::{Site, now_at};
+use crate::fake::{Answer, Site, now_at};
 
 #[tokio::test]
 async fn status_has_the_shape_that_scripts_rely_on() {
@@ -527,18 +527,13 @@ impl Control {
     }
 
     async fn call(&self, method: &str, target: &str, body: &str) -> Answer {
-        let mut stream = self.connect().await;
-        let head = format!(
-            "{method} {target} HTTP/1.1\r\nhost: x\r\nconnection: close\r\ncontent-length: {}",
-            body.len()
-        );
-        // Refused before it is all sent, a large body meets a closed socket.
-        let _ = stream
-            .write_all(format!("{head}\r\n\r\n{body}").as_bytes())
-            .await;
-        let mut answer = Vec::new();
-        let _ = stream.read_to_end(&mut answer).await;
-        Answer::of(&String::from_utf8(answer).unwrap())
+        Answer::to(
+            self.connect().await,
+            &format!("{method} {target}"),
+            "host: x\r\n",
+            body,
+        )
+        .await
     }
 
     async fn open(&self, target: &str) -> Events {
@@ -563,28 +558,6 @@ impl Control {
 impl Drop for Control {
     fn drop(&mut self) {
         self.server.abort();
-    }
-}
-
-struct Answer {
-    status: u16,
-    head: String,
-    body: String,
-}
-
-impl Answer {
-    fn of(text: &str) -> Self {
-        let (head, body) = text.split_once("\r\n\r\n").unwrap();
-        let status = head.split(' ').nth(1).unwrap().parse().unwrap();
-        Self {
-            status,
-            head: head.to_lowercase(),
-            body: body.to_owned(),
-        }
-    }
-
-    fn json(&self) -> Json {
-        serde_json::from_str(&self.body).unwrap_or_else(|error| panic!("{error}: {}", self.body))
     }
 }
 
