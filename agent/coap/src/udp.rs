@@ -11,11 +11,12 @@ use std::{
 
 use crate::{
     context::Context,
-    message::{self, Code, Envelope, Kind, Message, Method, Reliability, Token},
+    message::{Code, Message, Method, Reliability, Token},
     params::Params,
     random::{Fingerprint, Random},
     seen::{Class, Reply, Seen},
     timer::{Timer, Timers},
+    wire::{self, Envelope, Kind},
 };
 
 /// Names a request of the peer until it is answered.
@@ -147,7 +148,7 @@ impl Udp {
             Kind::Reset => self.on_reset(mid, &message, cx),
             Kind::Confirmable if message.code == Code::EMPTY => {
                 // RFC 7252, 4.3: a ping.
-                self.outbox.push_back(message::empty(Kind::Reset, mid));
+                self.outbox.push_back(wire::empty(Kind::Reset, mid));
                 None
             }
             Kind::NonConfirmable if message.code == Code::EMPTY => {
@@ -173,9 +174,7 @@ impl Udp {
     /// A reset also for a non-confirmable message: RFC 7641, 3.6, an unwanted notification.
     pub(crate) fn reject_loudly(&mut self, arrival: Arrival, params: &Params) {
         match arrival.kind {
-            Kind::NonConfirmable => self
-                .outbox
-                .push_back(message::empty(Kind::Reset, arrival.mid)),
+            Kind::NonConfirmable => self.outbox.push_back(wire::empty(Kind::Reset, arrival.mid)),
             Kind::Acknowledgement | Kind::Confirmable | Kind::Reset => self.reject(arrival, params),
         }
     }
@@ -252,7 +251,7 @@ impl Udp {
             return;
         };
         waiting.acknowledge_at = None;
-        let bytes = message::empty(Kind::Acknowledgement, waiting.mid);
+        let bytes = wire::empty(Kind::Acknowledgement, waiting.mid);
         self.seen.set_reply(waiting.mid, bytes.clone(), params);
         self.outbox.push_back(bytes);
     }
@@ -286,11 +285,20 @@ impl Udp {
         self.counters
     }
 
+    #[cfg(test)]
+    pub(crate) fn check_bounds(&self, params: &Params) {
+        assert!(self.seen.len() <= params.max_seen_once + params.max_seen_again);
+        assert!(self.waiting.len() + self.in_flight.len() <= params.max_incoming);
+        assert!(self.unconfirmed.len() <= UNCONFIRMED);
+        assert_eq!(self.in_flight.len(), self.mids.len());
+        assert!(self.queue.is_empty() && self.outbox.is_empty());
+    }
+
     fn on_malformed(&mut self, datagram: &[u8]) {
         self.counters.malformed += 1;
         // RFC 7252, 4.2: a confirmable message that cannot be processed is reset, 4.3: others are ignored.
-        if let Some(mid) = message::confirmable_mid(datagram) {
-            self.outbox.push_back(message::empty(Kind::Reset, mid));
+        if let Some(mid) = wire::confirmable_mid(datagram) {
+            self.outbox.push_back(wire::empty(Kind::Reset, mid));
         }
     }
 
@@ -420,7 +428,7 @@ impl Udp {
         if arrival.kind != Kind::Confirmable {
             return;
         }
-        let bytes = message::empty(reply, arrival.mid);
+        let bytes = wire::empty(reply, arrival.mid);
         self.seen.set_reply(arrival.mid, bytes.clone(), params);
         self.outbox.push_back(bytes);
     }

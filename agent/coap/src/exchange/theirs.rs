@@ -82,7 +82,7 @@ impl Theirs {
             return Verdict::Answer(Message::new(Code::METHOD_NOT_ALLOWED, token));
         };
         let target = self.target(method, &message.options);
-        if let Some(answer) = self.on_block2(method, target, &mut message, &cx.params) {
+        if let Some(answer) = self.on_block2(method, target, &mut message, cx) {
             return Verdict::Answer(Message { token, ..answer });
         }
         let block1 = match self.on_block1(target, &mut message, cx) {
@@ -160,17 +160,24 @@ impl Theirs {
         self.snapshots.drop_one(target, timers);
     }
 
+    #[cfg(test)]
+    pub(crate) fn check_bounds(&self, params: &Params) {
+        assert!(self.asked.len() <= params.max_incoming);
+        self.assemblies.check_bounds(params);
+        self.snapshots.check_bounds(params);
+    }
+
     /// An answer from a kept body, or `None` if the request has to be carried out.
     fn on_block2(
-        &self,
+        &mut self,
         method: Method,
         target: u64,
         message: &mut Message,
-        params: &Params,
+        cx: &mut Context,
     ) -> Option<Message> {
         let asked = message.options.block2.filter(|block| block.num > 0)?;
         message.options.observe = None;
-        if let Some(answer) = self.snapshots.block(target, asked, params) {
+        if let Some(answer) = self.snapshots.block(target, asked, cx) {
             return Some(answer);
         }
         // What has effects must not run again only to have its answer read on.
