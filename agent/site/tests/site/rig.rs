@@ -28,6 +28,10 @@ pub(crate) const GROUP_STATE: ResourceAddress = ResourceAddress::gateway(VENDOR 
 pub(crate) const GROUP_FAILED: ResourceAddress = ResourceAddress::gateway(VENDOR + 1, 0, 4);
 pub(crate) const GROUP_RESULTS: ResourceAddress = ResourceAddress::gateway(VENDOR + 1, 0, 5);
 
+pub(crate) const fn millis(millis: u64) -> Duration {
+    Duration::from_millis(millis)
+}
+
 pub(crate) const fn secs(seconds: u64) -> Duration {
     Duration::from_secs(seconds)
 }
@@ -161,6 +165,8 @@ pub(crate) struct Rig {
     pub(crate) now: Now,
     /// Requests to adapters that are not answered yet.
     pub(crate) asked: Vec<(AdapterId, AdapterRequest)>,
+    /// When they were asked.
+    pub(crate) asked_at: BTreeMap<OpId, Duration>,
     pub(crate) done: Vec<(OpId, Result<Answer, Fault>)>,
     pub(crate) events: Vec<SiteEvent>,
     pub(crate) saved: Option<SavedSite>,
@@ -182,6 +188,7 @@ impl Rig {
             site: Site::new(config, saved.clone(), now),
             now,
             asked: Vec::new(),
+            asked_at: BTreeMap::new(),
             done: Vec::new(),
             events: Vec::new(),
             saved,
@@ -221,6 +228,7 @@ impl Rig {
             match output {
                 SiteOutput::Adapter(adapter, request) => {
                     self.trace.push("adapter");
+                    self.asked_at.insert(request.op, self.now.mono);
                     self.asked.push((adapter, request));
                 }
                 SiteOutput::Core(DeviceEvent::Changed(samples)) => {
