@@ -4,6 +4,7 @@
 //! how often is not its business. It runs in a task of its own under [`supervise`], which owns
 //! deadlines, retry pauses, freshness and bounded queues, so no device can delay another.
 
+pub mod gpio;
 pub mod supervise;
 
 use std::{fmt, future::Future, sync::Arc};
