@@ -4,7 +4,11 @@
 //! how often is not its business. It runs in a task of its own under [`supervise`], which owns
 //! deadlines, retry pauses, freshness and bounded queues, so no device can delay another.
 
+#[cfg(feature = "modbus")]
+pub mod bus;
 pub mod gpio;
+#[cfg(feature = "modbus")]
+pub mod modbus;
 pub mod supervise;
 
 use std::{fmt, future::Future, sync::Arc};

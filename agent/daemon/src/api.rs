@@ -1,0 +1,243 @@
+//! The local API, `/api/v1`: the same calls on the control socket and, behind the login, on the
+//! page's port. It reads [`Status`] and asks the event loop; it never sees the core.
+
+pub mod control;
+mod demo;
+mod objects;
+mod patient;
+mod refusal;
+#[cfg(test)]
+mod tests;
+mod value;
+mod watch;
+mod why;
+
+use std::{fmt, sync::Arc};
+
+use axum::{
+    Json, Router,
+    body::Bytes,
+    extract::{DefaultBodyLimit, Extension, Path as UrlPath, Query, State},
+    http::header::CONTENT_TYPE,
+    response::IntoResponse,
+    routing::{any, get, post},
+};
+use lamplighter_model::{Now, ResourceAddress, Scope};
+use serde::{Deserialize, de::DeserializeOwned};
+use serde_json::json;
+
+use crate::{
+    ask::{Asker, ServerAction},
+    status::{DeviceView, ReadView, ServerView, Status, StatusView, TrendView},
+};
+
+pub use demo::{DemoClient, DemoExchange, DemoFuture, DemoServer};
+pub(crate) use patient::Patient;
+pub use refusal::Refusal;
+pub use why::{WhySlotView, WhyView};
+
+/// Larger than any value that a resource here takes by hand.
+const MAX_BODY: usize = 64 * 1024;
+/// Calls of the design that this version refuses by name.
+const NOT_BUILT: [&str; 10] = [
+    "/bearers",
+    "/bearers/{*rest}",
+    "/bootstrap",
+    "/events",
+    "/history",
+    "/lock",
+    "/offline",
+    "/online",
+    "/send",
+    "/unlock",
+];
+
+/// The daemon's clock, for ages and dates in answers.
+pub type NowSource = Arc<dyn Fn() -> Now + Send + Sync>;
+
+/// What every call needs.
+#[derive(Clone)]
+pub struct Api {
+    pub asker: Asker,
+    pub clock: NowSource,
+    pub demo: Option<Arc<dyn DemoServer>>,
+    pub status: Status,
+}
+
+/// Who calls. Put into the request by whoever let it in; without one a call fails.
+#[derive(Clone)]
+pub struct Person {
+    /// For the event log, with where from: `anna (local)`, `page (192.0.2.7)`.
+    pub name: String,
+    /// Asked again while an answer without end goes out.
+    pub still_allowed: Option<Arc<dyn Fn() -> bool + Send + Sync>>,
+}
+
+/// The calls, below `/api/v1`. The caller adds who may enter.
+pub fn routes() -> Router<Api> {
+    let routes = Router::new()
+        .route("/status", get(status))
+        .route("/devices", get(devices))
+        .route("/points", get(points))
+        .route("/servers", get(servers))
+        .route("/servers/{name}/{action}", post(server_action))
+        .route("/objects", get(objects::get_root))
+        .route("/objects/", get(objects::get_root))
+        .route(
+            "/objects/{*target}",
+            get(objects::get).put(objects::put).post(objects::post),
+        )
+        .route("/why", get(why))
+        .route("/watch", get(watch::get))
+        .route("/trend", get(trend))
+        .route("/metrics", get(metrics))
+        .merge(demo::routes());
+    let routes = NOT_BUILT
+        .iter()
+        .fold(routes, |routes, path| routes.route(path, any(not_built)));
+    routes
+        .fallback(unknown)
+        .method_not_allowed_fallback(wrong_method)
+        .layer(DefaultBodyLimit::max(MAX_BODY))
+}
+
+async fn status(State(api): State<Api>) -> Json<StatusView> {
+    Json(api.status.view((api.clock)()))
+}
+
+async fn devices(State(api): State<Api>) -> Json<Vec<DeviceView>> {
+    Json(api.status.devices((api.clock)()))
+}
+
+async fn points(State(api): State<Api>) -> Json<Vec<ReadView>> {
+    Json(api.status.points((api.clock)()))
+}
+
+async fn servers(State(api): State<Api>) -> Json<Vec<ServerView>> {
+    Json(api.status.servers((api.clock)()))
+}
+
+/// Prometheus text; also served as `/metrics` beside `/api/v1`.
+pub async fn metrics(State(api): State<Api>) -> impl IntoResponse {
+    (
+        [(CONTENT_TYPE, "text/plain; version=0.0.4")],
+        api.status.metrics((api.clock)()),
+    )
+}
+
+async fn server_action(
+    State(api): State<Api>,
+    Extension(person): Extension<Person>,
+    UrlPath((name, action)): UrlPath<(String, String)>,
+) -> Result<Json<serde_json::Value>, Refusal> {
+    let action = match action.as_str() {
+        "deregister" => ServerAction::Deregister,
+        "refresh" => ServerAction::Refresh,
+        "register" => ServerAction::Register,
+        _ => {
+            return Err(Refusal::not_found(
+                "a server takes register, deregister and refresh",
+            ));
+        }
+    };
+    if !api
+        .status
+        .servers((api.clock)())
+        .iter()
+        .any(|server| server.name == name)
+    {
+        return Err(Refusal::not_found(format!(
+            "no server {}",
+            shortened(&name)
+        )));
+    }
+    api.asker
+        .server(name.clone(), action, person.name)
+        .await??;
+    Ok(Json(json!({ "server": name, "result": "done" })))
+}
+
+#[derive(Deserialize)]
+struct WhyQuery {
+    name: String,
+}
+
+async fn why(
+    State(api): State<Api>,
+    Query(WhyQuery { name }): Query<WhyQuery>,
+) -> Result<Json<WhyView>, Refusal> {
+    let Some(why) = api.asker.why(name.clone()).await? else {
+        return Err(Refusal::not_found(format!(
+            "no output {}",
+            shortened(&name)
+        )));
+    };
+    let now = (api.clock)();
+    Ok(Json(WhyView::of(&why, &api.status.servers(now), now)))
+}
+
+#[derive(Deserialize)]
+struct TrendQuery {
+    /// Path or name.
+    path: String,
+}
+
+async fn trend(
+    State(api): State<Api>,
+    Query(TrendQuery { path }): Query<TrendQuery>,
+) -> Result<Json<TrendView>, Refusal> {
+    let resource = objects::path_of(&api, &path)?.resource();
+    let address = resource.map(|path| ResourceAddress {
+        scope: Scope::Gateway,
+        path,
+    });
+    let trend = address.and_then(|address| api.status.trend(address, (api.clock)()));
+    trend
+        .map(Json)
+        .ok_or_else(|| Refusal::not_found(format!("no trend of {} is kept", shortened(&path))))
+}
+
+async fn not_built() -> Refusal {
+    Refusal::not_built()
+}
+
+async fn unknown() -> Refusal {
+    Refusal::not_found("no such call")
+}
+
+async fn wrong_method() -> Refusal {
+    Refusal::not_allowed("not with this method")
+}
+
+/// A body as JSON, whatever type it claims to have.
+pub(crate) fn json_body<T: DeserializeOwned>(body: &Bytes) -> Result<T, Refusal> {
+    serde_json::from_slice(body)
+        .map_err(|error| Refusal::bad_request(format!("the body is not understood: {error}")))
+}
+
+/// A name that a caller gave, short enough to be said back.
+fn shortened(name: &str) -> String {
+    name.chars().take(64).collect()
+}
+
+impl Person {
+    pub(crate) fn is_still_allowed(&self) -> bool {
+        self.still_allowed.as_ref().is_none_or(|allowed| allowed())
+    }
+}
+
+impl fmt::Debug for Api {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Api")
+            .field("demo", &self.demo)
+            .finish_non_exhaustive()
+    }
+}
+
+impl fmt::Debug for Person {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Person")
+            .field("name", &self.name)
+            .finish_non_exhaustive()
+    }
+}

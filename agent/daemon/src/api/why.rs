@@ -1,0 +1,76 @@
+//! `GET /why?name=`: who commands an output.
+
+use lamplighter_model::{Now, Stamp, device::Origin};
+use lamplighter_site::boundary::{Slot, Why, WhySlot};
+use serde::{Deserialize, Serialize};
+use serde_json::Value as Json;
+
+use crate::status::{ServerView, json_of, time::text_of};
+
+#[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
+pub struct WhyView {
+    pub name: String,
+    /// What the winner wants, what was last written, what the device was last seen to do.
+    pub commanded: Option<Json>,
+    pub in_effect: Option<Json>,
+    pub measured: Option<Json>,
+    /// Who commands, the winner first; then what was overruled.
+    pub slots: Vec<WhySlotView>,
+    pub guard_left_s: Option<f64>,
+    pub result: String,
+}
+
+#[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
+pub struct WhySlotView {
+    pub slot: Slot,
+    pub value: Json,
+    pub by: String,
+    pub since: Option<String>,
+    pub since_s: f64,
+    pub ends_in_s: Option<f64>,
+}
+
+impl WhyView {
+    pub fn of(why: &Why, servers: &[ServerView], now: Now) -> Self {
+        Self {
+            name: why.name.clone(),
+            commanded: why.commanded.as_ref().map(json_of),
+            in_effect: why.in_effect.as_ref().map(json_of),
+            measured: why.measured.as_ref().map(json_of),
+            slots: why
+                .slots
+                .iter()
+                .map(|slot| slot_view(slot, servers, now))
+                .collect(),
+            guard_left_s: why.guard_left.map(|left| left.as_secs_f64()),
+            result: why.result.clone(),
+        }
+    }
+}
+
+fn slot_view(slot: &WhySlot, servers: &[ServerView], now: Now) -> WhySlotView {
+    let since = Stamp {
+        boot: now.boot,
+        mono: now.mono.saturating_sub(slot.since),
+    };
+    WhySlotView {
+        slot: slot.slot,
+        value: json_of(&slot.value),
+        by: name_of(&slot.by, servers),
+        since: text_of(since, now),
+        since_s: slot.since.as_secs_f64(),
+        ends_in_s: slot.ends_in.map(|left| left.as_secs_f64()),
+    }
+}
+
+fn name_of(origin: &Origin, servers: &[ServerView]) -> String {
+    match origin {
+        Origin::Local(user) => user.clone(),
+        Origin::Mqtt => "MQTT".to_owned(),
+        Origin::Rule(rule) => format!("rule {rule}"),
+        Origin::Server(ssid) => match servers.iter().find(|server| server.short_id == ssid.0) {
+            Some(server) => format!("server {}", server.name),
+            None => format!("server {ssid}"),
+        },
+    }
+}

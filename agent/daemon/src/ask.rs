@@ -1,0 +1,142 @@
+//! What the page, the command line and bridges ask of the event loop.
+//!
+//! The loop never waits for them: the queue is bounded, a full one is refused at once, and an
+//! answer that nobody waits for any more is dropped.
+
+use std::time::Duration;
+
+use lamplighter_lwm2m::{
+    boundary::{LocalAnswer, LocalRequest},
+    reject::Reject,
+};
+use lamplighter_site::boundary::Why;
+use tokio::{
+    sync::{mpsc, oneshot},
+    time::timeout,
+};
+
+/// A device answers within 4 s and a server's exchange within its own time; longer is a fault.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+/// One question; the loop sends the answer, or drops the sender.
+#[derive(Debug)]
+pub enum Ask {
+    /// Goes to the core as `Command::Local`.
+    Local(LocalRequest, oneshot::Sender<Result<LocalAnswer, Reject>>),
+    Server {
+        /// Name of the `[server.NAME]` table.
+        name: String,
+        action: ServerAction,
+        /// Who wants it, for the event log.
+        user: String,
+        /// `Ok` as soon as the core was told; what becomes of it stands in the status.
+        reply: oneshot::Sender<Result<(), Reject>>,
+    },
+    /// Who commands the output of this name; `None` where no output has it.
+    Why(String, oneshot::Sender<Option<Why>>),
+}
+
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum ServerAction {
+    Deregister,
+    /// Send an Update now.
+    Refresh,
+    Register,
+}
+
+/// Why there is no answer.
+#[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]
+pub enum Unanswered {
+    #[error("the agent is busy, try again")]
+    Busy,
+    #[error("the agent did not answer in time")]
+    Late,
+    #[error("the agent is stopping")]
+    Stopped,
+}
+
+/// The asking end. Clones share one queue.
+#[derive(Clone, Debug)]
+pub struct Asker(mpsc::Sender<Ask>);
+
+impl Asker {
+    /// The two ends of a queue for `limit` questions.
+    pub fn new(limit: usize) -> (Self, mpsc::Receiver<Ask>) {
+        let (sender, receiver) = mpsc::channel(limit);
+        (Self(sender), receiver)
+    }
+
+    pub async fn local(
+        &self,
+        request: LocalRequest,
+    ) -> Result<Result<LocalAnswer, Reject>, Unanswered> {
+        self.ask(|reply| Ask::Local(request, reply)).await
+    }
+
+    pub async fn server(
+        &self,
+        name: String,
+        action: ServerAction,
+        user: String,
+    ) -> Result<Result<(), Reject>, Unanswered> {
+        self.ask(|reply| Ask::Server {
+            name,
+            action,
+            user,
+            reply,
+        })
+        .await
+    }
+
+    pub async fn why(&self, name: String) -> Result<Option<Why>, Unanswered> {
+        self.ask(|reply| Ask::Why(name, reply)).await
+    }
+
+    async fn ask<T>(
+        &self,
+        question: impl FnOnce(oneshot::Sender<T>) -> Ask,
+    ) -> Result<T, Unanswered> {
+        let (reply, answer) = oneshot::channel();
+        self.0
+            .try_send(question(reply))
+            .map_err(|error| match error {
+                mpsc::error::TrySendError::Full(_) => Unanswered::Busy,
+                mpsc::error::TrySendError::Closed(_) => Unanswered::Stopped,
+            })?;
+        match timeout(PATIENCE, answer).await {
+            Ok(Ok(answer)) => Ok(answer),
+            Ok(Err(_)) => Err(Unanswered::Stopped),
+            Err(_) => Err(Unanswered::Late),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_full_queue_is_refused_at_once() {
+        let (asker, _receiver) = Asker::new(1);
+        let waiting = tokio::spawn({
+            let asker = asker.clone();
+            async move { asker.why("a".to_owned()).await }
+        });
+        tokio::task::yield_now().await;
+        assert_eq!(asker.why("b".to_owned()).await, Err(Unanswered::Busy));
+        waiting.abort();
+    }
+
+    #[tokio::test]
+    async fn a_stopped_loop_answers_nobody() {
+        let (asker, receiver) = Asker::new(1);
+        drop(receiver);
+        assert_eq!(asker.why("a".to_owned()).await, Err(Unanswered::Stopped));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_lost_answer_ends_the_wait() {
+        let (asker, _receiver) = Asker::new(1);
+        assert_eq!(asker.why("a".to_owned()).await, Err(Unanswered::Late));
+    }
+}

@@ -1,0 +1,470 @@
+//! The read model: what page, command line and bridges may know of the box.
+//!
+//! 1. The event loop tells it what happened (`on_*`), at a cost proportional to the change.
+//! 2. Readers take copies of what they show; nobody holds the lock while printing or waiting.
+//! 3. Watchers are told which values changed and fetch the newest when they are ready for it: a
+//!    slow one sees fewer changes, never old ones, and costs no memory beyond one mark per value.
+
+mod catalogue;
+mod metrics;
+mod show;
+pub mod time;
+mod trend;
+mod view;
+mod watch;
+
+use std::{
+    collections::BTreeMap,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
+
+use lamplighter_lwm2m::boundary::Event;
+use lamplighter_model::{
+    Now, Path, Quality, ResourceAddress, Sample, Ssid, Stamp, Value,
+    device::{AdapterId, LinkState},
+    object::Definitions,
+};
+use lamplighter_site::boundary::{PointKind, SiteEvent};
+
+use catalogue::{Index, Key, lies_under};
+use trend::Trends;
+use watch::Watchers;
+
+pub use catalogue::{Catalogue, DeviceEntry, GroupEntry, Named, PointEntry, ServerEntry};
+pub use metrics::Counter;
+pub use view::{
+    DeviceView, GroupState, GroupView, KindView, PointView, ProblemView, ReadView, ServerState,
+    ServerView, StatusView, TrendView, json_of,
+};
+pub use watch::{Changes, TooManyWatchers, Watch};
+
+/// More values than any site has; a device that declares without end is not followed further.
+const MAX_VALUES: usize = 100_000;
+const MAX_PROBLEMS: usize = 256;
+/// Of words that come from outside.
+const MAX_TEXT: usize = 300;
+
+/// Shared between the loop, which writes, and everybody else, who reads.
+#[derive(Clone, Debug)]
+pub struct Status(Arc<Mutex<Model>>);
+
+#[derive(Debug)]
+struct Model {
+    index: Index,
+    started: Stamp,
+    demo: bool,
+    servers: BTreeMap<Ssid, Server>,
+    devices: BTreeMap<AdapterId, Device>,
+    groups_failed: BTreeMap<String, u16>,
+    values: BTreeMap<Key, Latest>,
+    problems: BTreeMap<String, Problem>,
+    counters: BTreeMap<Counter, u64>,
+    trends: Trends,
+    watchers: Watchers,
+}
+
+#[derive(Debug)]
+struct Server {
+    state: ServerState,
+    since: Stamp,
+    version: Option<&'static str>,
+    last_error: Option<String>,
+    retry_at: Option<Duration>,
+}
+
+#[derive(Debug)]
+struct Device {
+    state: LinkState,
+    since: Stamp,
+    detail: String,
+    samples: u64,
+    changes: u64,
+}
+
+#[derive(Clone, Debug)]
+struct Latest {
+    value: Value,
+    at: Stamp,
+    source_time: Option<lamplighter_model::UnixTime>,
+    quality: Quality,
+}
+
+#[derive(Debug)]
+struct Problem {
+    text: String,
+    since: Stamp,
+}
+
+/// What the event loop says.
+impl Status {
+    pub fn new(catalogue: Catalogue, now: Now) -> Self {
+        Self(Arc::new(Mutex::new(Model::new(catalogue, now))))
+    }
+
+    /// The page offers what only `lamplighter demo` has.
+    pub fn mark_demo(&self) {
+        self.model().demo = true;
+    }
+
+    pub fn on_event(&self, event: &Event, now: Now) {
+        self.model().on_event(event, now);
+    }
+
+    pub fn on_site_event(&self, event: &SiteEvent, now: Now) {
+        self.model().on_site_event(event, now);
+    }
+
+    /// The way to a device changed, with the reason in words.
+    pub fn on_link(&self, device: AdapterId, state: LinkState, detail: &str, now: Now) {
+        self.model().on_link(device, state, detail, now);
+    }
+
+    /// Every `DeviceEvent::Changed` that the core is given.
+    pub fn on_samples(&self, samples: &[Sample]) {
+        self.model().on_samples(samples);
+    }
+
+    /// Resources that do not exist any more.
+    pub fn on_removed(&self, removed: &[ResourceAddress]) {
+        self.model()
+            .values
+            .retain(|(address, _), _| !removed.contains(address));
+    }
+
+    /// States a problem until it is [`Status::solved`]; `about` names its subject and is unique.
+    pub fn problem(&self, about: &str, text: &str, now: Now) {
+        self.model().problem(about, text, now);
+    }
+
+    pub fn solved(&self, about: &str) {
+        let mut model = self.model();
+        if model.problems.remove(about).is_some() {
+            model.watchers.status_changed();
+        }
+    }
+
+    pub fn count(&self, counter: Counter, by: u64) {
+        let mut model = self.model();
+        let total = model.counters.entry(counter).or_default();
+        *total = total.saturating_add(by);
+    }
+}
+
+/// What readers ask.
+impl Status {
+    pub fn view(&self, now: Now) -> StatusView {
+        self.model().view(now)
+    }
+
+    pub fn devices(&self, now: Now) -> Vec<DeviceView> {
+        self.model().device_views(now)
+    }
+
+    pub fn servers(&self, now: Now) -> Vec<ServerView> {
+        self.model().server_views(now)
+    }
+
+    /// All configured points, in the order of their names' addresses, read or not.
+    pub fn points(&self, now: Now) -> Vec<ReadView> {
+        let model = self.model();
+        model
+            .index
+            .by_address
+            .keys()
+            .map(|address| model.read_view((*address, None), now))
+            .collect()
+    }
+
+    /// The last known values under a path.
+    pub fn last_known(&self, path: Path, now: Now) -> Vec<ReadView> {
+        let model = self.model();
+        let keys = model.values.keys().filter(|key| lies_under(path, **key));
+        keys.map(|key| model.read_view(*key, now)).collect()
+    }
+
+    /// A value as the core answered it, with the names that people know it by.
+    pub fn describe(&self, sample: &Sample, now: Now) -> ReadView {
+        let latest = Latest::of(sample);
+        self.model()
+            .describe((sample.address, sample.index), Some(&latest), now)
+    }
+
+    pub fn trend(&self, address: ResourceAddress, now: Now) -> Option<TrendView> {
+        let values = self.model().trends.values(address, now)?;
+        Some(TrendView {
+            path: address.path.to_string(),
+            values,
+        })
+    }
+
+    /// What a name of the configuration stands for.
+    pub fn named(&self, name: &str) -> Option<Named> {
+        self.model().index.named(name)
+    }
+
+    pub fn definitions(&self) -> Arc<Definitions> {
+        Arc::clone(&self.model().index.catalogue.definitions)
+    }
+
+    /// Prometheus text.
+    pub fn metrics(&self, now: Now) -> String {
+        let (view, points, counters) = {
+            let model = self.model();
+            let keys = model.index.by_address.keys();
+            let points: Vec<_> = keys
+                .map(|address| model.read_view((*address, None), now))
+                .collect();
+            (model.view(now), points, model.counters.clone())
+        };
+        metrics::print(&view, &points, &counters)
+    }
+
+    /// Follows the values under `paths`; dropping the [`Watch`] ends it.
+    pub fn watch(&self, paths: Vec<Path>) -> Result<Watch, TooManyWatchers> {
+        let mut model = self.model();
+        let marks = model.watchers.add(paths)?;
+        let present: Vec<Key> = model.values.keys().copied().collect();
+        marks.mark(&present);
+        Ok(Watch::new(self.clone(), marks))
+    }
+
+    /// The newest of each of these values.
+    fn newest(&self, keys: &[Key], now: Now) -> Vec<ReadView> {
+        let model = self.model();
+        keys.iter()
+            .filter(|key| model.values.contains_key(key))
+            .map(|key| model.read_view(*key, now))
+            .collect()
+    }
+
+    fn model(&self) -> MutexGuard<'_, Model> {
+        // A panic aborts the release build; in tests the model of a failed test may be looked at.
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Model {
+    fn new(catalogue: Catalogue, now: Now) -> Self {
+        let since = now.stamp();
+        let servers = catalogue
+            .servers
+            .iter()
+            .map(|server| (server.ssid, Server::new(since)))
+            .collect();
+        let devices = catalogue
+            .devices
+            .iter()
+            .map(|device| (device.id, Device::new(since)))
+            .collect();
+        Self {
+            trends: Trends::of(&catalogue),
+            index: Index::new(catalogue),
+            started: since,
+            demo: false,
+            servers,
+            devices,
+            groups_failed: BTreeMap::new(),
+            values: BTreeMap::new(),
+            problems: BTreeMap::new(),
+            counters: BTreeMap::new(),
+            watchers: Watchers::default(),
+        }
+    }
+
+    fn on_event(&mut self, event: &Event, now: Now) {
+        match event {
+            Event::Registered { ssid, version } => {
+                self.count(Counter::Registrations);
+                let server = self.server(*ssid, now);
+                server.version = Some(version);
+                server.become_state(ServerState::Registered, now);
+            }
+            Event::Updated(ssid) => {
+                self.count(Counter::Updates);
+                self.server(*ssid, now)
+                    .become_state(ServerState::Registered, now);
+            }
+            Event::RegistrationFailed {
+                ssid,
+                reason,
+                retry_in,
+            } => {
+                self.count(Counter::RegistrationFailures);
+                let server = self.server(*ssid, now);
+                server.become_state(ServerState::Offline, now);
+                server.last_error = Some(bounded(reason));
+                server.retry_at = Some(now.mono.saturating_add(*retry_in));
+            }
+            Event::Deregistered(ssid) => self
+                .server(*ssid, now)
+                .become_state(ServerState::Disabled, now),
+            Event::Obeyed { .. } => self.count(Counter::Obeyed),
+            Event::Refused { .. } => self.count(Counter::Refused),
+            Event::Stopped => {}
+        }
+        self.watchers.status_changed();
+    }
+
+    fn on_site_event(&mut self, event: &SiteEvent, now: Now) {
+        match event {
+            SiteEvent::Failed { name, reason } => {
+                self.problem(&format!("output {name}"), reason, now)
+            }
+            SiteEvent::GroupDone { name, failed, .. } => {
+                self.groups_failed.insert(bounded(name), *failed);
+                self.watchers.status_changed();
+            }
+            SiteEvent::Switched { name, .. } => {
+                self.problems.remove(&format!("output {name}"));
+                self.count(Counter::Switched);
+                self.watchers.status_changed();
+            }
+        }
+    }
+
+    fn on_link(&mut self, id: AdapterId, state: LinkState, detail: &str, now: Now) {
+        let device = self
+            .devices
+            .entry(id)
+            .or_insert_with(|| Device::new(now.stamp()));
+        if device.state != state {
+            device.state = state;
+            device.since = now.stamp();
+            device.changes = device.changes.saturating_add(1);
+        }
+        device.detail = bounded(detail);
+        // Quality follows the link, so its values look different now.
+        let Some(name) = self.device_name(id) else {
+            return;
+        };
+        let points = self
+            .index
+            .by_address
+            .values()
+            .filter(|point| point.device == name);
+        let keys: Vec<Key> = points.map(|point| (point.address, None)).collect();
+        self.watchers.values_changed(&keys);
+        self.watchers.status_changed();
+    }
+
+    fn on_samples(&mut self, samples: &[Sample]) {
+        let mut changed = Vec::with_capacity(samples.len());
+        for sample in samples {
+            let key = (sample.address, sample.index);
+            if self.values.len() >= MAX_VALUES && !self.values.contains_key(&key) {
+                continue;
+            }
+            self.values.insert(key, Latest::of(sample));
+            self.trends.record(sample);
+            self.count_sample(sample.address);
+            changed.push(key);
+            changed.extend(
+                self.index
+                    .outputs
+                    .get(&sample.address)
+                    .map(|output| (*output, None)),
+            );
+        }
+        self.watchers.values_changed(&changed);
+    }
+
+    fn count_sample(&mut self, address: ResourceAddress) {
+        self.count(Counter::Samples);
+        let id = self
+            .index
+            .by_address
+            .get(&address)
+            .and_then(|point| self.index.device_ids.get(&point.device));
+        if let Some(device) = id.and_then(|id| self.devices.get_mut(id)) {
+            device.samples = device.samples.saturating_add(1);
+        }
+    }
+
+    fn problem(&mut self, about: &str, text: &str, now: Now) {
+        let text = bounded(text);
+        if let Some(problem) = self.problems.get_mut(about) {
+            problem.text = text;
+        } else if self.problems.len() < MAX_PROBLEMS {
+            self.problems.insert(
+                about.to_owned(),
+                Problem {
+                    text,
+                    since: now.stamp(),
+                },
+            );
+        }
+        self.watchers.status_changed();
+    }
+
+    fn count(&mut self, counter: Counter) {
+        let total = self.counters.entry(counter).or_default();
+        *total = total.saturating_add(1);
+    }
+
+    fn server(&mut self, ssid: Ssid, now: Now) -> &mut Server {
+        self.servers
+            .entry(ssid)
+            .or_insert_with(|| Server::new(now.stamp()))
+    }
+
+    fn device_name(&self, id: AdapterId) -> Option<String> {
+        self.index
+            .catalogue
+            .devices
+            .iter()
+            .find(|device| device.id == id)
+            .map(|device| device.name.clone())
+    }
+}
+
+impl Server {
+    fn new(since: Stamp) -> Self {
+        Self {
+            state: ServerState::Registering,
+            since,
+            version: None,
+            last_error: None,
+            retry_at: None,
+        }
+    }
+
+    fn become_state(&mut self, state: ServerState, now: Now) {
+        if self.state != state {
+            self.state = state;
+            self.since = now.stamp();
+        }
+        self.retry_at = None;
+        if state == ServerState::Registered {
+            self.last_error = None;
+        }
+    }
+}
+
+impl Device {
+    fn new(since: Stamp) -> Self {
+        Self {
+            state: LinkState::Starting,
+            since,
+            detail: String::new(),
+            samples: 0,
+            changes: 0,
+        }
+    }
+}
+
+impl Latest {
+    fn of(sample: &Sample) -> Self {
+        Self {
+            value: sample.value.clone(),
+            at: sample.at,
+            source_time: sample.source_time,
+            quality: sample.quality,
+        }
+    }
+}
+
+/// Words from outside, cut to what a page can show.
+fn bounded(text: &str) -> String {
+    text.chars().take(MAX_TEXT).collect()
+}

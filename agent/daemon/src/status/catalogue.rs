@@ -1,0 +1,145 @@
+//! What is configured: the fixed part of the read model.
+
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
+
+use lamplighter_model::{
+    Path, ResourceAddress, ResourceInstanceId, Scope, Ssid, device::AdapterId, object::Definitions,
+};
+use lamplighter_site::boundary::{Limit, PointKind};
+
+/// Built once per configuration, by `devices.rs` and `run.rs`.
+#[derive(Clone, Debug, Default)]
+pub struct Catalogue {
+    pub definitions: Arc<Definitions>,
+    pub devices: Vec<DeviceEntry>,
+    /// Endpoint client name.
+    pub endpoint: String,
+    pub groups: Vec<GroupEntry>,
+    pub points: Vec<PointEntry>,
+    pub servers: Vec<ServerEntry>,
+}
+
+#[derive(Clone, Debug)]
+pub struct DeviceEntry {
+    pub id: AdapterId,
+    pub name: String,
+    /// `modbus`, `gpio` … as configured.
+    pub adapter: String,
+}
+
+#[derive(Clone, Debug)]
+pub struct GroupEntry {
+    pub name: String,
+    /// What a command to the group is written to.
+    pub command: ResourceAddress,
+    /// Addresses of the points in it.
+    pub members: Vec<ResourceAddress>,
+}
+
+#[derive(Clone, Debug)]
+pub struct PointEntry {
+    /// `ahu1.setpoint`
+    pub name: String,
+    /// Name of its device.
+    pub device: String,
+    /// As in the site's configuration of the point; of a lamp its Command.
+    pub address: ResourceAddress,
+    /// Where the measured state of an output is read, if not at `address`.
+    pub feedback: Option<ResourceAddress>,
+    pub kind: PointKind,
+    pub limit: Option<Limit>,
+    /// Older is stale.
+    pub max_age: Option<Duration>,
+    /// SenML unit as configured; else the definition's is shown.
+    pub unit: Option<String>,
+    pub writable: bool,
+}
+
+#[derive(Clone, Debug)]
+pub struct ServerEntry {
+    pub name: String,
+    pub ssid: Ssid,
+    pub uri: String,
+}
+
+/// One value in the read model.
+pub(super) type Key = (ResourceAddress, Option<ResourceInstanceId>);
+
+/// The catalogue with its indexes.
+#[derive(Debug)]
+pub(super) struct Index {
+    pub(super) catalogue: Catalogue,
+    pub(super) by_address: BTreeMap<ResourceAddress, Arc<PointEntry>>,
+    pub(super) device_ids: BTreeMap<String, AdapterId>,
+    /// From the measured state of an output to the output.
+    pub(super) outputs: BTreeMap<ResourceAddress, ResourceAddress>,
+    names: BTreeMap<String, Named>,
+}
+
+/// What a name of the configuration stands for.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Named {
+    /// The command of a group.
+    Group(ResourceAddress),
+    Point(ResourceAddress),
+}
+
+impl Index {
+    pub(super) fn new(catalogue: Catalogue) -> Self {
+        let by_address = catalogue
+            .points
+            .iter()
+            .map(|point| (point.address, Arc::new(point.clone())))
+            .collect();
+        let device_ids = catalogue
+            .devices
+            .iter()
+            .map(|device| (device.name.clone(), device.id))
+            .collect();
+        let feedback = |point: &PointEntry| Some((point.feedback?, point.address));
+        let outputs = catalogue.points.iter().filter_map(feedback).collect();
+        let groups = catalogue
+            .groups
+            .iter()
+            .map(|group| (group.name.clone(), Named::Group(group.command)));
+        let points = catalogue
+            .points
+            .iter()
+            .map(|point| (point.name.clone(), Named::Point(point.address)));
+        let names = groups.chain(points).collect();
+        Self {
+            catalogue,
+            by_address,
+            device_ids,
+            outputs,
+            names,
+        }
+    }
+
+    pub(super) fn named(&self, name: &str) -> Option<Named> {
+        self.names.get(name).copied()
+    }
+}
+
+impl Named {
+    pub fn address(self) -> ResourceAddress {
+        match self {
+            Self::Group(address) | Self::Point(address) => address,
+        }
+    }
+
+    /// As a person at the box writes it; only the box's own tree has such paths so far.
+    pub fn path(self) -> Path {
+        Path::Resource(self.address().path)
+    }
+}
+
+/// Whether a value lies under a path of the box's own tree.
+pub(super) fn lies_under(path: Path, (address, index): Key) -> bool {
+    if address.scope != Scope::Gateway {
+        return false;
+    }
+    path.contains(index.map_or(Path::Resource(address.path), |index| {
+        Path::ResourceInstance(address.path, index)
+    }))
+}

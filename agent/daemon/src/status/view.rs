@@ -1,0 +1,200 @@
+//! What the API prints, as values of their own: fields are added, never renamed.
+
+use serde::{Deserialize, Serialize};
+use serde_json::{Number, Value as Json};
+
+use lamplighter_model::{Quality, Value, device::LinkState};
+
+/// `GET /status`.
+#[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
+pub struct StatusView {
+    pub servers: Vec<ServerView>,
+    pub devices: Vec<DeviceView>,
+    pub groups: Vec<GroupView>,
+    pub problems: Vec<ProblemView>,
+    pub endpoint: String,
+    pub version: String,
+    /// The box's date; null while it is unknown.
+    pub time: Option<String>,
+    pub uptime_s: u64,
+    /// Whether this is `lamplighter demo` with its own server.
+    #[serde(default)]
+    pub demo: bool,
+}
+
+/// One of `GET /servers`.
+#[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
+pub struct ServerView {
+    pub name: String,
+    pub state: ServerState,
+    /// RFC 3339, or null while the date is unknown.
+    pub since: Option<String>,
+    pub since_s: f64,
+    pub uri: String,
+    pub short_id: u16,
+    /// LwM2M version agreed with the server.
+    pub version: Option<String>,
+    pub last_error: Option<String>,
+    /// Seconds to the next attempt, where one is due.
+    pub retry_in_s: Option<f64>,
+}
+
+#[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum ServerState {
+    /// No answer, or refused; tried again by itself.
+    Offline,
+    /// De-registered on request.
+    Disabled,
+    Registered,
+    /// First attempt under way.
+    Registering,
+}
+
+/// One of `GET /devices`.
+#[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
+pub struct DeviceView {
+    pub name: String,
+    pub adapter: String,
+    pub state: LinkState,
+    pub since: Option<String>,
+    pub since_s: f64,
+    /// Why, in words.
+    pub detail: String,
+    /// Number of its configured points, and of those with a good value.
+    pub points: usize,
+    pub points_good: usize,
+    /// Samples received, and changes of state, since the start.
+    pub samples: u64,
+    pub link_changes: u64,
+}
+
+#[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
+pub struct GroupView {
+    pub name: String,
+    /// Where a command is written.
+    pub path: String,
+    pub state: GroupState,
+    /// Names of the points in it.
+    pub members: Vec<String>,
+    /// Members that did not follow the last command.
+    pub failed: u16,
+}
+
+#[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum GroupState {
+    Mixed,
+    Off,
+    On,
+    /// A member has no value yet.
+    Unknown,
+}
+
+#[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
+pub struct ProblemView {
+    /// What it is about: `device ahu1`, `server main` …
+    pub about: String,
+    pub text: String,
+    pub since: Option<String>,
+    pub since_s: f64,
+}
+
+/// One of `GET /points`, and what `GET /objects/…` gives for one value.
+#[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
+pub struct ReadView {
+    pub path: String,
+    /// Name in the configuration; null for what has none.
+    pub name: Option<String>,
+    pub value: Json,
+    pub unit: Option<String>,
+    /// When it was measured; null where the date was unknown, or nothing was read yet.
+    pub time: Option<String>,
+    /// null where nothing was read yet.
+    pub quality: Option<Quality>,
+    pub device: Option<String>,
+    pub age_s: Option<f64>,
+    /// Names of object and resource in their definition.
+    pub object: Option<String>,
+    pub resource: Option<String>,
+    /// What the page needs to show a configured point; absent for others.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub point: Option<PointView>,
+    /// Why the device could not be asked now; the value is the last known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub error: Option<String>,
+}
+
+#[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
+pub struct PointView {
+    pub kind: KindView,
+    /// `boolean`, `integer`, `float`, `text` …
+    #[serde(rename = "type")]
+    pub data_type: String,
+    pub writable: bool,
+    pub min: Option<f64>,
+    pub max: Option<f64>,
+    /// On or off as measured, of what can be switched.
+    pub on: Option<bool>,
+}
+
+#[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum KindView {
+    Lamp,
+    Output,
+    Value,
+}
+
+/// `GET /trend?path=`: the last minutes of a number, from memory.
+#[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
+pub struct TrendView {
+    pub path: String,
+    /// Age in seconds and value, oldest first.
+    pub values: Vec<(f64, f64)>,
+}
+
+/// A value as JSON: opaque as hexadecimal, times as seconds since 1970, links as `66:7`.
+pub fn json_of(value: &Value) -> Json {
+    match value {
+        Value::Boolean(on) => Json::Bool(*on),
+        Value::Corelnk(text) | Value::String(text) => Json::String(text.clone()),
+        Value::Decimal(decimal) => match decimal.to_integer() {
+            Some(integer) => Json::from(integer),
+            None => float(decimal.to_f64()),
+        },
+        Value::Float(number) => float(*number),
+        Value::Integer(integer) | Value::Time(integer) => Json::from(*integer),
+        Value::Objlnk(_) | Value::Opaque(_) => Json::String(value.to_string()),
+        Value::Unsigned(unsigned) => Json::from(*unsigned),
+    }
+}
+
+/// JSON has no NaN and no infinity; they print as null.
+fn float(number: f64) -> Json {
+    Number::from_f64(number).map_or(Json::Null, Json::Number)
+}
+
+#[cfg(test)]
+mod tests {
+    use lamplighter_model::Decimal;
+
+    use super::*;
+
+    #[test]
+    fn numbers_keep_their_digits() {
+        assert_eq!(
+            json_of(&Value::Decimal(Decimal::new(12_345_678, -3))).to_string(),
+            "12345.678"
+        );
+        assert_eq!(
+            json_of(&Value::Decimal(Decimal::new(5, 3))).to_string(),
+            "5000"
+        );
+        assert_eq!(json_of(&Value::Float(f64::NAN)), Json::Null);
+        assert_eq!(
+            json_of(&Value::Opaque(vec![0, 255])),
+            Json::String("00ff".to_owned())
+        );
+    }
+}

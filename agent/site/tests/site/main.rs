@@ -1,0 +1,4 @@
+//! The site as core and adapters see it, in virtual time.
+
+mod outputs;
+mod rig;
