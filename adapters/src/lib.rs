@@ -6,6 +6,7 @@
 
 #[cfg(feature = "modbus")]
 pub mod bus;
+pub mod gpio;
 #[cfg(feature = "modbus")]
 pub mod modbus;
 pub mod supervise;
