@@ -3,3 +3,4 @@
 
 #[cfg(feature = "io")]
 pub mod pty;
+pub mod server;
