@@ -2,5 +2,7 @@
 //! protocol level.
 
 #[cfg(feature = "io")]
+pub mod modbus;
+#[cfg(feature = "io")]
 pub mod pty;
 pub mod server;
