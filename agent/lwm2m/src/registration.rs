@@ -37,6 +37,8 @@ pub(crate) struct Registration {
     choice: VersionChoice,
     lifetime: Duration,
     pending: Pending,
+    /// Links that did not come up since the last that did.
+    reconnects: u32,
     rng: Rng,
     state: State,
     steps: VecDeque<Step>,
@@ -120,7 +122,9 @@ enum State {
     },
     Registered(Live),
     Registering,
+    /// Between attempts; `live` as long as the server still knows us.
     Waiting {
+        live: Option<Live>,
         until: Duration,
     },
 }
@@ -152,6 +156,9 @@ const OPEN_TIMEOUT: Duration = Duration::from_secs(60);
 const LEAVE_TIMEOUT: Duration = Duration::from_secs(5);
 /// Objects that appear together go into one Update.
 const OBJECTS_DELAY: Duration = Duration::from_secs(1);
+/// First and longest pause between links while the registration lives.
+const RECONNECT_FIRST: Duration = Duration::from_secs(1);
+const RECONNECT_LONGEST: Duration = Duration::from_secs(60);
 /// Longest Disable, and longest Max-Age that is obeyed: nobody cuts the box off for ever.
 pub(crate) const MAX_ABSENCE: Duration = Duration::from_secs(86_400);
 
@@ -171,6 +178,7 @@ impl Registration {
                 objects: None,
                 trigger: false,
             },
+            reconnects: 0,
             rng,
             state: State::Off,
             steps: VecDeque::new(),
@@ -256,6 +264,7 @@ impl Registration {
 
     /// The link is there and the session stands.
     pub(crate) fn connected(&mut self, now: Now) {
+        self.reconnects = 0;
         match std::mem::replace(&mut self.state, State::Registering) {
             State::Opening {
                 live: Some(live), ..
@@ -295,11 +304,33 @@ impl Registration {
                 );
             }
             State::Leaving { after, .. } => self.left(after),
-            State::Opening { .. } | State::Registering => self.retry(reason.to_owned(), None, now),
+            State::Opening { live, .. } => self.not_opened(live, reason, now),
+            State::Registering => self.retry(reason.to_owned(), None, now),
             other @ (State::Disabled { .. } | State::Off | State::Waiting { .. }) => {
                 self.state = other
             }
         }
+    }
+
+    /// A link did not come up. As long as the registration lives the next try comes soon.
+    fn not_opened(&mut self, live: Option<Live>, reason: &str, now: Now) {
+        let Some(live) = live.filter(|live| live.expires > now.mono) else {
+            return self.retry(reason.to_owned(), None, now);
+        };
+        let factor = 1u32.checked_shl(self.reconnects).unwrap_or(u32::MAX);
+        self.reconnects = self.reconnects.saturating_add(1);
+        let delay = RECONNECT_FIRST
+            .saturating_mul(factor)
+            .min(RECONNECT_LONGEST);
+        self.steps.push_back(Step::Close);
+        self.steps.push_back(Step::Failed {
+            reason: reason.to_owned(),
+            retry_in: delay,
+        });
+        self.state = State::Waiting {
+            live: Some(live),
+            until: now.mono + delay,
+        };
     }
 
     /// The peer may have forgotten us: ask by an Update.
@@ -333,14 +364,17 @@ impl Registration {
         if self.timeout().is_none_or(|(due, _)| due > now.mono) {
             return;
         }
-        match &self.state {
-            State::Disabled { .. } | State::Waiting { .. } => self.open(None, now),
+        match &mut self.state {
+            State::Disabled { .. } => self.open(None, now),
+            State::Waiting { live, .. } => {
+                let live = live.take().filter(|live| live.expires > now.mono);
+                self.open(live, now);
+            }
             State::Leaving { .. } => self.leaving_ended(),
-            State::Opening { .. } => self.retry(
-                "no link to the server could be opened".to_owned(),
-                None,
-                now,
-            ),
+            State::Opening { live, .. } => {
+                let live = live.take();
+                self.not_opened(live, "no link to the server could be opened", now);
+            }
             State::Registered(live) if live.expires <= now.mono => self.register_over_new_link(now),
             State::Registered(_) => self.send_update(now),
             State::Off | State::Registering => {}
@@ -360,7 +394,7 @@ impl Registration {
                     .map_or(live.update_at, |due| due.min(live.update_at));
                 Some((due.min(live.expires), "update"))
             }
-            State::Waiting { until } => Some((*until, "next attempt to register")),
+            State::Waiting { until, .. } => Some((*until, "next attempt to register")),
             State::Off | State::Registering => None,
         }
     }
@@ -496,6 +530,7 @@ impl Registration {
             retry_in: delay,
         });
         self.state = State::Waiting {
+            live: None,
             until: now.mono + delay,
         };
     }

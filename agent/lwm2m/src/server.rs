@@ -327,7 +327,6 @@ impl Server {
         };
         let prefix = self.view.prefix(address.scope);
         if let Some(result) = turn.begin(wish, Some(&self.attributes), prefix) {
-            let result = result.and_then(|reply| request::check_queries(request).map(|()| reply));
             self.answer(&asker, (address, result), turn);
         }
     }
@@ -362,6 +361,10 @@ impl Server {
                 self.send(Purpose::Register, request, turn);
             }
             Step::Registered { anew } => self.on_registered(anew, turn),
+            // A restart must not break the silence that a server has asked for.
+            Step::Save(saved @ SavedRegistration::Disabled { .. }) => {
+                turn.shared.out.commit(Record::Registration(ssid, saved));
+            }
             Step::Save(saved) => turn
                 .shared
                 .out

@@ -1,4 +1,8 @@
 //! The whole core against a scripted server, in virtual time.
 
 mod common;
-mod first;
+mod local;
+mod network;
+mod observe;
+mod operations;
+mod restart;
