@@ -473,8 +473,8 @@ impl<O: Opener> Bus<O> {
             return;
         }
         *look = now + self.settings.reopen_first;
-        let appeared =
-            self.opener.is_present() && !std::mem::replace(was_present, self.opener.is_present());
+        let present = self.opener.is_present();
+        let appeared = !std::mem::replace(was_present, present) && present;
         if appeared {
             self.backoff.reset();
         } else if now < *retry {

@@ -271,21 +271,25 @@ fn read_answer(table: Table, count: u16, pdu: &[u8]) -> Option<Answer> {
     if usize::from(*pdu.get(1)?) != data_len(table, count) {
         return None;
     }
-    let reply = match core::Response::try_from(pdu).ok()? {
-        core::Response::ReadCoils(bits) | core::Response::ReadDiscreteInputs(bits) => Reply::Bits(
-            (0..usize::from(count))
+    let (response, count) = (core::Response::try_from(pdu).ok()?, usize::from(count));
+    let reply = if let core::Response::ReadCoils(bits) | core::Response::ReadDiscreteInputs(bits) =
+        response
+    {
+        Reply::Bits(
+            (0..count)
                 .map(|index| bits.get(index))
                 .collect::<Option<_>>()?,
-        ),
-        core::Response::ReadHoldingRegisters(words) | core::Response::ReadInputRegisters(words) => {
-            Reply::Registers(
-                (0..usize::from(count))
-                    .map(|index| words.get(index))
-                    .collect::<Option<_>>()?,
-            )
-        }
-        // modbus-core's enum, which may grow.
-        _ => return None,
+        )
+    } else if let core::Response::ReadHoldingRegisters(words)
+    | core::Response::ReadInputRegisters(words) = response
+    {
+        Reply::Registers(
+            (0..count)
+                .map(|index| words.get(index))
+                .collect::<Option<_>>()?,
+        )
+    } else {
+        return None;
     };
     Some(Ok(reply))
 }

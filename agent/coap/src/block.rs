@@ -301,6 +301,15 @@ impl Assemblies {
         AssemblyStep::Answer(Code::CONTINUE, Some(echo))
     }
 
+    #[cfg(test)]
+    pub(crate) fn check_bounds(&self, params: &Params) {
+        assert!(self.parts.len() <= params.max_bodies && self.bytes <= params.max_body);
+        assert_eq!(
+            self.bytes,
+            self.parts.values().map(|parts| parts.body.len()).sum()
+        );
+    }
+
     pub(crate) fn drop_one(&mut self, target: u64, timers: &mut Timers) {
         self.take(target, timers);
     }
@@ -388,10 +397,12 @@ impl Snapshots {
         answer
     }
 
-    /// A further block, if the whole is still here.
-    pub(crate) fn block(&self, target: u64, asked: Block, params: &Params) -> Option<Message> {
-        let kept = self.kept.get(&target)?;
-        let szx = asked.szx.min(params.block_szx());
+    /// A further block, if the whole is still here; then it stays for longer.
+    pub(crate) fn block(&mut self, target: u64, asked: Block, cx: &mut Context) -> Option<Message> {
+        let kept = self.kept.get_mut(&target)?;
+        cx.timers.disarm(kept.deadline, Timer::Snapshot(target));
+        kept.deadline = cx.arm_in(cx.params.exchange_lifetime(), Timer::Snapshot(target));
+        let szx = asked.szx.min(cx.params.block_szx());
         let options = Options {
             observe: None,
             ..kept.options.clone()
@@ -403,6 +414,15 @@ impl Snapshots {
             asked.offset(),
             szx,
         ))
+    }
+
+    #[cfg(test)]
+    pub(crate) fn check_bounds(&self, params: &Params) {
+        assert!(self.kept.len() <= params.max_bodies && self.bytes <= params.max_body);
+        assert_eq!(
+            self.bytes,
+            self.kept.values().map(|kept| kept.body.len()).sum()
+        );
     }
 
     pub(crate) fn drop_one(&mut self, target: u64, timers: &mut Timers) {

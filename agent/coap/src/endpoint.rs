@@ -206,7 +206,8 @@ impl Endpoint {
     /// The peer does not observe with this token any more. What is still on the way to it is not
     /// repeated, and no [`Event::Delivered`] follows for it.
     pub fn forget_observer(&mut self, token: &Token) {
-        for send in self.observers.forget(token) {
+        // Newest first: what is held back must not go out in place of what is dropped.
+        for send in self.observers.forget(token).into_iter().rev() {
             self.udp.cancel(send, &mut self.cx);
         }
     }
@@ -314,5 +315,96 @@ impl Endpoint {
             }
             Todo::Tell(event) => self.events.push_back(event),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        block::Block,
+        message::{Code, Options},
+        wire::{Envelope, Kind},
+    };
+
+    /// A well-formed message of any kind, with a new message id each time.
+    fn any_message(random: &mut Random, mid: u16) -> Vec<u8> {
+        let kind = [Kind::Confirmable, Kind::NonConfirmable][random.next() as usize % 2];
+        let code = [1, 2, 3, 4, 5, 0x45, 0x44, 0x5f][random.next() as usize % 8];
+        let token = Token::new(&random.next().to_be_bytes()).unwrap();
+        let mut block = |more: bool| {
+            let num = random.next() as u32 % 4;
+            random
+                .next()
+                .is_multiple_of(3)
+                .then_some(Block { num, more, szx: 2 })
+        };
+        let (block1, block2) = (block(true), block(false));
+        let mut message = Message::new(Code::from_byte(code), token);
+        message.options = Options {
+            path: vec![(random.next() % 1_000).to_string()],
+            observe: random.next().is_multiple_of(2).then_some(0),
+            block1,
+            block2,
+            ..Options::default()
+        };
+        message.payload = vec![0; 64];
+        Envelope { kind, mid, message }.encode()
+    }
+
+    #[test]
+    fn a_flood_of_anything_stays_within_bounds_and_is_forgotten() {
+        let params = Params {
+            max_body: 10_000,
+            ..Params::default()
+        };
+        let mut endpoint = Endpoint::new(params.clone(), 1);
+        let mut random = Random::new(2);
+        let mut waiting = VecDeque::new();
+        for n in 0..60_000u64 {
+            let now = Duration::from_millis(n);
+            endpoint.receive(&any_message(&mut random, n as u16), now);
+            endpoint.handle_timeout(now);
+            while let Some(event) = endpoint.poll_event() {
+                let Event::Request(key, _) = event else {
+                    continue;
+                };
+                waiting.push_back(key);
+            }
+            if waiting.len() > 40 {
+                let key = waiting.pop_front().unwrap();
+                let response = Response {
+                    observe: Some(0),
+                    ..Response::content(Code::CONTENT, 0, vec![0; 3_000])
+                };
+                endpoint.respond(key, response, now);
+            }
+            while endpoint.poll_transmit().is_some() {}
+        }
+        let timers = endpoint.cx.timers.len();
+        assert!(
+            timers <= params.max_incoming + 2 * params.max_bodies + 1,
+            "{timers} timers"
+        );
+        endpoint.udp.check_bounds(&params);
+        endpoint.theirs.check_bounds(&params);
+        assert!(endpoint.observers.len() <= params.max_observers);
+        waiting.into_iter().for_each(|key| {
+            endpoint.respond(key, Response::new(Code::CONTENT), Duration::from_secs(60))
+        });
+        while let Some(due) = endpoint.poll_timeout() {
+            endpoint.handle_timeout(due);
+        }
+        let nothing = Params {
+            max_incoming: 0,
+            max_seen_once: 0,
+            max_seen_again: 0,
+            max_body: 0,
+            max_bodies: 0,
+            ..params
+        };
+        while endpoint.poll_transmit().is_some() {}
+        endpoint.udp.check_bounds(&nothing);
+        endpoint.theirs.check_bounds(&nothing);
     }
 }

@@ -9,7 +9,7 @@
 //! | exchanges | `exchange` | tokens, our requests, their requests |
 //! | protection | `protect` | maps messages to messages (none yet, OSCORE later) |
 //! | message layer | `udp`, `seen` | message ids, CON, NON, ACK, RST, retransmission, duplicates |
-//! | codec | `message` | bytes |
+//! | codec | `message`, `wire` | values and bytes |
 
 mod block;
 mod context;
@@ -17,12 +17,14 @@ mod endpoint;
 mod exchange;
 mod message;
 mod observe;
+mod open;
 mod params;
 mod protect;
 mod random;
 mod seen;
 mod timer;
 mod udp;
+mod wire;
 
 pub use endpoint::{Counters, Delivery, Endpoint, Event, Failure};
 pub use exchange::ExchangeId;

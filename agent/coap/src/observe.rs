@@ -48,6 +48,11 @@ impl Observers {
         }
     }
 
+    #[cfg(test)]
+    pub(crate) fn len(&self) -> usize {
+        self.observed.len()
+    }
+
     pub(crate) fn observed(&self, token: &Token) -> Option<Observed> {
         self.observed.get(token).copied()
     }

@@ -39,6 +39,11 @@ impl Timers {
         self.set.first().map(|(at, _)| *at)
     }
 
+    #[cfg(test)]
+    pub(crate) fn len(&self) -> usize {
+        self.set.len()
+    }
+
     pub(crate) fn pop_due(&mut self, now: Duration) -> Option<Timer> {
         if self.next()? > now {
             return None;

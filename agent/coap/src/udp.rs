@@ -11,11 +11,13 @@ use std::{
 
 use crate::{
     context::Context,
-    message::{self, Code, Envelope, Kind, Message, Method, Reliability, Token},
+    message::{Code, Message, Method, Reliability, Token},
+    open::Open,
     params::Params,
     random::{Fingerprint, Random},
     seen::{Class, Reply, Seen},
     timer::{Timer, Timers},
+    wire::{self, Envelope, Kind},
 };
 
 /// Names a request of the peer until it is answered.
@@ -76,7 +78,7 @@ pub(crate) struct Udp {
     /// Our last non-confirmable messages: a reset names them by message id only.
     unconfirmed: VecDeque<(u16, SendId)>,
     /// Theirs, not answered yet.
-    waiting: BTreeMap<RequestKey, Waiting>,
+    waiting: Open<Waiting>,
     seen: Seen,
     forget_at: Option<Duration>,
     outbox: VecDeque<Vec<u8>>,
@@ -128,7 +130,7 @@ impl Udp {
             answers: 0,
             queue: BTreeMap::new(),
             unconfirmed: VecDeque::new(),
-            waiting: BTreeMap::new(),
+            waiting: Open::default(),
             seen: Seen::new(),
             forget_at: None,
             outbox: VecDeque::new(),
@@ -147,7 +149,7 @@ impl Udp {
             Kind::Reset => self.on_reset(mid, &message, cx),
             Kind::Confirmable if message.code == Code::EMPTY => {
                 // RFC 7252, 4.3: a ping.
-                self.outbox.push_back(message::empty(Kind::Reset, mid));
+                self.outbox.push_back(wire::empty(Kind::Reset, mid));
                 None
             }
             Kind::NonConfirmable if message.code == Code::EMPTY => {
@@ -173,9 +175,7 @@ impl Udp {
     /// A reset also for a non-confirmable message: RFC 7641, 3.6, an unwanted notification.
     pub(crate) fn reject_loudly(&mut self, arrival: Arrival, params: &Params) {
         match arrival.kind {
-            Kind::NonConfirmable => self
-                .outbox
-                .push_back(message::empty(Kind::Reset, arrival.mid)),
+            Kind::NonConfirmable => self.outbox.push_back(wire::empty(Kind::Reset, arrival.mid)),
             Kind::Acknowledgement | Kind::Confirmable | Kind::Reset => self.reject(arrival, params),
         }
     }
@@ -210,7 +210,7 @@ impl Udp {
 
     /// Answers a request of the peer: in the acknowledgement, by itself, or non-confirmable.
     pub(crate) fn answer(&mut self, key: RequestKey, message: Message, cx: &mut Context) {
-        let Some(waiting) = self.waiting.remove(&key) else {
+        let Some(waiting) = self.waiting.remove(key) else {
             return;
         };
         match (waiting.kind, waiting.acknowledge_at) {
@@ -241,18 +241,18 @@ impl Udp {
         if let Some(Waiting {
             acknowledge_at: Some(at),
             ..
-        }) = self.waiting.remove(&key)
+        }) = self.waiting.remove(key)
         {
             timers.disarm(at, Timer::Acknowledge(key));
         }
     }
 
     pub(crate) fn on_acknowledge_due(&mut self, key: RequestKey, params: &Params) {
-        let Some(waiting) = self.waiting.get_mut(&key) else {
+        let Some(waiting) = self.waiting.item(key) else {
             return;
         };
         waiting.acknowledge_at = None;
-        let bytes = message::empty(Kind::Acknowledgement, waiting.mid);
+        let bytes = wire::empty(Kind::Acknowledgement, waiting.mid);
         self.seen.set_reply(waiting.mid, bytes.clone(), params);
         self.outbox.push_back(bytes);
     }
@@ -286,11 +286,20 @@ impl Udp {
         self.counters
     }
 
+    #[cfg(test)]
+    pub(crate) fn check_bounds(&self, params: &Params) {
+        assert!(self.seen.len() <= params.max_seen_once + params.max_seen_again);
+        assert!(self.waiting.len() + self.in_flight.len() <= params.max_incoming);
+        assert!(self.unconfirmed.len() <= UNCONFIRMED);
+        assert_eq!(self.in_flight.len(), self.mids.len());
+        assert!(self.queue.is_empty() && self.outbox.is_empty());
+    }
+
     fn on_malformed(&mut self, datagram: &[u8]) {
         self.counters.malformed += 1;
         // RFC 7252, 4.2: a confirmable message that cannot be processed is reset, 4.3: others are ignored.
-        if let Some(mid) = message::confirmable_mid(datagram) {
-            self.outbox.push_back(message::empty(Kind::Reset, mid));
+        if let Some(mid) = wire::confirmable_mid(datagram) {
+            self.outbox.push_back(wire::empty(Kind::Reset, mid));
         }
     }
 
@@ -388,7 +397,7 @@ impl Udp {
             Kind::Confirmable => Some(cx.arm_in(cx.params.separate_after, Timer::Acknowledge(key))),
             Kind::Acknowledgement | Kind::NonConfirmable | Kind::Reset => None,
         };
-        self.waiting.insert(
+        self.waiting.push(
             key,
             Waiting {
                 mid,
@@ -420,7 +429,7 @@ impl Udp {
         if arrival.kind != Kind::Confirmable {
             return;
         }
-        let bytes = message::empty(reply, arrival.mid);
+        let bytes = wire::empty(reply, arrival.mid);
         self.seen.set_reply(arrival.mid, bytes.clone(), params);
         self.outbox.push_back(bytes);
     }

@@ -19,7 +19,9 @@ const HIDDEN: [ObjectId; 3] = [ObjectId(0), ObjectId(21), ObjectId(23)];
 /// Refuses everything about objects that hold keys.
 pub(crate) fn check_object(object: ObjectId) -> Result<(), Reject> {
     if HIDDEN.contains(&object) {
-        return Err(Reject::unauthorized("this object is not for device management"));
+        return Err(Reject::unauthorized(
+            "this object is not for device management",
+        ));
     }
     Ok(())
 }
@@ -35,8 +37,14 @@ pub(crate) fn check(
     let Origin::Server(ssid) = origin else {
         return Ok(());
     };
-    if object != ObjectId(1) || core.account_of(*ssid).is_some_and(|(own, _)| own == instance) {
+    if object != ObjectId(1)
+        || core
+            .account_of(*ssid)
+            .is_some_and(|(own, _)| own == instance)
+    {
         return Ok(());
     }
-    Err(Reject::unauthorized("this account belongs to another server"))
+    Err(Reject::unauthorized(
+        "this account belongs to another server",
+    ))
 }

@@ -42,6 +42,9 @@ pub enum Input {
 pub enum Command {
     /// De-register from one server, or from all, and stay away until [`Command::Register`].
     Deregister(Option<Ssid>),
+    /// Shows or removes an error code of object 3 (3/0/11), e.g. 16 for a configuration that does
+    /// not load.
+    DeviceError { code: u8, present: bool },
     /// A read, write, execute or discover with the same checks as a server's.
     Local(RequestId, LocalRequest),
     /// Register at once, whatever timer runs.

@@ -1,8 +1,8 @@
 //! Everything that exists for one client: what the core answers for and what the tree holds.
 
 use lamplighter_model::{
-    Address, InstanceAddress, InstancePath, Now, ObjectId, Path, ResourceAddress, ResourceId, ResourceInstanceId,
-    Scope,
+    Address, InstanceAddress, InstancePath, Now, ObjectId, Path, ResourceAddress, ResourceId,
+    ResourceInstanceId, Scope,
     object::{Multiplicity, ObjectDef, Operations, ResourceDef},
 };
 
@@ -33,30 +33,46 @@ impl<'a> Catalogue<'a> {
         self.tree.definitions().object(object).map(AsRef::as_ref)
     }
 
-    pub(crate) fn resource_definition(self, object: ObjectId, resource: ResourceId) -> Option<&'a ResourceDef> {
+    pub(crate) fn resource_definition(
+        self,
+        object: ObjectId,
+        resource: ResourceId,
+    ) -> Option<&'a ResourceDef> {
         self.tree.definitions().resource(object, resource)
     }
 
     pub(crate) fn has_object(self, scope: Scope, object: ObjectId) -> bool {
-        self.core_instances(scope).any(|instance| instance.object == object)
+        self.core_instances(scope)
+            .any(|instance| instance.object == object)
             || self.tree.instances_of(scope, object).next().is_some()
     }
 
     pub(crate) fn has_instance(self, address: InstanceAddress) -> bool {
-        (address.scope == Scope::Gateway && self.core.has_instance(address.path)) || self.tree.has_instance(address)
+        (address.scope == Scope::Gateway && self.core.has_instance(address.path))
+            || self.tree.has_instance(address)
     }
 
     /// The instances of one object, in order.
     pub(crate) fn instances_of(self, scope: Scope, object: ObjectId) -> Vec<InstancePath> {
-        let mut instances: Vec<_> = self.core_instances(scope).filter(|path| path.object == object).collect();
-        let core = instances.len();
-        instances.extend(self.tree.instances_of(scope, object).filter(|path| !instances[..core].contains(path)));
+        let mut instances: Vec<_> = self
+            .core_instances(scope)
+            .filter(|path| path.object == object)
+            .collect();
+        let core = instances.clone();
+        instances.extend(
+            self.tree
+                .instances_of(scope, object)
+                .filter(|path| !core.contains(path)),
+        );
         instances
     }
 
     /// All instances, in order.
     pub(crate) fn instances(self, scope: Scope) -> Vec<InstancePath> {
-        let mut instances: Vec<_> = self.core_instances(scope).chain(self.tree.instances(scope)).collect();
+        let mut instances: Vec<_> = self
+            .core_instances(scope)
+            .chain(self.tree.instances(scope))
+            .collect();
         instances.sort_unstable();
         instances.dedup();
         instances
@@ -77,10 +93,18 @@ impl<'a> Catalogue<'a> {
     pub(crate) fn resource(self, address: ResourceAddress) -> Option<Found<'a>> {
         let definition = self.resource_definition(address.path.object(), address.path.resource)?;
         if address.scope == Scope::Gateway && self.core.has_resource(address.path) {
-            return Some(Found { definition, operations: definition.operations, owner: Owner::Core });
+            return Some(Found {
+                definition,
+                operations: definition.operations,
+                owner: Owner::Core,
+            });
         }
         let resource = self.tree.resource(address)?;
-        Some(Found { definition, operations: resource.operations, owner: Owner::Device })
+        Some(Found {
+            definition,
+            operations: resource.operations,
+            owner: Owner::Device,
+        })
     }
 
     /// The latest that is known of a resource; `None` where it has no value.
@@ -91,10 +115,13 @@ impl<'a> Catalogue<'a> {
         let definition = self.resource_definition(address.path.object(), address.path.resource)?;
         let samples = self.tree.resource(address)?.samples();
         match definition.multiplicity {
-            Multiplicity::Single => samples.map(|sample| Content::Single(sample.value.clone())).next(),
+            Multiplicity::Single => samples
+                .map(|sample| Content::Single(sample.value.clone()))
+                .next(),
             Multiplicity::Multiple => {
-                let values: Vec<_> =
-                    samples.filter_map(|sample| Some((sample.index?, sample.value.clone()))).collect();
+                let values: Vec<_> = samples
+                    .filter_map(|sample| Some((sample.index?, sample.value.clone())))
+                    .collect();
                 (!values.is_empty()).then_some(Content::Multiple(values))
             }
         }
@@ -114,13 +141,40 @@ impl<'a> Catalogue<'a> {
             Path::Root => Vec::new(),
             Path::Object(object) => {
                 let instances = self.instances_of(address.scope, object);
-                instances.into_iter().flat_map(|path| self.instance_nodes(InstanceAddress { path, ..at(address) })).collect()
+                instances
+                    .into_iter()
+                    .flat_map(|path| {
+                        self.instance_nodes(InstanceAddress {
+                            path,
+                            ..at(address)
+                        })
+                    })
+                    .collect()
             }
-            Path::Instance(path) => self.instance_nodes(InstanceAddress { path, ..at(address) }),
-            Path::Resource(path) => self.node(ResourceAddress { scope: address.scope, path }, None).into_iter().collect(),
-            Path::ResourceInstance(path, index) => {
-                self.node(ResourceAddress { scope: address.scope, path }, Some(index)).into_iter().collect()
-            }
+            Path::Instance(path) => self.instance_nodes(InstanceAddress {
+                path,
+                ..at(address)
+            }),
+            Path::Resource(path) => self
+                .node(
+                    ResourceAddress {
+                        scope: address.scope,
+                        path,
+                    },
+                    None,
+                )
+                .into_iter()
+                .collect(),
+            Path::ResourceInstance(path, index) => self
+                .node(
+                    ResourceAddress {
+                        scope: address.scope,
+                        path,
+                    },
+                    Some(index),
+                )
+                .into_iter()
+                .collect(),
         }
     }
 
@@ -128,9 +182,14 @@ impl<'a> Catalogue<'a> {
         let resources = self.resources(instance).into_iter();
         let address = |resource| ResourceAddress {
             scope: instance.scope,
-            path: lamplighter_model::ResourcePath { instance: instance.path, resource },
+            path: lamplighter_model::ResourcePath {
+                instance: instance.path,
+                resource,
+            },
         };
-        resources.filter_map(|resource| self.node(address(resource), None)).collect()
+        resources
+            .filter_map(|resource| self.node(address(resource), None))
+            .collect()
     }
 
     /// One readable resource, or one instance of it.
@@ -145,15 +204,25 @@ impl<'a> Catalogue<'a> {
             }
             (Content::Single(_), Some(_)) => return None,
         };
-        Some(Node { path: address.path, content, time: None })
+        Some(Node {
+            path: address.path,
+            content,
+            time: None,
+        })
     }
 
     fn core_instances(self, scope: Scope) -> impl Iterator<Item = InstancePath> {
-        (scope == Scope::Gateway).then(|| self.core.instances()).into_iter().flatten()
+        (scope == Scope::Gateway)
+            .then(|| self.core.instances())
+            .into_iter()
+            .flatten()
     }
 }
 
 /// An instance address of the same scope; the path is replaced by the caller.
 const fn at(address: Address) -> InstanceAddress {
-    InstanceAddress { scope: address.scope, path: InstancePath::new(0, 0) }
+    InstanceAddress {
+        scope: address.scope,
+        path: InstancePath::new(0, 0),
+    }
 }

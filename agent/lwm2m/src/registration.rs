@@ -48,15 +48,26 @@ pub(crate) struct Registration {
 pub(crate) enum Step {
     /// Give up the link and every exchange on it.
     Close,
-    Deregister { location: Vec<String> },
-    Failed { reason: String, retry_in: Duration },
+    Deregister {
+        location: Vec<String>,
+    },
+    Failed {
+        reason: String,
+        retry_in: Duration,
+    },
     Left,
     Open,
     Register,
     /// The server knows us; `anew` where it forgot all observations.
-    Registered { anew: bool },
+    Registered {
+        anew: bool,
+    },
     Save(SavedRegistration),
-    Update { location: Vec<String>, lifetime: bool, objects: bool },
+    Update {
+        location: Vec<String>,
+        lifetime: bool,
+        objects: bool,
+    },
 }
 
 /// What a registration request was for.
@@ -94,14 +105,24 @@ enum After {
 
 #[derive(Debug)]
 enum State {
-    Disabled { until: Duration },
-    Leaving { after: After, until: Duration },
+    Disabled {
+        until: Duration,
+    },
+    Leaving {
+        after: After,
+        until: Duration,
+    },
     Off,
     /// A link was asked for; `live` is what the server still knows of us.
-    Opening { live: Option<Live>, until: Duration },
+    Opening {
+        live: Option<Live>,
+        until: Duration,
+    },
     Registered(Live),
     Registering,
-    Waiting { until: Duration },
+    Waiting {
+        until: Duration,
+    },
 }
 
 /// A registration that the server holds.
@@ -135,12 +156,21 @@ const OBJECTS_DELAY: Duration = Duration::from_secs(1);
 pub(crate) const MAX_ABSENCE: Duration = Duration::from_secs(86_400);
 
 impl Registration {
-    pub(crate) const fn new(choice: VersionChoice, lifetime: Duration, policy: RetryPolicy, rng: Rng) -> Self {
+    pub(crate) const fn new(
+        choice: VersionChoice,
+        lifetime: Duration,
+        policy: RetryPolicy,
+        rng: Rng,
+    ) -> Self {
         Self {
             backoff: Backoff::new(policy),
             choice,
             lifetime,
-            pending: Pending { lifetime: false, objects: None, trigger: false },
+            pending: Pending {
+                lifetime: false,
+                objects: None,
+                trigger: false,
+            },
             rng,
             state: State::Off,
             steps: VecDeque::new(),
@@ -161,10 +191,20 @@ impl Registration {
                 let elapsed = began.elapsed(now).unwrap_or_default();
                 self.disabled_until(now.mono + lasts.saturating_sub(elapsed), lasts);
             }
-            Some(SavedRegistration::Registered { at, lifetime, location, version }) => {
+            Some(SavedRegistration::Registered {
+                at,
+                lifetime,
+                location,
+                version,
+            }) => {
                 self.remember(version);
                 let left = lifetime.saturating_sub(at.elapsed(now).unwrap_or_default());
-                let live = Live { expires: now.mono + left, in_flight: false, location, update_at: now.mono };
+                let live = Live {
+                    expires: now.mono + left,
+                    in_flight: false,
+                    location,
+                    update_at: now.mono,
+                };
                 self.open((!left.is_zero()).then_some(live), now);
             }
         }
@@ -197,20 +237,29 @@ impl Registration {
     /// 1/x/4: leave, and send nothing for this long.
     pub(crate) fn disable(&mut self, lasts: Duration, now: Now) {
         let lasts = lasts.min(MAX_ABSENCE);
-        self.steps.push_back(Step::Save(SavedRegistration::Disabled { began: Moment::of(now), lasts }));
-        self.leave(After::Disabled { until: self.return_at(now.mono + lasts, lasts) }, now);
+        self.steps
+            .push_back(Step::Save(SavedRegistration::Disabled {
+                began: Moment::of(now),
+                lasts,
+            }));
+        let until = self.return_at(now.mono + lasts, lasts);
+        self.leave(After::Disabled { until }, now);
     }
 
     /// De-register and stay away.
     pub(crate) fn deregister(&mut self, now: Now) {
-        self.steps.push_back(Step::Save(SavedRegistration::None { version: self.version }));
+        self.steps.push_back(Step::Save(SavedRegistration::None {
+            version: self.version,
+        }));
         self.leave(After::Off, now);
     }
 
     /// The link is there and the session stands.
     pub(crate) fn connected(&mut self, now: Now) {
         match std::mem::replace(&mut self.state, State::Registering) {
-            State::Opening { live: Some(live), .. } if live.expires > now.mono => {
+            State::Opening {
+                live: Some(live), ..
+            } if live.expires > now.mono => {
                 self.state = State::Registered(live);
                 self.send_update(now);
             }
@@ -237,11 +286,19 @@ impl Registration {
         match std::mem::replace(&mut self.state, State::Off) {
             State::Registered(live) => {
                 self.steps.push_back(Step::Close);
-                self.open(Some(Live { in_flight: false, ..live }), now);
+                self.open(
+                    Some(Live {
+                        in_flight: false,
+                        ..live
+                    }),
+                    now,
+                );
             }
             State::Leaving { after, .. } => self.left(after),
             State::Opening { .. } | State::Registering => self.retry(reason.to_owned(), None, now),
-            other @ (State::Disabled { .. } | State::Off | State::Waiting { .. }) => self.state = other,
+            other @ (State::Disabled { .. } | State::Off | State::Waiting { .. }) => {
+                self.state = other
+            }
         }
     }
 
@@ -262,8 +319,12 @@ impl Registration {
     pub(crate) fn unanswered(&mut self, purpose: Purpose, reason: String, now: Now) {
         match purpose {
             Purpose::Deregister => self.leaving_ended(),
-            Purpose::Register if matches!(self.state, State::Registering) => self.retry(reason, None, now),
-            Purpose::Update if matches!(self.state, State::Registered(_)) => self.register_over_new_link(now),
+            Purpose::Register if matches!(self.state, State::Registering) => {
+                self.retry(reason, None, now)
+            }
+            Purpose::Update if matches!(self.state, State::Registered(_)) => {
+                self.register_over_new_link(now)
+            }
             Purpose::Register | Purpose::Update => {}
         }
     }
@@ -275,7 +336,11 @@ impl Registration {
         match &self.state {
             State::Disabled { .. } | State::Waiting { .. } => self.open(None, now),
             State::Leaving { .. } => self.leaving_ended(),
-            State::Opening { .. } => self.retry("no link to the server could be opened".to_owned(), None, now),
+            State::Opening { .. } => self.retry(
+                "no link to the server could be opened".to_owned(),
+                None,
+                now,
+            ),
             State::Registered(live) if live.expires <= now.mono => self.register_over_new_link(now),
             State::Registered(_) => self.send_update(now),
             State::Off | State::Registering => {}
@@ -289,7 +354,10 @@ impl Registration {
             State::Opening { until, .. } => Some((*until, "opening of a link")),
             State::Registered(live) if live.in_flight => Some((live.expires, "end of lifetime")),
             State::Registered(live) => {
-                let due = self.pending.objects.map_or(live.update_at, |due| due.min(live.update_at));
+                let due = self
+                    .pending
+                    .objects
+                    .map_or(live.update_at, |due| due.min(live.update_at));
                 Some((due.min(live.expires), "update"))
             }
             State::Waiting { until } => Some((*until, "next attempt to register")),
@@ -316,8 +384,15 @@ impl Registration {
     pub(crate) const fn phase(&self) -> Phase {
         match &self.state {
             State::Disabled { .. } => Phase::Disabled,
-            State::Leaving { after: After::Disabled { .. }, .. } => Phase::Disabled,
-            State::Leaving { after: After::Off, .. } | State::Off | State::Waiting { .. } => Phase::Offline,
+            State::Leaving {
+                after: After::Disabled { .. },
+                ..
+            } => Phase::Disabled,
+            State::Leaving {
+                after: After::Off, ..
+            }
+            | State::Off
+            | State::Waiting { .. } => Phase::Offline,
             State::Opening { .. } | State::Registering => Phase::Registering,
             State::Registered(_) => Phase::Registered,
         }
@@ -325,7 +400,10 @@ impl Registration {
 
     fn open(&mut self, live: Option<Live>, now: Now) {
         self.steps.push_back(Step::Open);
-        self.state = State::Opening { live, until: now.mono + OPEN_TIMEOUT };
+        self.state = State::Opening {
+            live,
+            until: now.mono + OPEN_TIMEOUT,
+        };
     }
 
     fn send_register(&mut self) {
@@ -345,7 +423,11 @@ impl Registration {
         }
         match reply.code {
             Code::CREATED if reply.location.is_empty() => {
-                self.retry("the server named no location for the registration".to_owned(), None, now);
+                self.retry(
+                    "the server named no location for the registration".to_owned(),
+                    None,
+                    now,
+                );
             }
             Code::CREATED => self.registered(reply.location, now),
             // Core 1.1, 6.2.1: the version is not supported.
@@ -357,7 +439,8 @@ impl Registration {
 
     fn registered(&mut self, location: Vec<String>, now: Now) {
         self.backoff.reset();
-        self.steps.push_back(Step::Save(self.saved(location.clone(), now)));
+        self.steps
+            .push_back(Step::Save(self.saved(location.clone(), now)));
         self.steps.push_back(Step::Registered { anew: true });
         self.state = State::Registered(self.live(location, now));
         self.update_if_due(now);
@@ -370,14 +453,18 @@ impl Registration {
         match reply.code {
             Code::CHANGED => {
                 let location = std::mem::take(&mut live.location);
-                self.steps.push_back(Step::Save(self.saved(location.clone(), now)));
+                self.steps
+                    .push_back(Step::Save(self.saved(location.clone(), now)));
                 self.steps.push_back(Step::Registered { anew: false });
                 self.state = State::Registered(self.live(location, now));
                 self.update_if_due(now);
             }
             Code::SERVICE_UNAVAILABLE => {
                 live.in_flight = false;
-                let wait = reply.max_age.unwrap_or(DEFAULT_MAX_AGE).clamp(Duration::from_secs(1), MAX_ABSENCE);
+                let wait = reply
+                    .max_age
+                    .unwrap_or(DEFAULT_MAX_AGE)
+                    .clamp(Duration::from_secs(1), MAX_ABSENCE);
                 live.update_at = now.mono + wait;
                 self.pending.objects = None;
             }
@@ -404,15 +491,25 @@ impl Registration {
         let table = self.backoff.next(&mut self.rng);
         let delay = at_least.map_or(table, |least| table.max(least.min(MAX_ABSENCE)));
         self.steps.push_back(Step::Close);
-        self.steps.push_back(Step::Failed { reason, retry_in: delay });
-        self.state = State::Waiting { until: now.mono + delay };
+        self.steps.push_back(Step::Failed {
+            reason,
+            retry_in: delay,
+        });
+        self.state = State::Waiting {
+            until: now.mono + delay,
+        };
     }
 
     fn leave(&mut self, after: After, now: Now) {
         match std::mem::replace(&mut self.state, State::Off) {
             State::Registered(live) => {
-                self.steps.push_back(Step::Deregister { location: live.location });
-                self.state = State::Leaving { after, until: now.mono + LEAVE_TIMEOUT };
+                self.steps.push_back(Step::Deregister {
+                    location: live.location,
+                });
+                self.state = State::Leaving {
+                    after,
+                    until: now.mono + LEAVE_TIMEOUT,
+                };
             }
             State::Leaving { until, .. } => self.state = State::Leaving { after, until },
             State::Disabled { .. }
@@ -438,7 +535,9 @@ impl Registration {
     }
 
     fn disabled_until(&mut self, end: Duration, lasts: Duration) {
-        self.state = State::Disabled { until: self.return_at(end, lasts) };
+        self.state = State::Disabled {
+            until: self.return_at(end, lasts),
+        };
     }
 
     /// Never before the end, and spread so that a thousand boxes do not return at once.
@@ -481,7 +580,12 @@ impl Registration {
 
     fn saved(&self, location: Vec<String>, now: Now) -> SavedRegistration {
         let (at, lifetime, version) = (Moment::of(now), self.lifetime, self.version);
-        SavedRegistration::Registered { at, lifetime, location, version }
+        SavedRegistration::Registered {
+            at,
+            lifetime,
+            location,
+            version,
+        }
     }
 
     /// The version of the last time, unless the configuration now says otherwise.
@@ -534,7 +638,11 @@ impl VersionChoice {
 
 /// When to send an Update after the last one: early enough for all retransmissions.
 fn update_after(lifetime: Duration) -> Duration {
-    if lifetime >= 2 * MAX_TRANSMIT_WAIT { lifetime - MAX_TRANSMIT_WAIT } else { lifetime / 2 }
+    if lifetime >= 2 * MAX_TRANSMIT_WAIT {
+        lifetime - MAX_TRANSMIT_WAIT
+    } else {
+        lifetime / 2
+    }
 }
 
 #[cfg(test)]

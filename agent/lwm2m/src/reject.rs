@@ -22,12 +22,20 @@ const NO_VALUE: Duration = Duration::from_secs(10);
 
 impl Reject {
     pub fn new(code: Code, detail: impl Into<String>) -> Self {
-        Self { code, detail: detail.into(), max_age: None }
+        Self {
+            code,
+            detail: detail.into(),
+            max_age: None,
+        }
     }
 
     /// A refusal that passes: 5.03 with the time to wait.
     pub fn temporary(detail: impl Into<String>, wait: Option<Duration>) -> Self {
-        Self { code: Code::SERVICE_UNAVAILABLE, detail: detail.into(), max_age: wait }
+        Self {
+            code: Code::SERVICE_UNAVAILABLE,
+            detail: detail.into(),
+            max_age: wait,
+        }
     }
 
     pub(crate) fn bad_request(detail: impl Into<String>) -> Self {
@@ -49,7 +57,9 @@ impl Reject {
     pub(crate) fn into_response(self) -> Response {
         Response {
             // Whole seconds, never less than asked for.
-            max_age: self.max_age.map(|wait| u32::try_from(wait.as_millis().div_ceil(1000)).unwrap_or(u32::MAX)),
+            max_age: self
+                .max_age
+                .map(|wait| u32::try_from(wait.as_millis().div_ceil(1000)).unwrap_or(u32::MAX)),
             payload: self.detail.into_bytes(),
             ..Response::new(self.code)
         }
@@ -74,13 +84,19 @@ impl From<Fault> for Reject {
 
 impl From<DecodeError> for Reject {
     fn from(error: DecodeError) -> Self {
-        Self::new(Code::from_u16(error.code()).unwrap_or(Code::BAD_REQUEST), error.to_string())
+        Self::new(
+            Code::from_u16(error.code()).unwrap_or(Code::BAD_REQUEST),
+            error.to_string(),
+        )
     }
 }
 
 impl From<EncodeError> for Reject {
     fn from(error: EncodeError) -> Self {
-        Self::new(Code::from_u16(error.code()).unwrap_or(Code::INTERNAL_SERVER_ERROR), error.to_string())
+        Self::new(
+            Code::from_u16(error.code()).unwrap_or(Code::INTERNAL_SERVER_ERROR),
+            error.to_string(),
+        )
     }
 }
 

@@ -62,7 +62,12 @@ pub enum SavedRegistration {
     Disabled { began: Moment, lasts: Duration },
     /// Not registered; the version that it was last spoken to in.
     None { version: Enabler },
-    Registered { at: Moment, lifetime: Duration, location: Vec<String>, version: Enabler },
+    Registered {
+        at: Moment,
+        lifetime: Duration,
+        location: Vec<String>,
+        version: Enabler,
+    },
 }
 
 /// A time that can be compared after a restart.
@@ -107,7 +112,10 @@ impl fmt::Display for RecordKey {
 
 impl Moment {
     pub const fn of(now: Now) -> Self {
-        Self { stamp: now.stamp(), unix: now.unix }
+        Self {
+            stamp: now.stamp(),
+            unix: now.unix,
+        }
     }
 
     /// Time since then; `None` where neither clock can tell.

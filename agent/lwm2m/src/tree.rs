@@ -72,7 +72,12 @@ const MAX_RESOURCE_INSTANCES: usize = 1024;
 
 impl Tree {
     pub fn new(definitions: Arc<Definitions>) -> Self {
-        Self { definitions, instances: BTreeMap::new(), listed: 0, revision: 0 }
+        Self {
+            definitions,
+            instances: BTreeMap::new(),
+            listed: 0,
+            revision: 0,
+        }
     }
 
     pub fn definitions(&self) -> &Arc<Definitions> {
@@ -96,11 +101,16 @@ impl Tree {
     /// Keeps the samples as the latest. Those of unknown resources or of the wrong type are
     /// dropped; the answer is how many.
     pub fn record(&mut self, samples: &[Sample]) -> usize {
-        samples.iter().filter(|sample| !self.record_one(sample)).count()
+        samples
+            .iter()
+            .filter(|sample| !self.record_one(sample))
+            .count()
     }
 
     pub fn resource(&self, address: ResourceAddress) -> Option<&Resource> {
-        self.instances.get(&address.instance())?.get(&address.path.resource)
+        self.instances
+            .get(&address.instance())?
+            .get(&address.path.resource)
     }
 
     pub fn has_instance(&self, address: InstanceAddress) -> bool {
@@ -108,23 +118,44 @@ impl Tree {
     }
 
     /// The resources that are declared of an instance, in order.
-    pub fn resources(&self, address: InstanceAddress) -> impl Iterator<Item = (ResourceId, &Resource)> {
-        self.instances.get(&address).into_iter().flatten().map(|(id, resource)| (*id, resource))
+    pub fn resources(
+        &self,
+        address: InstanceAddress,
+    ) -> impl Iterator<Item = (ResourceId, &Resource)> {
+        self.instances
+            .get(&address)
+            .into_iter()
+            .flatten()
+            .map(|(id, resource)| (*id, resource))
     }
 
     /// The instances of one object, in order.
-    pub fn instances_of(&self, scope: Scope, object: ObjectId) -> impl Iterator<Item = InstancePath> {
+    pub fn instances_of(
+        &self,
+        scope: Scope,
+        object: ObjectId,
+    ) -> impl Iterator<Item = InstancePath> {
         let at = |instance| InstanceAddress {
             scope,
-            path: InstancePath { object, instance: ObjectInstanceId(instance) },
+            path: InstancePath {
+                object,
+                instance: ObjectInstanceId(instance),
+            },
         };
-        self.instances.range(at(0)..=at(u16::MAX)).map(|(address, _)| address.path)
+        self.instances
+            .range(at(0)..=at(u16::MAX))
+            .map(|(address, _)| address.path)
     }
 
     /// All instances of a scope, in order.
     pub fn instances(&self, scope: Scope) -> impl Iterator<Item = InstancePath> {
-        let at = |id| InstanceAddress { scope, path: InstancePath::new(id, id) };
-        self.instances.range(at(0)..=at(u16::MAX)).map(|(address, _)| address.path)
+        let at = |id| InstanceAddress {
+            scope,
+            path: InstancePath::new(id, id),
+        };
+        self.instances
+            .range(at(0)..=at(u16::MAX))
+            .map(|(address, _)| address.path)
     }
 
     /// Changes when instances appear or disappear.
@@ -140,7 +171,8 @@ impl Tree {
     /// Whether the value of a resource changed after the given revision, even if it has changed
     /// back since.
     pub fn changed_since(&self, address: ResourceAddress, revision: u64) -> bool {
-        self.resource(address).is_some_and(|resource| resource.changed > revision)
+        self.resource(address)
+            .is_some_and(|resource| resource.changed > revision)
     }
 
     fn add(&mut self, declaration: &Declaration) -> Result<(), Undeclarable> {
@@ -148,21 +180,34 @@ impl Tree {
         if object::is_core_backed(path) {
             return Err(Undeclarable::Core);
         }
-        let object = self.definitions.object(path.object()).ok_or(Undeclarable::Unknown)?;
-        let definition = object.resources.get(&path.resource).ok_or(Undeclarable::Unknown)?;
+        let object = self
+            .definitions
+            .object(path.object())
+            .ok_or(Undeclarable::Unknown)?;
+        let definition = object
+            .resources
+            .get(&path.resource)
+            .ok_or(Undeclarable::Unknown)?;
         if object.multiplicity == Multiplicity::Single && path.instance.instance.0 != 0 {
             return Err(Undeclarable::SingleInstance);
         }
         let operations = both(definition.operations, declaration.operations);
         let listed = &mut self.listed;
-        let instance = self.instances.entry(declaration.address.instance()).or_insert_with(|| {
-            *listed += 1;
-            BTreeMap::new()
-        });
+        let instance = self
+            .instances
+            .entry(declaration.address.instance())
+            .or_insert_with(|| {
+                *listed += 1;
+                BTreeMap::new()
+            });
         match instance.entry(path.resource) {
             Entry::Occupied(mut known) => known.get_mut().operations = operations,
             Entry::Vacant(free) => {
-                free.insert(Resource { operations, values: Values::None, changed: 0 });
+                free.insert(Resource {
+                    operations,
+                    values: Values::None,
+                    changed: 0,
+                });
             }
         }
         Ok(())
@@ -267,7 +312,11 @@ impl fmt::Display for Undeclarable {
 
 /// What both allow.
 const fn both(a: Operations, b: Operations) -> Operations {
-    Operations { read: a.read && b.read, write: a.write && b.write, execute: a.execute && b.execute }
+    Operations {
+        read: a.read && b.read,
+        write: a.write && b.write,
+        execute: a.execute && b.execute,
+    }
 }
 
 /// The sample with its value and index as the definition wants them.
@@ -277,5 +326,9 @@ fn fitted(sample: &Sample, definition: &ResourceDef) -> Option<Sample> {
         Multiplicity::Single => None,
         Multiplicity::Multiple => Some(sample.index.unwrap_or(ResourceInstanceId(0))),
     };
-    Some(Sample { value, index, ..sample.clone() })
+    Some(Sample {
+        value,
+        index,
+        ..sample.clone()
+    })
 }

@@ -23,7 +23,10 @@ impl View {
     /// What a request's Uri-Path options name.
     pub(crate) fn address(self, segments: &[String]) -> Result<Address, Reject> {
         match self {
-            Self::Flat => Ok(Address { scope: Scope::Gateway, path: path(segments)? }),
+            Self::Flat => Ok(Address {
+                scope: Scope::Gateway,
+                path: path(segments)?,
+            }),
         }
     }
 
@@ -50,7 +53,8 @@ fn path(segments: &[String]) -> Result<Path, Reject> {
     for (id, segment) in ids.iter_mut().zip(segments) {
         *id = parse_id(segment)?;
     }
-    Path::from_ids(&ids[..segments.len()]).ok_or_else(|| Reject::not_found("65535 is not an instance"))
+    Path::from_ids(&ids[..segments.len()])
+        .ok_or_else(|| Reject::not_found("65535 is not an instance"))
 }
 
 /// Decimal, no leading zeros.
@@ -58,7 +62,8 @@ fn parse_id(segment: &str) -> Result<u16, Reject> {
     if segment.is_empty() {
         return Err(Reject::bad_request("a path segment is empty"));
     }
-    let plain = segment.bytes().all(|byte| byte.is_ascii_digit()) && (segment.len() == 1 || !segment.starts_with('0'));
+    let plain = segment.bytes().all(|byte| byte.is_ascii_digit())
+        && (segment.len() == 1 || !segment.starts_with('0'));
     let id = plain.then(|| segment.parse().ok()).flatten();
     id.ok_or_else(|| Reject::not_found("a path segment is not an id"))
 }
@@ -70,20 +75,32 @@ mod tests {
     use super::*;
 
     fn address(segments: &[&str]) -> Result<String, Code> {
-        let segments: Vec<String> = segments.iter().map(|segment| (*segment).to_owned()).collect();
-        View::Flat.address(&segments).map(|address| address.to_string()).map_err(|reject| reject.code)
+        let segments: Vec<String> = segments
+            .iter()
+            .map(|segment| (*segment).to_owned())
+            .collect();
+        View::Flat
+            .address(&segments)
+            .map(|address| address.to_string())
+            .map_err(|reject| reject.code)
     }
 
     #[test]
     fn segments_are_ids_and_nothing_else() {
         assert_eq!(address(&[]), Ok("/".to_owned()));
-        assert_eq!(address(&["3303", "0", "5700"]), Ok("/3303/0/5700".to_owned()));
+        assert_eq!(
+            address(&["3303", "0", "5700"]),
+            Ok("/3303/0/5700".to_owned())
+        );
         assert_eq!(address(&["3", "0", "11", "0"]), Ok("/3/0/11/0".to_owned()));
         assert_eq!(address(&["3", ""]), Err(Code::BAD_REQUEST));
         assert_eq!(address(&["3/0"]), Err(Code::NOT_FOUND));
         assert_eq!(address(&["d01", "3"]), Err(Code::NOT_FOUND));
         assert_eq!(address(&["03"]), Err(Code::NOT_FOUND));
         assert_eq!(address(&["65535"]), Err(Code::NOT_FOUND));
-        assert_eq!(address(&["1", "2", "3", "4", "5"]), Err(Code::METHOD_NOT_ALLOWED));
+        assert_eq!(
+            address(&["1", "2", "3", "4", "5"]),
+            Err(Code::METHOD_NOT_ALLOWED)
+        );
     }
 }

@@ -31,7 +31,13 @@ pub(crate) struct Waiting {
 #[derive(Clone, Debug)]
 pub(crate) enum Asker {
     Local(RequestId),
-    Server { accept: Option<u16>, key: RequestKey, ssid: Ssid, token: Token, watch: Watch },
+    Server {
+        accept: Option<u16>,
+        key: RequestKey,
+        ssid: Ssid,
+        token: Token,
+        watch: Watch,
+    },
 }
 
 /// An operation, and what came for it so far.
@@ -65,7 +71,16 @@ impl Pending {
         command: Option<(&'static str, String)>,
         then: Then,
     ) -> Self {
-        Self { address, asker, caller, command, failed: Vec::new(), fault: None, then, open: 0 }
+        Self {
+            address,
+            asker,
+            caller,
+            command,
+            failed: Vec::new(),
+            fault: None,
+            then,
+            open: 0,
+        }
     }
 }
 
@@ -75,7 +90,12 @@ impl Waiting {
     }
 
     /// Lets an operation wait for `requests` device requests, whose ids are returned.
-    pub(crate) fn add(&mut self, mut pending: Pending, requests: usize, now: Duration) -> Vec<OpId> {
+    pub(crate) fn add(
+        &mut self,
+        mut pending: Pending,
+        requests: usize,
+        now: Duration,
+    ) -> Vec<OpId> {
         let ticket = Ticket(self.next_ticket);
         self.next_ticket += 1;
         pending.open = requests;

@@ -2,4 +2,6 @@
 //! protocol level.
 
 #[cfg(feature = "io")]
+pub mod modbus;
+#[cfg(feature = "io")]
 pub mod pty;

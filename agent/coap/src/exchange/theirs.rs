@@ -3,13 +3,12 @@
 //! 1. Taken, perhaps block by block → told once with the whole body.
 //! 2. Answered; what is larger than a block is kept and fetched block by block.
 
-use std::collections::BTreeMap;
-
 use crate::{
     block::{self, Assemblies, AssemblyStep, Block, Snapshots},
     context::Context,
     message::{Code, Message, Method, Options, Reliability, Request, Response, Token},
     observe::{Observed, Observers},
+    open::Open,
     params::Params,
     random::{Fingerprint, Random},
     timer::Timers,
@@ -19,7 +18,7 @@ use crate::{
 /// Requests of the peer that wait for their answer, and the bodies that belong to them.
 #[derive(Debug)]
 pub(crate) struct Theirs {
-    asked: BTreeMap<RequestKey, Asked>,
+    asked: Open<Asked>,
     assemblies: Assemblies,
     snapshots: Snapshots,
     hash_seed: u64,
@@ -55,7 +54,7 @@ enum Body {
 impl Theirs {
     pub(crate) fn new(random: &mut Random) -> Self {
         Self {
-            asked: BTreeMap::new(),
+            asked: Open::default(),
             assemblies: Assemblies::default(),
             snapshots: Snapshots::default(),
             hash_seed: random.next(),
@@ -82,7 +81,7 @@ impl Theirs {
             return Verdict::Answer(Message::new(Code::METHOD_NOT_ALLOWED, token));
         };
         let target = self.target(method, &message.options);
-        if let Some(answer) = self.on_block2(method, target, &mut message, &cx.params) {
+        if let Some(answer) = self.on_block2(method, target, &mut message, cx) {
             return Verdict::Answer(Message { token, ..answer });
         }
         let block1 = match self.on_block1(target, &mut message, cx) {
@@ -90,7 +89,7 @@ impl Theirs {
             Body::Part(answer) => return Verdict::Answer(Message { token, ..answer }),
         };
         let is_observing = message.options.observe == Some(0);
-        self.asked.insert(
+        self.asked.push(
             key,
             Asked {
                 token,
@@ -117,7 +116,7 @@ impl Theirs {
             block1,
             block2,
             is_observing,
-        } = self.asked.remove(&key)?;
+        } = self.asked.remove(key)?;
         let observes = response.observe.is_some() && is_observing && response.code.is_success();
         response.observe = observes.then(|| observers.next_sequence());
         if observes {
@@ -160,17 +159,24 @@ impl Theirs {
         self.snapshots.drop_one(target, timers);
     }
 
+    #[cfg(test)]
+    pub(crate) fn check_bounds(&self, params: &Params) {
+        assert!(self.asked.len() <= params.max_incoming);
+        self.assemblies.check_bounds(params);
+        self.snapshots.check_bounds(params);
+    }
+
     /// An answer from a kept body, or `None` if the request has to be carried out.
     fn on_block2(
-        &self,
+        &mut self,
         method: Method,
         target: u64,
         message: &mut Message,
-        params: &Params,
+        cx: &mut Context,
     ) -> Option<Message> {
         let asked = message.options.block2.filter(|block| block.num > 0)?;
         message.options.observe = None;
-        if let Some(answer) = self.snapshots.block(target, asked, params) {
+        if let Some(answer) = self.snapshots.block(target, asked, cx) {
             return Some(answer);
         }
         // What has effects must not run again only to have its answer read on.

@@ -50,8 +50,16 @@ const MAX_TIMEZONE: usize = 64;
 
 impl Device {
     pub(crate) const fn new(description: DeviceDescription) -> Self {
-        let written = SavedDevice { timezone: None, utc_offset: None };
-        Self { clock: Clock::System, description, errors: BTreeSet::new(), written }
+        let written = SavedDevice {
+            timezone: None,
+            utc_offset: None,
+        };
+        Self {
+            clock: Clock::System,
+            description,
+            errors: BTreeSet::new(),
+            written,
+        }
     }
 
     pub(crate) fn restore(&mut self, saved: SavedDevice) {
@@ -79,13 +87,25 @@ impl Device {
     pub(super) fn read(&self, resource: ResourceId, now: Now) -> Option<Content> {
         let text = match resource.0 {
             id::ERRORS => return Some(Content::Multiple(self.error_codes())),
-            id::TIME => return self.time(now).map(|time| Content::Single(Value::Time(time.seconds()))),
+            id::TIME => {
+                return self
+                    .time(now)
+                    .map(|time| Content::Single(Value::Time(time.seconds())));
+            }
             id::MANUFACTURER => &self.description.manufacturer,
             id::MODEL => &self.description.model,
             id::SERIAL => &self.description.serial,
             id::FIRMWARE => &self.description.firmware,
-            id::UTC_OFFSET => self.written.utc_offset.as_ref().unwrap_or(&self.description.utc_offset),
-            id::TIMEZONE => self.written.timezone.as_ref().unwrap_or(&self.description.timezone),
+            id::UTC_OFFSET => self
+                .written
+                .utc_offset
+                .as_ref()
+                .unwrap_or(&self.description.utc_offset),
+            id::TIMEZONE => self
+                .written
+                .timezone
+                .as_ref()
+                .unwrap_or(&self.description.timezone),
             id::BINDING => BINDING,
             id::DEVICE_TYPE => &self.description.device_type,
             id::HARDWARE => &self.description.hardware,
@@ -95,10 +115,18 @@ impl Device {
         (!text.is_empty()).then(|| Content::Single(Value::String(text.to_owned())))
     }
 
-    pub(super) fn write(&mut self, resource: ResourceId, value: &Value, now: Now) -> Result<(), Reject> {
+    pub(super) fn write(
+        &mut self,
+        resource: ResourceId,
+        value: &Value,
+        now: Now,
+    ) -> Result<(), Reject> {
         match (resource.0, value) {
             (id::TIME, Value::Time(seconds)) => {
-                self.clock = Clock::Written { at: now.mono, unix: UnixTime::from_seconds(*seconds) };
+                self.clock = Clock::Written {
+                    at: now.mono,
+                    unix: UnixTime::from_seconds(*seconds),
+                };
             }
             (id::UTC_OFFSET, Value::String(text)) if is_utc_offset(text) => {
                 self.written.utc_offset = Some(text.clone());
@@ -107,8 +135,14 @@ impl Device {
                 self.written.timezone = Some(text.clone());
             }
             (id::TIME, _) => return Err(Reject::bad_request("a time is wanted")),
-            (id::UTC_OFFSET, _) => return Err(Reject::bad_request("an offset like +02:00 is wanted")),
-            (id::TIMEZONE, _) => return Err(Reject::bad_request("a time zone like Europe/Paris is wanted")),
+            (id::UTC_OFFSET, _) => {
+                return Err(Reject::bad_request("an offset like +02:00 is wanted"));
+            }
+            (id::TIMEZONE, _) => {
+                return Err(Reject::bad_request(
+                    "a time zone like Europe/Paris is wanted",
+                ));
+            }
             _ => return Err(Reject::method_not_allowed("the resource cannot be written")),
         }
         Ok(())
@@ -138,10 +172,19 @@ impl Device {
         let changed = [
             (id::ERRORS, self.errors != before.errors),
             (id::TIME, self.clock != before.clock),
-            (id::UTC_OFFSET, self.written.utc_offset != before.written.utc_offset),
-            (id::TIMEZONE, self.written.timezone != before.written.timezone),
+            (
+                id::UTC_OFFSET,
+                self.written.utc_offset != before.written.utc_offset,
+            ),
+            (
+                id::TIMEZONE,
+                self.written.timezone != before.written.timezone,
+            ),
         ];
-        changed.into_iter().filter(|(_, changed)| *changed).map(|(id, _)| id)
+        changed
+            .into_iter()
+            .filter(|(_, changed)| *changed)
+            .map(|(id, _)| id)
     }
 
     /// At least one instance: 0 stands for "no error".
@@ -149,7 +192,14 @@ impl Device {
         if self.errors.is_empty() {
             return vec![(ResourceInstanceId(0), Value::Integer(0))];
         }
-        (0..).map(ResourceInstanceId).zip(self.errors.iter().map(|code| Value::Integer((*code).into()))).collect()
+        (0..)
+            .map(ResourceInstanceId)
+            .zip(
+                self.errors
+                    .iter()
+                    .map(|code| Value::Integer((*code).into())),
+            )
+            .collect()
     }
 
     fn time(&self, now: Now) -> Option<UnixTime> {
@@ -175,7 +225,9 @@ fn is_utc_offset(text: &str) -> bool {
         None => (digits, "0"),
     };
     let within = |text: &str, limit: u8| {
-        (1..=2).contains(&text.len()) && text.bytes().all(|b| b.is_ascii_digit()) && text.parse().is_ok_and(|n: u8| n <= limit)
+        (1..=2).contains(&text.len())
+            && text.bytes().all(|b| b.is_ascii_digit())
+            && text.parse().is_ok_and(|n: u8| n <= limit)
     };
     within(hours, 14) && within(minutes, 59)
 }

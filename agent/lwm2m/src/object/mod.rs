@@ -7,11 +7,7 @@ use lamplighter_model::{
     InstancePath, Now, ObjectId, ObjectInstanceId, ResourceId, ResourcePath, Ssid, Value,
 };
 
-use crate::{
-    format::Content,
-    reject::Reject,
-    saved::Record,
-};
+use crate::{format::Content, reject::Reject, saved::Record};
 
 pub(crate) mod device;
 pub(crate) mod server;
@@ -58,12 +54,17 @@ pub(crate) fn is_core_backed(path: ResourcePath) -> bool {
 
 impl CoreObjects {
     pub(crate) const fn new(device: Device) -> Self {
-        Self { accounts: BTreeMap::new(), device }
+        Self {
+            accounts: BTreeMap::new(),
+            device,
+        }
     }
 
     /// Adds an account under the lowest free instance.
     pub(crate) fn add(&mut self, ssid: Ssid, account: Account) {
-        let free = (0..u16::MAX).map(ObjectInstanceId).find(|id| !self.accounts.contains_key(id));
+        let free = (0..u16::MAX)
+            .map(ObjectInstanceId)
+            .find(|id| !self.accounts.contains_key(id));
         if let Some(free) = free {
             self.accounts.insert(free, (ssid, account));
         }
@@ -80,7 +81,10 @@ impl CoreObjects {
 
     /// All instances, in order.
     pub(crate) fn instances(&self) -> impl Iterator<Item = InstancePath> {
-        let servers = self.accounts.keys().map(|id| InstancePath { object: SERVER, instance: *id });
+        let servers = self.accounts.keys().map(|id| InstancePath {
+            object: SERVER,
+            instance: *id,
+        });
         servers.chain([DEVICE_INSTANCE])
     }
 
@@ -117,7 +121,12 @@ impl CoreObjects {
     }
 
     /// Writes into a copy, which the caller commits.
-    pub(crate) fn write(&mut self, path: ResourcePath, content: &Content, now: Now) -> Result<(), Reject> {
+    pub(crate) fn write(
+        &mut self,
+        path: ResourcePath,
+        content: &Content,
+        now: Now,
+    ) -> Result<(), Reject> {
         let Content::Single(value) = content else {
             return Err(Reject::bad_request("the resource has a single value"));
         };
@@ -139,7 +148,10 @@ impl CoreObjects {
     pub(crate) fn execute(&self, path: ResourcePath) -> Result<Effect, Reject> {
         let known = match path.object() {
             SERVER => {
-                let (ssid, _) = self.accounts.get(&path.instance.instance).ok_or_else(absent)?;
+                let (ssid, _) = self
+                    .accounts
+                    .get(&path.instance.instance)
+                    .ok_or_else(absent)?;
                 Account::execute(*ssid, path.resource)
             }
             _ => Device::execute(path.resource),
@@ -154,19 +166,31 @@ impl CoreObjects {
             let Some((_, before)) = self.accounts.get(instance) else {
                 continue;
             };
-            let path = InstancePath { object: SERVER, instance: *instance };
+            let path = InstancePath {
+                object: SERVER,
+                instance: *instance,
+            };
             let different = server::RESOURCES.iter().filter(|id| {
                 before.read(*ssid, ResourceId(**id)) != account.read(*ssid, ResourceId(**id))
             });
-            changes.resources.extend(different.map(|id| path.resource(*id)));
+            changes
+                .resources
+                .extend(different.map(|id| path.resource(*id)));
             if before.lifetime != account.lifetime {
                 changes.lifetimes.push(*ssid);
             }
             if before != account {
-                changes.records.push(Record::Account(*ssid, account.saved()));
+                changes
+                    .records
+                    .push(Record::Account(*ssid, account.saved()));
             }
         }
-        changes.resources.extend(draft.device.different(&self.device).map(|id| DEVICE_INSTANCE.resource(id)));
+        changes.resources.extend(
+            draft
+                .device
+                .different(&self.device)
+                .map(|id| DEVICE_INSTANCE.resource(id)),
+        );
         if draft.device.saved() != self.device.saved() {
             changes.records.push(Record::Device(draft.device.saved()));
         }
@@ -175,7 +199,10 @@ impl CoreObjects {
     }
 
     fn account_mut(&mut self, path: ResourcePath) -> Result<&mut Account, Reject> {
-        self.accounts.get_mut(&path.instance.instance).map(|(_, account)| account).ok_or_else(absent)
+        self.accounts
+            .get_mut(&path.instance.instance)
+            .map(|(_, account)| account)
+            .ok_or_else(absent)
     }
 }
 
@@ -200,5 +227,11 @@ fn number(value: &Value, range: std::ops::RangeInclusive<u32>) -> Result<u32, Re
     };
     whole
         .filter(|number| range.contains(number))
-        .ok_or_else(|| Reject::bad_request(format!("a number from {} to {} is wanted", range.start(), range.end())))
+        .ok_or_else(|| {
+            Reject::bad_request(format!(
+                "a number from {} to {} is wanted",
+                range.start(),
+                range.end()
+            ))
+        })
 }

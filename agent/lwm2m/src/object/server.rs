@@ -108,7 +108,9 @@ impl Account {
     pub(super) fn write(&mut self, resource: ResourceId, value: &Value) -> Result<(), Reject> {
         match resource.0 {
             // 0 means "for ever" since 1.2 only; older servers expire it at once.
-            id::LIFETIME => self.lifetime = Duration::from_secs(number(value, 1..=u32::MAX)?.into()),
+            id::LIFETIME => {
+                self.lifetime = Duration::from_secs(number(value, 1..=u32::MAX)?.into())
+            }
             id::PMIN => self.pmin = number(value, 0..=u32::MAX)?,
             id::PMAX => self.pmax = number(value, 0..=u32::MAX)?,
             id::DISABLE_TIMEOUT => {
@@ -117,7 +119,11 @@ impl Account {
             }
             id::STORE => self.store_notifications = boolean(value)?,
             id::BINDING if *value == Value::String(BINDING.to_owned()) => {}
-            id::BINDING => return Err(Reject::bad_request("the only binding available in this version is U")),
+            id::BINDING => {
+                return Err(Reject::bad_request(
+                    "the only binding available in this version is U",
+                ));
+            }
             id::MUTE_SEND => self.mute_send = boolean(value)?,
             _ => return Err(Reject::method_not_allowed("the resource cannot be written")),
         }

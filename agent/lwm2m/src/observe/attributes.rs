@@ -52,9 +52,9 @@ impl Attribute {
             "pmax" => seconds(value).map(Self::Pmax),
             "pmin" => seconds(value).map(Self::Pmin),
             "st" => number(value).map(Self::St),
-            "con" | "edge" | "epmax" | "epmin" | "hqmax" => {
-                Err(Reject::bad_request(format!("attribute {name} is not available in this version")))
-            }
+            "con" | "edge" | "epmax" | "epmin" | "hqmax" => Err(Reject::bad_request(format!(
+                "attribute {name} is not available in this version"
+            ))),
             _ => Err(Reject::bad_request("unknown attribute")),
         }
     }
@@ -149,7 +149,11 @@ impl AttributeStore {
     ///
     /// # Errors
     /// Where this server has attached attributes to too many paths.
-    pub(crate) fn change(&mut self, address: Address, changes: &[Attribute]) -> Result<Option<Attributes>, Reject> {
+    pub(crate) fn change(
+        &mut self,
+        address: Address,
+        changes: &[Attribute],
+    ) -> Result<Option<Attributes>, Reject> {
         let mut attributes = self.at(address).unwrap_or_default();
         changes.iter().for_each(|change| attributes.set(*change));
         attributes.check()?;
@@ -158,7 +162,10 @@ impl AttributeStore {
             return Ok(None);
         }
         if self.attached.len() >= MAX_PATHS && !self.attached.contains_key(&address) {
-            return Err(Reject::new(lamplighter_coap::Code::INTERNAL_SERVER_ERROR, "too many attributes"));
+            return Err(Reject::new(
+                lamplighter_coap::Code::INTERNAL_SERVER_ERROR,
+                "too many attributes",
+            ));
         }
         self.attached.insert(address, attributes);
         Ok(Some(attributes))
@@ -179,7 +186,9 @@ fn seconds(value: &str) -> Result<Option<u32>, Reject> {
     }
     let digits = value.bytes().all(|byte| byte.is_ascii_digit());
     let seconds = digits.then(|| value.parse().ok()).flatten();
-    seconds.map(Some).ok_or_else(|| Reject::bad_request("a period is a number of seconds"))
+    seconds
+        .map(Some)
+        .ok_or_else(|| Reject::bad_request("a period is a number of seconds"))
 }
 
 /// A decimal number, nothing for "remove".
@@ -187,7 +196,14 @@ fn number(value: &str) -> Result<Option<f64>, Reject> {
     if value.is_empty() {
         return Ok(None);
     }
-    let plain = value.bytes().all(|byte| byte.is_ascii_digit() || b"+-.eE".contains(&byte));
-    let number = plain.then(|| value.parse().ok()).flatten().filter(|number: &f64| number.is_finite());
-    number.map(Some).ok_or_else(|| Reject::bad_request("not a number"))
+    let plain = value
+        .bytes()
+        .all(|byte| byte.is_ascii_digit() || b"+-.eE".contains(&byte));
+    let number = plain
+        .then(|| value.parse().ok())
+        .flatten()
+        .filter(|number: &f64| number.is_finite());
+    number
+        .map(Some)
+        .ok_or_else(|| Reject::bad_request("not a number"))
 }

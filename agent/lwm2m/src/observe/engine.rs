@@ -43,6 +43,8 @@ pub(crate) struct Relation {
     /// Revision of the tree that the server was told.
     seen: u64,
     pub(crate) target: Address,
+    /// The server was told something in this run of the agent.
+    spoken: bool,
     /// What the server was told, where the target is one value.
     told: Option<Value>,
 }
@@ -100,6 +102,7 @@ impl Observations {
             queued: false,
             scheduled: None,
             seen: sent.revision,
+            spoken: true,
             target,
             told: single(sent.nodes),
         };
@@ -110,11 +113,25 @@ impl Observations {
     }
 
     /// Takes up an observation that was saved: its first notification tells the current value.
-    pub(crate) fn restore(&mut self, token: Token, target: Address, format: ContentFormat, rules: Rules<'_>) {
-        let sent = Sent { nodes: &[], reliability: Reliability::Confirmable, revision: 0 };
-        if self.begin(token, target, format, sent, rules) {
-            self.met(token, rules);
+    pub(crate) fn restore(
+        &mut self,
+        token: Token,
+        target: Address,
+        format: ContentFormat,
+        rules: Rules<'_>,
+    ) {
+        let sent = Sent {
+            nodes: &[],
+            reliability: Reliability::Confirmable,
+            revision: 0,
+        };
+        if !self.begin(token, target, format, sent, rules) {
+            return;
         }
+        if let Some(relation) = self.relations.get_mut(&token) {
+            relation.spoken = false;
+        }
+        self.met(token, rules);
     }
 
     pub(crate) fn end(&mut self, token: Token) -> Option<Relation> {
@@ -155,12 +172,19 @@ impl Observations {
     /// Instances or resources of an object have come or gone.
     pub(crate) fn object_changed(&mut self, object: Address, rules: Rules<'_>) {
         for token in self.index.of_object(object) {
-            let wide = self.relations.get(&token).is_some_and(|relation| match relation.target.path {
-                Path::Root | Path::Object(_) | Path::Instance(_) => true,
-                Path::Resource(path) | Path::ResourceInstance(path, _) => {
-                    rules.catalogue.resource(ResourceAddress { scope: relation.target.scope, path }).is_none()
-                }
-            });
+            let wide =
+                self.relations
+                    .get(&token)
+                    .is_some_and(|relation| match relation.target.path {
+                        Path::Root | Path::Object(_) | Path::Instance(_) => true,
+                        Path::Resource(path) | Path::ResourceInstance(path, _) => rules
+                            .catalogue
+                            .resource(ResourceAddress {
+                                scope: relation.target.scope,
+                                path,
+                            })
+                            .is_none(),
+                    });
             if wide {
                 self.met(token, rules);
             }
@@ -170,7 +194,9 @@ impl Observations {
     /// Attributes or defaults are others: they count at once.
     pub(crate) fn reschedule(&mut self, rules: Rules<'_>) {
         let tokens: Vec<Token> = self.relations.keys().copied().collect();
-        tokens.into_iter().for_each(|token| self.schedule(token, rules));
+        tokens
+            .into_iter()
+            .for_each(|token| self.schedule(token, rules));
     }
 
     /// Puts what is due into the outbox.
@@ -211,7 +237,18 @@ impl Observations {
             relation.pending = false;
             relation.queued = false;
             relation.seen = sent.revision;
+            relation.spoken = true;
             relation.told = single(sent.nodes);
+            self.schedule(token, rules);
+        }
+    }
+
+    /// There is nothing to tell for now; the next change asks again.
+    pub(crate) fn skipped(&mut self, token: Token, rules: Rules<'_>) {
+        if let Some(relation) = self.relations.get_mut(&token) {
+            relation.last_sent = rules.catalogue.now.mono;
+            relation.pending = false;
+            relation.queued = false;
             self.schedule(token, rules);
         }
     }
@@ -255,6 +292,12 @@ impl Observations {
 }
 
 impl Relation {
+    /// False for an observation that was taken up after a restart until its target has a value:
+    /// devices may take a while to say what they have.
+    pub(crate) const fn is_settled(&self) -> bool {
+        self.spoken
+    }
+
     /// How the next notification is sent.
     pub(crate) fn reliability(&self, now: Duration) -> Reliability {
         if now.saturating_sub(self.last_confirmed) >= CONFIRM_AFTER {
@@ -270,7 +313,10 @@ impl Relation {
         let pmin = attributes.pmin.unwrap_or(0);
         let after = |seconds: u32| self.last_sent + Duration::from_secs(seconds.into());
         // A pmax below pmin is ignored; 0 stands for none.
-        let pmax = attributes.pmax.filter(|pmax| *pmax > 0 && *pmax >= pmin).map(after);
+        let pmax = attributes
+            .pmax
+            .filter(|pmax| *pmax > 0 && *pmax >= pmin)
+            .map(after);
         let pending = self.pending.then(|| after(pmin));
         [pmax, pending].into_iter().flatten().min()
     }
@@ -279,14 +325,23 @@ impl Relation {
     fn is_met(&self, changed: ResourceAddress, rules: Rules<'_>) -> bool {
         let current = match self.target.path {
             Path::Root | Path::Object(_) | Path::Instance(_) => None,
-            Path::Resource(_) | Path::ResourceInstance(..) => single(&rules.catalogue.latest(self.target)),
+            Path::Resource(_) | Path::ResourceInstance(..) => {
+                single(&rules.catalogue.latest(self.target))
+            }
         };
         let (Some(told), Some(current)) = (&self.told, current) else {
-            let core = rules.catalogue.resource(changed).is_some_and(|found| found.owner == Owner::Core);
+            let core = rules
+                .catalogue
+                .resource(changed)
+                .is_some_and(|found| found.owner == Owner::Core);
             return core || rules.catalogue.tree.changed_since(changed, self.seen);
         };
         let attributes = rules.effective(self.target);
-        if let (true, Some(before), Some(now)) = (attributes.has_value_condition(), told.as_f64(), current.as_f64()) {
+        if let (true, Some(before), Some(now)) = (
+            attributes.has_value_condition(),
+            told.as_f64(),
+            current.as_f64(),
+        ) {
             return is_crossed(attributes, before, now);
         }
         *told != current
@@ -298,7 +353,12 @@ impl Rules<'_> {
         let mut attributes = self.attributes.inherited(target);
         if attributes.check().is_err() {
             // Separate writes or inheritance made them contradict each other: none of them counts.
-            attributes = Attributes { gt: None, lt: None, st: None, ..attributes };
+            attributes = Attributes {
+                gt: None,
+                lt: None,
+                st: None,
+                ..attributes
+            };
         }
         let set = |seconds: u32| (seconds > 0).then_some(seconds);
         attributes.pmin = attributes.pmin.or_else(|| set(self.defaults.pmin));

@@ -29,7 +29,11 @@ impl Index {
 
     /// Who watches the resource, its instance or its object; the instances of the resource too,
     /// where the change names one or may concern any.
-    pub(super) fn concerned(&self, changed: ResourceAddress, index: Option<ResourceInstanceId>) -> Vec<Token> {
+    pub(super) fn concerned(
+        &self,
+        changed: ResourceAddress,
+        index: Option<ResourceInstanceId>,
+    ) -> Vec<Token> {
         if self.by_target.is_empty() {
             return Vec::new();
         }
@@ -38,9 +42,15 @@ impl Index {
             Some(index) => (index, index),
             None => (ResourceInstanceId(0), ResourceInstanceId(u16::MAX)),
         };
-        let below = |index| Address { path: Path::ResourceInstance(changed.path, index), ..resource };
-        let mut tokens: Vec<Token> =
-            self.by_target.range(below(low)..=below(high)).flat_map(|(_, tokens)| tokens.iter().copied()).collect();
+        let below = |index| Address {
+            path: Path::ResourceInstance(changed.path, index),
+            ..resource
+        };
+        let mut tokens: Vec<Token> = self
+            .by_target
+            .range(below(low)..=below(high))
+            .flat_map(|(_, tokens)| tokens.iter().copied())
+            .collect();
         let mut level = resource;
         while level.path != Path::Root {
             tokens.extend(self.by_target.get(&level).into_iter().flatten());

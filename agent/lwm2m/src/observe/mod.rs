@@ -11,9 +11,9 @@ mod engine;
 mod index;
 mod outbox;
 
-pub(crate) use attributes::{Attribute, AttributeStore};
 pub use attributes::Attributes;
-pub(crate) use engine::{Defaults, Observations, Relation, Sent};
+pub(crate) use attributes::{Attribute, AttributeStore};
+pub(crate) use engine::{Defaults, Observations, Rules, Sent};
 
 #[cfg(test)]
 mod tests;

@@ -16,21 +16,35 @@ pub(crate) struct Versions<'a> {
 }
 
 /// The links of Register, and of an Update after the list of objects has changed.
-pub(crate) fn registration(catalogue: Catalogue<'_>, view: View, versions: Versions<'_>) -> Vec<Link> {
+pub(crate) fn registration(
+    catalogue: Catalogue<'_>,
+    view: View,
+    versions: Versions<'_>,
+) -> Vec<Link> {
     let mut links = Vec::new();
     if versions.enabler == Enabler::V1_1 {
-        links.push(Link::new("/").quoted("rt", "oma.lwm2m").content_formats(&ANNOUNCED));
+        links.push(
+            Link::new("/")
+                .quoted("rt", "oma.lwm2m")
+                .content_formats(&ANNOUNCED),
+        );
     }
     for scope in view.scopes() {
         let mut last = None;
         for instance in catalogue.instances(scope) {
             if last != Some(instance.object) {
                 last = Some(instance.object);
-                let object = view.wire(Address { scope, path: Path::Object(instance.object) });
+                let object = view.wire(Address {
+                    scope,
+                    path: Path::Object(instance.object),
+                });
                 let link = versions.link(object, instance.object, catalogue);
                 links.extend((!link.attributes.is_empty()).then_some(link));
             }
-            links.push(Link::new(view.wire(Address { scope, path: instance.into() })));
+            links.push(Link::new(view.wire(Address {
+                scope,
+                path: instance.into(),
+            })));
         }
     }
     links
@@ -54,7 +68,9 @@ impl Versions<'_> {
         match object {
             // What we show of these two is in every version of them.
             object::SERVER | object::DEVICE => implied(object, self.enabler),
-            _ => catalogue.definition(object).map_or(Version::V1_0, |definition| definition.version),
+            _ => catalogue
+                .definition(object)
+                .map_or(Version::V1_0, |definition| definition.version),
         }
     }
 }

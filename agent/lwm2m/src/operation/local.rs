@@ -9,9 +9,20 @@ pub(crate) fn from_local(operation: LocalOperation) -> (Operation, Path) {
     match operation {
         LocalOperation::Discover(path) => (Operation::Discover, path),
         LocalOperation::Execute { path, args } => (Operation::Execute { args }, path),
-        LocalOperation::Read(path) => (Operation::Read { accept: None, watch: Watch::No }, path),
-        LocalOperation::Write { path, value, hold } => {
-            (Operation::Write { body: Body::Value(value), mode: Mode::Replace, hold }, path)
-        }
+        LocalOperation::Read(path) => (
+            Operation::Read {
+                accept: None,
+                watch: Watch::No,
+            },
+            path,
+        ),
+        LocalOperation::Write { path, value, hold } => (
+            Operation::Write {
+                body: Body::Value(value),
+                mode: Mode::Replace,
+                hold,
+            },
+            path,
+        ),
     }
 }

@@ -33,7 +33,7 @@ mod write;
 mod write_attributes;
 
 pub(crate) use local::from_local;
-pub(crate) use read::answer_format;
+pub(crate) use read::{answer_format, content};
 
 /// Who asks, and in what version.
 #[derive(Clone, Debug)]
@@ -49,10 +49,19 @@ pub(crate) enum Operation {
     Create,
     Delete,
     Discover,
-    Execute { args: Vec<u8> },
+    Execute {
+        args: Vec<u8>,
+    },
     /// `accept`: the format that the answer is to have.
-    Read { accept: Option<u16>, watch: Watch },
-    Write { body: Body, mode: Mode, hold: Option<std::time::Duration> },
+    Read {
+        accept: Option<u16>,
+        watch: Watch,
+    },
+    Write {
+        body: Body,
+        mode: Mode,
+        hold: Option<std::time::Duration>,
+    },
     WriteAttributes(Vec<String>),
     /// A method or combination that has no meaning here, with the reason.
     Unsupported(&'static str),
@@ -76,7 +85,10 @@ pub(crate) enum Mode {
 /// What is to be written.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) enum Body {
-    Encoded { format: Option<u16>, payload: Vec<u8> },
+    Encoded {
+        format: Option<u16>,
+        payload: Vec<u8>,
+    },
     Value(lamplighter_model::Value),
 }
 
@@ -126,7 +138,11 @@ pub(crate) struct Context<'a> {
 ///
 /// # Errors
 /// The first reason to refuse it.
-pub(crate) fn plan(operation: &Operation, address: Address, context: Context<'_>) -> Result<Plan, Reject> {
+pub(crate) fn plan(
+    operation: &Operation,
+    address: Address,
+    context: Context<'_>,
+) -> Result<Plan, Reject> {
     match operation {
         Operation::Create => target::refuse_create(address, context),
         Operation::Delete => target::refuse_delete(address, context),
@@ -143,7 +159,11 @@ pub(crate) fn plan(operation: &Operation, address: Address, context: Context<'_>
 ///
 /// # Errors
 /// Where what was allowed is not any more.
-pub(crate) fn apply(writes: &[CoreWrite], core: &CoreObjects, catalogue: Catalogue<'_>) -> Result<CoreObjects, Reject> {
+pub(crate) fn apply(
+    writes: &[CoreWrite],
+    core: &CoreObjects,
+    catalogue: Catalogue<'_>,
+) -> Result<CoreObjects, Reject> {
     let mut draft = core.clone();
     for write in writes {
         match write {
@@ -162,12 +182,32 @@ impl Operation {
             Self::Delete => "delete",
             Self::Discover => "discover",
             Self::Execute { .. } => "execute",
-            Self::Read { watch: Watch::Begin, .. } => "observe",
-            Self::Read { watch: Watch::End, .. } => "cancel",
-            Self::Read { watch: Watch::No, .. } => "read",
+            Self::Read {
+                watch: Watch::Begin,
+                ..
+            } => "observe",
+            Self::Read {
+                watch: Watch::End, ..
+            } => "cancel",
+            Self::Read {
+                watch: Watch::No, ..
+            } => "read",
             Self::Unsupported(_) => "unsupported",
             Self::Write { .. } => "write",
             Self::WriteAttributes(_) => "write attributes",
+        }
+    }
+
+    pub(crate) const fn watch(&self) -> Watch {
+        match self {
+            Self::Read { watch, .. } => *watch,
+            Self::Create
+            | Self::Delete
+            | Self::Discover
+            | Self::Execute { .. }
+            | Self::Unsupported(_)
+            | Self::Write { .. }
+            | Self::WriteAttributes(_) => Watch::No,
         }
     }
 
@@ -175,11 +215,17 @@ impl Operation {
     pub(crate) const fn is_command(&self) -> bool {
         match self {
             Self::Create | Self::Delete | Self::Execute { .. } | Self::Write { .. } => true,
-            Self::Discover | Self::Read { .. } | Self::Unsupported(_) | Self::WriteAttributes(_) => false,
+            Self::Discover
+            | Self::Read { .. }
+            | Self::Unsupported(_)
+            | Self::WriteAttributes(_) => false,
         }
     }
 }
 
 /// The formats that this box announces beyond those every client has.
-pub(crate) const ANNOUNCED: [u16; 3] =
-    [ContentFormat::SenmlJson.number(), ContentFormat::SenmlCbor.number(), ContentFormat::Tlv.number()];
+pub(crate) const ANNOUNCED: [u16; 3] = [
+    ContentFormat::SenmlJson.number(),
+    ContentFormat::SenmlCbor.number(),
+    ContentFormat::Tlv.number(),
+];

@@ -17,11 +17,20 @@ use crate::{
     tree::Owner,
 };
 
-pub(super) fn plan(address: Address, accept: Option<u16>, context: Context<'_>) -> Result<Plan, Reject> {
+pub(super) fn plan(
+    address: Address,
+    accept: Option<u16>,
+    context: Context<'_>,
+) -> Result<Plan, Reject> {
     target::check_object(address, context)?;
     match target::instance_of(address) {
         None => {
-            answer_format(address.path, accept, context.caller.enabler, context.catalogue)?;
+            answer_format(
+                address.path,
+                accept,
+                context.caller.enabler,
+                context.catalogue,
+            )?;
             Ok(Plan::Content(permitted(address, context)))
         }
         Some(instance) => {
@@ -53,7 +62,12 @@ pub(crate) fn answer_format(
             (None, Enabler::V1_1) => ContentFormat::SenmlCbor,
         });
     };
-    let refused = || Reject::new(lamplighter_coap::Code::NOT_ACCEPTABLE, "the format cannot carry the answer");
+    let refused = || {
+        Reject::new(
+            lamplighter_coap::Code::NOT_ACCEPTABLE,
+            "the format cannot carry the answer",
+        )
+    };
     let format = ContentFormat::from_number(accept).ok_or_else(refused)?;
     let suits = match format {
         ContentFormat::Link => false,
@@ -64,16 +78,27 @@ pub(crate) fn answer_format(
     if suits { Ok(format) } else { Err(refused()) }
 }
 
-fn plan_instance(instance: InstanceAddress, accept: Option<u16>, context: Context<'_>) -> Result<Plan, Reject> {
+fn plan_instance(
+    instance: InstanceAddress,
+    accept: Option<u16>,
+    context: Context<'_>,
+) -> Result<Plan, Reject> {
     let path = Path::Instance(instance.path);
     answer_format(path, accept, context.caller.enabler, context.catalogue)?;
     let catalogue = context.catalogue;
     let address = |resource| ResourceAddress {
         scope: instance.scope,
-        path: ResourcePath { instance: instance.path, resource },
+        path: ResourcePath {
+            instance: instance.path,
+            resource,
+        },
     };
     let from_device: Vec<_> = (catalogue.resources(instance).into_iter().map(address))
-        .filter(|address| catalogue.resource(*address).is_some_and(|found| found.owner == Owner::Device && found.operations.read))
+        .filter(|address| {
+            catalogue
+                .resource(*address)
+                .is_some_and(|found| found.owner == Owner::Device && found.operations.read)
+        })
         .collect();
     if from_device.is_empty() {
         return Ok(Plan::Content(catalogue.latest(instance.into())));
@@ -91,7 +116,12 @@ fn plan_resource(
     if !found.operations.read {
         return Err(Reject::method_not_allowed("the resource cannot be read"));
     }
-    answer_format(address.path, accept, context.caller.enabler, context.catalogue)?;
+    answer_format(
+        address.path,
+        accept,
+        context.caller.enabler,
+        context.catalogue,
+    )?;
     match found.owner {
         Owner::Core => content(address, context.catalogue).map(Plan::Content),
         Owner::Device => Ok(Plan::Device(Action::Read(vec![resource]), Then::Read)),
@@ -115,7 +145,9 @@ pub(crate) fn content(address: Address, catalogue: Catalogue<'_>) -> Result<Vec<
         (Some(_), Some(_)) if catalogue.content(resource).is_some() => {
             Err(Reject::not_found("the resource instance does not exist"))
         }
-        (Some(found), _) if found.owner == Owner::Core => Err(Reject::not_found("the resource has no value")),
+        (Some(found), _) if found.owner == Owner::Core => {
+            Err(Reject::not_found("the resource has no value"))
+        }
         (Some(_), _) => Err(Reject::from(Fault::NoValue)),
     }
 }
@@ -125,9 +157,15 @@ fn permitted(address: Address, context: Context<'_>) -> Vec<Node> {
     let Path::Object(object) = address.path else {
         return Vec::new();
     };
-    let instances = context.catalogue.instances_of(address.scope, object).into_iter();
+    let instances = context
+        .catalogue
+        .instances_of(address.scope, object)
+        .into_iter();
     instances
-        .map(|path| InstanceAddress { scope: address.scope, path })
+        .map(|path| InstanceAddress {
+            scope: address.scope,
+            path,
+        })
         .filter(|instance| target::check_instance(*instance, Right::Read, context).is_ok())
         .flat_map(|instance| context.catalogue.latest(instance.into()))
         .collect()

@@ -4,7 +4,7 @@ use lamplighter_coap::{Method, Request};
 use lamplighter_model::Path;
 
 use super::{Body, Mode, Operation, Watch};
-use crate::format::ContentFormat;
+use crate::{format::ContentFormat, reject::Reject};
 
 const LINK: u16 = ContentFormat::Link.number();
 const TEXT: u16 = ContentFormat::Text.number();
@@ -22,37 +22,67 @@ pub(crate) fn operation(request: &Request, path: Path) -> Operation {
     }
 }
 
+/// A client that takes no attributes in an Observe refuses it (lwm2m/30, 5).
+///
+/// # Errors
+/// 4.00 for an Observe with queries.
+pub(crate) fn check_queries(request: &Request) -> Result<(), Reject> {
+    if request.method == Method::Get && request.observe == Some(0) && !request.queries.is_empty() {
+        return Err(Reject::bad_request(
+            "attributes in an Observe are not available in this version",
+        ));
+    }
+    Ok(())
+}
+
 fn get(request: &Request) -> Operation {
     if request.accept == Some(LINK) {
         return Operation::Discover;
     }
     let watch = match request.observe {
-        // Core 1.2, 5.1.2: a client that takes no attributes in an Observe refuses it. 4.00 below.
         Some(0) => Watch::Begin,
         Some(1) => Watch::End,
         Some(_) | None => Watch::No,
     };
-    Operation::Read { accept: request.accept, watch }
+    Operation::Read {
+        accept: request.accept,
+        watch,
+    }
 }
 
 fn put(request: &Request) -> Operation {
     match request.content_format {
         None if request.payload.is_empty() => Operation::WriteAttributes(request.queries.clone()),
-        format => Operation::Write { body: body(request, format), mode: Mode::Replace, hold: None },
+        format => Operation::Write {
+            body: body(request, format),
+            mode: Mode::Replace,
+            hold: None,
+        },
     }
 }
 
 fn post(request: &Request, path: Path) -> Operation {
-    let partial = || Operation::Write { body: body(request, request.content_format), mode: Mode::Partial, hold: None };
+    let partial = || Operation::Write {
+        body: body(request, request.content_format),
+        mode: Mode::Partial,
+        hold: None,
+    };
     match (path, request.content_format) {
         (Path::Object(_), _) => Operation::Create,
         (Path::Instance(_), _) => partial(),
-        (Path::Resource(_), None | Some(TEXT)) => Operation::Execute { args: request.payload.clone() },
+        (Path::Resource(_), None | Some(TEXT)) => Operation::Execute {
+            args: request.payload.clone(),
+        },
         (Path::Resource(_), Some(_)) => partial(),
-        (Path::Root | Path::ResourceInstance(..), _) => Operation::Unsupported("nothing can be posted here"),
+        (Path::Root | Path::ResourceInstance(..), _) => {
+            Operation::Unsupported("nothing can be posted here")
+        }
     }
 }
 
 fn body(request: &Request, format: Option<u16>) -> Body {
-    Body::Encoded { format, payload: request.payload.clone() }
+    Body::Encoded {
+        format,
+        payload: request.payload.clone(),
+    }
 }

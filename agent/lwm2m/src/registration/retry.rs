@@ -42,7 +42,11 @@ impl RetryPolicy {
 
 impl Backoff {
     pub(crate) const fn new(policy: RetryPolicy) -> Self {
-        Self { attempts: 0, policy, sequences: 0 }
+        Self {
+            attempts: 0,
+            policy,
+            sequences: 0,
+        }
     }
 
     /// All is well again.
