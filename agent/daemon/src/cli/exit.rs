@@ -28,11 +28,17 @@ pub enum Exit {
 pub struct Failure {
     pub exit: Exit,
     pub text: String,
+    /// Who read our output has closed it: nothing to complain about.
+    is_closed_pipe: bool,
 }
 
 impl Failure {
     pub fn new(exit: Exit, text: impl Into<String>) -> Self {
-        Self { exit, text: text.into() }
+        Self { exit, text: text.into(), is_closed_pipe: false }
+    }
+
+    pub(super) fn is_closed_pipe(&self) -> bool {
+        self.is_closed_pipe
     }
 
     pub fn failed(text: impl Into<String>) -> Self {
@@ -59,8 +65,10 @@ impl std::error::Error for Failure {}
 
 impl From<io::Error> for Failure {
     fn from(error: io::Error) -> Self {
-        let exit = if error.kind() == io::ErrorKind::PermissionDenied { Exit::NoPermission } else { Exit::Failed };
-        Self::new(exit, error.to_string())
+        let is_forbidden = error.kind() == io::ErrorKind::PermissionDenied;
+        let exit = if is_forbidden { Exit::NoPermission } else { Exit::Failed };
+        let is_closed_pipe = error.kind() == io::ErrorKind::BrokenPipe;
+        Self { is_closed_pipe, ..Self::new(exit, error.to_string()) }
     }
 }
 

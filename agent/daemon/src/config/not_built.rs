@@ -25,7 +25,7 @@ const NOT_BUILT: &[(&str, Refused)] = &[
     ("bearer", Refused::Always),
     ("bootstrap", Refused::Always),
     ("bus.*.kind", Refused::Words(&["ascii", "udp"])),
-    ("bus.*.rs485", Refused::Words(&["rts_high"])),
+    ("bus.*.rs485", Refused::Words(&["kernel", "rts_high"])),
     (
         "device.*.adapter",
         Refused::Words(&[
