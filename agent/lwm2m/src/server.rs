@@ -81,7 +81,8 @@ const MAX_NOTIFICATIONS: usize = 2048;
 impl Server {
     pub(crate) fn new(config: ServerConfig, lifetime: Duration, seed: u64, now: Now) -> Self {
         let mut rng = Rng::new(seed ^ u64::from(config.ssid.0));
-        let endpoint = Endpoint::new(Params::default(), rng.next());
+        let mut endpoint = Endpoint::new(Params::default(), rng.next());
+        endpoint.continue_sequence(first_sequence(now));
         let policy = crate::registration::RetryPolicy::STANDARD;
         let registration = Registration::new(config.version, lifetime, policy, rng);
         Self {
@@ -497,6 +498,16 @@ fn registration_reply(response: Response) -> RegistrationReply {
             .max_age
             .map(|seconds| Duration::from_secs(seconds.into())),
     }
+}
+
+/// Where the numbers of notifications begin, so that they are newer than those of a former run: the
+/// clock, counted faster than notifications go out in the long run (RFC 7641, 4.4).
+fn first_sequence(now: Now) -> u32 {
+    const PER_SECOND: u64 = 64;
+    let seconds = now
+        .unix
+        .map_or(now.mono.as_secs(), |unix| unix.seconds().unsigned_abs());
+    seconds.wrapping_mul(PER_SECOND) as u32
 }
 
 /// The diagnostic payload of a refusal, as far as it is text, shortened.

@@ -452,10 +452,12 @@ fn a_disabled_server_is_left_alone_until_the_end_and_a_little_longer() {
 fn the_rest_of_a_disable_survives_a_restart() {
     let mut machine = Machine::registered(3600);
     machine.registration.disable(secs(1000), at(0));
-    let saved = std::iter::from_fn(|| machine.registration.poll()).find_map(|step| match step {
-        Step::Save(saved) => Some(saved),
-        _ => None,
-    });
+    let mut saved = None;
+    while let Some(step) = machine.registration.poll() {
+        if let Step::Save(record) = step {
+            saved = Some(record);
+        }
+    }
     // The same boot, another boot with a date, another boot without.
     for (now, left) in [(now(1, secs(400)), 600), (now(2, secs(400)), 600)] {
         let mut restarted = Machine::standard(3600);

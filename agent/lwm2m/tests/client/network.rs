@@ -13,7 +13,7 @@ use proptest::prelude::*;
 use crate::common::{SSID, World, accept_all, config, get, segments};
 
 fn state(world: &World) -> ServerState {
-    world.client.servers().next().unwrap().state
+    world.client.servers().next().expect("a server").state
 }
 
 #[test]
@@ -62,14 +62,12 @@ fn a_link_that_does_not_open_is_told_with_its_reason() {
     let mut world = World::new(config(), Vec::new(), accept_all);
     world.links_work = false;
     world.seconds(200);
-    let reasons: Vec<_> = world
-        .events
-        .iter()
-        .filter_map(|event| match event {
-            Event::RegistrationFailed { reason, .. } => Some(reason.as_str()),
-            _ => None,
-        })
-        .collect();
+    let mut reasons = Vec::new();
+    for event in &world.events {
+        if let Event::RegistrationFailed { reason, .. } = event {
+            reasons.push(reason.as_str());
+        }
+    }
     assert!(
         reasons.len() >= 2 && reasons.iter().all(|reason| *reason == "no route"),
         "{reasons:?}"

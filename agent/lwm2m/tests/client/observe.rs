@@ -35,7 +35,7 @@ fn observe(world: &mut World, path: &str) {
     while !world.device.is_empty() {
         world.done(Ok(lamplighter_model::device::Answer::default()));
     }
-    let (_, response) = world.responses.last().unwrap();
+    let (_, response) = world.responses.last().expect("an answer");
     assert_eq!(
         (response.code, response.observe.is_some()),
         (Code::CONTENT, true),
@@ -252,7 +252,7 @@ fn a_confirmable_notification_goes_out_every_day() {
     world.lossy = true;
     world.seconds(24 * 3600 + 200);
     world.lossy = false;
-    world.seconds(400);
+    world.seconds(6000);
     assert!(world.times(&["rd", "5a3f"]).len() + world.times(&["rd"]).len() > updates + 1);
 }
 
