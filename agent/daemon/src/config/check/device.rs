@@ -3,7 +3,7 @@
 use std::{collections::BTreeMap, time::Duration};
 
 use lamplighter_model::{DataType, Value, device::AdapterId};
-use lamplighter_site::boundary::PointConfig;
+use lamplighter_site::boundary::{BootState, PointConfig};
 
 use super::{
     Checker, below, key,
@@ -108,13 +108,20 @@ impl Checker<'_> {
                 guard: point.guard.as_ref(),
                 ..Common::default()
             };
-            let Some((checked, config)) =
+            let Some((checked, mut config)) =
                 self.point(&at, id, common, Carries::Boolean, Writable::AsDefined)
             else {
                 continue;
             };
             let is_output = checked.writable;
             let direction = self.direction(&at, point, &device.defaults, is_output);
+            if let Direction::Output { boot, .. } = &direction {
+                config.boot = match boot {
+                    schema::Boot::Decide => BootState::Decide,
+                    schema::Boot::Off => BootState::Off,
+                    schema::Boot::On => BootState::On,
+                };
+            }
             configs.push(config);
             points.push(GpioPoint {
                 point: checked,

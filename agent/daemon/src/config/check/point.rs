@@ -6,7 +6,7 @@ use lamplighter_model::{
     DataType, InstancePath, Path, ResourceAddress, ResourcePath, Scope, device::AdapterId,
     object::ResourceDef,
 };
-use lamplighter_site::boundary::{self, PointConfig, PointKind};
+use lamplighter_site::boundary::{self, BootState, PointConfig, PointKind};
 
 use super::{Checker, VENDOR_OBJECTS, below, lamp, units};
 use crate::config::{checked::Point, layer::Key, schema};
@@ -105,6 +105,11 @@ impl Checker<'_> {
                 .and_then(|limit| self.limit(at, limit, data_type, writable)),
             guard: common.guard.map(|guard| self.guard(at, guard, kind)),
             fail_safe: None,
+            boot: if kind == PointKind::Lamp {
+                BootState::Decide
+            } else {
+                BootState::Adopt
+            },
         };
         Some((
             Point {
