@@ -203,6 +203,8 @@ impl Site {
         else {
             return;
         };
+        // So that people are told when it does again what it should.
+        self.output_mut(index).announced = None;
         let reason = fault.to_string();
         if known != DriveResult::Failed(reason.clone()) {
             let name = self.output(index).config.name.clone();

@@ -30,10 +30,10 @@ fn result(rig: &Rig, member: u16) -> String {
 }
 
 fn words(value: &Value) -> String {
-    match value {
-        Value::String(text) => text.clone(),
-        other => panic!("{other:?} is not a text"),
-    }
+    let Value::String(text) = value else {
+        panic!("{value:?} is not a text")
+    };
+    text.clone()
 }
 
 fn text(rig: &Rig, address: ResourceAddress) -> String {
