@@ -34,6 +34,11 @@ pub struct Answer {
 }
 
 impl Answer {
+    /// Of an answer to Observe: whether notifications follow.
+    pub fn is_observed(&self) -> bool {
+        self.code.is_success() && self.observe.is_some()
+    }
+
     /// The value where there is exactly one.
     pub fn value(&self) -> Option<&Value> {
         let [node] = self.nodes.as_slice() else {

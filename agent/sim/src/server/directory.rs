@@ -217,6 +217,7 @@ impl LwServer {
             return Outcome::new("De-register", "", refusal.response(), String::new());
         }
         let client = self
+            .registry
             .find(location)
             .and_then(|location| self.end_registration(location, now));
         let Some(client) = client else {

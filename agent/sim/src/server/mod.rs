@@ -25,6 +25,8 @@ mod answer;
 mod directory;
 mod event;
 mod log;
+#[cfg(feature = "io")]
+pub mod net;
 mod operation;
 mod registry;
 mod request;

@@ -65,6 +65,8 @@ pub enum RequestError {
     NoSuchClient,
     /// It has ended, or never was.
     NoSuchObservation,
+    /// A single value goes to resources only.
+    NotAResource,
     /// The server has ended.
     Stopped,
     /// Too many requests of this client are open.
@@ -72,21 +74,26 @@ pub enum RequestError {
 }
 
 impl Operation {
-    /// Writes one value to a resource or resource instance; `None` where the path is neither.
+    /// Writes one value to a resource or resource instance.
+    ///
+    /// # Errors
+    /// [`RequestError::NotAResource`] where the path is neither.
     pub fn write_value(
         path: Path,
         value: Value,
         format: ContentFormat,
         mode: WriteMode,
-    ) -> Option<Self> {
+    ) -> Result<Self, RequestError> {
         let node = match path {
             Path::Resource(resource) => Node::single(resource, value),
             Path::ResourceInstance(resource, index) => {
                 Node::multiple(resource, vec![(index, value)])
             }
-            Path::Root | Path::Object(_) | Path::Instance(_) => return None,
+            Path::Root | Path::Object(_) | Path::Instance(_) => {
+                return Err(RequestError::NotAResource);
+            }
         };
-        Some(Self::Write {
+        Ok(Self::Write {
             path,
             nodes: vec![node],
             format,
@@ -209,6 +216,7 @@ impl fmt::Display for RequestError {
             Self::Gone => f.write_str("the registration ended"),
             Self::NoSuchClient => f.write_str("not registered"),
             Self::NoSuchObservation => f.write_str("no such observation"),
+            Self::NotAResource => f.write_str("not a resource"),
             Self::Stopped => f.write_str("the server has ended"),
             Self::TooMany => f.write_str("too many open requests"),
         }

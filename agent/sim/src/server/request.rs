@@ -151,7 +151,7 @@ impl LwServer {
         let Some((id, pending)) = self.pending_of(from, exchange) else {
             return;
         };
-        let is_observed = pending.asked.operation == "Observe" && response.observe.is_some();
+        let is_observed = response.code.is_success() && response.observe.is_some();
         pending.is_observation = is_observed;
         let took = now.saturating_sub(pending.asked.since);
         let Some((endpoint, answer)) = self.told(id, response, Told::Answer(took), now) else {
