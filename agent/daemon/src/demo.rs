@@ -13,7 +13,10 @@ use std::{
     sync::Arc,
 };
 
-use lamplighter_sim::server::{LwServerHandle, ServerOptions, start as start_server};
+use lamplighter_sim::server::{
+    ServerOptions,
+    net::{LwServerHandle, start as start_server},
+};
 
 use self::{cabinet::Cabinet, server::Watched};
 use crate::{

@@ -4,7 +4,10 @@
 use std::sync::Arc;
 
 use lamplighter_model::{Path, Value};
-use lamplighter_sim::server::{Exchange, LwServerHandle, Observation};
+use lamplighter_sim::server::{
+    Exchange,
+    net::{LwServerHandle, Observation},
+};
 use tokio::task::{JoinHandle, JoinSet};
 
 use crate::api::{DemoClient, DemoExchange, DemoFuture, DemoServer};
