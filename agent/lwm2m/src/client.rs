@@ -70,7 +70,10 @@ impl Client {
         match input {
             Input::Command(command) => self.on_command(command, tree, now),
             Input::Committed(id) => turn.shared.out.committed(id),
-            Input::Configure(Change::AddServer(config)) => self.add_server(config, &[], now),
+            Input::Configure(Change::AddServer(config)) => {
+                self.remove_server(config.ssid, tree, now);
+                self.add_server(config, &[], now);
+            }
             Input::Configure(Change::RemoveServer(ssid)) => self.remove_server(ssid, tree, now),
             Input::Device(event) => self.on_device(event, tree, now),
             Input::Link(link, event) => self.on_link(link, event, tree, now),

@@ -352,6 +352,28 @@ fn an_overloaded_server_gets_its_update_later() {
 }
 
 #[test]
+fn what_an_unsuccessful_update_said_is_said_again() {
+    let mut machine = Machine::registered(3600);
+    let now = machine.now();
+    machine.registration.objects_changed(now);
+    machine.registration.set_lifetime(secs(7200), now);
+    assert_eq!(machine.steps(), [update(true, true)]);
+    let overloaded = Reply {
+        max_age: Some(secs(30)),
+        ..reply(Code::SERVICE_UNAVAILABLE)
+    };
+    machine.reply(Purpose::Update, overloaded);
+    assert_eq!(machine.next(), secs(30));
+    assert_eq!(machine.steps(), [update(true, true)]);
+    machine
+        .registration
+        .disconnected("cable out", machine.now());
+    machine.steps();
+    machine.connect();
+    assert_eq!(machine.steps(), [update(true, true)]);
+}
+
+#[test]
 fn registers_over_a_new_link_when_update_gets_no_answer() {
     let mut machine = Machine::registered(3600);
     machine.next();
