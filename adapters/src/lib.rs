@@ -4,12 +4,23 @@
 //! how often is not its business. It runs in a task of its own under [`supervise`], which owns
 //! deadlines, retry pauses, freshness and bounded queues, so no device can delay another.
 
+#[cfg(feature = "modbus")]
+pub mod bus;
+pub mod gpio;
+#[cfg(feature = "iec62056")]
+pub mod iec62056;
+#[cfg(feature = "modbus")]
+pub mod modbus;
+pub mod supervise;
+
 use std::{fmt, future::Future, sync::Arc};
 
 use lamplighter_model::{
     InstanceAddress, ResourceAddress, ResourceId, Sample, Stamp,
     device::{Assignment, Declaration, Declared, Fault},
 };
+
+pub use supervise::{AdapterHandle, Ended, Handles, Limits, Port, supervise};
 
 /// The one trait that every device family implements.
 ///
@@ -31,7 +42,11 @@ pub trait Adapter: Send + 'static {
     fn write(&mut self, values: &[Assignment]) -> impl Future<Output = Result<(), Fault>> + Send;
 
     /// Runs an executable resource.
-    fn execute(&mut self, resource: ResourceAddress, args: &[u8]) -> impl Future<Output = Result<(), Fault>> + Send;
+    fn execute(
+        &mut self,
+        resource: ResourceAddress,
+        args: &[u8],
+    ) -> impl Future<Output = Result<(), Fault>> + Send;
 
     /// Waits until the device has news or something is due to be read.
     fn wait(&mut self) -> impl Future<Output = Result<Wake, Fault>> + Send;

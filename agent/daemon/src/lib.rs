@@ -2,7 +2,20 @@
 
 pub mod api;
 pub mod ask;
+mod catalogue;
+pub mod clock;
+pub mod config;
+mod connectivity;
+mod definitions;
+#[cfg(feature = "demo")]
+pub mod demo;
+pub mod devices;
 #[cfg(test)]
 mod fake;
+mod link;
+pub mod logging;
+pub mod run;
+pub mod start;
 pub mod status;
+mod store;
 pub mod web;

@@ -42,6 +42,9 @@ pub enum Input {
 pub enum Command {
     /// De-register from one server, or from all, and stay away until [`Command::Register`].
     Deregister(Option<Ssid>),
+    /// Shows or removes an error code of object 3 (3/0/11), e.g. 16 for a configuration that does
+    /// not load.
+    DeviceError { code: u8, present: bool },
     /// A read, write, execute or discover with the same checks as a server's.
     Local(RequestId, LocalRequest),
     /// Register at once, whatever timer runs.
@@ -63,10 +66,17 @@ pub struct LocalRequest {
 #[derive(Clone, Debug, PartialEq)]
 pub enum LocalOperation {
     Discover(Path),
-    Execute { path: Path, args: Vec<u8> },
+    Execute {
+        path: Path,
+        args: Vec<u8>,
+    },
     Read(Path),
     /// `hold`: how long the command holds against the rules of the site.
-    Write { path: Path, value: Value, hold: Option<Duration> },
+    Write {
+        path: Path,
+        value: Value,
+        hold: Option<Duration>,
+    },
 }
 
 /// The answer to a [`LocalRequest`].
@@ -129,11 +139,28 @@ pub enum HostRequest {
 pub enum Event {
     Deregistered(Ssid),
     /// A server, or a person at the box, did something that changes the world.
-    Obeyed { by: lamplighter_model::device::Origin, operation: &'static str, path: Path, detail: String },
+    Obeyed {
+        by: lamplighter_model::device::Origin,
+        operation: &'static str,
+        path: Path,
+        detail: String,
+    },
     /// Register or Update did not succeed; `retry_in` until the next attempt.
-    RegistrationFailed { ssid: Ssid, reason: String, retry_in: Duration },
-    Registered { ssid: Ssid, version: &'static str },
-    Refused { by: lamplighter_model::device::Origin, operation: &'static str, path: Path, code: String },
+    RegistrationFailed {
+        ssid: Ssid,
+        reason: String,
+        retry_in: Duration,
+    },
+    Registered {
+        ssid: Ssid,
+        version: &'static str,
+    },
+    Refused {
+        by: lamplighter_model::device::Origin,
+        operation: &'static str,
+        path: Path,
+        code: String,
+    },
     /// Everything is de-registered; the daemon may end.
     Stopped,
     Updated(Ssid),

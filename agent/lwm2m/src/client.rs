@@ -1,63 +1,270 @@
 //! Sends one input to the part that owns it; nothing else.
 
-use std::{collections::BTreeMap, sync::Arc, time::Duration};
+use std::{collections::BTreeMap, time::Duration};
 
-use lamplighter_model::{
-    ObjectId, Ssid,
-    object::{Definitions, Version},
+use lamplighter_model::{Now, ResourceAddress, Ssid};
+
+pub use crate::config::{Change, ClientConfig, DeviceDescription, ServerConfig, VersionChoice};
+use crate::{
+    boundary::{Command, Event, HostRequest, Input, LinkEvent, LinkId, Output},
+    catalogue::Catalogue,
+    format::link,
+    object::{CoreObjects, Device, Effect},
+    perform::{News, Shared, Turn},
+    saved::{Record, SavedObservation},
+    server::{Server, ServerStatus},
+    tree::Tree,
 };
 
-use crate::server::ServerUri;
+mod accounts;
+mod operations;
 
-/// What a client is made of; built from the checked configuration.
-#[derive(Clone, Debug)]
-pub struct ClientConfig {
-    pub definitions: Arc<Definitions>,
-    pub device: DeviceDescription,
-    /// Endpoint client name (`ep`).
-    pub endpoint: String,
-    /// Makes tokens, message ids and jitter differ from box to box; fixed in tests.
-    pub seed: u64,
-    pub servers: Vec<ServerConfig>,
+/// One LwM2M endpoint: its accounts, and what it shows of the tree.
+#[derive(Debug)]
+pub struct Client {
+    /// [`Tree::listed`] that the servers know of.
+    listed: u64,
+    /// Observations of the last run; taken up with the first input, when there is a tree.
+    saved: Vec<(Ssid, Vec<u8>, SavedObservation)>,
+    seed: u64,
+    servers: BTreeMap<Ssid, Server>,
+    shared: Shared,
+    stopping: bool,
 }
 
-/// One `[server.NAME]` of the configuration.
-#[derive(Clone, Debug, PartialEq)]
-pub struct ServerConfig {
-    pub lifetime: Duration,
-    pub name: String,
-    /// Versions to announce instead of our own, where a server knows only an older definition.
-    pub object_versions: BTreeMap<ObjectId, Version>,
-    pub ssid: Ssid,
-    /// 1/x/6: keep what cannot be sent.
-    pub store_notifications: bool,
-    pub uri: ServerUri,
-    pub version: VersionChoice,
+impl Client {
+    /// A client that takes up what it had saved and begins to register. Its first outputs are to be
+    /// polled at once.
+    pub fn new(config: ClientConfig, saved: Vec<Record>, now: Now) -> Self {
+        let core = CoreObjects::new(Device::new(config.device));
+        let shared = Shared::new(core, config.endpoint);
+        let mut client = Self {
+            listed: 0,
+            saved: Vec::new(),
+            seed: config.seed,
+            servers: BTreeMap::new(),
+            shared,
+            stopping: false,
+        };
+        for server in config.servers {
+            client.add_server(server, &saved, now);
+        }
+        for record in saved {
+            client.restore(record);
+        }
+        client
+    }
+
+    /// Takes one input. Nothing a peer does makes it fail.
+    pub fn handle(&mut self, input: Input, tree: &mut Tree, now: Now) {
+        let turn = Turn {
+            now,
+            shared: &mut self.shared,
+            tree,
+        };
+        for (ssid, token, saved) in self.saved.drain(..) {
+            if let Some(server) = self.servers.get_mut(&ssid) {
+                server.restore_observation(&token, &saved, &turn);
+            }
+        }
+        match input {
+            Input::Command(command) => self.on_command(command, tree, now),
+            Input::Committed(id) => turn.shared.out.committed(id),
+            Input::Configure(Change::AddServer(config)) => self.add_server(config, &[], now),
+            Input::Configure(Change::RemoveServer(ssid)) => self.remove_server(ssid, tree, now),
+            Input::Device(event) => self.on_device(event, tree, now),
+            Input::Link(link, event) => self.on_link(link, event, tree, now),
+            Input::Received(link, datagram) => {
+                if let Some(server) = self.servers.values_mut().find(|server| server.owns(link)) {
+                    server.receive(datagram, now);
+                }
+            }
+            Input::Timeout => {}
+        }
+        self.handle_timeouts(tree, now);
+        self.settle(tree, now);
+    }
+
+    /// The next thing to do; `None` also while a commit is awaited.
+    pub fn poll(&mut self) -> Option<Output> {
+        self.shared.out.pop()
+    }
+
+    /// When [`Input::Timeout`] is due, and who asked for it.
+    pub fn poll_timeout(&self) -> Option<(Duration, &'static str)> {
+        let waiting = self
+            .shared
+            .waiting
+            .timeout()
+            .map(|due| (due, "device deadline"));
+        self.servers
+            .values()
+            .filter_map(Server::timeout)
+            .chain(waiting)
+            .min()
+    }
+
+    /// All servers, in the order of their ids.
+    pub fn servers(&self) -> impl Iterator<Item = ServerStatus> {
+        self.servers.values().map(Server::status)
+    }
+
+    /// Bytes of the longest list of objects that a server is sent.
+    pub fn register_payload_size(&self, tree: &Tree, now: Now) -> usize {
+        let catalogue = Catalogue {
+            core: &self.shared.core,
+            now,
+            tree,
+        };
+        self.servers
+            .values()
+            .map(|server| link::write(&server.links_in(catalogue)).len())
+            .max()
+            .unwrap_or(0)
+    }
+
+    fn on_command(&mut self, command: Command, tree: &mut Tree, now: Now) {
+        match command {
+            Command::Deregister(ssid) => {
+                let chosen = self
+                    .servers
+                    .values_mut()
+                    .filter(|server| ssid.is_none_or(|ssid| server.ssid() == ssid));
+                chosen.for_each(|server| server.registration.deregister(now));
+            }
+            Command::DeviceError { code, present } => {
+                self.shared.core.device.set_error(code, present);
+                self.shared.news.push(News::Sampled(ERRORS, None));
+            }
+            Command::Local(id, request) => self.on_local(id, request, tree, now),
+            Command::Register(ssid) => {
+                if let Some(server) = self.servers.get_mut(&ssid) {
+                    server.registration.register_now(now);
+                }
+            }
+            Command::Stop => {
+                self.stopping = true;
+                self.servers
+                    .values_mut()
+                    .for_each(|server| server.registration.deregister(now));
+            }
+            Command::Update(ssid) => {
+                if let Some(server) = self.servers.get_mut(&ssid) {
+                    server.registration.trigger(now);
+                }
+            }
+        }
+    }
+
+    fn on_link(&mut self, link: LinkId, event: LinkEvent, tree: &mut Tree, now: Now) {
+        let mut turn = Turn {
+            now,
+            shared: &mut self.shared,
+            tree,
+        };
+        if let Some(server) = self.servers.values_mut().find(|server| server.owns(link)) {
+            server.on_link(link, event, &mut turn);
+        }
+    }
+
+    fn handle_timeouts(&mut self, tree: &mut Tree, now: Now) {
+        while let Some(pending) = self.shared.waiting.expired(now.mono) {
+            self.conclude(&pending, tree, now);
+        }
+        self.servers
+            .values_mut()
+            .for_each(|server| server.handle_timeout(now));
+    }
+
+    /// Lets every server carry on until nobody has news for another.
+    fn settle(&mut self, tree: &mut Tree, now: Now) {
+        if self.listed != tree.listed() {
+            self.listed = tree.listed();
+            self.servers
+                .values_mut()
+                .for_each(|server| server.registration.objects_changed(now));
+        }
+        loop {
+            let mut turn = Turn {
+                now,
+                shared: &mut self.shared,
+                tree,
+            };
+            self.servers
+                .values_mut()
+                .for_each(|server| server.settle(&mut turn));
+            let news = std::mem::take(&mut turn.shared.news);
+            if news.is_empty() {
+                break;
+            }
+            for news in news {
+                self.spread(news, tree, now);
+            }
+        }
+        if self.stopping
+            && self
+                .servers
+                .values()
+                .all(|server| server.registration.is_off())
+        {
+            self.stopping = false;
+            self.shared.out.push(Output::Event(Event::Stopped));
+        }
+    }
+
+    fn spread(&mut self, news: News, tree: &mut Tree, now: Now) {
+        let turn = Turn {
+            now,
+            shared: &mut self.shared,
+            tree,
+        };
+        match news {
+            News::Effect(Effect::Disable(ssid)) => {
+                let account = turn
+                    .shared
+                    .core
+                    .account_of(ssid)
+                    .map(|(_, account)| account.disable_timeout);
+                if let (Some(server), Some(lasts)) = (self.servers.get_mut(&ssid), account) {
+                    server.registration.disable(lasts, now);
+                }
+            }
+            News::Effect(Effect::FactoryReset) => turn
+                .shared
+                .out
+                .push(Output::Host(HostRequest::FactoryReset)),
+            News::Effect(Effect::Reboot) => turn.shared.out.push(Output::Host(HostRequest::Reboot)),
+            News::Effect(Effect::ResetErrors) => {
+                turn.shared.core.device.reset_errors();
+                turn.shared.news.push(News::Sampled(ERRORS, None));
+            }
+            News::Effect(Effect::Update(ssid)) => {
+                if let Some(server) = self.servers.get_mut(&ssid) {
+                    server.registration.trigger(now);
+                }
+            }
+            News::Lifetime(ssid) => {
+                let lifetime = turn
+                    .shared
+                    .core
+                    .account_of(ssid)
+                    .map(|(_, account)| account.lifetime);
+                if let (Some(server), Some(lifetime)) = (self.servers.get_mut(&ssid), lifetime) {
+                    server.registration.set_lifetime(lifetime, now);
+                }
+            }
+            News::Sampled(resource, index) => {
+                let is_default = resource.path.object() == crate::object::SERVER;
+                for server in self.servers.values_mut() {
+                    if is_default {
+                        server.reschedule(&turn);
+                    }
+                    server.changed(resource, index, &turn);
+                }
+            }
+        }
+    }
 }
 
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub enum VersionChoice {
-    /// The highest first, one step down on 4.12.
-    Auto,
-    V1_0,
-    V1_1,
-}
-
-/// What object 3 says of this box.
-#[derive(Clone, Debug, Default, PartialEq)]
-pub struct DeviceDescription {
-    pub device_type: String,
-    pub firmware: String,
-    pub hardware: String,
-    pub manufacturer: String,
-    pub model: String,
-    pub serial: String,
-    pub software: String,
-}
-
-/// A change of the configuration while running.
-#[derive(Clone, Debug)]
-pub enum Change {
-    AddServer(ServerConfig),
-    RemoveServer(Ssid),
-}
+/// 3/0/11.
+const ERRORS: ResourceAddress = ResourceAddress::gateway(3, 0, 11);

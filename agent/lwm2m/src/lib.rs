@@ -1,8 +1,21 @@
 //! The LwM2M client core. Everything enters by [`boundary::Input`] and leaves by
 //! [`boundary::Output`]; there is no socket, file, clock or runtime in this crate.
 
+mod access;
 pub mod boundary;
+mod catalogue;
 pub mod client;
+mod config;
+pub mod format;
+mod object;
+pub mod observe;
+mod operation;
+mod perform;
+pub mod registration;
 pub mod reject;
+mod rng;
 pub mod saved;
 pub mod server;
+pub mod tree;
+mod view;
+mod waiting;

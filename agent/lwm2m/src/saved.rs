@@ -1,7 +1,129 @@
 //! What survives a restart, as versioned values. The store writes them; there is no file here.
+//!
+//! A new meaning of a field is a new variant. Paths are kept as text, times as a stamp of the
+//! machine's start and, where the date was known, as wall time.
 
+use std::{fmt, time::Duration};
+
+use lamplighter_model::{Now, Ssid, Stamp, UnixTime};
 use serde::{Deserialize, Serialize};
+
+use crate::{observe::Attributes, registration::Enabler};
 
 /// A value for the store. A later record of the same [`Record::key`] replaces the earlier.
 #[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
-pub enum Record {}
+pub enum Record {
+    /// What a server wrote into its instance of object 1.
+    Account(Ssid, SavedAccount),
+    /// Attributes that a server attached to a path; `None` removes them.
+    Attributes(Ssid, String, Option<Attributes>),
+    /// What servers wrote into object 3.
+    Device(SavedDevice),
+    /// An observation by its token; `None` removes it.
+    Observation(Ssid, Vec<u8>, Option<SavedObservation>),
+    Registration(Ssid, SavedRegistration),
+}
+
+/// Identifies what a [`Record`] is about.
+#[derive(Clone, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
+pub struct RecordKey(String);
+
+/// Writable values of object 1.
+#[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq, Serialize)]
+pub struct SavedAccount {
+    pub disable_timeout_s: u32,
+    pub lifetime_s: u32,
+    pub mute_send: bool,
+    pub pmax_s: u32,
+    pub pmin_s: u32,
+    pub store_notifications: bool,
+}
+
+/// Writable values of object 3.
+#[derive(Clone, Debug, Default, Deserialize, Eq, PartialEq, Serialize)]
+pub struct SavedDevice {
+    pub timezone: Option<String>,
+    pub utc_offset: Option<String>,
+}
+
+/// A relation that the server believes to exist.
+#[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
+pub struct SavedObservation {
+    /// Content-Format of its first answer.
+    pub format: u16,
+    /// As the server wrote it.
+    pub path: String,
+}
+
+/// Where a server was left.
+#[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
+pub enum SavedRegistration {
+    /// No packet to it before the end.
+    Disabled { began: Moment, lasts: Duration },
+    /// Not registered; the version that it was last spoken to in.
+    None { version: Enabler },
+    Registered {
+        at: Moment,
+        lifetime: Duration,
+        location: Vec<String>,
+        version: Enabler,
+    },
+}
+
+/// A time that can be compared after a restart.
+#[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq, Serialize)]
+pub struct Moment {
+    stamp: Stamp,
+    unix: Option<UnixTime>,
+}
+
+impl Record {
+    pub fn key(&self) -> RecordKey {
+        RecordKey(match self {
+            Self::Account(ssid, _) => format!("account/{ssid}"),
+            Self::Attributes(ssid, path, _) => format!("attributes/{ssid}{path}"),
+            Self::Device(_) => "device".to_owned(),
+            Self::Observation(ssid, token, _) => {
+                let token: String = token.iter().map(|byte| format!("{byte:02x}")).collect();
+                format!("observation/{ssid}/{token}")
+            }
+            Self::Registration(ssid, _) => format!("registration/{ssid}"),
+        })
+    }
+
+    /// Whether the store may delete what it has under the key instead of keeping this.
+    pub const fn is_removal(&self) -> bool {
+        match self {
+            Self::Attributes(_, _, None) | Self::Observation(_, _, None) => true,
+            Self::Account(..)
+            | Self::Attributes(_, _, Some(_))
+            | Self::Device(_)
+            | Self::Observation(_, _, Some(_))
+            | Self::Registration(..) => false,
+        }
+    }
+}
+
+impl fmt::Display for RecordKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl Moment {
+    pub const fn of(now: Now) -> Self {
+        Self {
+            stamp: now.stamp(),
+            unix: now.unix,
+        }
+    }
+
+    /// Time since then; `None` where neither clock can tell.
+    pub fn elapsed(self, now: Now) -> Option<Duration> {
+        if self.stamp.boot == now.boot {
+            return Some(now.mono.saturating_sub(self.stamp.mono));
+        }
+        let millis = now.unix?.0.checked_sub(self.unix?.0)?;
+        Some(Duration::from_millis(u64::try_from(millis).unwrap_or(0)))
+    }
+}

@@ -1,8 +1,520 @@
-//! One server at run time.
+//! One server at run time: its link, session, exchanges, registration and observations.
+//!
+//! Flow of one turn: something arrives ([`Server::receive`], [`Server::on_link`],
+//! [`Server::answer`] …), then [`Server::settle`] carries everything on until nothing moves:
+//! datagrams to the session, messages to the endpoint, requests to operations, registration steps
+//! to requests, due observations to notifications.
 
-/// Where a server is: `coap://HOST[:PORT]`.
-#[derive(Clone, Debug, Eq, PartialEq)]
-pub struct ServerUri {
-    pub host: String,
-    pub port: u16,
+use std::{
+    collections::{BTreeMap, VecDeque},
+    time::Duration,
+};
+
+use lamplighter_coap::{
+    Code, Delivery, Endpoint, Event as Coap, ExchangeId, Failure, NotificationId, Params, Request,
+    RequestKey, Response, Token,
+};
+use lamplighter_dtls::{Session, SessionEvent};
+use lamplighter_model::{Now, Ssid, Stamp, device::Origin};
+
+use crate::{
+    boundary::{Event, LinkEvent, LinkId, Output, Transport},
+    client::ServerConfig,
+    observe::{AttributeStore, Defaults, Observations, Rules},
+    operation::{
+        Caller,
+        links::{self, Versions},
+        request,
+    },
+    perform::{Reply, Shared, Turn, Wish},
+    registration::{Phase, Purpose, Registration, Reply as RegistrationReply, Step},
+    reject::Reject,
+    rng::Rng,
+    saved::{Record, SavedRegistration},
+    view::View,
+    waiting::Asker,
+};
+
+mod messages;
+mod reporting;
+mod restore;
+mod status;
+mod uri;
+
+pub use status::{ServerState, ServerStatus};
+pub use uri::{ServerUri, UriError};
+
+/// One server.
+#[derive(Debug)]
+pub(crate) struct Server {
+    attributes: AttributeStore,
+    config: ServerConfig,
+    endpoint: Endpoint,
+    exchanges: BTreeMap<ExchangeId, Purpose>,
+    /// Requests that came before the registration was complete.
+    held: VecDeque<(RequestKey, Request)>,
+    last_error: Option<String>,
+    link: Link,
+    notifications: BTreeMap<NotificationId, Token>,
+    observations: Observations,
+    pub(crate) registration: Registration,
+    session: Session,
+    shown: (Phase, Stamp),
+    view: View,
+}
+
+/// The path that carries the session.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+struct Link {
+    /// Still open until the server has answered over the new one.
+    former: Option<LinkId>,
+    id: Option<LinkId>,
+    /// The host answered that nobody listens there.
+    refused: bool,
+}
+
+/// Requests kept while the registration is being completed; UDP may bring them before its answer.
+const MAX_HELD: usize = 16;
+/// Notifications whose fate is awaited.
+const MAX_NOTIFICATIONS: usize = 2048;
+
+impl Server {
+    pub(crate) fn new(config: ServerConfig, lifetime: Duration, seed: u64, now: Now) -> Self {
+        let mut rng = Rng::new(seed ^ u64::from(config.ssid.0));
+        let mut endpoint = Endpoint::new(Params::default(), rng.next());
+        endpoint.continue_sequence(first_sequence(now));
+        let policy = crate::registration::RetryPolicy::STANDARD;
+        let registration = Registration::new(config.version, lifetime, policy, rng);
+        Self {
+            attributes: AttributeStore::default(),
+            config,
+            endpoint,
+            exchanges: BTreeMap::new(),
+            held: VecDeque::new(),
+            last_error: None,
+            link: Link::default(),
+            notifications: BTreeMap::new(),
+            observations: Observations::default(),
+            registration,
+            session: Session::plain(),
+            shown: (Phase::Offline, now.stamp()),
+            view: View::Flat,
+        }
+    }
+
+    /// Begins, or takes up what was saved. There is no tree yet: all that can be done is to ask for
+    /// a link.
+    pub(crate) fn start(
+        &mut self,
+        saved: Option<SavedRegistration>,
+        shared: &mut Shared,
+        now: Now,
+    ) {
+        self.registration.start(saved, now);
+        while let Some(step) = self.registration.poll() {
+            if step == Step::Open {
+                self.open(shared);
+            }
+        }
+    }
+
+    /// The account is gone: nobody waits for the end of the de-registration.
+    pub(crate) fn give_up(&mut self, turn: &mut Turn<'_>) {
+        self.close(turn);
+    }
+
+    pub(crate) const fn ssid(&self) -> Ssid {
+        self.config.ssid
+    }
+
+    pub(crate) fn owns(&self, link: LinkId) -> bool {
+        self.link.id == Some(link) || self.link.former == Some(link)
+    }
+
+    pub(crate) fn receive(&mut self, datagram: Vec<u8>, now: Now) {
+        self.session.receive(datagram, now.mono);
+    }
+
+    pub(crate) fn on_link(&mut self, link: LinkId, event: LinkEvent, turn: &mut Turn<'_>) {
+        let now = turn.now;
+        match event {
+            LinkEvent::Up if self.link.id == Some(link) => self.session.start(now.mono),
+            LinkEvent::Down(_) if self.link.former == Some(link) => self.link.former = None,
+            LinkEvent::Down(reason) if self.link.id == Some(link) => {
+                self.last_error = Some(reason.clone());
+                self.abandon_exchanges();
+                self.registration.disconnected(&reason, now);
+            }
+            LinkEvent::Replacement(new) => {
+                if let Some(former) = self.link.former.replace(link) {
+                    turn.shared.out.push(Output::Close(former));
+                }
+                self.link.id = Some(new);
+                self.abandon_exchanges();
+                self.session.start(now.mono);
+                self.registration.moved(now);
+            }
+            LinkEvent::Refused => self.link.refused = true,
+            LinkEvent::MtuShrunk(mtu) => tracing::debug!(mtu, "The path carries smaller datagrams"),
+            LinkEvent::Down(_) | LinkEvent::Up => {}
+        }
+    }
+
+    pub(crate) fn handle_timeout(&mut self, now: Now) {
+        self.session.handle_timeout(now.mono);
+        self.endpoint.handle_timeout(now.mono);
+        self.registration.handle_timeout(now);
+        self.observations.handle_timeout(now.mono);
+    }
+
+    pub(crate) fn timeout(&self) -> Option<(Duration, &'static str)> {
+        let named = |due: Option<Duration>, who| due.map(|due| (due, who));
+        [
+            self.registration.timeout(),
+            named(self.endpoint.poll_timeout(), "retransmission"),
+            named(self.session.poll_timeout(), "session"),
+            named(self.observations.timeout(), "notification"),
+        ]
+        .into_iter()
+        .flatten()
+        .min()
+    }
+
+    /// Carries on what this turn has begun, until nothing moves.
+    pub(crate) fn settle(&mut self, turn: &mut Turn<'_>) {
+        // What is to leave goes first: a Close may follow.
+        loop {
+            if let Some(event) = self.session.poll() {
+                self.on_session(event, turn);
+            } else if let Some(datagram) = self.endpoint.poll_transmit() {
+                self.session.send(datagram, turn.now.mono);
+            } else if let Some(event) = self.endpoint.poll_event() {
+                self.on_event(event, turn);
+            } else if let Some(step) = self.registration.poll() {
+                self.perform(step, turn);
+            } else if !self.notify_next(turn) {
+                break;
+            }
+        }
+        let phase = self.registration.phase();
+        if self.shown.0 != phase {
+            self.shown = (phase, turn.now.stamp());
+        }
+    }
+
+    /// Answers an operation that has waited for devices.
+    pub(crate) fn answer(
+        &mut self,
+        asker: &Asker,
+        wish: (lamplighter_model::Address, Result<Reply, Reject>),
+        turn: &mut Turn<'_>,
+    ) {
+        let Asker::Server {
+            accept,
+            key,
+            token,
+            watch,
+            ..
+        } = asker
+        else {
+            return;
+        };
+        let (address, result) = wish;
+        let response = match result
+            .and_then(|reply| self.response(reply, address, (*accept, *token, *watch), turn))
+        {
+            Ok(response) => response,
+            Err(reject) => reject.into_response(),
+        };
+        self.endpoint.respond(*key, response, turn.now.mono);
+    }
+
+    /// The list of objects for Register.
+    pub(crate) fn links(&self, turn: &Turn<'_>) -> Vec<crate::format::link::Link> {
+        self.links_in(turn.catalogue())
+    }
+
+    pub(crate) fn links_in(
+        &self,
+        catalogue: crate::catalogue::Catalogue<'_>,
+    ) -> Vec<crate::format::link::Link> {
+        let enabler = self.registration.version();
+        links::registration(
+            catalogue,
+            self.view,
+            Versions {
+                configured: &self.config.object_versions,
+                enabler,
+            },
+        )
+    }
+
+    fn on_session(&mut self, event: SessionEvent, turn: &mut Turn<'_>) {
+        match event {
+            SessionEvent::Application(message) => self.endpoint.receive(&message, turn.now.mono),
+            SessionEvent::Closed(why) => {
+                if self.link.id.is_some() {
+                    self.registration.disconnected(&why.to_string(), turn.now);
+                }
+            }
+            SessionEvent::Established(_) => self.registration.connected(turn.now),
+            SessionEvent::Transmit(datagram) => {
+                if let Some(link) = self.link.id {
+                    turn.shared.out.push(Output::Transmit(link, datagram));
+                }
+            }
+        }
+    }
+
+    fn on_event(&mut self, event: Coap, turn: &mut Turn<'_>) {
+        match event {
+            Coap::Delivered(id, delivery) => self.on_delivered(id, delivery, turn),
+            Coap::Failed(id, failure) => {
+                if let Some(purpose) = self.exchanges.remove(&id) {
+                    let reason = self.failure_text(failure);
+                    self.last_error = Some(reason.clone());
+                    self.registration.unanswered(purpose, reason, turn.now);
+                }
+            }
+            Coap::Notification(id, _) => self.endpoint.cancel(id),
+            Coap::Request(key, request) => self.on_request(key, request, turn),
+            Coap::Response(id, response) => {
+                if let Some(purpose) = self.exchanges.remove(&id) {
+                    self.link.refused = false;
+                    self.registration
+                        .replied(purpose, registration_reply(response), turn.now);
+                }
+            }
+        }
+    }
+
+    fn on_request(&mut self, key: RequestKey, request: Request, turn: &mut Turn<'_>) {
+        match self.registration.phase() {
+            Phase::Registered => self.operate(key, &request, turn),
+            // Core 1.2, 6.2: ignored until the registration is complete; its answer may be late.
+            Phase::Registering if self.held.len() < MAX_HELD => self.held.push_back((key, request)),
+            Phase::Disabled | Phase::Offline | Phase::Registering => {
+                tracing::debug!(ssid = %self.config.ssid, "Ignored a request of a server that has not registered us");
+            }
+        }
+    }
+
+    fn operate(&mut self, key: RequestKey, request: &Request, turn: &mut Turn<'_>) {
+        let address = match self.view.address(&request.path) {
+            Ok(address) => address,
+            Err(reject) => {
+                return self
+                    .endpoint
+                    .respond(key, reject.into_response(), turn.now.mono);
+            }
+        };
+        let operation = request::operation(request, address.path);
+        let asker = Asker::Server {
+            accept: request.accept,
+            key,
+            ssid: self.config.ssid,
+            token: request.token,
+            watch: operation.watch(),
+        };
+        let caller = Caller {
+            enabler: self.registration.version(),
+            origin: Origin::Server(self.config.ssid),
+        };
+        let wish = Wish {
+            address,
+            asker: asker.clone(),
+            caller,
+            operation,
+        };
+        let prefix = self.view.prefix(address.scope);
+        if let Some(result) = turn.begin(wish, Some(&self.attributes), prefix) {
+            self.answer(&asker, (address, result), turn);
+        }
+    }
+
+    fn perform(&mut self, step: Step, turn: &mut Turn<'_>) {
+        let ssid = self.config.ssid;
+        match step {
+            Step::Close => self.close(turn),
+            Step::Deregister { location } => {
+                self.send(Purpose::Deregister, messages::deregister(location), turn)
+            }
+            Step::Failed { reason, retry_in } => {
+                self.last_error = Some(reason.clone());
+                turn.shared
+                    .out
+                    .push(Output::Event(Event::RegistrationFailed {
+                        ssid,
+                        reason,
+                        retry_in,
+                    }));
+            }
+            Step::Left => turn
+                .shared
+                .out
+                .push(Output::Event(Event::Deregistered(ssid))),
+            Step::Open => self.open(turn.shared),
+            Step::Register => {
+                let (lifetime, enabler) =
+                    (self.registration.lifetime(), self.registration.version());
+                let request =
+                    messages::register(&turn.shared.endpoint, lifetime, enabler, &self.links(turn));
+                self.send(Purpose::Register, request, turn);
+            }
+            Step::Registered { anew } => self.on_registered(anew, turn),
+            // A restart must not break the silence that a server has asked for.
+            Step::Save(saved @ SavedRegistration::Disabled { .. }) => {
+                turn.shared.out.commit(Record::Registration(ssid, saved));
+            }
+            Step::Save(saved) => turn
+                .shared
+                .out
+                .push(Output::Journal(Record::Registration(ssid, saved))),
+            Step::Update {
+                location,
+                lifetime,
+                objects,
+            } => {
+                let links = objects.then(|| self.links(turn));
+                let lifetime = lifetime.then(|| self.registration.lifetime());
+                self.send(
+                    Purpose::Update,
+                    messages::update(location, lifetime, links.as_deref()),
+                    turn,
+                );
+            }
+        }
+    }
+
+    fn send(&mut self, purpose: Purpose, request: Request, turn: &Turn<'_>) {
+        self.abandon_exchanges();
+        let id = self.endpoint.request(request, turn.now.mono);
+        self.exchanges.insert(id, purpose);
+    }
+
+    fn open(&mut self, shared: &mut Shared) {
+        let id = shared.new_link();
+        self.link = Link {
+            former: None,
+            id: Some(id),
+            refused: false,
+        };
+        shared
+            .out
+            .push(Output::Open(id, self.config.uri.clone(), Transport::Udp));
+    }
+
+    fn close(&mut self, turn: &mut Turn<'_>) {
+        self.abandon_exchanges();
+        self.held.clear();
+        let Link { former, id, .. } = std::mem::take(&mut self.link);
+        for link in former.into_iter().chain(id) {
+            turn.shared.out.push(Output::Close(link));
+        }
+        self.session.close(turn.now.mono);
+    }
+
+    fn on_registered(&mut self, anew: bool, turn: &mut Turn<'_>) {
+        let (ssid, version) = (self.config.ssid, self.registration.version().as_str());
+        self.last_error = None;
+        if let Some(former) = self.link.former.take() {
+            turn.shared.out.push(Output::Close(former));
+        }
+        if anew {
+            self.forget_observations(turn);
+            turn.shared
+                .out
+                .push(Output::Event(Event::Registered { ssid, version }));
+        } else {
+            turn.shared.out.push(Output::Event(Event::Updated(ssid)));
+        }
+        for (key, request) in std::mem::take(&mut self.held) {
+            self.operate(key, &request, turn);
+        }
+    }
+
+    fn on_delivered(&mut self, id: NotificationId, delivery: Delivery, turn: &mut Turn<'_>) {
+        let Some(token) = self.notifications.remove(&id) else {
+            return;
+        };
+        match delivery {
+            Delivery::Acknowledged => self.delivered(token, true, turn),
+            Delivery::Reset => self.end_observation(token, turn),
+            Delivery::TimedOut => {
+                self.delivered(token, false, turn);
+                self.registration.suspect(turn.now);
+            }
+        }
+    }
+
+    fn abandon_exchanges(&mut self) {
+        for id in std::mem::take(&mut self.exchanges).into_keys() {
+            self.endpoint.cancel(id);
+        }
+    }
+
+    fn failure_text(&self, failure: Failure) -> String {
+        match failure {
+            Failure::BadResponse => "the server's answer cannot be understood".to_owned(),
+            Failure::Reset => "the server rejected the message".to_owned(),
+            Failure::TimedOut if self.link.refused => {
+                format!(
+                    "no answer; the host of {} says that nobody listens there",
+                    self.config.uri
+                )
+            }
+            Failure::TimedOut => format!("no answer from {}", self.config.uri),
+            Failure::TooLarge => "the answer is larger than allowed".to_owned(),
+        }
+    }
+
+    fn rules<'a>(attributes: &'a AttributeStore, ssid: Ssid, turn: &'a Turn<'_>) -> Rules<'a> {
+        let defaults =
+            turn.shared
+                .core
+                .account_of(ssid)
+                .map_or_else(Defaults::default, |(_, account)| Defaults {
+                    pmax: account.pmax,
+                    pmin: account.pmin,
+                });
+        Rules {
+            attributes,
+            catalogue: turn.catalogue(),
+            defaults,
+        }
+    }
+}
+
+fn registration_reply(response: Response) -> RegistrationReply {
+    let detail = match response.code {
+        Code::CREATED | Code::CHANGED | Code::DELETED => String::new(),
+        _ => printable(&response.payload),
+    };
+    RegistrationReply {
+        code: response.code,
+        detail,
+        location: response.location_path,
+        max_age: response
+            .max_age
+            .map(|seconds| Duration::from_secs(seconds.into())),
+    }
+}
+
+/// Where the numbers of notifications begin, so that they are newer than those of a former run: the
+/// clock, counted faster than notifications go out in the long run (RFC 7641, 4.4).
+fn first_sequence(now: Now) -> u32 {
+    const PER_SECOND: u64 = 64;
+    let seconds = now
+        .unix
+        .map_or(now.mono.as_secs(), |unix| unix.seconds().unsigned_abs());
+    seconds.wrapping_mul(PER_SECOND) as u32
+}
+
+/// The diagnostic payload of a refusal, as far as it is text, shortened.
+fn printable(payload: &[u8]) -> String {
+    String::from_utf8_lossy(payload)
+        .chars()
+        .filter(|c| !c.is_control())
+        .take(120)
+        .collect()
 }

@@ -115,11 +115,17 @@ pub enum PathError {
 
 impl InstancePath {
     pub const fn new(object: u16, instance: u16) -> Self {
-        Self { object: ObjectId(object), instance: ObjectInstanceId(instance) }
+        Self {
+            object: ObjectId(object),
+            instance: ObjectInstanceId(instance),
+        }
     }
 
     pub const fn resource(self, resource: u16) -> ResourcePath {
-        ResourcePath { instance: self, resource: ResourceId(resource) }
+        ResourcePath {
+            instance: self,
+            resource: ResourceId(resource),
+        }
     }
 }
 
@@ -144,7 +150,9 @@ impl Path {
             [o] => Self::Object(ObjectId(o)),
             [o, i] => Self::Instance(InstancePath::new(o, i)),
             [o, i, r] => Self::Resource(ResourcePath::new(o, i, r)),
-            [o, i, r, j] => Self::ResourceInstance(ResourcePath::new(o, i, r), ResourceInstanceId(j)),
+            [o, i, r, j] => {
+                Self::ResourceInstance(ResourcePath::new(o, i, r), ResourceInstanceId(j))
+            }
             _ => return None,
         })
     }
@@ -154,7 +162,9 @@ impl Path {
             Self::Root => None,
             Self::Object(object) => Some(object),
             Self::Instance(instance) => Some(instance.object),
-            Self::Resource(resource) | Self::ResourceInstance(resource, _) => Some(resource.instance.object),
+            Self::Resource(resource) | Self::ResourceInstance(resource, _) => {
+                Some(resource.instance.object)
+            }
         }
     }
 
@@ -162,7 +172,9 @@ impl Path {
         match self {
             Self::Root | Self::Object(_) => None,
             Self::Instance(instance) => Some(instance),
-            Self::Resource(resource) | Self::ResourceInstance(resource, _) => Some(resource.instance),
+            Self::Resource(resource) | Self::ResourceInstance(resource, _) => {
+                Some(resource.instance)
+            }
         }
     }
 
@@ -210,30 +222,45 @@ impl From<InstancePath> for Path {
 impl Address {
     /// An address of the box's own tree.
     pub fn gateway(path: impl Into<Path>) -> Self {
-        Self { scope: Scope::Gateway, path: path.into() }
+        Self {
+            scope: Scope::Gateway,
+            path: path.into(),
+        }
     }
 }
 
 impl ResourceAddress {
     /// A resource of the box's own tree.
     pub const fn gateway(object: u16, instance: u16, resource: u16) -> Self {
-        Self { scope: Scope::Gateway, path: ResourcePath::new(object, instance, resource) }
+        Self {
+            scope: Scope::Gateway,
+            path: ResourcePath::new(object, instance, resource),
+        }
     }
 
     pub const fn instance(self) -> InstanceAddress {
-        InstanceAddress { scope: self.scope, path: self.path.instance }
+        InstanceAddress {
+            scope: self.scope,
+            path: self.path.instance,
+        }
     }
 }
 
 impl From<ResourceAddress> for Address {
     fn from(address: ResourceAddress) -> Self {
-        Self { scope: address.scope, path: Path::Resource(address.path) }
+        Self {
+            scope: address.scope,
+            path: Path::Resource(address.path),
+        }
     }
 }
 
 impl From<InstanceAddress> for Address {
     fn from(address: InstanceAddress) -> Self {
-        Self { scope: address.scope, path: Path::Instance(address.path) }
+        Self {
+            scope: address.scope,
+            path: Path::Instance(address.path),
+        }
     }
 }
 

@@ -35,12 +35,18 @@ pub struct Assignment {
 /// What is to be done with resources that core does not answer itself.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Action {
-    Execute { resource: ResourceAddress, args: Vec<u8> },
+    Execute {
+        resource: ResourceAddress,
+        args: Vec<u8>,
+    },
     /// May use the bus where the last sample is too old.
     Read(Vec<ResourceAddress>),
     /// All checks first, then applied. `hold`: how long a command holds against the rules of the
     /// site; `None` until the next schedule event.
-    Write { values: Vec<Assignment>, hold: Option<Duration> },
+    Write {
+        values: Vec<Assignment>,
+        hold: Option<Duration>,
+    },
 }
 
 /// A request of the core, or of a person through the core.
@@ -85,7 +91,10 @@ pub enum Fault {
     /// Nothing was ever read from it.
     NoValue,
     /// A rule of the site forbids it for now (lock, hand switch, guard, interlock).
-    Refused { reason: String, retry_after: Option<Duration> },
+    Refused {
+        reason: String,
+        retry_after: Option<Duration>,
+    },
     /// No answer within the time.
     Timeout,
     /// The line or the device is gone.

@@ -5,7 +5,9 @@ mod address;
 pub mod device;
 pub mod object;
 mod sample;
+pub mod tables;
 mod value;
+pub mod xml;
 
 pub use address::{
     Address, DeviceId, InstanceAddress, InstancePath, ObjectId, ObjectInstanceId, Path, PathError,

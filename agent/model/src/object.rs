@@ -5,7 +5,9 @@ use std::{collections::BTreeMap, fmt, str::FromStr, sync::Arc};
 use crate::{DataType, ObjectId, ResourceId, ValueError};
 
 /// Version of an object definition, major.minor.
-#[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd, serde::Deserialize, serde::Serialize)]
+#[derive(
+    Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd, serde::Deserialize, serde::Serialize,
+)]
 pub struct Version {
     pub major: u8,
     pub minor: u8,
@@ -104,9 +106,29 @@ impl FromStr for Version {
 }
 
 impl Operations {
-    pub const NONE: Self = Self { read: false, write: false, execute: false };
-    pub const R: Self = Self { read: true, write: false, execute: false };
-    pub const W: Self = Self { read: false, write: true, execute: false };
-    pub const RW: Self = Self { read: true, write: true, execute: false };
-    pub const E: Self = Self { read: false, write: false, execute: true };
+    pub const NONE: Self = Self {
+        read: false,
+        write: false,
+        execute: false,
+    };
+    pub const R: Self = Self {
+        read: true,
+        write: false,
+        execute: false,
+    };
+    pub const W: Self = Self {
+        read: false,
+        write: true,
+        execute: false,
+    };
+    pub const RW: Self = Self {
+        read: true,
+        write: true,
+        execute: false,
+    };
+    pub const E: Self = Self {
+        read: false,
+        write: false,
+        execute: true,
+    };
 }

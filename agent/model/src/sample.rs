@@ -7,7 +7,9 @@ use serde::{Deserialize, Serialize};
 use crate::{ResourceAddress, ResourceInstanceId, Value};
 
 /// Which start of the machine a time belongs to: the monotonic clock begins anew at each.
-#[derive(Clone, Copy, Debug, Default, Deserialize, Eq, Hash, Ord, PartialEq, PartialOrd, Serialize)]
+#[derive(
+    Clone, Copy, Debug, Default, Deserialize, Eq, Hash, Ord, PartialEq, PartialOrd, Serialize,
+)]
 pub struct BootId(pub u32);
 
 /// Milliseconds since 1970-01-01 UTC.
@@ -25,7 +27,9 @@ pub struct Now {
 }
 
 /// When a sample was taken, on the monotonic clock; wall time is computed when sending.
-#[derive(Clone, Copy, Debug, Default, Deserialize, Eq, Hash, Ord, PartialEq, PartialOrd, Serialize)]
+#[derive(
+    Clone, Copy, Debug, Default, Deserialize, Eq, Hash, Ord, PartialEq, PartialOrd, Serialize,
+)]
 pub struct Stamp {
     pub boot: BootId,
     /// Time since that start of the machine.
@@ -61,7 +65,10 @@ pub struct Sample {
 
 impl Now {
     pub const fn stamp(self) -> Stamp {
-        Stamp { boot: self.boot, mono: self.mono }
+        Stamp {
+            boot: self.boot,
+            mono: self.mono,
+        }
     }
 
     /// Wall time of a stamp of this boot; `None` for another boot or while the date is unknown.
@@ -89,6 +96,13 @@ impl UnixTime {
 impl Sample {
     /// A good sample of a single resource, taken at `at`.
     pub const fn good(address: ResourceAddress, value: Value, at: Stamp) -> Self {
-        Self { address, index: None, value, at, source_time: None, quality: Quality::Good }
+        Self {
+            address,
+            index: None,
+            value,
+            at,
+            source_time: None,
+            quality: Quality::Good,
+        }
     }
 }

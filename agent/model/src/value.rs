@@ -86,9 +86,9 @@ impl Value {
             }
             (DataType::Integer, value) => value.integral().map(Self::Integer),
             (DataType::Time, value) => value.integral().map(Self::Time),
-            (DataType::Unsigned, value) => {
-                u64::try_from(value.integral()?).map(Self::Unsigned).map_err(|_| ValueError::OutOfRange)
-            }
+            (DataType::Unsigned, value) => u64::try_from(value.integral()?)
+                .map(Self::Unsigned)
+                .map_err(|_| ValueError::OutOfRange),
             (
                 DataType::Boolean
                 | DataType::Corelnk
@@ -114,7 +114,9 @@ impl Value {
             },
             DataType::Corelnk => Ok(Self::Corelnk(text.to_owned())),
             DataType::Float => Ok(Self::Float(number()?.to_f64())),
-            DataType::Integer | DataType::Time | DataType::Unsigned => Self::Decimal(number()?).fit(data_type),
+            DataType::Integer | DataType::Time | DataType::Unsigned => {
+                Self::Decimal(number()?).fit(data_type)
+            }
             DataType::None => Err(ValueError::WrongType),
             DataType::Objlnk => text.parse().map(Self::Objlnk),
             DataType::Opaque => from_hex(text).map(Self::Opaque),
@@ -138,16 +140,25 @@ impl Value {
     fn integral(&self) -> Result<i64, ValueError> {
         match self {
             Self::Integer(integer) | Self::Time(integer) => Ok(*integer),
-            Self::Unsigned(unsigned) => i64::try_from(*unsigned).map_err(|_| ValueError::OutOfRange),
+            Self::Unsigned(unsigned) => {
+                i64::try_from(*unsigned).map_err(|_| ValueError::OutOfRange)
+            }
             Self::Decimal(decimal) => decimal.to_integer().ok_or(ValueError::OutOfRange),
             Self::Float(float) => {
                 // 2^63 is exact in f64; anything in between is a valid i64 when it has no fraction.
-                let inside = *float >= -9_223_372_036_854_775_808.0 && *float < 9_223_372_036_854_775_808.0;
-                if inside && float.fract() == 0.0 { Ok(*float as i64) } else { Err(ValueError::OutOfRange) }
+                let inside =
+                    *float >= -9_223_372_036_854_775_808.0 && *float < 9_223_372_036_854_775_808.0;
+                if inside && float.fract() == 0.0 {
+                    Ok(*float as i64)
+                } else {
+                    Err(ValueError::OutOfRange)
+                }
             }
-            Self::Boolean(_) | Self::Corelnk(_) | Self::Objlnk(_) | Self::Opaque(_) | Self::String(_) => {
-                Err(ValueError::WrongType)
-            }
+            Self::Boolean(_)
+            | Self::Corelnk(_)
+            | Self::Objlnk(_)
+            | Self::Opaque(_)
+            | Self::String(_) => Err(ValueError::WrongType),
         }
     }
 }
@@ -175,7 +186,10 @@ impl Decimal {
 
     /// The same number without trailing zeros in the mantissa; zero has exponent 0.
     pub fn normalized(self) -> Self {
-        let Self { mut mantissa, mut exponent } = self;
+        let Self {
+            mut mantissa,
+            mut exponent,
+        } = self;
         if mantissa == 0 {
             return Self::new(0, 0);
         }
@@ -194,20 +208,36 @@ impl Decimal {
     /// Exact product; `None` on overflow.
     pub fn checked_mul(self, other: Self) -> Option<Self> {
         let (a, b) = (self.normalized(), other.normalized());
-        Some(Self::new(a.mantissa.checked_mul(b.mantissa)?, a.exponent.checked_add(b.exponent)?))
+        Some(Self::new(
+            a.mantissa.checked_mul(b.mantissa)?,
+            a.exponent.checked_add(b.exponent)?,
+        ))
     }
 
     /// Exact sum; `None` on overflow.
     pub fn checked_add(self, other: Self) -> Option<Self> {
         let exponent = self.exponent.min(other.exponent);
-        let sum = self.at_exponent(exponent)?.checked_add(other.at_exponent(exponent)?)?;
+        let sum = self
+            .at_exponent(exponent)?
+            .checked_add(other.at_exponent(exponent)?)?;
         Some(Self::new(sum, exponent))
     }
 
+    /// The nearest float.
     pub fn to_f64(self) -> f64 {
-        // Division by an exact power of ten rounds once, as the parser of a decimal literal does.
+        const EXACT: u64 = 1 << 53;
+        if self.mantissa.unsigned_abs() > EXACT || self.exponent.unsigned_abs() > 22 {
+            return format!("{}e{}", self.mantissa, self.exponent)
+                .parse()
+                .expect("a decimal literal is a float");
+        }
+        // Mantissa and power are exact, so the result is rounded once.
         let power = 10f64.powi(i32::from(self.exponent).abs());
-        if self.exponent < 0 { self.mantissa as f64 / power } else { self.mantissa as f64 * power }
+        if self.exponent < 0 {
+            self.mantissa as f64 / power
+        } else {
+            self.mantissa as f64 * power
+        }
     }
 
     /// The whole number, where it is one and fits.
@@ -249,7 +279,12 @@ impl fmt::Display for Decimal {
             f.write_str("-")?;
         }
         if exponent >= 0 {
-            return write!(f, "{digits}{:0<1$}", "", usize::from(exponent.unsigned_abs()));
+            return write!(
+                f,
+                "{digits}{:0<1$}",
+                "",
+                usize::from(exponent.unsigned_abs())
+            );
         }
         let places = usize::from(exponent.unsigned_abs());
         let padded = format!("{digits:0>width$}", width = places + 1);
@@ -269,19 +304,29 @@ impl FromStr for Decimal {
         };
         let (whole, fraction) = number.split_once('.').unwrap_or((number, ""));
         let digits = whole.strip_prefix(['-', '+']).unwrap_or(whole);
-        let all_digits = digits.bytes().chain(fraction.bytes()).all(|byte| byte.is_ascii_digit());
+        let all_digits = digits
+            .bytes()
+            .chain(fraction.bytes())
+            .all(|byte| byte.is_ascii_digit());
         if !all_digits || (digits.is_empty() && fraction.is_empty()) {
             return Err(ValueError::Syntax);
         }
-        let mantissa = format!("{whole}{fraction}").parse().map_err(|_| ValueError::OutOfRange)?;
+        let mantissa = format!("{whole}{fraction}")
+            .parse()
+            .map_err(|_| ValueError::OutOfRange)?;
         let places = i8::try_from(fraction.len()).map_err(|_| ValueError::OutOfRange)?;
-        Self::new(mantissa, power).scaled(-places).ok_or(ValueError::OutOfRange)
+        Self::new(mantissa, power)
+            .scaled(-places)
+            .ok_or(ValueError::OutOfRange)
     }
 }
 
 impl ObjectLink {
     /// The link to nothing.
-    pub const NULL: Self = Self { object: MAX_ID, instance: MAX_ID };
+    pub const NULL: Self = Self {
+        object: MAX_ID,
+        instance: MAX_ID,
+    };
 }
 
 impl fmt::Display for ObjectLink {
@@ -298,9 +343,16 @@ impl FromStr for ObjectLink {
         let (object, instance) = text.split_once(':').ok_or(ValueError::Syntax)?;
         let id = |text: &str| {
             let digits = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
-            if digits { text.parse().map_err(|_| ValueError::OutOfRange) } else { Err(ValueError::Syntax) }
+            if digits {
+                text.parse().map_err(|_| ValueError::OutOfRange)
+            } else {
+                Err(ValueError::Syntax)
+            }
         };
-        Ok(Self { object: id(object)?, instance: id(instance)? })
+        Ok(Self {
+            object: id(object)?,
+            instance: id(instance)?,
+        })
     }
 }
 
@@ -334,25 +386,56 @@ mod tests {
 
     #[test]
     fn decimals_print_plain_digits() {
-        for (mantissa, exponent, text) in
-            [(12345678, -3, "12345.678"), (5, -3, "0.005"), (-5, 2, "-500"), (0, -4, "0"), (100, -2, "1")]
-        {
+        for (mantissa, exponent, text) in [
+            (12345678, -3, "12345.678"),
+            (5, -3, "0.005"),
+            (-5, 2, "-500"),
+            (0, -4, "0"),
+            (100, -2, "1"),
+        ] {
             assert_eq!(Decimal::new(mantissa, exponent).to_string(), text);
         }
     }
 
     #[test]
     fn numbers_fit_where_nothing_is_lost() {
-        assert_eq!(Value::Float(20.0).fit(DataType::Integer), Ok(Value::Integer(20)));
-        assert_eq!(Value::Float(20.5).fit(DataType::Integer), Err(ValueError::OutOfRange));
-        assert_eq!(Value::Integer(-1).fit(DataType::Unsigned), Err(ValueError::OutOfRange));
-        assert_eq!(Value::Integer(7).fit(DataType::Float), Ok(Value::Float(7.0)));
-        assert_eq!(Value::Boolean(true).fit(DataType::Integer), Err(ValueError::WrongType));
-        assert_eq!(Value::parse("21.5", DataType::Float), Ok(Value::Float(21.5)));
-        assert_eq!(Value::parse("on", DataType::Boolean), Ok(Value::Boolean(true)));
+        assert_eq!(
+            Value::Float(20.0).fit(DataType::Integer),
+            Ok(Value::Integer(20))
+        );
+        assert_eq!(
+            Value::Float(20.5).fit(DataType::Integer),
+            Err(ValueError::OutOfRange)
+        );
+        assert_eq!(
+            Value::Integer(-1).fit(DataType::Unsigned),
+            Err(ValueError::OutOfRange)
+        );
+        assert_eq!(
+            Value::Integer(7).fit(DataType::Float),
+            Ok(Value::Float(7.0))
+        );
+        assert_eq!(
+            Value::Boolean(true).fit(DataType::Integer),
+            Err(ValueError::WrongType)
+        );
+        assert_eq!(
+            Value::parse("21.5", DataType::Float),
+            Ok(Value::Float(21.5))
+        );
+        assert_eq!(
+            Value::parse("on", DataType::Boolean),
+            Ok(Value::Boolean(true))
+        );
     }
 
     proptest! {
+        #[test]
+        fn a_decimal_is_the_float_that_it_prints(mantissa: i64, exponent in -30i8..30) {
+            let decimal = Decimal::new(mantissa, exponent);
+            prop_assert_eq!(Ok(decimal.to_f64()), decimal.to_string().parse());
+        }
+
         #[test]
         fn a_decimal_reads_back_as_it_prints(mantissa: i64, exponent in -18i8..=0) {
             let decimal = Decimal::new(mantissa, exponent);

@@ -1,2 +1,8 @@
 //! What tests and the demo need around the agent: an LwM2M server and devices that are real at the
 //! protocol level.
+
+#[cfg(feature = "io")]
+pub mod modbus;
+#[cfg(feature = "io")]
+pub mod pty;
+pub mod server;

@@ -36,15 +36,32 @@ pub enum SiteOutput {
 #[derive(Clone, Debug, PartialEq)]
 pub enum SiteEvent {
     /// An output has another winner or value.
-    Switched { name: String, value: Value, by: Origin, slot: Slot },
+    Switched {
+        name: String,
+        value: Value,
+        by: Origin,
+        slot: Slot,
+    },
     /// A device did not do what it was told.
     Failed { name: String, reason: String },
+    /// A write to several devices failed at one of them after others had taken it.
+    PartlyApplied {
+        applied: Vec<String>,
+        failed: String,
+        reason: String,
+    },
     /// A group command has reached all its members, or has not.
-    GroupDone { name: String, failed: u16, members: u16 },
+    GroupDone {
+        name: String,
+        failed: u16,
+        members: u16,
+    },
 }
 
 /// The fixed priorities of an output, highest first (design: "Outputs and who wins").
-#[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd, serde::Deserialize, serde::Serialize)]
+#[derive(
+    Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd, serde::Deserialize, serde::Serialize,
+)]
 pub enum Slot {
     Interlock,
     MaintenanceLock,
@@ -56,6 +73,56 @@ pub enum Slot {
     Thermostat,
     ServerLost,
     Default,
+}
+
+impl Slot {
+    /// All of them, highest first.
+    pub const ALL: [Self; 10] = [
+        Self::Interlock,
+        Self::MaintenanceLock,
+        Self::HandSwitch,
+        Self::DeviceFailSafe,
+        Self::Command,
+        Self::GroupCommand,
+        Self::Schedule,
+        Self::Thermostat,
+        Self::ServerLost,
+        Self::Default,
+    ];
+
+    /// Whether its content survives a restart. What is left out follows from the configuration or
+    /// from what is measured.
+    pub(crate) const fn is_kept(self) -> bool {
+        match self {
+            Self::Command
+            | Self::DeviceFailSafe
+            | Self::GroupCommand
+            | Self::MaintenanceLock
+            | Self::ServerLost => true,
+            Self::Default
+            | Self::HandSwitch
+            | Self::Interlock
+            | Self::Schedule
+            | Self::Thermostat => false,
+        }
+    }
+}
+
+impl std::fmt::Display for Slot {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Self::Command => "command",
+            Self::Default => "default",
+            Self::DeviceFailSafe => "device fail-safe",
+            Self::GroupCommand => "group command",
+            Self::HandSwitch => "hand switch",
+            Self::Interlock => "interlock",
+            Self::MaintenanceLock => "maintenance lock",
+            Self::Schedule => "schedule",
+            Self::ServerLost => "server-lost fall-back",
+            Self::Thermostat => "thermostat",
+        })
+    }
 }
 
 /// What the site is made of; built from the checked configuration.
@@ -80,6 +147,24 @@ pub struct PointConfig {
     pub limit: Option<Limit>,
     pub guard: Option<Guard>,
     pub fail_safe: Option<FailSafe>,
+    /// What an output does before anybody commands it. Without meaning for [`PointKind::Value`].
+    pub boot: BootState,
+}
+
+/// What stands in the lowest slot of an output, and so what it does after the very first start.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub enum BootState {
+    /// Nothing: the state in which the device is found stays until somebody commands it. For bus
+    /// devices, which keep their state and can be read.
+    Adopt,
+    /// The site decides before the line is first driven: what was commanded before the restart,
+    /// else off.
+    #[default]
+    Decide,
+    /// As `Decide`, else off, said explicitly.
+    Off,
+    /// As `Decide`, else on.
+    On,
 }
 
 /// What the site makes of a point.

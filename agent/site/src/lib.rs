@@ -4,4 +4,15 @@
 //! and fail-safe live here and nowhere else; adapters know lines and registers, nothing more.
 
 pub mod boundary;
+mod check;
+mod deadlines;
+mod group;
+mod guard;
+mod lamp;
+mod moment;
+mod output;
 pub mod saved;
+mod site;
+mod status;
+
+pub use site::{GroupView, MemberView, OutputView, Site};

@@ -1,7 +1,101 @@
 //! What the site keeps over a restart. The store writes it; there is no file here.
+//!
+//! Outputs and groups are kept by their configured names, so that a changed order of the
+//! configuration moves nothing; what is no longer configured is left out at the next save.
 
+use std::{collections::BTreeMap, time::Duration};
+
+use lamplighter_model::{BootId, UnixTime, Value, device::Origin};
 use serde::{Deserialize, Serialize};
 
+use crate::boundary::Slot;
+
 /// Slots, guard times and counters of all outputs.
+#[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
+pub struct SavedSite {
+    /// [`SavedSite::VERSION`] of the writer. A newer one is not understood and not used.
+    pub version: u16,
+    pub outputs: BTreeMap<String, SavedOutput>,
+    pub groups: BTreeMap<String, SavedGroup>,
+}
+
 #[derive(Clone, Debug, Default, Deserialize, PartialEq, Serialize)]
-pub struct SavedSite {}
+pub struct SavedOutput {
+    /// Occupied slots whose content nobody but the site knows.
+    pub slots: Vec<SavedSlot>,
+    pub guard: Option<SavedGuard>,
+    pub counters: SavedCounters,
+}
+
+#[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
+pub struct SavedSlot {
+    pub slot: Slot,
+    pub value: Value,
+    pub by: Origin,
+    pub since: SavedMoment,
+    pub until: Option<SavedEnd>,
+    /// The group whose command this is.
+    pub group: Option<String>,
+}
+
+/// The end of a command with a holding time.
+#[derive(Clone, Copy, Debug, Deserialize, PartialEq, Serialize)]
+pub struct SavedEnd {
+    pub at: SavedMoment,
+    /// Time left when it was saved; counts where nobody knows how long the machine was off.
+    pub left: Duration,
+}
+
+#[derive(Clone, Debug, Default, Deserialize, PartialEq, Serialize)]
+pub struct SavedGuard {
+    /// `None`: unknown, or a switching write was under way.
+    pub on: Option<bool>,
+    pub on_since: Option<SavedMoment>,
+    pub off_since: Option<SavedMoment>,
+    pub starts: Vec<SavedMoment>,
+}
+
+#[derive(Clone, Copy, Debug, Default, Deserialize, PartialEq, Serialize)]
+pub struct SavedCounters {
+    /// Time in the state on, since ever.
+    pub on_total: Duration,
+    /// `on_total` when the operating hours were last reset.
+    pub hours_reset: Duration,
+    /// `on_total` when the on time (5852) was last reset.
+    pub on_time_reset: Duration,
+    pub switches: u64,
+    /// `switches` when the switch counter was last reset.
+    pub switches_reset: u64,
+}
+
+#[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
+pub struct SavedGroup {
+    /// The last command, 0–100.
+    pub level: u8,
+    pub by: Origin,
+    pub since: SavedMoment,
+}
+
+/// A point of time that another start of the machine can place, if either the boot is the same or
+/// the date was known both times.
+#[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq, Serialize)]
+pub struct SavedMoment {
+    pub boot: BootId,
+    /// Nanoseconds since that start of the machine, negative before it.
+    pub mono_ns: i64,
+    pub unix: Option<UnixTime>,
+}
+
+impl SavedSite {
+    pub const VERSION: u16 = 1;
+}
+
+impl Default for SavedSite {
+    fn default() -> Self {
+        Self {
+            version: Self::VERSION,
+            outputs: BTreeMap::new(),
+            groups: BTreeMap::new(),
+        }
+    }
+}

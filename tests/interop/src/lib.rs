@@ -1,1 +1,43 @@
-//! Starts real peers for the tests beside it.
+//! Starts real peers for the tests beside it: a Leshan server, the agent as a user starts it.
+//!
+//! `make peers` brings what they need under `target/peers`; a missing peer is a failure, never a
+//! skipped test.
+#![expect(clippy::unwrap_used, reason = "a panic is how a test fails")]
+
+pub mod agent;
+pub mod leshan;
+pub mod lines;
+
+use std::path::{Path, PathBuf};
+
+/// The root of the repository.
+pub fn root() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+        .ancestors()
+        .nth(2)
+        .unwrap()
+        .to_owned()
+}
+
+/// The directory that cargo builds into, whatever it is set to.
+pub fn target() -> PathBuf {
+    let test = std::env::current_exe().unwrap();
+    let profile = test
+        .ancestors()
+        .nth(2)
+        .expect("tests lie in target/PROFILE/deps");
+    profile.parent().unwrap().to_owned()
+}
+
+/// Where `make peers` puts foreign software.
+pub fn peers() -> PathBuf {
+    std::env::var_os("LAMPLIGHTER_PEERS").map_or_else(|| root().join("target/peers"), PathBuf::from)
+}
+
+/// A fresh directory of one test below the target directory.
+pub fn scratch(name: &str) -> PathBuf {
+    let path = target().join("scratch").join(name);
+    let _ = std::fs::remove_dir_all(&path);
+    std::fs::create_dir_all(&path).unwrap();
+    path
+}

@@ -1,0 +1,48 @@
+# Everything here does its own set-up on a Debian-like machine; `make help` lists it.
+CARGO ?= cargo
+PEERS ?= $(CURDIR)/target/peers
+export LAMPLIGHTER_PEERS := $(PEERS)
+
+.PHONY: help demo test lint fmt doc unit interop peers deny release figures clean
+
+help: ## This list
+	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' Makefile | sort | expand -t 12
+
+demo: ## A simulated street cabinet with its own server and page; nothing else needed
+	@tests/install rust
+	$(CARGO) run --release --locked --package lamplighter -- demo $(ARGS)
+
+test: ## Everything that can be tested on this machine; what CI runs
+	@tests/run
+
+lint: ## Formatting, clippy, documentation
+	@tests/run lint
+
+unit: ## Tests without foreign software
+	@tests/run unit
+
+interop: ## Tests against Leshan, pymodbus and a browser
+	@tests/run interop
+
+peers: ## Brings the foreign software that `interop` needs into target/peers
+	@tests/install rust python java browser
+	@tests/fetch-peers $(PEERS)
+
+fmt: ## Formats the code
+	$(CARGO) fmt --all
+
+doc: ## The documentation of all crates, in target/doc
+	$(CARGO) doc --workspace --no-deps --document-private-items
+
+deny: ## Licences, bans and sources, where cargo-deny is installed (a test checks the same without it)
+	$(CARGO) deny check licenses bans sources
+
+release: ## The stripped program, in target/release/lamplighter
+	@tests/install rust
+	$(CARGO) build --release --locked --package lamplighter
+
+figures: ## Start-up time, memory and size of the demo site, measured now
+	@tests/run figures
+
+clean: ## Removes everything that was built
+	$(CARGO) clean

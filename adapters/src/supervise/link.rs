@@ -1,0 +1,112 @@
+//! Whether a device answers, and when to try again.
+
+use lamplighter_model::device::{Fault, LinkState};
+use tokio::time::Instant;
+
+use super::Limits;
+
+/// State of the way to one device.
+#[derive(Debug)]
+pub(super) struct Link {
+    state: LinkState,
+    words: String,
+    /// Answers missed in a row.
+    missed: u32,
+    /// Answers in a row that were errors.
+    refused: u32,
+    retry_at: Option<Instant>,
+}
+
+/// What people are told when the state or its reason changes.
+pub(super) type Change = Option<(LinkState, String)>;
+
+impl Link {
+    pub(super) fn new() -> (Self, Change) {
+        let words = "not heard yet".to_owned();
+        let change = Some((LinkState::Starting, words.clone()));
+        (
+            Self {
+                state: LinkState::Starting,
+                words,
+                missed: 0,
+                refused: 0,
+                retry_at: None,
+            },
+            change,
+        )
+    }
+
+    pub(super) fn is_offline(&self) -> bool {
+        self.state == LinkState::Offline
+    }
+
+    /// Not to be disturbed before this time.
+    pub(super) fn rests_until(&self, now: Instant) -> Option<Instant> {
+        self.retry_at.filter(|at| *at > now)
+    }
+
+    pub(super) fn heard(&mut self) -> Change {
+        self.missed = 0;
+        self.refused = 0;
+        self.retry_at = None;
+        self.enter(LinkState::Online, "answers")
+    }
+
+    /// A read failed. A device that answers with errors only becomes Suspect, never Offline.
+    pub(super) fn on_fault(&mut self, fault: &Fault, limits: &Limits, now: Instant) -> Change {
+        let words = fault.to_string();
+        if is_silence(fault) {
+            self.missed = self.missed.saturating_add(1);
+            self.rest(self.missed, limits, now);
+            let given_up = self.missed >= limits.offline_after;
+            return self.enter(
+                if given_up {
+                    LinkState::Offline
+                } else {
+                    LinkState::Suspect
+                },
+                &words,
+            );
+        }
+        self.refused = self.refused.saturating_add(1);
+        if self.refused < limits.offline_after {
+            return None;
+        }
+        self.rest(self.refused - limits.offline_after + 1, limits, now);
+        self.enter(LinkState::Suspect, &words)
+    }
+
+    /// The adapter is no more.
+    pub(super) fn lost(&mut self, words: &str) -> Change {
+        self.enter(LinkState::Offline, words)
+    }
+
+    fn rest(&mut self, times: u32, limits: &Limits, now: Instant) {
+        let doubled = limits
+            .retry_first
+            .saturating_mul(1 << times.saturating_sub(1).min(16));
+        self.retry_at = Some(now + doubled.min(limits.retry_max));
+    }
+
+    fn enter(&mut self, state: LinkState, words: &str) -> Change {
+        if (self.state, self.words.as_str()) == (state, words) {
+            return None;
+        }
+        self.state = state;
+        words.clone_into(&mut self.words);
+        Some((state, words.to_owned()))
+    }
+}
+
+/// Faults that mean that nobody answered.
+pub(super) fn is_silence(fault: &Fault) -> bool {
+    match fault {
+        Fault::Timeout | Fault::Unreachable => true,
+        Fault::BadValue(_)
+        | Fault::Busy
+        | Fault::Device(_)
+        | Fault::NoValue
+        | Fault::Refused { .. }
+        | Fault::Unsupported => false,
+    }
+}

@@ -1,0 +1,10 @@
+//! What an endpoint does, input by input, with all its outputs. See `script` for the notation.
+
+mod block_in;
+mod block_out;
+mod conversation;
+mod observe;
+mod refusal;
+mod reliability;
+mod script;
+mod separate;

@@ -1,0 +1,87 @@
+//! From the configuration to what the read model knows of it.
+
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
+
+use lamplighter_model::{Path, ResourceAddress, Scope, device::AdapterId};
+
+use crate::{
+    config::{Config, Device, DeviceKind, Point},
+    connectivity, devices,
+    status::{Catalogue, DeviceEntry, GroupEntry, PointEntry, ServerEntry},
+};
+
+/// Built once per configuration.
+pub fn catalogue(config: &Config) -> Catalogue {
+    let limits: BTreeMap<_, _> =
+        config.site.points.iter().filter_map(|point| Some((point.address, point.limit?))).collect();
+    let points = config.devices.iter().flat_map(|device| {
+        device.points().into_iter().map(|point| PointEntry {
+            name: point.name.clone(),
+            device: device.name.clone(),
+            address: point.address,
+            feedback: None,
+            kind: point.kind,
+            limit: limits.get(&point.address).copied(),
+            max_age: max_age(device, point),
+            unit: (!point.unit.is_empty()).then(|| point.unit.clone()),
+            writable: point.writable,
+        })
+    });
+    Catalogue {
+        definitions: Arc::clone(&config.definitions),
+        devices: config.devices.iter().map(device_entry).chain([monitor(config)]).collect(),
+        endpoint: config.endpoint.name.clone(),
+        groups: groups(config),
+        points: points.collect(),
+        servers: config
+            .servers
+            .iter()
+            .map(|server| ServerEntry {
+                name: server.name.clone(),
+                ssid: server.ssid,
+                uri: server.uri.to_string(),
+            })
+            .collect(),
+    }
+}
+
+fn device_entry(device: &Device) -> DeviceEntry {
+    let adapter = match device.kind {
+        DeviceKind::Gpio(_) => "gpio",
+        DeviceKind::Iec62056(_) => "iec62056",
+        DeviceKind::Modbus(_) => "modbus",
+        DeviceKind::Sim(_) => "sim",
+    };
+    DeviceEntry { id: device.id, name: device.name.clone(), adapter: adapter.to_owned() }
+}
+
+/// The monitor of object 4 stands among the devices, so that its faults can be seen.
+fn monitor(config: &Config) -> DeviceEntry {
+    let id: AdapterId = devices::connectivity_id(config);
+    DeviceEntry { id, name: "connectivity".to_owned(), adapter: connectivity::ADAPTER.to_owned() }
+}
+
+fn groups(config: &Config) -> Vec<GroupEntry> {
+    let entry = |group: &lamplighter_site::boundary::GroupConfig| {
+        let Path::Resource(path) = config.names.resolve(&group.name)? else { return None };
+        Some(GroupEntry {
+            name: group.name.clone(),
+            command: ResourceAddress { scope: Scope::Gateway, path },
+            members: group.members.clone(),
+        })
+    };
+    config.site.groups.iter().filter_map(entry).collect()
+}
+
+/// Older than twice its period is stale; what is told on change never is.
+fn max_age(device: &Device, point: &Point) -> Option<Duration> {
+    match &device.kind {
+        DeviceKind::Gpio(_) | DeviceKind::Sim(_) => None,
+        DeviceKind::Iec62056(meter) => Some(meter.stale_after),
+        DeviceKind::Modbus(modbus) => {
+            let stale = modbus.stale_after;
+            let of_point = modbus.points.iter().find(|candidate| candidate.point.address == point.address);
+            stale.or(of_point.map(|found| 3 * found.poll))
+        }
+    }
+}

@@ -1,0 +1,109 @@
+//! The command line: arguments to exit code, nothing that the running agent decides.
+
+mod args;
+mod check;
+mod client;
+mod exit;
+mod export;
+mod operate;
+mod screen;
+mod secret;
+mod setup;
+mod show;
+mod terminal;
+
+use std::{
+    ffi::OsString,
+    io::{self, Write as _},
+    process::ExitCode,
+};
+
+use clap::Parser as _;
+
+use crate::{
+    config::Source,
+    demo::{self, DemoOptions},
+    run::{self, RunOptions},
+};
+
+pub use args::{Cli, Command, Global};
+pub use exit::{Exit, Failure};
+
+/// Does what the arguments say.
+pub fn main(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
+    let cli = match Cli::try_parse_from(arguments) {
+        Ok(cli) => cli,
+        Err(error) => {
+            // Help and version are not errors, and go to stdout.
+            let exit = if error.use_stderr() { Exit::Usage } else { Exit::Ok };
+            let _ = error.print();
+            return exit.into();
+        }
+    };
+    match perform(cli) {
+        Ok(exit) => exit.into(),
+        Err(failure) => {
+            let _ = writeln!(io::stderr(), "lamplighter: {failure}");
+            failure.exit.into()
+        }
+    }
+}
+
+fn perform(cli: Cli) -> Result<Exit, Failure> {
+    let Cli { global, command } = cli;
+    let mut out = io::stdout().lock();
+    let done = match command {
+        Command::Check(check) => return check::check(&global, &check, &mut out),
+        Command::Demo(demo) => {
+            let (state_dir, run_dir) = global.given_dirs();
+            demo::run(DemoOptions { http: demo.http, server: demo.server, state_dir, run_dir })
+        }
+        Command::Devices => show::devices(&global, &mut out),
+        Command::Discover { path } => operate::discover(&global, &path, &mut out),
+        Command::Exec { path, args } => operate::execute(&global, &path, args.as_deref(), &mut out),
+        Command::Objects(args::Objects::Export { dir }) => export::export(&global, &dir, &mut out),
+        Command::Off { name, hold } => operate::write(&global, &name, "off", hold, &mut out),
+        Command::On { name, hold } => operate::write(&global, &name, "on", hold, &mut out),
+        Command::Points => show::points(&global, &mut out),
+        Command::Read { path } => operate::read(&global, &path, &mut out),
+        Command::Run(options) => run::run(RunOptions {
+            source: Source::of_process(global.config()),
+            state_dir: global.state_dir(),
+            run_dir: global.run_dir(),
+            strict: options.strict,
+        }),
+        Command::Secret(args::Secret::Set { name }) => secret::set(&global, &name, &mut out),
+        Command::Set { name, value, hold } | Command::Write { path: name, value, hold } => {
+            operate::write(&global, &name, &value, hold, &mut out)
+        }
+        Command::Setup(setup) => setup::setup(&global, &setup, &mut out),
+        Command::Status => show::status(&global, &mut out),
+        Command::Watch { paths } => operate::watch(&global, &paths, &mut out),
+        Command::Web(args::Web::Enable(_)) => Err(Failure::not_built("web enable")),
+        Command::Why { name } => show::why(&global, &name, &mut out),
+        Command::Backup(_)
+        | Command::Bearer(_)
+        | Command::Bootstrap(_)
+        | Command::Bundle(_)
+        | Command::Doctor(_)
+        | Command::Events(_)
+        | Command::Gpio(_)
+        | Command::Lock(_)
+        | Command::Meter(_)
+        | Command::Modbus(_)
+        | Command::Offline(_)
+        | Command::Online(_)
+        | Command::Restore(_)
+        | Command::Send(_)
+        | Command::Server(_)
+        | Command::Simulate(_)
+        | Command::Unlock(_)
+        | Command::Update(_) => Err(Failure::not_built("this command")),
+    };
+    done.map(|()| Exit::Ok).or_else(closed_pipe)
+}
+
+/// Who reads our output may have had enough of it.
+fn closed_pipe(failure: Failure) -> Result<Exit, Failure> {
+    if failure.is_closed_pipe() { Ok(Exit::Ok) } else { Err(failure) }
+}

@@ -1,0 +1,454 @@
+//! `[device.NAME]`.
+
+use std::{collections::BTreeMap, time::Duration};
+
+use lamplighter_model::{DataType, Value, device::AdapterId};
+use lamplighter_site::boundary::{BootState, PointConfig};
+
+use super::{
+    Checker, below, key,
+    point::{Carries, Common, Writable, name_of},
+};
+use crate::config::{
+    checked::{
+        BusId, BusLine, Device, DeviceKind, Direction, Gpio, GpioPoint, Iec62056, MeterPoint, Modbus,
+        SimPoint,
+    },
+    layer::Key,
+    schema,
+};
+
+/// A device with what the site must know of its points.
+pub(super) struct CheckedDevice {
+    pub(super) device: Device,
+    pub(super) points: Vec<PointConfig>,
+}
+
+/// Which line of which chip; by backend, since each has lines of its own.
+type Line = (schema::Backend, String, String);
+
+impl Checker<'_> {
+    pub(super) fn devices(
+        &mut self,
+        devices: &BTreeMap<String, schema::Device>,
+    ) -> Vec<CheckedDevice> {
+        let mut checked = Vec::new();
+        let mut lines = BTreeMap::new();
+        for (name, device) in devices {
+            let at = key(&["device", name]);
+            self.name(&at);
+            let id = AdapterId(u16::try_from(checked.len()).unwrap_or(u16::MAX));
+            let (kind, points) = match device {
+                schema::Device::Gpio(gpio) => {
+                    let (gpio, points) = self.gpio(&at, id, gpio, &mut lines);
+                    (Some(DeviceKind::Gpio(gpio)), points)
+                }
+                schema::Device::Iec62056(meter) => {
+                    let (meter, points) = self.iec62056(&at, id, meter);
+                    (meter.map(DeviceKind::Iec62056), points)
+                }
+                schema::Device::Modbus(modbus) => {
+                    let (modbus, points) = self.modbus(&at, id, modbus);
+                    (modbus.map(DeviceKind::Modbus), points)
+                }
+                schema::Device::Sim(sim) => {
+                    let (sim, points) = self.sim(&at, id, sim);
+                    (Some(DeviceKind::Sim(sim)), points)
+                }
+            };
+            // A device without points is of no use, but harms nobody.
+            if points.is_empty() && self.layers.find(&below(&at, "point")).is_none() {
+                self.warning(&at, "the device has no points", "");
+            }
+            let Some(kind) = kind else { continue };
+            checked.push(CheckedDevice {
+                device: Device {
+                    id,
+                    name: name.clone(),
+                    kind,
+                },
+                points,
+            });
+        }
+        self.shared_buses(&checked);
+        checked
+    }
+
+    fn gpio(
+        &mut self,
+        at: &Key,
+        id: AdapterId,
+        device: &schema::GpioDevice,
+        lines: &mut BTreeMap<Line, Key>,
+    ) -> (Gpio, Vec<PointConfig>) {
+        let backend = device.backend.unwrap_or(schema::Backend::Auto);
+        let chip = device
+            .chip
+            .as_ref()
+            .and_then(|chip| self.chip(&below(at, "chip"), chip));
+        let (mut points, mut configs) = (Vec::new(), Vec::new());
+        for (name, point) in &device.point {
+            let at = below(&below(at, "point"), name);
+            let line = self.required(&at, "line", point.line.as_ref());
+            if let Some(line) = line {
+                let line = (backend, chip.clone().unwrap_or_default(), line.clone());
+                if let Some(other) = lines.insert(line.clone(), at.clone()) {
+                    let what = format!(
+                        "line {} is also that of `{}` ({})",
+                        line.2,
+                        name_of(&other),
+                        self.place(&other)
+                    );
+                    self.error(&below(&at, "line"), what, "a line has one owner");
+                }
+            }
+            let common = Common {
+                resource: point.resource.as_ref(),
+                instance: point.instance.as_ref(),
+                guard: point.guard.as_ref(),
+                boot: match point.boot.or(device.defaults.boot).unwrap_or(schema::Boot::Decide) {
+                    schema::Boot::Decide => BootState::Decide,
+                    schema::Boot::Off => BootState::Off,
+                    schema::Boot::On => BootState::On,
+                },
+                ..Common::default()
+            };
+            let Some((checked, config)) =
+                self.point(&at, id, common, Carries::Boolean, Writable::AsDefined)
+            else {
+                continue;
+            };
+            let is_output = checked.writable;
+            let direction = self.direction(&at, point, &device.defaults, is_output);
+            configs.push(config);
+            points.push(GpioPoint {
+                point: checked,
+                line: line.cloned().unwrap_or_default(),
+                active_low: point
+                    .active_low
+                    .or(device.defaults.active_low)
+                    .unwrap_or(false),
+                bias: point
+                    .bias
+                    .or(device.defaults.bias)
+                    .unwrap_or(schema::Bias::AsIs),
+                direction,
+            });
+        }
+        (
+            Gpio {
+                backend,
+                chip,
+                points,
+            },
+            configs,
+        )
+    }
+
+    fn direction(
+        &mut self,
+        at: &Key,
+        point: &schema::GpioPoint,
+        defaults: &schema::GpioDefaults,
+        is_output: bool,
+    ) -> Direction {
+        let refuse =
+            |checker: &mut Self, name: &str, what: &str| checker.error(&below(at, name), what, "");
+        if is_output {
+            if point.debounce_ms.is_some() {
+                refuse(self, "debounce_ms", "only an input is debounced");
+            }
+            return Direction::Output {
+                exit: point.exit.or(defaults.exit).unwrap_or(schema::Exit::Keep),
+            };
+        }
+        if point.boot.is_some() {
+            refuse(self, "boot", "only an output has a first value");
+        }
+        if point.exit.is_some() {
+            refuse(self, "exit", "only an output has a last value");
+        }
+        let debounce = point.debounce_ms.or(defaults.debounce_ms).unwrap_or(0);
+        Direction::Input {
+            debounce: Duration::from_millis(self.within(
+                &below(at, "debounce_ms"),
+                debounce,
+                0,
+                60_000,
+            )),
+        }
+    }
+
+    fn chip(&mut self, at: &Key, chip: &str) -> Option<String> {
+        if let Some(label) = chip
+            .strip_prefix("label:")
+            .filter(|label| !label.is_empty())
+        {
+            return Some(label.to_owned());
+        }
+        let hint = "chip numbers change: write label:LABEL, see `gpiodetect`, or leave `chip` out";
+        self.error(at, format!("`{chip}` is not the label of a chip"), hint);
+        None
+    }
+
+    fn iec62056(
+        &mut self,
+        at: &Key,
+        id: AdapterId,
+        device: &schema::Iec62056Device,
+    ) -> (Option<Iec62056>, Vec<PointConfig>) {
+        let bus = self.bus_of(at, device.bus.as_ref());
+        if let Some(bus) = bus {
+            self.optical_head(at, bus);
+        }
+        let (mut points, mut configs) = (Vec::new(), Vec::new());
+        for (name, point) in &device.point {
+            let at = below(&below(at, "point"), name);
+            let obis = self.required(&at, "obis", point.obis.as_ref());
+            if let Some(obis) = obis.filter(|obis| !is_obis(obis)) {
+                self.error(
+                    &below(&at, "obis"),
+                    format!("`{obis}` is not an OBIS code"),
+                    "for example 1-0:1.8.0*255",
+                );
+            }
+            let common = Common {
+                resource: point.resource.as_ref(),
+                unit: point.unit.as_ref(),
+                ..Common::default()
+            };
+            let checked = self.point(&at, id, common, Carries::Anything, Writable::No);
+            let (Some(obis), Some((point, config))) = (obis, checked) else {
+                continue;
+            };
+            points.push(MeterPoint {
+                point,
+                obis: obis.clone(),
+            });
+            configs.push(config);
+        }
+        let address = device.address.clone().unwrap_or_default();
+        // IEC 62056-21, 6.3.1: at most 32 characters of those printable ones that mean nothing else.
+        if address.len() > 32
+            || !address
+                .bytes()
+                .all(|byte| byte.is_ascii_alphanumeric() || byte == b' ')
+        {
+            self.error(
+                &below(at, "address"),
+                "an address has at most 32 letters and digits",
+                "\"\" is any meter",
+            );
+        }
+        let max_baud = device.max_baud.unwrap_or(9600);
+        if ![300, 600, 1200, 2400, 4800, 9600, 19_200].contains(&max_baud) {
+            self.error(
+                &below(at, "max_baud"),
+                format!("{max_baud} is not a speed of this protocol"),
+                "300 to 19200",
+            );
+        }
+        let period = self.within(
+            &below(at, "read_s"),
+            device.read_s.unwrap_or(300),
+            5,
+            86_400,
+        );
+        let reaction = self.within(
+            &below(at, "reaction_ms"),
+            device.reaction_ms.unwrap_or(200),
+            20,
+            1500,
+        );
+        let delay = device.baud_change_delay_ms.unwrap_or(250);
+        let delay = self.within(&below(at, "baud_change_delay_ms"), delay, 0, 1500);
+        let stale_after = self.stale_after(at, device.stale_after_s);
+        let meter = bus.map(|bus| Iec62056 {
+            bus,
+            mode: device.mode.unwrap_or(schema::MeterMode::Auto),
+            address,
+            max_baud,
+            reaction: Duration::from_millis(reaction),
+            baud_change_delay: Duration::from_millis(delay),
+            period: Duration::from_secs(period),
+            stale_after: stale_after.unwrap_or_else(|| Duration::from_secs(2 * period)),
+            points,
+        });
+        (meter, configs)
+    }
+
+    fn optical_head(&mut self, device: &Key, bus: BusId) {
+        let Some(bus) = self.buses.get(usize::from(bus.0)) else {
+            return;
+        };
+        let (name, line) = (bus.name.clone(), bus.line.clone());
+        let BusLine::Serial(line) = line else {
+            let what = format!("[bus.{name}] is not serial");
+            self.error(
+                &below(device, "bus"),
+                what,
+                "an optical head needs kind = \"serial\"",
+            );
+            return;
+        };
+        if (line.settings.baud, line.settings.data_bits) != (300, 7) {
+            let what = "meters of this protocol begin at 300 baud with 7 data bits";
+            self.warning(&key(&["bus", &name, "line"]), what, "line = \"300-7E1\"");
+        }
+    }
+
+    fn sim(
+        &mut self,
+        at: &Key,
+        id: AdapterId,
+        device: &schema::SimDevice,
+    ) -> (Vec<SimPoint>, Vec<PointConfig>) {
+        let (mut points, mut configs) = (Vec::new(), Vec::new());
+        for (name, point) in &device.point {
+            let at = below(&below(at, "point"), name);
+            let common = Common {
+                resource: point.resource.as_ref(),
+                instance: point.instance.as_ref(),
+                unit: point.unit.as_ref(),
+                limit: point.limit.as_ref(),
+                guard: point.guard.as_ref(),
+                boot: BootState::Adopt,
+            };
+            let writable = match point.writable {
+                None => Writable::AsDefined,
+                Some(true) => Writable::Yes,
+                Some(false) => Writable::No,
+            };
+            let Some((checked, config)) = self.point(&at, id, common, Carries::Anything, writable)
+            else {
+                continue;
+            };
+            let text = point
+                .value
+                .as_deref()
+                .unwrap_or_else(|| first_value(checked.data_type));
+            let value = Value::parse(text, checked.data_type).unwrap_or_else(|error| {
+                self.error(&below(&at, "value"), format!("`{text}`: {error}"), "");
+                Value::Boolean(false)
+            });
+            points.push(SimPoint {
+                point: checked,
+                value,
+            });
+            configs.push(config);
+        }
+        (points, configs)
+    }
+
+    /// Who may share a bus with whom.
+    fn shared_buses(&mut self, devices: &[CheckedDevice]) {
+        let modbus: Vec<(&str, &Modbus)> = devices
+            .iter()
+            .filter_map(|checked| match &checked.device.kind {
+                DeviceKind::Modbus(modbus) => Some((checked.device.name.as_str(), modbus)),
+                DeviceKind::Gpio(_) | DeviceKind::Iec62056(_) | DeviceKind::Sim(_) => None,
+            })
+            .collect();
+        self.line_loads(modbus.iter().map(|(_, modbus)| *modbus));
+        self.same_unit_twice(modbus.into_iter());
+        let mut users: BTreeMap<BusId, Vec<(&str, bool)>> = BTreeMap::new();
+        for checked in devices {
+            let (bus, is_alone) = match &checked.device.kind {
+                DeviceKind::Iec62056(meter) => (meter.bus, true),
+                DeviceKind::Modbus(modbus) => (modbus.bus, false),
+                DeviceKind::Gpio(_) | DeviceKind::Sim(_) => continue,
+            };
+            users
+                .entry(bus)
+                .or_default()
+                .push((&checked.device.name, is_alone));
+        }
+        for users in users.values() {
+            let meter = users.iter().find(|(_, is_alone)| *is_alone);
+            if let Some((meter, _)) = meter
+                && let Some((other, _)) = users.iter().find(|(name, _)| name != meter)
+            {
+                let what = format!("the meter shares its line with [device.{other}]");
+                self.error(
+                    &key(&["device", meter, "bus"]),
+                    what,
+                    "a meter's readout takes a minute: give it its own bus",
+                );
+            }
+        }
+        let idle: Vec<Key> = (0u16..)
+            .zip(&self.buses)
+            .filter(|(id, _)| !users.contains_key(&BusId(*id)))
+            .map(|(_, bus)| key(&["bus", &bus.name]))
+            .collect();
+        for bus in idle {
+            self.warning(&bus, "no device uses this bus", "");
+        }
+    }
+}
+
+fn first_value(data_type: DataType) -> &'static str {
+    match data_type {
+        DataType::Objlnk => "65535:65535",
+        DataType::Corelnk | DataType::None | DataType::Opaque | DataType::String => "",
+        DataType::Boolean
+        | DataType::Float
+        | DataType::Integer
+        | DataType::Time
+        | DataType::Unsigned => "0",
+    }
+}
+
+/// `[A-B:]C.D[.E][*F]`, where C and D may be letters (`F.F`, `C.1.0`).
+fn is_obis(text: &str) -> bool {
+    let (medium, rest) = text
+        .split_once(':')
+        .map_or((None, text), |(medium, rest)| (Some(medium), rest));
+    let (groups, last) = rest
+        .split_once(['*', '&'])
+        .map_or((rest, None), |(groups, last)| (groups, Some(last)));
+    let is_byte = |text: &str| text.parse::<u8>().is_ok() && !text.starts_with('+');
+    let is_group = |text: &str| is_byte(text) || matches!(text, "C" | "F" | "L" | "P");
+    let medium_fits = medium.is_none_or(|medium| {
+        medium
+            .split_once('-')
+            .is_some_and(|(a, b)| is_byte(a) && is_byte(b))
+    });
+    let count = groups.split('.').count();
+    medium_fits
+        && (2..=3).contains(&count)
+        && groups.split('.').all(is_group)
+        && last.is_none_or(is_byte)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn obis_codes_come_in_short_and_long_forms() {
+        for right in [
+            "1-0:1.8.0*255",
+            "1.8.0",
+            "F.F",
+            "C.1.0",
+            "1-0:32.7.0",
+            "0.9.1",
+            "1.8.0*01",
+            "1.8.0&1",
+        ] {
+            assert!(is_obis(right), "{right}");
+        }
+        for wrong in [
+            "",
+            "1",
+            "1-0:1.8.0*256",
+            "a-0:1.8.0",
+            "1.8.0.0",
+            "1..0",
+            "energy",
+        ] {
+            assert!(!is_obis(wrong), "{wrong}");
+        }
+    }
+}

@@ -1,0 +1,203 @@
+//! `[server.NAME]`.
+
+use std::{collections::BTreeMap, time::Duration};
+
+use lamplighter_lwm2m::{
+    client::{ServerConfig, VersionChoice},
+    server::ServerUri,
+};
+use lamplighter_model::{ObjectId, Ssid, object::Version};
+
+use super::{Checker, below, key};
+use crate::config::{layer::Key, schema};
+
+const DEFAULT_PORT: u16 = 5683;
+
+impl Checker<'_> {
+    pub(super) fn servers(
+        &mut self,
+        servers: &BTreeMap<String, schema::Server>,
+    ) -> Vec<ServerConfig> {
+        let mut checked = Vec::new();
+        let mut ids = BTreeMap::new();
+        for (name, server) in servers {
+            let at = key(&["server", name]);
+            self.name(&at);
+            if let Some(id) = server.short_id
+                && let Some(other) = ids.insert(id, name)
+            {
+                let what = format!("short_id {id} is also that of [server.{other}]");
+                self.error(&below(&at, "short_id"), what, "every server has its own");
+            }
+            checked.extend(self.server(&at, name, server));
+        }
+        match servers.keys().nth(1) {
+            Some(second) => self.error(
+                &key(&["server", second]),
+                "two servers and no rights: say who may write",
+                "`owner` and `rights` are not available in this version: configure one server",
+            ),
+            None if servers.is_empty() => {
+                self.warning(
+                    &Key::new(),
+                    "no server is configured",
+                    "run `lamplighter setup`",
+                );
+            }
+            None => (),
+        }
+        checked
+    }
+
+    fn server(&mut self, at: &Key, name: &str, server: &schema::Server) -> Option<ServerConfig> {
+        let uri = self.required(at, "uri", server.uri.as_ref());
+        let uri = uri.and_then(|text| self.uri(&below(at, "uri"), text));
+        let ssid = self.required(at, "short_id", server.short_id);
+        let ssid = ssid.map(|id| Ssid(self.within(&below(at, "short_id"), id, 1, 65534)));
+        self.security(at, server);
+        let lifetime = server.lifetime_s.unwrap_or(3600);
+        let lifetime = self.within(&below(at, "lifetime_s"), lifetime, 5, 31_536_000);
+        let object_versions =
+            self.object_versions(&below(at, "object_versions"), &server.object_versions);
+        Some(ServerConfig {
+            lifetime: Duration::from_secs(u64::from(lifetime)),
+            name: name.to_owned(),
+            object_versions,
+            ssid: ssid?,
+            store_notifications: server.store_notifications.unwrap_or(true),
+            uri: uri?,
+            version: match server.version.unwrap_or(schema::Version::Auto) {
+                schema::Version::Auto => VersionChoice::Auto,
+                schema::Version::V1_0 => VersionChoice::V1_0,
+                schema::Version::V1_1 => VersionChoice::V1_1,
+            },
+        })
+    }
+
+    fn security(&mut self, at: &Key, server: &schema::Server) {
+        let Some(security) = self.required(at, "security", server.security.as_ref()) else {
+            return;
+        };
+        let table = below(at, "security");
+        let mode = self.required(&table, "mode", security.mode);
+        if mode == Some(schema::SecurityMode::None) && server.allow_unsecured != Some(true) {
+            self.error(
+                &table,
+                "nothing protects this connection",
+                format!(
+                    "if that is meant, write `allow_unsecured = true` into [{}]",
+                    at.join(".")
+                ),
+            );
+        }
+    }
+
+    fn uri(&mut self, at: &Key, text: &str) -> Option<ServerUri> {
+        let uri = parse_uri(text);
+        if uri.is_none() {
+            self.error(
+                at,
+                format!("`{text}` is not the address of a server"),
+                "coap://HOST or coap://HOST:PORT",
+            );
+        }
+        uri
+    }
+
+    fn object_versions(
+        &mut self,
+        at: &Key,
+        versions: &BTreeMap<String, String>,
+    ) -> BTreeMap<ObjectId, Version> {
+        let mut checked = BTreeMap::new();
+        for (object, version) in versions {
+            let at = below(at, object);
+            match (object.parse().map(ObjectId), version.parse()) {
+                (Ok(id), Ok(version)) => {
+                    if self.surroundings.definitions.object(id).is_none() {
+                        self.warning(&at, format!("no definition of object {id} is known"), "");
+                    }
+                    checked.insert(id, version);
+                }
+                (Err(_), _) => self.error(
+                    &at,
+                    format!("`{object}` is not the number of an object"),
+                    "",
+                ),
+                (Ok(_), Err(_)) => self.error(
+                    &at,
+                    format!("`{version}` is not a version"),
+                    "for example \"1.0\"",
+                ),
+            }
+        }
+        checked
+    }
+}
+
+/// Reads `coap://HOST[:PORT]`; IPv6 addresses stand in brackets.
+pub fn parse_uri(text: &str) -> Option<ServerUri> {
+    let rest = text.strip_prefix("coap://")?;
+    let rest = rest.strip_suffix('/').unwrap_or(rest);
+    let (host, port) = match rest.strip_prefix('[') {
+        Some(rest) => {
+            let (host, port) = rest.split_once(']')?;
+            host.parse::<std::net::Ipv6Addr>().ok()?;
+            (host, port)
+        }
+        None => rest
+            .find(':')
+            .map_or((rest, ""), |colon| rest.split_at(colon)),
+    };
+    let port = match port.strip_prefix(':') {
+        Some(port) => port.parse().ok().filter(|port| *port != 0)?,
+        None if port.is_empty() => DEFAULT_PORT,
+        None => return None,
+    };
+    let fits =
+        |letter: char| letter.is_ascii_alphanumeric() || matches!(letter, '-' | '.' | '_' | ':');
+    if host.is_empty() || host.len() > 253 || !host.chars().all(fits) {
+        return None;
+    }
+    Some(ServerUri {
+        host: host.to_owned(),
+        port,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_server_address_is_a_host_with_or_without_port() {
+        let uri = |host: &str, port| {
+            Some(ServerUri {
+                host: host.to_owned(),
+                port,
+            })
+        };
+        assert_eq!(
+            parse_uri("coap://lwm2m.example"),
+            uri("lwm2m.example", 5683)
+        );
+        assert_eq!(parse_uri("coap://192.0.2.1:7/"), uri("192.0.2.1", 7));
+        assert_eq!(
+            parse_uri("coap://[2001:db8::1]:5700"),
+            uri("2001:db8::1", 5700)
+        );
+        assert_eq!(parse_uri("coap://[::1]"), uri("::1", 5683));
+        for wrong in [
+            "http://a",
+            "coap://",
+            "coap://a:0",
+            "coap://a:b",
+            "coap://a/b",
+            "coap://[::1",
+            "coap://a b",
+            "a:5683",
+        ] {
+            assert_eq!(parse_uri(wrong), None, "{wrong}");
+        }
+    }
+}

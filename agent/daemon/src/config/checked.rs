@@ -1,0 +1,266 @@
+//! The configuration as it is used: complete, with defaults filled in, nothing left to check.
+
+use std::{collections::BTreeMap, net::SocketAddr, path::PathBuf, sync::Arc, time::Duration};
+
+use lamplighter_adapters::{bus::LineSettings, modbus};
+use lamplighter_lwm2m::client::ServerConfig;
+use lamplighter_model::{
+    DataType, InstancePath, Path, ResourceAddress, Value, device::AdapterId,
+    object::Definitions,
+};
+use lamplighter_site::boundary::{PointKind, SiteConfig};
+
+pub use super::schema::{Backend, Bias, Exit, MeterMode, Rs485};
+
+/// Everything the daemon is made of. Built by [`super::load`] only.
+#[derive(Clone, Debug)]
+pub struct Config {
+    pub endpoint: Endpoint,
+    /// In the order of their names; at most one as long as access control is not built.
+    pub servers: Vec<ServerConfig>,
+    /// In the order of their names; [`BusId`] counts here.
+    pub buses: Vec<Bus>,
+    /// In the order of their names; [`AdapterId`] counts here.
+    pub devices: Vec<Device>,
+    pub site: SiteConfig,
+    pub names: Names,
+    pub web: Option<Web>,
+    pub definitions: Arc<Definitions>,
+}
+
+/// The endpoint client name, and why it is this one.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Endpoint {
+    pub name: String,
+    /// For people: `client.endpoint`, or which hardware serial it was made from.
+    pub source: String,
+}
+
+/// One `[bus.NAME]`, by its position.
+#[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
+pub struct BusId(pub u16);
+
+#[derive(Clone, Debug, PartialEq)]
+pub struct Bus {
+    pub name: String,
+    pub line: BusLine,
+    /// Extra pause between requests.
+    pub gap: Duration,
+    /// First and longest pause before the line is opened again.
+    pub reopen: (Duration, Duration),
+    /// Share of the bus time that polls keep against writes.
+    pub poll_floor: f64,
+}
+
+#[derive(Clone, Debug, PartialEq)]
+pub enum BusLine {
+    /// `HOST:PORT`
+    RtuOverTcp(String),
+    Serial(SerialLine),
+    /// `HOST:PORT`
+    Tcp(String),
+}
+
+#[derive(Clone, Debug, PartialEq)]
+pub struct SerialLine {
+    pub device: PathBuf,
+    pub settings: LineSettings,
+    pub echo: bool,
+    pub rs485: Rs485,
+    pub silence_chars: f64,
+    pub software_parity: bool,
+}
+
+#[derive(Clone, Debug, PartialEq)]
+pub struct Device {
+    pub id: AdapterId,
+    pub name: String,
+    pub kind: DeviceKind,
+}
+
+#[derive(Clone, Debug, PartialEq)]
+pub enum DeviceKind {
+    Gpio(Gpio),
+    Iec62056(Iec62056),
+    Modbus(Modbus),
+    Sim(Vec<SimPoint>),
+}
+
+/// What every point of every device has.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Point {
+    /// `ahu1.setpoint`
+    pub name: String,
+    /// The resource that the adapter answers for; of a lamp its command.
+    pub address: ResourceAddress,
+    /// Of the value that the adapter exchanges; boolean for a lamp.
+    pub data_type: DataType,
+    pub kind: PointKind,
+    pub writable: bool,
+    /// SenML unit; empty where there is none.
+    pub unit: String,
+}
+
+#[derive(Clone, Debug, PartialEq)]
+pub struct Modbus {
+    pub bus: BusId,
+    /// As the adapter takes it; its points are in the order of `points`.
+    pub config: modbus::DeviceConfig,
+    /// `None`: twice the poll period of the point.
+    pub stale_after: Option<Duration>,
+    pub points: Vec<Point>,
+}
+
+#[derive(Clone, Debug, PartialEq)]
+pub struct Iec62056 {
+    pub bus: BusId,
+    pub mode: MeterMode,
+    /// Empty: any meter.
+    pub address: String,
+    pub max_baud: u32,
+    pub reaction: Duration,
+    pub baud_change_delay: Duration,
+    pub period: Duration,
+    pub stale_after: Duration,
+    pub points: Vec<MeterPoint>,
+}
+
+#[derive(Clone, Debug, PartialEq)]
+pub struct MeterPoint {
+    pub point: Point,
+    /// As configured, e.g. `1-0:1.8.0*255`.
+    pub obis: String,
+}
+
+#[derive(Clone, Debug, PartialEq)]
+pub struct Gpio {
+    pub backend: Backend,
+    /// Label of the chip; `None`: the one that has lines of these names.
+    pub chip: Option<String>,
+    pub points: Vec<GpioPoint>,
+}
+
+#[derive(Clone, Debug, PartialEq)]
+pub struct GpioPoint {
+    pub point: Point,
+    pub line: String,
+    pub active_low: bool,
+    pub bias: Bias,
+    pub direction: Direction,
+}
+
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Direction {
+    Input { debounce: Duration },
+    /// Its first value is the site's to decide.
+    Output { exit: Exit },
+}
+
+#[derive(Clone, Debug, PartialEq)]
+pub struct SimPoint {
+    pub point: Point,
+    pub value: Value,
+}
+
+/// `[web]`
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Web {
+    pub listen: SocketAddr,
+    /// Reference to the hash of the password, where one is set.
+    pub password: Option<super::secret::Reference>,
+}
+
+/// Names of the configuration for paths, both ways: `ahu1.setpoint`, `main_street`.
+#[derive(Clone, Debug, Default)]
+pub struct Names {
+    paths: BTreeMap<String, Path>,
+    names: BTreeMap<Path, String>,
+    groups: BTreeMap<String, InstancePath>,
+}
+
+impl Names {
+    pub(super) fn insert(&mut self, name: &str, path: Path) {
+        self.paths.insert(name.to_owned(), path);
+        self.names.insert(path, name.to_owned());
+    }
+
+    pub(super) fn insert_group(&mut self, name: &str, instance: InstancePath, command: Path) {
+        self.groups.insert(name.to_owned(), instance);
+        self.insert(name, command);
+    }
+
+    /// What a person typed: a path, or a name (of a point, or of a group for its command).
+    pub fn resolve(&self, text: &str) -> Option<Path> {
+        if text.starts_with('/') {
+            text.parse().ok()
+        } else {
+            self.paths.get(text).copied()
+        }
+    }
+
+    /// The configured name of a path.
+    pub fn name_of(&self, path: Path) -> Option<&str> {
+        self.names.get(&path).map(String::as_str)
+    }
+
+    /// The vendor Group instance of a group.
+    pub fn group(&self, name: &str) -> Option<InstancePath> {
+        self.groups.get(name).copied()
+    }
+
+    /// The known name that `wrong` was probably meant to be.
+    pub fn nearest(&self, wrong: &str) -> Option<&str> {
+        super::problem::nearest(wrong, self.paths.keys().map(String::as_str))
+    }
+
+    pub fn iter(&self) -> impl Iterator<Item = (&str, Path)> {
+        self.paths.iter().map(|(name, path)| (name.as_str(), *path))
+    }
+}
+
+impl Config {
+    pub fn bus(&self, id: BusId) -> Option<&Bus> {
+        self.buses.get(usize::from(id.0))
+    }
+
+    /// All points of all devices, in the order of the configuration.
+    pub fn points(&self) -> impl Iterator<Item = &Point> {
+        self.devices.iter().flat_map(Device::points)
+    }
+}
+
+impl Bus {
+    /// The line as the owner of a Modbus line takes it.
+    pub fn modbus_settings(&self) -> modbus::BusSettings {
+        let framing = match &self.line {
+            BusLine::RtuOverTcp(_) => modbus::Framing::RtuOverTcp,
+            BusLine::Serial(line) => modbus::Framing::Rtu(line.settings),
+            BusLine::Tcp(_) => modbus::Framing::Tcp,
+        };
+        let (silence_chars, echo) = match &self.line {
+            BusLine::Serial(line) => (line.silence_chars, line.echo),
+            BusLine::RtuOverTcp(_) | BusLine::Tcp(_) => (3.5, false),
+        };
+        modbus::BusSettings {
+            // At most 100, and a percentage: neither loses anything that matters.
+            silence_chars: silence_chars as f32,
+            gap: self.gap,
+            echo,
+            reopen_first: self.reopen.0,
+            reopen_max: self.reopen.1,
+            poll_floor_percent: (self.poll_floor * 100.0).round() as u32,
+            ..modbus::BusSettings::new(&self.name, framing)
+        }
+    }
+}
+
+impl Device {
+    pub fn points(&self) -> Vec<&Point> {
+        match &self.kind {
+            DeviceKind::Gpio(gpio) => gpio.points.iter().map(|point| &point.point).collect(),
+            DeviceKind::Iec62056(meter) => meter.points.iter().map(|point| &point.point).collect(),
+            DeviceKind::Modbus(modbus) => modbus.points.iter().collect(),
+            DeviceKind::Sim(points) => points.iter().map(|point| &point.point).collect(),
+        }
+    }
+}

@@ -1,0 +1,354 @@
+//! Lays the files and the environment over each other and remembers where each value came from.
+//!
+//! 1. Every file is parsed with spans; the line of every key is noted.
+//! 2. figment merges: main file, drop-ins in the order of their names, environment. Tables merge by
+//!    name; anything else is replaced by the later layer.
+//! 3. A value of the merged tree carries the tag of its layer, and with it finds its line.
+
+use std::{
+    collections::BTreeMap,
+    fs,
+    io::{self, Read as _},
+    path::{Path, PathBuf},
+};
+
+use figment::{
+    Figment, Metadata, Profile, Provider,
+    providers::{Format, Toml},
+    value::{Dict, Map, Tag, Value},
+};
+use serde::{Deserialize, Serialize};
+use toml_edit::{ImDocument, Item, TableLike};
+
+use super::problem::{Place, Problem, Severity};
+
+/// Variables that begin like settings and are none.
+const NO_SETTINGS: [&str; 2] = ["LAMPLIGHTER_LOG", "LAMPLIGHTER_REGISTRY_DIR"];
+const PREFIX: &str = "LAMPLIGHTER_";
+/// A configuration file is written by hand; more than this is a mistake.
+const MAX_FILE_BYTES: u64 = 4 << 20;
+
+/// A key in the merged tree, from the root down.
+pub(super) type Key = Vec<String>;
+
+/// The texts of a configuration: what is read, kept as last good, and checked.
+#[derive(Clone, Debug, Default, Deserialize, Eq, PartialEq, Serialize)]
+pub struct Texts {
+    /// The main file first, then the drop-ins.
+    pub files: Vec<File>,
+    /// `LAMPLIGHTER_…` variables with their values.
+    pub environment: Vec<(String, String)>,
+}
+
+#[derive(Clone, Debug, Default, Deserialize, Eq, PartialEq, Serialize)]
+pub struct File {
+    pub path: PathBuf,
+    pub text: String,
+}
+
+/// The merged tree with the places of its keys.
+#[derive(Debug)]
+pub(super) struct Layers {
+    pub(super) root: Value,
+    figment: Figment,
+    layers: Vec<Layer>,
+}
+
+#[derive(Clone, Debug)]
+struct Layer {
+    name: String,
+    dict: Dict,
+    lines: BTreeMap<Key, usize>,
+    is_environment: bool,
+}
+
+impl Texts {
+    /// Reads `main` and `conf.d/*.toml` beside it, and takes what belongs to us from `environment`.
+    /// What cannot be read is a problem; the rest is still read.
+    pub fn read(
+        main: &Path,
+        environment: impl IntoIterator<Item = (String, String)>,
+    ) -> (Self, Vec<Problem>) {
+        let mut problems = Vec::new();
+        let mut paths = vec![main.to_owned()];
+        match drop_ins(main) {
+            Ok(found) => paths.extend(found),
+            Err((path, error)) => problems.push(unreadable(&path, paths.len(), &error)),
+        }
+        let mut files = Vec::new();
+        for path in paths {
+            match read_limited(&path) {
+                Ok(text) => files.push(File { path, text }),
+                Err(error) => problems.push(unreadable(&path, files.len(), &error)),
+            }
+        }
+        let environment = environment
+            .into_iter()
+            .filter(|(name, _)| name.starts_with(PREFIX) && !NO_SETTINGS.contains(&name.as_str()))
+            .collect();
+        (Self { files, environment }, problems)
+    }
+}
+
+impl Texts {
+    /// Puts a drop-in in its place among the others, or replaces the one of that name.
+    pub(super) fn put(&mut self, file: File) {
+        self.files.retain(|other| other.path != file.path);
+        let is_later = |other: &File| other.path.parent() == file.path.parent() && other.path > file.path;
+        let at = self.files.iter().position(is_later).unwrap_or(self.files.len());
+        self.files.insert(at, file);
+    }
+}
+
+impl Layers {
+    /// Merges all texts. A file with a syntax error is left out and reported.
+    pub(super) fn merge(texts: &Texts) -> (Self, Vec<Problem>) {
+        let mut layers = Vec::new();
+        let mut problems = Vec::new();
+        for (number, file) in texts.files.iter().enumerate() {
+            match Layer::from_file(file) {
+                Ok(layer) => layers.push(layer),
+                Err((line, what)) => problems.push(Problem {
+                    severity: Severity::Error,
+                    place: Place {
+                        layer: number,
+                        file: file.path.display().to_string(),
+                        line: Some(line),
+                    },
+                    key: String::new(),
+                    what,
+                    hint: None,
+                }),
+            }
+        }
+        layers.extend(
+            texts
+                .environment
+                .iter()
+                .map(|(name, value)| Layer::from_variable(name, value)),
+        );
+        let figment = layers.iter().cloned().fold(Figment::new(), Figment::merge);
+        let dict = figment
+            .data()
+            .ok()
+            .and_then(|mut data| data.remove(&Profile::Default));
+        let root = Value::from(dict.unwrap_or_default());
+        (
+            Self {
+                root,
+                figment,
+                layers,
+            },
+            problems,
+        )
+    }
+
+    /// The value at a key, also one that was reported as wrong.
+    pub(super) fn find(&self, key: &[String]) -> Option<&Value> {
+        key.iter().try_fold(&self.root, |value, name| match value {
+            Value::Dict(_, dict) => dict.get(name),
+            Value::Array(_, items) => items.get(name.parse::<usize>().ok()?),
+            Value::String(..)
+            | Value::Char(..)
+            | Value::Bool(..)
+            | Value::Num(..)
+            | Value::Empty(..) => None,
+        })
+    }
+
+    /// Whether a value is the text of a variable, to be read as the type that is asked for.
+    pub(super) fn is_from_environment(&self, tag: Tag) -> bool {
+        self.layer_of(tag)
+            .is_some_and(|(_, layer)| layer.is_environment)
+    }
+
+    /// Where a key stands; of one that stands nowhere, the table that it would belong to.
+    pub(super) fn place(&self, key: &[String]) -> Place {
+        let owner = self.find(key).and_then(|value| self.layer_of(value.tag()));
+        if let Some((number, layer)) = owner
+            && let Some(line) = layer.lines.get(key)
+        {
+            return layer.place(number, *line);
+        }
+        for depth in (1..=key.len()).rev() {
+            for (number, layer) in self.layers.iter().enumerate() {
+                if let Some(line) = layer.lines.get(&key[..depth]) {
+                    return layer.place(number, *line);
+                }
+            }
+        }
+        self.layers
+            .first()
+            .map(|layer| layer.place(0, 1))
+            .unwrap_or_default()
+    }
+
+    fn layer_of(&self, tag: Tag) -> Option<(usize, &Layer)> {
+        let name = &self.figment.get_metadata(tag)?.name;
+        self.layers
+            .iter()
+            .enumerate()
+            .find(|(_, layer)| layer.name == *name)
+    }
+}
+
+impl Layer {
+    fn from_file(file: &File) -> Result<Self, (usize, String)> {
+        let document = ImDocument::parse(file.text.as_str()).map_err(|error| {
+            let at = error.span().map_or(0, |span| span.start);
+            (line_of(&file.text, at), first_line(error.message()))
+        })?;
+        let dict =
+            Toml::from_str::<Dict>(&file.text).map_err(|error| (1, first_line(error.message())))?;
+        let mut lines = BTreeMap::new();
+        note_lines(document.as_table(), &file.text, &mut Vec::new(), &mut lines);
+        Ok(Self {
+            name: file.path.display().to_string(),
+            dict,
+            lines,
+            is_environment: false,
+        })
+    }
+
+    fn from_variable(name: &str, value: &str) -> Self {
+        let setting = name.strip_prefix(PREFIX).unwrap_or(name).to_lowercase();
+        let key: Key = setting.split("__").map(str::to_owned).collect();
+        let nested = figment::util::nest(&key.join("."), Value::from(value));
+        let dict = match nested {
+            Value::Dict(_, dict) => dict,
+            Value::Array(..)
+            | Value::Bool(..)
+            | Value::Char(..)
+            | Value::Empty(..)
+            | Value::Num(..)
+            | Value::String(..) => Dict::new(),
+        };
+        Self {
+            name: format!("environment {name}"),
+            dict,
+            lines: BTreeMap::from([(key, 0)]),
+            is_environment: true,
+        }
+    }
+
+    fn place(&self, number: usize, line: usize) -> Place {
+        Place {
+            layer: number,
+            file: self.name.clone(),
+            line: (line > 0).then_some(line),
+        }
+    }
+}
+
+impl Provider for Layer {
+    fn metadata(&self) -> Metadata {
+        Metadata::named(self.name.clone())
+    }
+
+    fn data(&self) -> Result<Map<Profile, Dict>, figment::Error> {
+        Ok(Profile::Default.collect(self.dict.clone()))
+    }
+}
+
+/// The drop-ins beside the main file in the order of their names; no directory means none.
+fn drop_ins(main: &Path) -> Result<Vec<PathBuf>, (PathBuf, io::Error)> {
+    let directory = main.with_file_name("conf.d");
+    let entries = match fs::read_dir(&directory) {
+        Ok(entries) => entries,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+        Err(error) => return Err((directory, error)),
+    };
+    let mut paths = Vec::new();
+    for entry in entries {
+        let path = entry.map_err(|error| (directory.clone(), error))?.path();
+        if path
+            .extension()
+            .is_some_and(|extension| extension == "toml")
+        {
+            paths.push(path);
+        }
+    }
+    paths.sort();
+    Ok(paths)
+}
+
+pub(super) fn read_limited(path: &Path) -> io::Result<String> {
+    let mut text = String::new();
+    fs::File::open(path)?
+        .take(MAX_FILE_BYTES + 1)
+        .read_to_string(&mut text)?;
+    if text.len() as u64 > MAX_FILE_BYTES {
+        return Err(io::Error::other(format!(
+            "more than {MAX_FILE_BYTES} bytes"
+        )));
+    }
+    Ok(text)
+}
+
+fn unreadable(path: &Path, layer: usize, error: &io::Error) -> Problem {
+    let hint = if error.kind() == io::ErrorKind::NotFound {
+        Some("name another file with --config".to_owned())
+    } else if error.kind() == io::ErrorKind::PermissionDenied {
+        Some("the user of the service must be able to read it".to_owned())
+    } else {
+        None
+    };
+    Problem {
+        severity: Severity::Error,
+        place: Place {
+            layer,
+            file: path.display().to_string(),
+            line: None,
+        },
+        key: String::new(),
+        what: format!("cannot be read: {error}"),
+        hint,
+    }
+}
+
+fn note_lines(
+    table: &dyn TableLike,
+    text: &str,
+    above: &mut Key,
+    lines: &mut BTreeMap<Key, usize>,
+) {
+    for (name, item) in table.iter() {
+        above.push(name.to_owned());
+        let span = table
+            .key(name)
+            .and_then(toml_edit::Key::span)
+            .or_else(|| item.span());
+        if let Some(span) = span {
+            lines.insert(above.clone(), line_of(text, span.start));
+        }
+        note_item(item, text, above, lines);
+        above.pop();
+    }
+}
+
+fn note_item(item: &Item, text: &str, above: &mut Key, lines: &mut BTreeMap<Key, usize>) {
+    if let Some(table) = item.as_table_like() {
+        return note_lines(table, text, above, lines);
+    }
+    let Some(array) = item.as_array() else { return };
+    for (index, value) in array.iter().enumerate() {
+        above.push(index.to_string());
+        if let Some(span) = value.span() {
+            lines.insert(above.clone(), line_of(text, span.start));
+        }
+        above.pop();
+    }
+}
+
+fn line_of(text: &str, at: usize) -> usize {
+    text.as_bytes()
+        .iter()
+        .take(at)
+        .filter(|byte| **byte == b'\n')
+        .count()
+        + 1
+}
+
+fn first_line(message: &str) -> String {
+    message.lines().next().unwrap_or("not TOML").to_owned()
+}

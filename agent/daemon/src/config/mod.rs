@@ -1,0 +1,137 @@
+//! The configuration: `lamplighter.toml`, `conf.d/*.toml` beside it, and the environment.
+//!
+//! 1. [`Texts`] are read from the files.
+//! 2. `layer.rs` merges them with figment, `extract.rs` makes the types of `schema.rs` from them.
+//! 3. `check.rs` finds every problem and makes the [`Config`] that is used; nothing checks again.
+//! 4. What was accepted is kept by `lastgood.rs` for the day when the files are broken.
+
+pub(crate) mod atomic;
+mod check;
+mod checked;
+mod extract;
+mod hardware;
+mod lastgood;
+mod layer;
+mod not_built;
+mod objects;
+mod problem;
+pub mod schema;
+pub mod secret;
+
+use std::path::{Path, PathBuf};
+
+use lamplighter_model::{object::Definitions, tables};
+
+pub use check::Checked;
+pub use check::parse_uri;
+pub use checked::*;
+pub use hardware::Hardware;
+pub use layer::{File, Texts};
+pub use not_built::NOT_AVAILABLE;
+pub use problem::{Place, Problem, Severity};
+
+/// Where a configuration comes from.
+#[derive(Clone, Debug)]
+pub struct Source {
+    /// The main file; drop-ins and credentials lie beside it.
+    pub main: PathBuf,
+    /// All variables of the process; what is not ours is ignored.
+    pub environment: Vec<(String, String)>,
+    /// The built-in definitions; `objects/*.xml` beside the main file and our own come on top.
+    pub definitions: Definitions,
+    pub hardware: Hardware,
+}
+
+/// What there is to run with.
+#[derive(Clone, Debug)]
+pub enum Loaded {
+    /// The files as they are; `problems` are warnings.
+    Good {
+        config: Box<Config>,
+        problems: Vec<Problem>,
+    },
+    /// The files have errors; this was accepted before.
+    LastGood {
+        config: Box<Config>,
+        problems: Vec<Problem>,
+    },
+    /// The files have errors, and nothing else is there.
+    None { problems: Vec<Problem> },
+}
+
+impl Source {
+    /// With the process's environment and hardware.
+    pub fn of_process(main: PathBuf) -> Self {
+        let environment = std::env::vars_os()
+            .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
+            .collect();
+        Self {
+            main,
+            environment,
+            definitions: tables::standard(),
+            hardware: Hardware::read(Path::new("/")),
+        }
+    }
+
+    /// Reads and checks everything; keeps nothing.
+    pub fn check(&self) -> Checked {
+        let (texts, problems) = self.texts();
+        self.check_texts(&texts, problems)
+    }
+
+    /// As [`Self::check`], as if `file` stood there already.
+    pub fn check_with(&self, file: File) -> Checked {
+        let (mut texts, problems) = self.texts();
+        texts.put(file);
+        self.check_texts(&texts, problems)
+    }
+
+    /// What to run with; what was accepted is kept in `state_dir`.
+    pub fn load(&self, state_dir: &Path) -> Loaded {
+        let (texts, problems) = self.texts();
+        let Checked { config, mut problems } = self.check_texts(&texts, problems);
+        if let Some(config) = config {
+            if let Err(error) = lastgood::keep(state_dir, &texts) {
+                problems.push(not_kept(state_dir, &error));
+            }
+            return Loaded::Good { config: Box::new(config), problems };
+        }
+        for (path, texts) in lastgood::kept(state_dir) {
+            if let Some(config) = self.check_texts(&texts, Vec::new()).config {
+                tracing::debug!(path = %path.display(), "Uses the last good configuration");
+                return Loaded::LastGood { config: Box::new(config), problems };
+            }
+        }
+        Loaded::None { problems }
+    }
+
+    fn texts(&self) -> (Texts, Vec<Problem>) {
+        Texts::read(&self.main, self.environment.iter().cloned())
+    }
+
+    fn check_texts(&self, texts: &Texts, mut problems: Vec<Problem>) -> Checked {
+        let mut definitions = self.definitions.clone();
+        problems.extend(objects::read(&self.main.with_file_name("objects"), &mut definitions));
+        let surroundings = check::Surroundings { definitions, hardware: self.hardware.clone(), shelf: self.shelf() };
+        check::check(texts, problems, &surroundings)
+    }
+
+    /// Where secrets lie.
+    pub fn shelf(&self) -> secret::Shelf {
+        let from_systemd = self.environment.iter().find(|(name, _)| name == "CREDENTIALS_DIRECTORY");
+        secret::Shelf::beside(&self.main, from_systemd.map(|(_, path)| PathBuf::from(path)))
+    }
+}
+
+fn not_kept(state_dir: &Path, error: &std::io::Error) -> Problem {
+    Problem {
+        severity: Severity::Warning,
+        place: Place {
+            file: state_dir.display().to_string(),
+            ..Place::default()
+        },
+        key: String::new(),
+        what: format!("the accepted configuration could not be kept: {error}"),
+        hint: Some("the state directory must be writable".to_owned()),
+    }
+}

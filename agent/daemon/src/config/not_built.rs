@@ -1,0 +1,142 @@
+//! Keys of the contract whose behaviour is not built in this version. They are refused by name,
+//! never accepted and ignored. What gets built leaves this list and enters the schema.
+
+use std::collections::BTreeSet;
+
+use figment::value::Value;
+
+use super::{
+    extract::Misfit,
+    layer::{Key, Layers},
+};
+
+/// What part of a key is refused.
+enum Refused {
+    /// The key, whatever its value is.
+    Always,
+    /// `true` only.
+    True,
+    /// These words, or texts that begin with one of them and `:`.
+    Words(&'static [&'static str]),
+}
+
+/// Dotted keys; `*` stands for any name. What is refused is left out of the rest of the check.
+const NOT_BUILT: &[(&str, Refused)] = &[
+    ("bearer", Refused::Always),
+    ("bootstrap", Refused::Always),
+    ("bus.*.kind", Refused::Words(&["ascii", "udp"])),
+    ("bus.*.rs485", Refused::Words(&["kernel", "rts_high"])),
+    (
+        "device.*.adapter",
+        Refused::Words(&[
+            "dlms", "gpsd", "mbus", "mqtt", "p1", "remote", "s0", "sml", "w1",
+        ]),
+    ),
+    ("device.*.defaults.min_switch_s", Refused::Always),
+    ("device.*.mode", Refused::Words(&["A", "B", "D"])),
+    ("device.*.point.*.fail_safe", Refused::Always),
+    ("device.*.point.*.feedback", Refused::Always),
+    ("device.*.point.*.min_switch_s", Refused::Always),
+    ("device.*.point.*.monotonic", Refused::Always),
+    (
+        "device.*.point.*.write.function",
+        Refused::Words(&["mask_write"]),
+    ),
+    ("device.*.template", Refused::Always),
+    ("mqtt", Refused::Always),
+    ("server.*.expose", Refused::Words(&["endpoint", "prefix"])),
+    ("server.*.mute_send", Refused::Always),
+    ("server.*.owner", Refused::Always),
+    ("server.*.queue_mode", Refused::True),
+    ("server.*.rights", Refused::Always),
+    ("server.*.security.ca", Refused::Always),
+    ("server.*.security.cert", Refused::Always),
+    ("server.*.security.identity", Refused::Always),
+    ("server.*.security.key", Refused::Always),
+    (
+        "server.*.security.mode",
+        Refused::Words(&["est", "oscore", "psk", "rpk", "x509"]),
+    ),
+    (
+        "server.*.uri",
+        Refused::Words(&["coap+tcp", "coaps", "coaps+tcp"]),
+    ),
+    ("server.*.version", Refused::Words(&["1.2"])),
+    ("site.group.*.manual", Refused::Always),
+    ("site.group.*.photocell", Refused::Always),
+    ("site.group.*.schedule", Refused::Always),
+    ("site.interlock", Refused::Always),
+    ("site.position", Refused::Always),
+    ("site.thermostat", Refused::Always),
+    ("store", Refused::Always),
+    ("update", Refused::Always),
+];
+
+/// The text of every refusal.
+pub const NOT_AVAILABLE: &str = "not available in this version";
+
+/// What is refused, and the keys to be left out of the rest of the check.
+pub(super) fn refused(layers: &Layers) -> (Vec<Misfit>, BTreeSet<Key>) {
+    let mut misfits = Vec::new();
+    let mut hidden = BTreeSet::new();
+    for (pattern, refused) in NOT_BUILT {
+        let names: Vec<&str> = pattern.split('.').collect();
+        for (key, value) in matches(&layers.root, &names, Key::new()) {
+            let Some(word) = refused.word(value) else {
+                continue;
+            };
+            let name = key.last().map_or("", String::as_str);
+            let what = match word {
+                Some(word) => format!("`{name} = {word}`: {NOT_AVAILABLE}"),
+                None => format!("`{name}`: {NOT_AVAILABLE}"),
+            };
+            misfits.push(Misfit {
+                key: key.clone(),
+                what,
+                hint: None,
+            });
+            hidden.insert(left_out(&names, key));
+        }
+    }
+    (misfits, hidden)
+}
+
+impl Refused {
+    /// Whether a value is refused, and the word where only some are.
+    fn word(&self, value: &Value) -> Option<Option<String>> {
+        match self {
+            Self::Always => Some(None),
+            Self::True => (value.to_bool_lossy() == Some(true)).then(|| Some("true".to_owned())),
+            Self::Words(words) => {
+                let text = value.as_str()?;
+                let word = text.split(':').next().unwrap_or(text);
+                words.contains(&word).then(|| Some(format!("\"{text}\"")))
+            }
+        }
+    }
+}
+
+/// The kind of a device decides what its other keys mean: without it nothing of it can be checked.
+fn left_out(pattern: &[&str], mut key: Key) -> Key {
+    if matches!(pattern, ["device", _, "adapter"] | ["bus", _, "kind"]) {
+        key.pop();
+    }
+    key
+}
+
+fn matches<'a>(value: &'a Value, pattern: &[&str], above: Key) -> Vec<(Key, &'a Value)> {
+    let Some((first, rest)) = pattern.split_first() else {
+        return vec![(above, value)];
+    };
+    let Value::Dict(_, dict) = value else {
+        return Vec::new();
+    };
+    dict.iter()
+        .filter(|(name, _)| *first == "*" || first == name)
+        .flat_map(|(name, value)| {
+            let mut key = above.clone();
+            key.push(name.clone());
+            matches(value, rest, key)
+        })
+        .collect()
+}

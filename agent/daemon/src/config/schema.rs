@@ -1,0 +1,139 @@
+//! The configuration as it is written. Nothing is checked here but names and types of keys; the
+//! checked form is [`super::Config`].
+//!
+//! Every key that may be left out is an `Option`, also the required ones: `check` reports all that
+//! are missing, a deserializer only the first. A table that is one of several kinds is an enum; its
+//! kind stands in the key named in [`KIND_KEYS`].
+
+mod bus;
+mod device;
+
+use std::collections::BTreeMap;
+
+use serde::Deserialize;
+
+pub use bus::{Bus, Reopen, Rs485, SerialBus, TcpBus};
+pub use device::{
+    Addressing, Backend, Bias, Boot, Device, Exit, GpioDefaults, GpioDevice, GpioPoint, Guard,
+    Iec62056Device, Iec62056Point, Limit, MeterMode, ModbusDevice, ModbusPoint, OnViolation, Order,
+    Probe, Read, RegisterType, SimDevice, SimPoint, Table, Verify, WhileWaiting, Write,
+    WriteFunction,
+};
+
+/// Which key says what kind of table it is, by the name of the enum.
+pub const KIND_KEYS: [(&str, &str); 2] = [("Bus", "kind"), ("Device", "adapter")];
+
+/// A whole configuration: `lamplighter.toml`, its drop-ins and the environment together.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Root {
+    pub client: Client,
+    /// `[server.NAME]`: LwM2M servers.
+    pub server: BTreeMap<String, Server>,
+    /// `[bus.NAME]`: physical lines and endpoints that devices share.
+    pub bus: BTreeMap<String, Bus>,
+    /// `[device.NAME]`: things on the wall.
+    pub device: BTreeMap<String, Device>,
+    pub site: Site,
+    /// `[web]`: the page. Without this table no TCP port is opened.
+    pub web: Option<Web>,
+}
+
+/// `[client]`: this box towards all servers.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Client {
+    /// Endpoint client name, at most 64 bytes. Default: from the hardware serial. Example: `"cab-17"`.
+    pub endpoint: Option<String>,
+    /// Number of the first vendor object (Bearer +0 … Site rule +4), 26241–42768 private range or
+    /// registered vendor range up to 65530. Default: 42800.
+    pub vendor_object_base: Option<u16>,
+}
+
+/// `[server.NAME]`: an account at an LwM2M server.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Server {
+    /// `coap://HOST[:PORT]`, required; the port is 5683 by default. Example: `"coap://192.0.2.5:5683"`.
+    pub uri: Option<String>,
+    /// Short Server ID, 1–65534, required. Example: `101`.
+    pub short_id: Option<u16>,
+    /// Registration lifetime in seconds, 5–31536000. Default: 3600.
+    pub lifetime_s: Option<u32>,
+    /// Switch the radio off between exchanges. Default: false.
+    pub queue_mode: Option<bool>,
+    /// Keep notifications that cannot be sent (1/x/6). Default: true.
+    pub store_notifications: Option<bool>,
+    /// How this server sees devices behind the box. Default: `"flat"`.
+    pub expose: Option<Expose>,
+    /// Object versions to announce instead of ours. Example: `{ 3416 = "1.0" }`. Default: none.
+    pub object_versions: BTreeMap<String, String>,
+    /// Credentials, required. Example: `{ mode = "none" }`.
+    pub security: Option<Security>,
+    /// Must be true for `security = { mode = "none" }`. Default: false.
+    pub allow_unsecured: Option<bool>,
+    /// LwM2M version to register with. Default: `"auto"`, the highest first.
+    pub version: Option<Version>,
+}
+
+#[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq)]
+#[serde(rename_all = "snake_case")]
+pub enum Expose {
+    /// All objects in one tree.
+    Flat,
+}
+
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Security {
+    /// Required. Example: `"none"`.
+    pub mode: Option<SecurityMode>,
+}
+
+#[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq)]
+#[serde(rename_all = "snake_case")]
+pub enum SecurityMode {
+    /// Neither secrecy nor authentication: for a closed network only.
+    None,
+}
+
+#[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq)]
+pub enum Version {
+    #[serde(rename = "auto")]
+    Auto,
+    #[serde(rename = "1.0")]
+    V1_0,
+    #[serde(rename = "1.1")]
+    V1_1,
+}
+
+/// `[site]`: what the box does by itself.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Site {
+    /// `[site.group.NAME]`: outputs that are commanded together.
+    pub group: BTreeMap<String, Group>,
+}
+
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Group {
+    /// Names or paths of outputs, required. Example: `["lamps.l1", "/3416/2/1"]`.
+    pub members: Option<Vec<String>>,
+    /// Pause between two members in milliseconds, 0–60000, so that inrush currents do not add up.
+    /// Default: 300.
+    pub stagger_ms: Option<u64>,
+    /// Also show the group as this instance, id 60000 and up, of object 3416, 3306, 3311 or 3312,
+    /// for servers without our definition. Example: `"/3416/60000"`. Default: not shown.
+    pub instance: Option<String>,
+}
+
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Web {
+    /// Address and port. Default: `"127.0.0.1:8080"`.
+    pub listen: Option<String>,
+    /// Where the hash of the page's password is kept, written by `lamplighter web enable`.
+    /// Example: `"credential:web-password"`. Default: no login is possible.
+    pub password: Option<String>,
+}

@@ -1,0 +1,372 @@
+//! `[device.NAME]` and its points: physical facts, and limit and guard of each point.
+
+use std::collections::BTreeMap;
+
+use serde::Deserialize;
+
+#[derive(Clone, Debug, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Device {
+    Gpio(GpioDevice),
+    Iec62056(Iec62056Device),
+    Modbus(ModbusDevice),
+    Sim(SimDevice),
+}
+
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct ModbusDevice {
+    /// Name of a `[bus.NAME]`, required.
+    pub bus: Option<String>,
+    /// Unit (slave) address, 1–247, on TCP also 0 and 255. Required. Example: `17`.
+    pub unit: Option<u8>,
+    /// How long an answer may take in milliseconds, 10–60000. Default: 400.
+    pub timeout_ms: Option<u64>,
+    /// Further attempts before a request has failed, 0–5. Default: 1.
+    pub retries: Option<u8>,
+    /// Failed cycles until the device counts as offline, 1–100. Default: 3.
+    pub offline_after: Option<u8>,
+    /// Probing while offline. Default: `{ first_s = 5, max_s = 300, timeout_ms = 100 }`.
+    pub probe: Probe,
+    /// Most registers in one request, 1–125. Default: 125.
+    pub max_registers: Option<u16>,
+    /// Registers never to be read across, first and last. Example: `["holding:120..127"]`. Default: none.
+    pub holes: Vec<String>,
+    /// Byte order of 32- and 64-bit values. Default: `"ABCD"`.
+    pub order: Option<Order>,
+    /// How `at` counts. Default: `"zero_based"`.
+    pub addressing: Option<Addressing>,
+    /// Age in seconds from which a value counts as stale. Default: twice its `poll_s`.
+    pub stale_after_s: Option<u64>,
+    /// `[device.NAME.point.POINT]`.
+    pub point: BTreeMap<String, ModbusPoint>,
+}
+
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Probe {
+    /// First pause in seconds, 1–3600. Default: 5.
+    pub first_s: Option<u64>,
+    /// Longest pause in seconds. Default: 300.
+    pub max_s: Option<u64>,
+    /// How long a probe waits for the answer in milliseconds. Default: 100.
+    pub timeout_ms: Option<u64>,
+}
+
+#[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq)]
+#[serde(rename_all = "snake_case")]
+pub enum Addressing {
+    /// As data sheets of the kind "40001": the table is part of the number.
+    Modicon,
+    OneBased,
+    /// As on the wire.
+    ZeroBased,
+}
+
+/// Order of the bytes of a value of several registers; A is the most significant.
+#[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq)]
+#[serde(rename_all = "UPPERCASE")]
+pub enum Order {
+    Abcd,
+    Badc,
+    Cdab,
+    Dcba,
+}
+
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct ModbusPoint {
+    /// The resource that this point is. Required, or `instance`. Example: `"/3303/0/5700"`.
+    pub resource: Option<String>,
+    /// The lamp or relay instance that this point switches. Example: `"/3416/9"`.
+    pub instance: Option<String>,
+    /// Where it is read, required.
+    pub read: Option<Read>,
+    /// That it may be written, and how. Default: read only.
+    pub write: Option<Write>,
+    /// Value = raw × scale + offset. Default: 1.
+    pub scale: Option<f64>,
+    /// Added after `scale`. Default: 0.
+    pub offset: Option<f64>,
+    /// SenML unit of the value. Example: `"Cel"`. Default: that of the object definition.
+    pub unit: Option<String>,
+    /// Poll period in seconds, 0.1–86400. Default: 60.
+    pub poll_s: Option<f64>,
+    /// Raw values that mean "sensor broken" or "not fitted". Default: none.
+    pub invalid: Vec<i64>,
+    /// Lowest and highest credible value, in `unit`. Default: no check.
+    pub valid: Option<Vec<f64>>,
+    /// Text of each raw number, for a text resource. Example: `{ 0 = "cool", 1 = "heat" }`. Default: none.
+    pub map: BTreeMap<String, String>,
+    pub limit: Option<Limit>,
+    pub guard: Option<Guard>,
+}
+
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Read {
+    /// Required. Example: `"input"`.
+    pub table: Option<Table>,
+    /// Number of the first register or bit, counted as `addressing` says. Required.
+    pub at: Option<u32>,
+    /// Type in the registers. Default: `"u16"`; coils and discrete inputs have none.
+    #[serde(rename = "type")]
+    pub kind: Option<RegisterType>,
+    /// Byte order where it differs from the device's.
+    pub order: Option<Order>,
+    /// One bit of the register, 0 is the least significant, 0–15. Default: the whole register.
+    pub bit: Option<u8>,
+    /// Length of a `string` in registers, 1–125.
+    pub registers: Option<u16>,
+}
+
+#[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq)]
+#[serde(rename_all = "snake_case")]
+pub enum Table {
+    Coil,
+    Discrete,
+    Holding,
+    Input,
+}
+
+#[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq)]
+#[serde(rename_all = "snake_case")]
+pub enum RegisterType {
+    F32,
+    F64,
+    I16,
+    I32,
+    I64,
+    String,
+    U16,
+    U32,
+    U64,
+}
+
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Write {
+    /// Modbus function. Default: the one for a single value of that table and type.
+    pub function: Option<WriteFunction>,
+    /// What makes a write done. Default: `"read_back"`.
+    pub verify: Option<Verify>,
+    /// Largest difference, in `unit`, that `read_back` takes as equal. Default: the registers must
+    /// be the same.
+    pub tolerance: Option<f64>,
+    /// Pause before reading back in milliseconds, 0–3000. Default: 0.
+    pub settle_ms: Option<u64>,
+}
+
+#[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq)]
+#[serde(rename_all = "snake_case")]
+pub enum WriteFunction {
+    /// Function 5.
+    WriteCoil,
+    /// Function 16.
+    WriteMultiple,
+    /// Function 6.
+    WriteSingle,
+}
+
+#[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq)]
+#[serde(rename_all = "snake_case")]
+pub enum Verify {
+    /// The device's answer to the write.
+    Answer,
+    /// The value is read again and compared.
+    ReadBack,
+}
+
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Iec62056Device {
+    /// Name of a serial `[bus.NAME]` of its own, required.
+    pub bus: Option<String>,
+    /// Protocol mode. Default: `"auto"`.
+    pub mode: Option<MeterMode>,
+    /// Device address for the sign-on, at most 32 characters. Default: `""`, any meter.
+    pub address: Option<String>,
+    /// Highest speed to agree on. Default: 9600.
+    pub max_baud: Option<u32>,
+    /// Pause before we answer in milliseconds, 20–1500. Default: 200.
+    pub reaction_ms: Option<u64>,
+    /// Pause around the change of speed in milliseconds, 0–1500; USB heads need 250. Default: 250.
+    pub baud_change_delay_ms: Option<u64>,
+    /// Period of readouts in seconds, 5–86400; one takes 60–90 s at 300 Bd. Default: 300.
+    pub read_s: Option<u64>,
+    /// Age in seconds from which a value counts as stale. Default: twice `read_s`.
+    pub stale_after_s: Option<u64>,
+    /// `[device.NAME.point.POINT]`.
+    pub point: BTreeMap<String, Iec62056Point>,
+}
+
+#[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq)]
+pub enum MeterMode {
+    #[serde(rename = "auto")]
+    Auto,
+    C,
+}
+
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Iec62056Point {
+    /// The resource that this point is, required. Example: `"/3331/0/5700"`.
+    pub resource: Option<String>,
+    /// OBIS code, required. Example: `"1-0:1.8.0*255"`.
+    pub obis: Option<String>,
+    /// SenML unit; what the meter says is converted exactly. Default: that of the definition.
+    pub unit: Option<String>,
+}
+
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct GpioDevice {
+    /// Default: `"auto"`, the character device.
+    pub backend: Option<Backend>,
+    /// Label of the chip, never its number. Example: `"label:pinctrl-rp1"`. Default: the chip that
+    /// has lines of these names.
+    pub chip: Option<String>,
+    /// What holds for every point that does not say otherwise.
+    pub defaults: GpioDefaults,
+    /// `[device.NAME.point]`.
+    pub point: BTreeMap<String, GpioPoint>,
+}
+
+#[derive(Clone, Copy, Debug, Deserialize, Eq, Ord, PartialEq, PartialOrd)]
+#[serde(rename_all = "snake_case")]
+pub enum Backend {
+    Auto,
+    /// The kernel's GPIO character device.
+    Cdev,
+    /// Registers of a Raspberry Pi.
+    Rppal,
+    /// Lines in memory, for tests and the demo.
+    Sim,
+}
+
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct GpioDefaults {
+    pub active_low: Option<bool>,
+    pub bias: Option<Bias>,
+    pub boot: Option<Boot>,
+    pub debounce_ms: Option<u64>,
+    pub exit: Option<Exit>,
+}
+
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct GpioPoint {
+    /// Name of the line, required. Example: `"GPIO17"`.
+    pub line: Option<String>,
+    /// The resource that this point is: an input where the resource can only be read, else an
+    /// output. Example: `"/3342/9/5500"`.
+    pub resource: Option<String>,
+    /// The lamp or relay instance that this output switches. Example: `"/3416/1"`.
+    pub instance: Option<String>,
+    /// A low level means on. Default: false.
+    pub active_low: Option<bool>,
+    /// Pull resistor. Default: `"as_is"`.
+    pub bias: Option<Bias>,
+    /// First value driven at start. Default: `"decide"`, the site does.
+    pub boot: Option<Boot>,
+    /// How long an input must be steady in milliseconds, 0–60000. Default: 0.
+    pub debounce_ms: Option<u64>,
+    /// What an output does when the agent ends. Default: `"keep"`.
+    pub exit: Option<Exit>,
+    pub guard: Option<Guard>,
+}
+
+#[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq)]
+#[serde(rename_all = "snake_case")]
+pub enum Bias {
+    AsIs,
+    Disabled,
+    PullDown,
+    PullUp,
+}
+
+#[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq)]
+#[serde(rename_all = "snake_case")]
+pub enum Boot {
+    Decide,
+    Off,
+    On,
+}
+
+#[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq)]
+#[serde(rename_all = "snake_case")]
+pub enum Exit {
+    Keep,
+    Off,
+    On,
+}
+
+/// A device in memory, for trying a site out.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct SimDevice {
+    /// `[device.NAME.point]`.
+    pub point: BTreeMap<String, SimPoint>,
+}
+
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct SimPoint {
+    /// The resource that this point is. Required, or `instance`. Example: `"/3303/0/5700"`.
+    pub resource: Option<String>,
+    /// The lamp or relay instance that this point switches. Example: `"/3416/1"`.
+    pub instance: Option<String>,
+    /// First value, as people write it. Default: 0, off or empty.
+    pub value: Option<String>,
+    /// Whether it may be written. Default: as the object definition says.
+    pub writable: Option<bool>,
+    /// SenML unit of the value. Default: that of the object definition.
+    pub unit: Option<String>,
+    pub limit: Option<Limit>,
+    pub guard: Option<Guard>,
+}
+
+/// Permitted values of a write, in the point's unit.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Limit {
+    /// Default: no lower limit.
+    pub min: Option<f64>,
+    /// Default: no upper limit.
+    pub max: Option<f64>,
+    /// Default: `"reject"`.
+    pub on_violation: Option<OnViolation>,
+}
+
+#[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq)]
+#[serde(rename_all = "snake_case")]
+pub enum OnViolation {
+    /// The nearest permitted value is written.
+    Clamp,
+    /// Answered with 4.00, nothing is written.
+    Reject,
+}
+
+/// Protects what is switched from being switched too often.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Guard {
+    /// Shortest time on in seconds, 0–86400. Default: 0.
+    pub min_on_s: Option<u64>,
+    /// Shortest time off in seconds, 0–86400. Default: 0.
+    pub min_off_s: Option<u64>,
+    /// Most starts within an hour, 1–3600. Default: no limit.
+    pub max_starts_per_h: Option<u32>,
+    /// What a command does while it must wait. Default: `"queue"`.
+    pub while_waiting: Option<WhileWaiting>,
+}
+
+#[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq)]
+#[serde(rename_all = "snake_case")]
+pub enum WhileWaiting {
+    /// Accepted, done when the time has passed.
+    Queue,
+    /// Refused with the time left.
+    Reject,
+}

@@ -1,0 +1,269 @@
+//! Secrets by reference. The configuration names them; their content stands in files of mode 0600.
+
+use std::{
+    fmt, fs,
+    io::{self, Read as _},
+    os::unix::fs::PermissionsExt as _,
+    path::{Path, PathBuf},
+};
+
+use base64::{Engine as _, engine::general_purpose::STANDARD};
+use sha2::{Digest as _, Sha256};
+
+use super::atomic;
+
+const MAX_BYTES: u64 = 64 << 10;
+const MAX_NAME: usize = 64;
+const PREFIXES: &str = "hex:, base64: or text:";
+
+/// Where a secret is.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub enum Reference {
+    /// `credential:NAME`: from systemd, or `credentials/NAME` beside the configuration.
+    Credential(String),
+    /// An absolute path.
+    File(PathBuf),
+}
+
+/// Where credentials lie.
+#[derive(Clone, Debug, Default, Eq, PartialEq)]
+pub struct Shelf {
+    /// What systemd passes in `CREDENTIALS_DIRECTORY`.
+    pub from_systemd: Option<PathBuf>,
+    /// `credentials/` beside the configuration.
+    pub beside: PathBuf,
+}
+
+/// The content of a secret. Never printed.
+#[derive(Clone, Eq, PartialEq)]
+pub struct Secret(Vec<u8>);
+
+/// Why a text is not a reference.
+#[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]
+pub enum ReferenceError {
+    #[error("a secret does not stand in the configuration itself")]
+    Inline,
+    #[error("a credential's name has 1 to 64 letters, digits, dots, - and _")]
+    Name,
+}
+
+/// Why a secret cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum SecretError {
+    #[error("is empty")]
+    Empty,
+    #[error("has mode {0:04o}: others can read it")]
+    Mode(u32),
+    #[error("does not begin with {PREFIXES}")]
+    Prefix,
+    #[error("cannot be read: {0}")]
+    Read(#[from] io::Error),
+    #[error("is not what its prefix says")]
+    Syntax,
+    #[error("has more than {MAX_BYTES} bytes")]
+    TooLong,
+}
+
+impl Reference {
+    pub fn parse(text: &str) -> Result<Self, ReferenceError> {
+        if let Some(name) = text.strip_prefix("credential:") {
+            return Ok(Self::Credential(credential_name(name)?.to_owned()));
+        }
+        if text.starts_with('/') {
+            Ok(Self::File(PathBuf::from(text)))
+        } else {
+            Err(ReferenceError::Inline)
+        }
+    }
+
+    /// The file of the secret; systemd's comes first.
+    fn path(&self, shelf: &Shelf) -> PathBuf {
+        match self {
+            Self::File(path) => path.clone(),
+            Self::Credential(name) => shelf
+                .from_systemd
+                .as_ref()
+                .map(|directory| directory.join(name))
+                .filter(|path| path.exists())
+                .unwrap_or_else(|| shelf.beside.join(name)),
+        }
+    }
+}
+
+impl fmt::Display for Reference {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Credential(name) => write!(f, "credential:{name}"),
+            Self::File(path) => path.display().fmt(f),
+        }
+    }
+}
+
+impl Shelf {
+    /// The places that belong to a main configuration file.
+    pub fn beside(main: &Path, from_systemd: Option<PathBuf>) -> Self {
+        Self {
+            from_systemd,
+            beside: main.with_file_name("credentials"),
+        }
+    }
+}
+
+impl SecretError {
+    /// What to do about it.
+    pub fn hint(&self) -> &'static str {
+        match self {
+            Self::Empty | Self::Prefix | Self::Syntax => {
+                "`lamplighter secret set NAME` writes it as it must be"
+            }
+            Self::Mode(_) => "chmod 600",
+            Self::Read(error) if error.kind() == io::ErrorKind::NotFound => {
+                "write it with `lamplighter secret set NAME`"
+            }
+            Self::Read(_) => "it must belong to the user of the service",
+            Self::TooLong => "",
+        }
+    }
+}
+
+impl Secret {
+    /// Decodes `hex:…`, `base64:…` or `text:…`; the newline that editors leave at the end is cut.
+    pub fn decode(content: &[u8]) -> Result<Self, SecretError> {
+        let content = std::str::from_utf8(content).map_err(|_| SecretError::Prefix)?;
+        let content = content
+            .strip_suffix('\n')
+            .map_or(content, |cut| cut.strip_suffix('\r').unwrap_or(cut));
+        let bytes = if let Some(hex) = content.strip_prefix("hex:") {
+            decode_hex(hex).ok_or(SecretError::Syntax)?
+        } else if let Some(base64) = content.strip_prefix("base64:") {
+            STANDARD.decode(base64).map_err(|_| SecretError::Syntax)?
+        } else if let Some(text) = content.strip_prefix("text:") {
+            text.as_bytes().to_vec()
+        } else {
+            return Err(SecretError::Prefix);
+        };
+        if bytes.is_empty() {
+            Err(SecretError::Empty)
+        } else {
+            Ok(Self(bytes))
+        }
+    }
+
+    pub fn bytes(&self) -> &[u8] {
+        &self.0
+    }
+
+    /// Tells two secrets apart without showing either: the first 8 bytes of SHA-256.
+    pub fn fingerprint(&self) -> String {
+        Sha256::digest(&self.0)
+            .iter()
+            .take(8)
+            .map(|byte| format!("{byte:02x}"))
+            .collect()
+    }
+}
+
+impl fmt::Debug for Secret {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Secret({} bytes)", self.0.len())
+    }
+}
+
+/// Reads and decodes a secret.
+pub fn read(reference: &Reference, shelf: &Shelf) -> Result<Secret, SecretError> {
+    let file = fs::File::open(reference.path(shelf))?;
+    let mode = file.metadata()?.permissions().mode() & 0o7777;
+    // 0400 is what systemd gives; anything for group or others is refused.
+    if mode & !0o600 != 0 {
+        return Err(SecretError::Mode(mode));
+    }
+    let mut content = Vec::new();
+    file.take(MAX_BYTES + 1).read_to_end(&mut content)?;
+    if content.len() as u64 > MAX_BYTES {
+        return Err(SecretError::TooLong);
+    }
+    Secret::decode(&content)
+}
+
+/// Checks and writes `credentials/NAME` beside the configuration, mode 0600.
+pub fn write(name: &str, content: &[u8], shelf: &Shelf) -> Result<(PathBuf, Secret), SecretError> {
+    let secret = Secret::decode(content)?;
+    atomic::private_directory(&shelf.beside)?;
+    let path = shelf.beside.join(name);
+    let content = content.strip_suffix(b"\n").unwrap_or(content);
+    atomic::write(&path, content, 0o600)?;
+    Ok((path, secret))
+}
+
+/// The name of a credential, which becomes the name of a file.
+pub fn credential_name(name: &str) -> Result<&str, ReferenceError> {
+    let fits = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'_' | b'-');
+    let is_name = !name.is_empty()
+        && name.len() <= MAX_NAME
+        && !name.starts_with('.')
+        && name.bytes().all(fits);
+    if is_name {
+        Ok(name)
+    } else {
+        Err(ReferenceError::Name)
+    }
+}
+
+fn decode_hex(text: &str) -> Option<Vec<u8>> {
+    if !text.len().is_multiple_of(2) {
+        return None;
+    }
+    let digit = |byte: &u8| {
+        char::from(*byte)
+            .to_digit(16)
+            .and_then(|digit| u8::try_from(digit).ok())
+    };
+    text.as_bytes()
+        .chunks_exact(2)
+        .map(|pair| Some(digit(&pair[0])? << 4 | digit(&pair[1])?))
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_prefix_says_how_a_secret_is_written() {
+        for (content, bytes) in [
+            ("hex:00ff\n", &b"\x00\xff"[..]),
+            ("base64:AP8=\r\n", b"\x00\xff"),
+            ("text: a \n", b" a "),
+        ] {
+            assert_eq!(Secret::decode(content.as_bytes()).unwrap().bytes(), bytes);
+        }
+        assert!(matches!(Secret::decode(b"abc"), Err(SecretError::Prefix)));
+        assert!(matches!(Secret::decode(b"hex:0"), Err(SecretError::Syntax)));
+        assert!(matches!(
+            Secret::decode(b"hex:+1"),
+            Err(SecretError::Syntax)
+        ));
+        assert!(matches!(
+            Secret::decode(b"text:\n"),
+            Err(SecretError::Empty)
+        ));
+    }
+
+    #[test]
+    fn a_credential_cannot_leave_its_directory() {
+        assert!(Reference::parse("credential:client-key").is_ok());
+        for wrong in [
+            "credential:",
+            "credential:../x",
+            "credential:a/b",
+            "credential:.x",
+        ] {
+            assert_eq!(
+                Reference::parse(wrong),
+                Err(ReferenceError::Name),
+                "{wrong}"
+            );
+        }
+        assert_eq!(Reference::parse("swordfish"), Err(ReferenceError::Inline));
+    }
+}

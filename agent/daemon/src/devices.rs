@@ -1,0 +1,117 @@
+//! From the configuration to running adapters: the one list of adapter kinds.
+//!
+//! Each bus gets a task that owns it, each device an adapter under its own supervisor. Nothing is
+//! opened here; lines are opened by their owners, again and again.
+
+mod modbus;
+
+use std::collections::BTreeMap;
+
+use lamplighter_adapters::{
+    Adapter, Clock,
+    modbus::{BusHandle, BusSettings},
+    sim::SimDevice,
+    supervise::{Handles, Limits, Port, supervise},
+};
+use lamplighter_model::device::{AdapterEvent, AdapterId, LinkState};
+use tokio::task::JoinHandle;
+
+use crate::{
+    config::{BusId, Config, Device, DeviceKind},
+    connectivity::{self, Connectivity},
+};
+
+/// All adapters and the tasks that serve them; the tasks end with it.
+#[derive(Debug, Default)]
+pub struct Devices {
+    pub handles: Handles,
+    tasks: Vec<JoinHandle<()>>,
+}
+
+/// What every family needs to be started.
+struct Starter<'a> {
+    buses: BTreeMap<BusId, (BusHandle, BusSettings)>,
+    clock: Clock,
+    config: &'a Config,
+    devices: Devices,
+    seed: u64,
+}
+
+/// The adapter of object 4, behind the configured ones.
+pub fn connectivity_id(config: &Config) -> AdapterId {
+    AdapterId(u16::try_from(config.devices.len()).unwrap_or(u16::MAX))
+}
+
+/// Starts everything that is configured. A device that cannot be started is reported as offline
+/// with the reason; the others run. Must be called inside the runtime.
+pub fn start(config: &Config, clock: Clock, seed: u64) -> Devices {
+    let buses = modbus::buses(config);
+    let mut starter = Starter { buses: BTreeMap::new(), clock, config, devices: Devices::default(), seed };
+    for (id, bus) in buses {
+        let opened = starter.modbus_bus(bus);
+        starter.buses.insert(id, opened);
+    }
+    for device in &config.devices {
+        if let Err(why) = starter.device(device) {
+            tracing::error!(device = device.name, why, "Device cannot be started");
+            starter.broken(device.id, why);
+        }
+    }
+    let limits = Limits { max_age: 2 * connectivity::PERIOD, ..Limits::default() };
+    let monitor = Connectivity::new(starter.clock.clone());
+    starter.supervise(connectivity_id(config), monitor, limits);
+    starter.devices
+}
+
+impl Starter<'_> {
+    fn device(&mut self, device: &Device) -> Result<(), String> {
+        match &device.kind {
+            DeviceKind::Gpio(gpio) => self.gpio(device, gpio),
+            DeviceKind::Iec62056(meter) => self.meter(device, meter),
+            DeviceKind::Modbus(modbus) => self.modbus(device, modbus),
+            DeviceKind::Sim(points) => {
+                let points = points.iter().map(|point| (point.point.address, point.point.writable, point.value.clone()));
+                let sim = SimDevice::new(points, self.clock.clone());
+                self.supervise(device.id, sim, Limits::default());
+                Ok(())
+            }
+        }
+    }
+
+    fn supervise<A: Adapter>(&mut self, id: AdapterId, adapter: A, limits: Limits) {
+        let (handle, port) = Port::pair();
+        self.devices.handles.insert(id, handle);
+        let clock = self.clock.clone();
+        self.task(async move {
+            supervise(adapter, port, clock, limits).await;
+        });
+    }
+
+    /// Stands in the place of an adapter that cannot be started, so that its state can be seen.
+    fn broken(&mut self, id: AdapterId, why: String) {
+        let (handle, mut port) = Port::pair();
+        self.devices.handles.insert(id, handle);
+        self.task(async move {
+            let offline = AdapterEvent::Link(LinkState::Offline, why);
+            if port.events.send(offline).await.is_err() {
+                return;
+            }
+            while let Some(request) = port.requests.recv().await {
+                let done = AdapterEvent::Done(request.op, Err(lamplighter_model::device::Fault::Unreachable));
+                if port.events.send(done).await.is_err() {
+                    return;
+                }
+            }
+        });
+    }
+
+    fn task(&mut self, task: impl Future<Output = ()> + Send + 'static) {
+        self.devices.tasks.push(tokio::spawn(task));
+    }
+}
+
+impl Drop for Devices {
+    fn drop(&mut self) {
+        self.tasks.iter().for_each(JoinHandle::abort);
+    }
+}

@@ -1,0 +1,325 @@
+//! Puts the agent together: configuration, state, devices, core, site, local API, page; then runs it
+//! until it is stopped, and starts it anew after a reboot or factory reset was asked for.
+
+use std::{
+    collections::BTreeMap,
+    fmt, fs, io,
+    net::SocketAddr,
+    os::unix::fs::DirBuilderExt,
+    path::{Path, PathBuf},
+    pin::Pin,
+    sync::Arc,
+};
+
+use lamplighter_lwm2m::{
+    boundary::{Command, Input},
+    client::{Client, ClientConfig, DeviceDescription},
+    tree::Tree,
+};
+use lamplighter_model::object::Definitions;
+use lamplighter_site::Site;
+
+use crate::{
+    api::{Api, DemoServer, NowSource, control::{ControlError, ControlSocket}},
+    ask::Asker,
+    catalogue::catalogue,
+    clock::{self, Clock},
+    config::{Config, Hardware, Loaded, Problem, Source},
+    definitions, devices,
+    link::Links,
+    run::{Agent, Ended, Waiting},
+    status::Status,
+    store::Store,
+    web::{self, Page, WebConfig},
+};
+
+/// Error code 16 of 3/0/11, the first that is free for the maker: the files have errors, and what
+/// runs is the last configuration that was accepted.
+const LAST_GOOD_RUNS: u8 = 16;
+
+/// Questions of people that may wait for the loop.
+const ASKS: usize = 64;
+
+/// Where the agent finds and puts its files.
+#[derive(Clone, Debug)]
+pub struct Places {
+    pub config: PathBuf,
+    pub state_dir: PathBuf,
+    pub run_dir: PathBuf,
+}
+
+/// What the demo adds to an agent.
+#[derive(Debug, Default)]
+pub struct Extras {
+    /// Told once the page can be opened, with a link that needs no password.
+    pub announce: Option<Announce>,
+    pub demo: Option<Arc<dyn DemoServer>>,
+    pub follow: Option<Follow>,
+}
+
+/// What to do with the link to the page.
+pub struct Announce(Box<dyn FnOnce(&str) + Send>);
+
+/// A task beside the agent that sees what people see; it ends with the agent.
+pub struct Follow(Box<dyn FnOnce(Status, Clock) -> Pin<Box<dyn Future<Output = ()> + Send>> + Send>);
+
+impl Announce {
+    pub fn new(tell: impl FnOnce(&str) + Send + 'static) -> Self {
+        Self(Box::new(tell))
+    }
+}
+
+impl Follow {
+    pub fn new<F: Future<Output = ()> + Send + 'static>(task: impl FnOnce(Status, Clock) -> F + Send + 'static) -> Self {
+        Self(Box::new(|status, clock| Box::pin(task(status, clock))))
+    }
+}
+
+impl fmt::Debug for Announce {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Announce")
+    }
+}
+
+impl fmt::Debug for Follow {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Follow")
+    }
+}
+
+/// Why the agent cannot run.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    #[error("the configuration has errors")]
+    Configuration(Vec<Problem>),
+    #[error(transparent)]
+    Control(#[from] ControlError),
+    #[error("{what} {path}: {error}")]
+    Io { what: &'static str, path: String, error: io::Error },
+}
+
+/// What was loaded, before anything runs.
+#[derive(Debug)]
+pub struct Prepared {
+    pub config: Config,
+    /// The problems of files that are not used, where the last good configuration runs.
+    pub last_good: Vec<Problem>,
+    hardware: Hardware,
+}
+
+/// Reads and checks the configuration. With `strict`, or where nothing was accepted before, errors
+/// in the files end it.
+pub fn prepare(places: &Places, strict: bool) -> Result<Prepared, StartError> {
+    for directory in [&places.state_dir, &places.run_dir] {
+        make(directory)?;
+    }
+    let (definitions, unread) = definitions::load(&places.config);
+    for why in unread {
+        tracing::warn!(why, "Object definition cannot be used");
+    }
+    let source = Source::of_process(places.config.clone(), Arc::new(definitions));
+    let hardware = source.hardware.clone();
+    let (config, last_good) = match source.load(&places.state_dir) {
+        Loaded::Good { config, problems } => {
+            log(&problems);
+            (config, Vec::new())
+        }
+        Loaded::LastGood { config, problems } if !strict => {
+            log(&problems);
+            tracing::error!("The configuration has errors, the last good one runs");
+            (config, problems)
+        }
+        Loaded::LastGood { problems, .. } | Loaded::None { problems } => {
+            return Err(StartError::Configuration(problems));
+        }
+    };
+    Ok(Prepared { config: *config, last_good, hardware })
+}
+
+/// Runs the agent in the foreground.
+pub fn run(places: &Places, strict: bool) -> Result<(), StartError> {
+    loop {
+        let prepared = prepare(places, strict)?;
+        let ended = runtime()?.block_on(agent(places, prepared, Extras::default()))?;
+        match ended {
+            Ended::FactoryReset => reset(&places.state_dir),
+            // Restarting the host needs a hook of the operator; until then the agent restarts.
+            Ended::Reboot => tracing::info!("Starting anew"),
+            Ended::Stopped => return Ok(()),
+        }
+    }
+}
+
+/// One thread is enough: devices, disk and name look-up have their own.
+pub fn runtime() -> Result<tokio::runtime::Runtime, StartError> {
+    let built = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    built.map_err(|error| StartError::Io { what: "cannot start", path: "the runtime".to_owned(), error })
+}
+
+/// One life of the agent, until something ends it.
+pub async fn agent(places: &Places, prepared: Prepared, extras: Extras) -> Result<Ended, StartError> {
+    let Prepared { mut config, last_good, hardware } = prepared;
+    let control = ControlSocket::bind(&places.run_dir)?;
+    let definitions = definitions::with_vendor(&config.definitions, config.site.vendor_object_base);
+    config.definitions = Arc::clone(&definitions);
+    config.site.definitions = Arc::clone(&definitions);
+
+    let clock = Clock::start(&places.state_dir);
+    let now = clock.now();
+    let seed = clock::seed();
+    let (store, loaded) = Store::open(&places.state_dir);
+    let status = Status::new(catalogue(&config), now);
+    let mut tree = Tree::new(Arc::clone(&definitions));
+    let mut client = Client::new(client_config(&config, &definitions, &hardware, seed), loaded.records, now);
+    for problem in &last_good {
+        status.problem(&format!("configuration {}", problem.place), &problem.to_string(), now);
+    }
+    if !last_good.is_empty() {
+        let error = Command::DeviceError { code: LAST_GOOD_RUNS, present: true };
+        client.handle(Input::Command(error), &mut tree, now);
+    }
+    if config.servers.is_empty() {
+        status.problem("servers", "not configured: lamplighter setup", now);
+    }
+    let mut devices = devices::start(&config, clock.for_adapters(), seed);
+    let site = Site::new(config.site.clone(), loaded.site, now);
+
+    let (asker, asks) = Asker::new(ASKS);
+    let now_source: NowSource = Arc::new(move || clock.now());
+    let api = Api { asker, clock: now_source, demo: extras.demo, status: status.clone() };
+    if api.demo.is_some() {
+        status.mark_demo();
+    }
+    let mut served = Served(vec![tokio::spawn(control.serve(api.clone()))]);
+    if let Some(web) = &config.web {
+        served.page(web.listen, places, api, extras.announce).await?;
+    }
+    if let Some(Follow(follow)) = extras.follow {
+        served.0.push(tokio::spawn(follow(status.clone(), clock)));
+    }
+
+    let server_names: BTreeMap<_, _> =
+        config.servers.iter().map(|server| (server.name.clone(), server.ssid)).collect();
+    let agent = Agent {
+        adapters: std::mem::take(&mut devices.handles),
+        asks,
+        client,
+        clock,
+        links: Links::default(),
+        server_names,
+        site,
+        status,
+        store,
+        tree,
+        waiting: Waiting::default(),
+    };
+    tracing::info!(endpoint = config.endpoint.name, devices = config.devices.len(), "Started");
+    let ended = agent.run().await;
+    drop((served, devices));
+    ended.map_err(|error| StartError::Io { what: "cannot listen to", path: "signals".to_owned(), error })
+}
+
+/// The tasks that answer people; they end with it.
+#[derive(Debug)]
+struct Served(Vec<tokio::task::JoinHandle<()>>);
+
+impl Served {
+    /// A port in use is told and never fatal, but for somebody who waits for the link.
+    async fn page(
+        &mut self,
+        listen: SocketAddr,
+        places: &Places,
+        api: Api,
+        announce: Option<Announce>,
+    ) -> Result<(), StartError> {
+        let config = WebConfig { hosts: Vec::new(), listen, state_dir: places.state_dir.clone() };
+        let Some(Announce(announce)) = announce else {
+            self.0.push(tokio::spawn(web::keep_serving(config, api)));
+            return Ok(());
+        };
+        let failed = |error| StartError::Io { what: "cannot serve the page on", path: listen.to_string(), error };
+        let page = Page::bind(&config, api).await.map_err(failed)?;
+        announce(&page.one_time_link().map_err(failed)?);
+        self.0.push(tokio::spawn(page.serve()));
+        Ok(())
+    }
+}
+
+impl Drop for Served {
+    fn drop(&mut self) {
+        self.0.iter().for_each(tokio::task::JoinHandle::abort);
+    }
+}
+
+fn client_config(
+    config: &Config,
+    definitions: &Arc<Definitions>,
+    hardware: &Hardware,
+    seed: u64,
+) -> ClientConfig {
+    ClientConfig {
+        definitions: Arc::clone(definitions),
+        device: describe(hardware),
+        endpoint: config.endpoint.name.clone(),
+        seed,
+        servers: config.servers.clone(),
+    }
+}
+
+/// What object 3 says: the maker is the board's, the software is ours.
+fn describe(hardware: &Hardware) -> DeviceDescription {
+    let model = hardware.model.clone().unwrap_or_else(|| "generic".to_owned());
+    DeviceDescription {
+        device_type: "gateway".to_owned(),
+        firmware: kernel(),
+        hardware: model.clone(),
+        manufacturer: hardware.manufacturer.clone().unwrap_or_else(|| "Lamplighter".to_owned()),
+        model,
+        serial: hardware.serial.as_ref().map(|(serial, _)| serial.clone()).unwrap_or_default(),
+        software: env!("CARGO_PKG_VERSION").to_owned(),
+        timezone: timezone(),
+        // Computed from the zone it could be wrong after a change of daylight saving.
+        utc_offset: String::new(),
+    }
+}
+
+/// The firmware of a Linux box is its kernel.
+fn kernel() -> String {
+    let release = fs::read_to_string("/proc/sys/kernel/osrelease").unwrap_or_default();
+    format!("Linux {}", release.trim())
+}
+
+/// Name of the zone that the machine is set to, as in the tz database.
+fn timezone() -> String {
+    let target = fs::read_link("/etc/localtime").unwrap_or_default();
+    let zone = target.to_str().and_then(|path| path.split_once("zoneinfo/"));
+    zone.map(|(_, zone)| zone.to_owned()).unwrap_or_default()
+}
+
+/// Forgets what servers changed and who commands what; the configuration of the operator stays.
+fn reset(state_dir: &Path) {
+    tracing::warn!("Factory reset: the agent's state is deleted");
+    for name in crate::store::FILES {
+        for suffix in ["", ".previous"] {
+            let path = state_dir.join(format!("{name}{suffix}"));
+            match fs::remove_file(&path) {
+                Err(error) if error.kind() != io::ErrorKind::NotFound => {
+                    tracing::error!(file = %path.display(), %error, "Cannot delete");
+                }
+                Ok(()) | Err(_) => {}
+            }
+        }
+    }
+}
+
+fn make(directory: &Path) -> Result<(), StartError> {
+    let made = fs::DirBuilder::new().recursive(true).mode(0o755).create(directory);
+    let path = directory.display().to_string();
+    made.map_err(|error| StartError::Io { what: "cannot make the directory", path, error })
+}
+
+fn log(problems: &[Problem]) {
+    for problem in problems {
+        tracing::warn!(%problem, "Configuration");
+    }
+}

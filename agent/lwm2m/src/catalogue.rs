@@ -1,0 +1,228 @@
+//! Everything that exists for one client: what the core answers for and what the tree holds.
+
+use lamplighter_model::{
+    Address, InstanceAddress, InstancePath, Now, ObjectId, Path, ResourceAddress, ResourceId,
+    ResourceInstanceId, Scope,
+    object::{Multiplicity, ObjectDef, Operations, ResourceDef},
+};
+
+use crate::{
+    format::{Content, Node},
+    object::CoreObjects,
+    tree::{Owner, Tree},
+};
+
+/// A look at all there is, at one moment.
+#[derive(Clone, Copy)]
+pub(crate) struct Catalogue<'a> {
+    pub(crate) core: &'a CoreObjects,
+    pub(crate) now: Now,
+    pub(crate) tree: &'a Tree,
+}
+
+/// A resource that exists.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Found<'a> {
+    pub(crate) definition: &'a ResourceDef,
+    pub(crate) operations: Operations,
+    pub(crate) owner: Owner,
+}
+
+impl<'a> Catalogue<'a> {
+    pub(crate) fn definition(self, object: ObjectId) -> Option<&'a ObjectDef> {
+        self.tree.definitions().object(object).map(AsRef::as_ref)
+    }
+
+    pub(crate) fn resource_definition(
+        self,
+        object: ObjectId,
+        resource: ResourceId,
+    ) -> Option<&'a ResourceDef> {
+        self.tree.definitions().resource(object, resource)
+    }
+
+    pub(crate) fn has_object(self, scope: Scope, object: ObjectId) -> bool {
+        self.core_instances(scope)
+            .any(|instance| instance.object == object)
+            || self.tree.instances_of(scope, object).next().is_some()
+    }
+
+    pub(crate) fn has_instance(self, address: InstanceAddress) -> bool {
+        (address.scope == Scope::Gateway && self.core.has_instance(address.path))
+            || self.tree.has_instance(address)
+    }
+
+    /// The instances of one object, in order.
+    pub(crate) fn instances_of(self, scope: Scope, object: ObjectId) -> Vec<InstancePath> {
+        let mut instances: Vec<_> = self
+            .core_instances(scope)
+            .filter(|path| path.object == object)
+            .collect();
+        let core = instances.clone();
+        instances.extend(
+            self.tree
+                .instances_of(scope, object)
+                .filter(|path| !core.contains(path)),
+        );
+        instances
+    }
+
+    /// All instances, in order.
+    pub(crate) fn instances(self, scope: Scope) -> Vec<InstancePath> {
+        let mut instances: Vec<_> = self
+            .core_instances(scope)
+            .chain(self.tree.instances(scope))
+            .collect();
+        instances.sort_unstable();
+        instances.dedup();
+        instances
+    }
+
+    /// The supported resources of an instance, in order.
+    pub(crate) fn resources(self, instance: InstanceAddress) -> Vec<ResourceId> {
+        let core = (instance.scope == Scope::Gateway).then(|| self.core.resources(instance.path));
+        let mut resources: Vec<_> = core.into_iter().flatten().collect();
+        let sorted = resources.is_empty();
+        resources.extend(self.tree.resources(instance).map(|(id, _)| id));
+        if !sorted {
+            resources.sort_unstable();
+        }
+        resources
+    }
+
+    pub(crate) fn resource(self, address: ResourceAddress) -> Option<Found<'a>> {
+        let definition = self.resource_definition(address.path.object(), address.path.resource)?;
+        if address.scope == Scope::Gateway && self.core.has_resource(address.path) {
+            return Some(Found {
+                definition,
+                operations: definition.operations,
+                owner: Owner::Core,
+            });
+        }
+        let resource = self.tree.resource(address)?;
+        Some(Found {
+            definition,
+            operations: resource.operations,
+            owner: Owner::Device,
+        })
+    }
+
+    /// The latest that is known of a resource; `None` where it has no value.
+    pub(crate) fn content(self, address: ResourceAddress) -> Option<Content> {
+        if address.scope == Scope::Gateway && self.core.has_resource(address.path) {
+            return self.core.read(address.path, self.now);
+        }
+        let definition = self.resource_definition(address.path.object(), address.path.resource)?;
+        let samples = self.tree.resource(address)?.samples();
+        match definition.multiplicity {
+            Multiplicity::Single => samples
+                .map(|sample| Content::Single(sample.value.clone()))
+                .next(),
+            Multiplicity::Multiple => {
+                let values: Vec<_> = samples
+                    .filter_map(|sample| Some((sample.index?, sample.value.clone())))
+                    .collect();
+                (!values.is_empty()).then_some(Content::Multiple(values))
+            }
+        }
+    }
+
+    /// How many instances a multiple resource has.
+    pub(crate) fn dimension(self, address: ResourceAddress) -> usize {
+        match self.content(address) {
+            Some(Content::Multiple(values)) => values.len(),
+            Some(Content::Single(_)) | None => 0,
+        }
+    }
+
+    /// The latest readable values below an address, without those that are not known.
+    pub(crate) fn latest(self, address: Address) -> Vec<Node> {
+        match address.path {
+            Path::Root => Vec::new(),
+            Path::Object(object) => {
+                let instances = self.instances_of(address.scope, object);
+                instances
+                    .into_iter()
+                    .flat_map(|path| {
+                        self.instance_nodes(InstanceAddress {
+                            path,
+                            ..at(address)
+                        })
+                    })
+                    .collect()
+            }
+            Path::Instance(path) => self.instance_nodes(InstanceAddress {
+                path,
+                ..at(address)
+            }),
+            Path::Resource(path) => self
+                .node(
+                    ResourceAddress {
+                        scope: address.scope,
+                        path,
+                    },
+                    None,
+                )
+                .into_iter()
+                .collect(),
+            Path::ResourceInstance(path, index) => self
+                .node(
+                    ResourceAddress {
+                        scope: address.scope,
+                        path,
+                    },
+                    Some(index),
+                )
+                .into_iter()
+                .collect(),
+        }
+    }
+
+    fn instance_nodes(self, instance: InstanceAddress) -> Vec<Node> {
+        let resources = self.resources(instance).into_iter();
+        let address = |resource| ResourceAddress {
+            scope: instance.scope,
+            path: lamplighter_model::ResourcePath {
+                instance: instance.path,
+                resource,
+            },
+        };
+        resources
+            .filter_map(|resource| self.node(address(resource), None))
+            .collect()
+    }
+
+    /// One readable resource, or one instance of it.
+    fn node(self, address: ResourceAddress, index: Option<ResourceInstanceId>) -> Option<Node> {
+        if !self.resource(address)?.operations.read {
+            return None;
+        }
+        let content = match (self.content(address)?, index) {
+            (content, None) => content,
+            (Content::Multiple(values), Some(index)) => {
+                Content::Multiple(vec![values.into_iter().find(|(id, _)| *id == index)?])
+            }
+            (Content::Single(_), Some(_)) => return None,
+        };
+        Some(Node {
+            path: address.path,
+            content,
+            time: None,
+        })
+    }
+
+    fn core_instances(self, scope: Scope) -> impl Iterator<Item = InstancePath> {
+        (scope == Scope::Gateway)
+            .then(|| self.core.instances())
+            .into_iter()
+            .flatten()
+    }
+}
+
+/// An instance address of the same scope; the path is replaced by the caller.
+const fn at(address: Address) -> InstanceAddress {
+    InstanceAddress {
+        scope: address.scope,
+        path: InstancePath::new(0, 0),
+    }
+}

@@ -1,0 +1,68 @@
+//! What a client is made of, as the daemon hands it over.
+
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
+
+use lamplighter_model::{
+    ObjectId, Ssid,
+    object::{Definitions, Version},
+};
+
+use crate::server::ServerUri;
+
+/// What a client is made of; built from the checked configuration.
+#[derive(Clone, Debug)]
+pub struct ClientConfig {
+    pub definitions: Arc<Definitions>,
+    pub device: DeviceDescription,
+    /// Endpoint client name (`ep`).
+    pub endpoint: String,
+    /// Makes tokens, message ids and jitter differ from box to box and from start to start; fixed
+    /// in tests.
+    pub seed: u64,
+    pub servers: Vec<ServerConfig>,
+}
+
+/// One `[server.NAME]` of the configuration.
+#[derive(Clone, Debug, PartialEq)]
+pub struct ServerConfig {
+    pub lifetime: Duration,
+    pub name: String,
+    /// Versions to announce instead of our own, where a server knows only an older definition.
+    pub object_versions: BTreeMap<ObjectId, Version>,
+    pub ssid: Ssid,
+    /// 1/x/6: keep what cannot be sent.
+    pub store_notifications: bool,
+    pub uri: ServerUri,
+    pub version: VersionChoice,
+}
+
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum VersionChoice {
+    /// The highest first, one step down on 4.12.
+    Auto,
+    V1_0,
+    V1_1,
+}
+
+/// What object 3 says of this box.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct DeviceDescription {
+    pub device_type: String,
+    pub firmware: String,
+    pub hardware: String,
+    pub manufacturer: String,
+    pub model: String,
+    pub serial: String,
+    pub software: String,
+    /// Name of the time zone, e.g. `Europe/Paris`; empty where unknown.
+    pub timezone: String,
+    /// Offset of local time, e.g. `+02:00`; empty where unknown.
+    pub utc_offset: String,
+}
+
+/// A change of the configuration while running.
+#[derive(Clone, Debug)]
+pub enum Change {
+    AddServer(ServerConfig),
+    RemoveServer(Ssid),
+}

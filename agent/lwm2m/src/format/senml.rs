@@ -1,0 +1,315 @@
+//! SenML (RFC 8428) without its two syntaxes: how names, times and values of records become nodes
+//! and back. `senml_json.rs` and `senml_cbor.rs` read and write single records.
+
+use std::borrow::Cow;
+
+use lamplighter_model::{
+    DataType, InstancePath, Path, ResourceInstanceId, ResourcePath, UnixTime, Value,
+    object::Multiplicity,
+};
+
+use super::{
+    Collector, Content, DecodeError, DecodeErrorKind, Decoded, EncodeError, Frame, Node,
+    RecordTime, UNASSIGNED,
+};
+
+/// Times below it are relative to now (RFC 8428, 4.5.3), in milliseconds.
+const ABSOLUTE_FROM: i64 = (1 << 28) * 1000;
+
+/// Longest full name; our own names stay below 40 bytes.
+const MAX_NAME: usize = 256;
+
+/// The version of SenML that we read (RFC 8428, 4.4).
+pub(super) const VERSION: i64 = 10;
+
+/// One record as it stands in a payload.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub(super) struct Record<'a> {
+    pub(super) base_name: Option<Cow<'a, str>>,
+    /// Milliseconds, as `time`.
+    pub(super) base_time: Option<i64>,
+    pub(super) name: Option<Cow<'a, str>>,
+    pub(super) time: Option<i64>,
+    pub(super) value: Option<Cow<'a, Value>>,
+}
+
+impl Record<'_> {
+    /// Sets the value; a record has only one.
+    pub(super) fn set_value(&mut self, value: Value) -> Result<(), DecodeErrorKind> {
+        match self.value.replace(Cow::Owned(value)) {
+            None => Ok(()),
+            Some(_) => Err(DecodeErrorKind::Duplicate),
+        }
+    }
+}
+
+/// A time in seconds as milliseconds.
+pub(super) fn milliseconds(seconds: &Value) -> Result<i64, DecodeErrorKind> {
+    match seconds {
+        Value::Integer(seconds) => seconds.checked_mul(1000).ok_or(DecodeErrorKind::OutOfRange),
+        Value::Float(seconds) if seconds.abs() < 1e12 => Ok((seconds * 1000.0).round() as i64),
+        Value::Decimal(seconds) if seconds.to_f64().abs() < 1e12 => {
+            Ok((seconds.to_f64() * 1000.0).round() as i64)
+        }
+        Value::Float(_) | Value::Decimal(_) | Value::Unsigned(_) => {
+            Err(DecodeErrorKind::OutOfRange)
+        }
+        Value::Boolean(_)
+        | Value::Corelnk(_)
+        | Value::Objlnk(_)
+        | Value::Opaque(_)
+        | Value::String(_)
+        | Value::Time(_) => Err(DecodeErrorKind::WrongType),
+    }
+}
+
+/// Turns records, one after another, into nodes.
+pub(super) struct Placer<'a> {
+    frame: Frame<'a>,
+    base_name: String,
+    base_time: i64,
+    collector: Collector,
+}
+
+impl<'a> Placer<'a> {
+    pub(super) fn new(frame: Frame<'a>) -> Self {
+        Self {
+            frame,
+            base_name: String::new(),
+            base_time: 0,
+            collector: Collector::default(),
+        }
+    }
+
+    pub(super) fn place(&mut self, record: Record<'_>) -> Result<(), DecodeErrorKind> {
+        if let Some(base) = record.base_name {
+            self.base_name = base.into_owned();
+        }
+        self.base_time = record.base_time.unwrap_or(self.base_time);
+        let name = record.name.unwrap_or_default();
+        if self.base_name.len() + name.len() > MAX_NAME {
+            return Err(DecodeErrorKind::NotAPath);
+        }
+        let path = self.path(&format!("{}{name}", self.base_name))?;
+        let time = self.time(record.time)?;
+        let value = record
+            .value
+            .ok_or(DecodeErrorKind::MissingValue)?
+            .into_owned();
+        match path {
+            Path::Root | Path::Object(_) | Path::Instance(_) => Err(DecodeErrorKind::Misplaced),
+            Path::Resource(path) => self.single(path, time, value),
+            Path::ResourceInstance(path, index) => self.instance(path, index, time, value),
+        }
+    }
+
+    pub(super) fn finish(mut self) -> Result<Decoded, DecodeError> {
+        let nothing = self.collector.decoded.nodes.is_empty();
+        match self.frame.target {
+            Path::Resource(path)
+                if nothing && self.frame.multiplicity(path) == Some(Multiplicity::Multiple) =>
+            {
+                self.collector.empty(path).map_err(|kind| kind.at(0))?;
+            }
+            Path::Resource(_) | Path::ResourceInstance(..) if nothing => {
+                return Err(DecodeErrorKind::MissingValue.at(0));
+            }
+            Path::Root
+            | Path::Object(_)
+            | Path::Instance(_)
+            | Path::Resource(_)
+            | Path::ResourceInstance(..) => {}
+        }
+        Ok(self.collector.decoded)
+    }
+
+    fn path(&self, name: &str) -> Result<Path, DecodeErrorKind> {
+        let text = name
+            .strip_prefix(self.frame.prefix)
+            .ok_or(DecodeErrorKind::OutsideTarget)?;
+        let path = match self.frame.target {
+            Path::Object(_) if text.split('/').nth(2) == Some("65535") => unassigned_path(text)?,
+            Path::Root
+            | Path::Object(_)
+            | Path::Instance(_)
+            | Path::Resource(_)
+            | Path::ResourceInstance(..) => text.parse().map_err(|_| DecodeErrorKind::NotAPath)?,
+        };
+        if self.frame.target.contains(path) {
+            Ok(path)
+        } else {
+            Err(DecodeErrorKind::OutsideTarget)
+        }
+    }
+
+    fn time(&self, offset: Option<i64>) -> Result<Option<RecordTime>, DecodeErrorKind> {
+        let sum = self
+            .base_time
+            .checked_add(offset.unwrap_or(0))
+            .ok_or(DecodeErrorKind::OutOfRange)?;
+        Ok(match sum {
+            0 => None,
+            ABSOLUTE_FROM.. => Some(RecordTime::Absolute(UnixTime(sum))),
+            relative => Some(RecordTime::Relative(relative)),
+        })
+    }
+
+    fn single(
+        &mut self,
+        path: ResourcePath,
+        time: Option<RecordTime>,
+        value: Value,
+    ) -> Result<(), DecodeErrorKind> {
+        if self.frame.multiplicity(path) == Some(Multiplicity::Multiple) {
+            return Err(DecodeErrorKind::Multiplicity);
+        }
+        let value = typed(value, self.frame.data_type(path))?;
+        self.collector.single(path, time, value)
+    }
+
+    fn instance(
+        &mut self,
+        path: ResourcePath,
+        index: ResourceInstanceId,
+        time: Option<RecordTime>,
+        value: Value,
+    ) -> Result<(), DecodeErrorKind> {
+        if self.frame.multiplicity(path) == Some(Multiplicity::Single) {
+            return Err(DecodeErrorKind::Multiplicity);
+        }
+        let value = typed(value, self.frame.data_type(path))?;
+        self.collector.instance(path, time, index, value)
+    }
+}
+
+/// `/O/65535/R`: the id of the new instance is left to the client (Core 1.2.1, Create).
+fn unassigned_path(text: &str) -> Result<Path, DecodeErrorKind> {
+    let placed = text
+        .replacen("/65535", "/0", 1)
+        .parse()
+        .map_err(|_| DecodeErrorKind::NotAPath)?;
+    let unassigned = |path: ResourcePath| {
+        let instance = InstancePath {
+            instance: UNASSIGNED,
+            ..path.instance
+        };
+        ResourcePath { instance, ..path }
+    };
+    Ok(match placed {
+        Path::Resource(path) => Path::Resource(unassigned(path)),
+        Path::ResourceInstance(path, index) => Path::ResourceInstance(unassigned(path), index),
+        Path::Root | Path::Object(_) | Path::Instance(_) => return Err(DecodeErrorKind::Misplaced),
+    })
+}
+
+/// The value as the type of its definition; without definition as it is.
+pub(super) fn typed(value: Value, data_type: Option<DataType>) -> Result<Value, DecodeErrorKind> {
+    match (data_type, value) {
+        (None, value) => Ok(value),
+        // Fractions of seconds are legal in CBOR and mean nothing to a Time resource.
+        (Some(DataType::Time), Value::Float(seconds)) => {
+            Ok(Value::Float(seconds.floor()).fit(DataType::Time)?)
+        }
+        (Some(data_type), value) => Ok(value.fit(data_type)?),
+    }
+}
+
+/// The records of `nodes`: one per value, base name and base time where they change.
+pub(super) fn records<'n>(
+    frame: Frame<'_>,
+    nodes: &'n [Node],
+) -> Result<Vec<Record<'n>>, EncodeError> {
+    let mut writer = Writer {
+        frame,
+        base_name: String::new(),
+        base_time: None,
+        records: Vec::new(),
+    };
+    for node in nodes {
+        match &node.content {
+            Content::Single(value) => writer.value(node, None, value)?,
+            Content::Multiple(values) => {
+                for (index, value) in values {
+                    writer.value(node, Some(*index), value)?;
+                }
+            }
+        }
+    }
+    Ok(writer.records)
+}
+
+struct Writer<'f, 'n> {
+    frame: Frame<'f>,
+    base_name: String,
+    base_time: Option<i64>,
+    records: Vec<Record<'n>>,
+}
+
+impl<'n> Writer<'_, 'n> {
+    fn value(
+        &mut self,
+        node: &Node,
+        index: Option<ResourceInstanceId>,
+        value: &'n Value,
+    ) -> Result<(), EncodeError> {
+        let value = self.frame.fitted(node.path, value)?;
+        let (base, name) = self.name(node.path, index);
+        let base_name = (base != self.base_name).then(|| base.clone().into());
+        self.base_name = base;
+        let (base_time, time) = self.time(node.time);
+        self.records.push(Record {
+            base_name,
+            base_time,
+            name,
+            time,
+            value: Some(value),
+        });
+        Ok(())
+    }
+
+    /// Base name and name: a single value stands under its own path, all others below the resource
+    /// or instance that they have in common.
+    fn name(
+        &self,
+        path: ResourcePath,
+        index: Option<ResourceInstanceId>,
+    ) -> (String, Option<Cow<'n, str>>) {
+        let prefix = self.frame.prefix;
+        let resource = path.resource;
+        match (self.frame.target, index) {
+            (Path::Resource(_), None) => (format!("{prefix}{path}"), None),
+            (Path::Resource(_), Some(index)) => {
+                (format!("{prefix}{path}/"), Some(index.to_string().into()))
+            }
+            (Path::ResourceInstance(..), Some(index)) => (format!("{prefix}{path}/{index}"), None),
+            (
+                Path::Root | Path::Object(_) | Path::Instance(_) | Path::ResourceInstance(..),
+                index,
+            ) => {
+                let name = index.map_or_else(
+                    || resource.to_string(),
+                    |index| format!("{resource}/{index}"),
+                );
+                (format!("{prefix}{}/", path.instance), Some(name.into()))
+            }
+        }
+    }
+
+    /// Base time where it must change, and the distance to it.
+    fn time(&mut self, time: Option<RecordTime>) -> (Option<i64>, Option<i64>) {
+        let sum = match time {
+            None => 0,
+            Some(RecordTime::Relative(relative)) => relative,
+            Some(RecordTime::Absolute(UnixTime(unix))) => unix,
+        };
+        // A base that is a date would make a relative time absolute.
+        let new_base = match (self.base_time, time) {
+            (None, Some(RecordTime::Absolute(_))) => Some(sum),
+            (Some(base), None | Some(RecordTime::Relative(_))) if base != 0 => Some(0),
+            (None, None | Some(RecordTime::Relative(_))) | (Some(_), _) => None,
+        };
+        self.base_time = new_base.or(self.base_time);
+        let offset = sum.saturating_sub(self.base_time.unwrap_or(0));
+        (new_base, (offset != 0).then_some(offset))
+    }
+}

@@ -1,0 +1,238 @@
+//! Object 3: what this box says of itself. Power, battery and memory come from the tree, where
+//! somebody declares them.
+
+use std::{collections::BTreeSet, time::Duration};
+
+use lamplighter_model::{Now, ResourceId, ResourceInstanceId, UnixTime, Value};
+
+use super::{Effect, server::BINDING};
+use crate::{client::DeviceDescription, format::Content, reject::Reject, saved::SavedDevice};
+
+/// The resources that the core answers for.
+pub(crate) const RESOURCES: [u16; 15] = [0, 1, 2, 3, 4, 5, 11, 12, 13, 14, 15, 16, 17, 18, 19];
+
+/// The only instance of object 3.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct Device {
+    clock: Clock,
+    description: DeviceDescription,
+    errors: BTreeSet<u8>,
+    written: SavedDevice,
+}
+
+/// What 3/0/13 shows. A write of it changes this view and nothing else.
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum Clock {
+    System,
+    Written { at: Duration, unix: UnixTime },
+}
+
+mod id {
+    pub(super) const MANUFACTURER: u16 = 0;
+    pub(super) const MODEL: u16 = 1;
+    pub(super) const SERIAL: u16 = 2;
+    pub(super) const FIRMWARE: u16 = 3;
+    pub(super) const REBOOT: u16 = 4;
+    pub(super) const FACTORY_RESET: u16 = 5;
+    pub(super) const ERRORS: u16 = 11;
+    pub(super) const RESET_ERRORS: u16 = 12;
+    pub(super) const TIME: u16 = 13;
+    pub(super) const UTC_OFFSET: u16 = 14;
+    pub(super) const TIMEZONE: u16 = 15;
+    pub(super) const BINDING: u16 = 16;
+    pub(super) const DEVICE_TYPE: u16 = 17;
+    pub(super) const HARDWARE: u16 = 18;
+    pub(super) const SOFTWARE: u16 = 19;
+}
+
+/// Longest accepted name of a time zone.
+const MAX_TIMEZONE: usize = 64;
+
+impl Device {
+    pub(crate) const fn new(description: DeviceDescription) -> Self {
+        let written = SavedDevice {
+            timezone: None,
+            utc_offset: None,
+        };
+        Self {
+            clock: Clock::System,
+            description,
+            errors: BTreeSet::new(),
+            written,
+        }
+    }
+
+    pub(crate) fn restore(&mut self, saved: SavedDevice) {
+        self.written = saved;
+    }
+
+    pub(crate) fn saved(&self) -> SavedDevice {
+        self.written.clone()
+    }
+
+    /// Shows or removes an error code (3/0/11).
+    pub(crate) fn set_error(&mut self, code: u8, present: bool) {
+        if present && code != 0 {
+            self.errors.insert(code);
+        } else {
+            self.errors.remove(&code);
+        }
+    }
+
+    /// 3/0/12. Whoever still sees a fault says so again.
+    pub(crate) fn reset_errors(&mut self) {
+        self.errors.clear();
+    }
+
+    pub(super) fn read(&self, resource: ResourceId, now: Now) -> Option<Content> {
+        let text = match resource.0 {
+            id::ERRORS => return Some(Content::Multiple(self.error_codes())),
+            id::TIME => {
+                return self
+                    .time(now)
+                    .map(|time| Content::Single(Value::Time(time.seconds())));
+            }
+            id::MANUFACTURER => &self.description.manufacturer,
+            id::MODEL => &self.description.model,
+            id::SERIAL => &self.description.serial,
+            id::FIRMWARE => &self.description.firmware,
+            id::UTC_OFFSET => self
+                .written
+                .utc_offset
+                .as_ref()
+                .unwrap_or(&self.description.utc_offset),
+            id::TIMEZONE => self
+                .written
+                .timezone
+                .as_ref()
+                .unwrap_or(&self.description.timezone),
+            id::BINDING => BINDING,
+            id::DEVICE_TYPE => &self.description.device_type,
+            id::HARDWARE => &self.description.hardware,
+            id::SOFTWARE => &self.description.software,
+            _ => return None,
+        };
+        (!text.is_empty()).then(|| Content::Single(Value::String(text.to_owned())))
+    }
+
+    pub(super) fn write(
+        &mut self,
+        resource: ResourceId,
+        value: &Value,
+        now: Now,
+    ) -> Result<(), Reject> {
+        match (resource.0, value) {
+            (id::TIME, Value::Time(seconds)) => {
+                self.clock = Clock::Written {
+                    at: now.mono,
+                    unix: UnixTime::from_seconds(*seconds),
+                };
+            }
+            (id::UTC_OFFSET, Value::String(text)) if is_utc_offset(text) => {
+                self.written.utc_offset = Some(text.clone());
+            }
+            (id::TIMEZONE, Value::String(text)) if is_timezone(text) => {
+                self.written.timezone = Some(text.clone());
+            }
+            (id::TIME, _) => return Err(Reject::bad_request("a time is wanted")),
+            (id::UTC_OFFSET, _) => {
+                return Err(Reject::bad_request("an offset like +02:00 is wanted"));
+            }
+            (id::TIMEZONE, _) => {
+                return Err(Reject::bad_request(
+                    "a time zone like Europe/Paris is wanted",
+                ));
+            }
+            _ => return Err(Reject::method_not_allowed("the resource cannot be written")),
+        }
+        Ok(())
+    }
+
+    /// Optional resources that a Replace leaves out go back to what the box knows.
+    pub(super) fn reset(&mut self, resource: ResourceId) {
+        match resource.0 {
+            id::TIME => self.clock = Clock::System,
+            id::UTC_OFFSET => self.written.utc_offset = None,
+            id::TIMEZONE => self.written.timezone = None,
+            _ => {}
+        }
+    }
+
+    pub(super) const fn execute(resource: ResourceId) -> Option<Effect> {
+        match resource.0 {
+            id::REBOOT => Some(Effect::Reboot),
+            id::FACTORY_RESET => Some(Effect::FactoryReset),
+            id::RESET_ERRORS => Some(Effect::ResetErrors),
+            _ => None,
+        }
+    }
+
+    /// Resources that hold something else than in `before`. The ticking of the clock is no change.
+    pub(super) fn different(&self, before: &Self) -> impl Iterator<Item = u16> {
+        let changed = [
+            (id::ERRORS, self.errors != before.errors),
+            (id::TIME, self.clock != before.clock),
+            (
+                id::UTC_OFFSET,
+                self.written.utc_offset != before.written.utc_offset,
+            ),
+            (
+                id::TIMEZONE,
+                self.written.timezone != before.written.timezone,
+            ),
+        ];
+        changed
+            .into_iter()
+            .filter(|(_, changed)| *changed)
+            .map(|(id, _)| id)
+    }
+
+    /// At least one instance: 0 stands for "no error".
+    fn error_codes(&self) -> Vec<(ResourceInstanceId, Value)> {
+        if self.errors.is_empty() {
+            return vec![(ResourceInstanceId(0), Value::Integer(0))];
+        }
+        (0..)
+            .map(ResourceInstanceId)
+            .zip(
+                self.errors
+                    .iter()
+                    .map(|code| Value::Integer((*code).into())),
+            )
+            .collect()
+    }
+
+    fn time(&self, now: Now) -> Option<UnixTime> {
+        match self.clock {
+            Clock::System => now.unix,
+            Clock::Written { at, unix } => {
+                let since = i64::try_from(now.mono.saturating_sub(at).as_millis()).ok()?;
+                Some(UnixTime(unix.0.saturating_add(since)))
+            }
+        }
+    }
+}
+
+/// `+02:00`, `-0330`, `UTC+2`, `Z` (ISO 8601).
+fn is_utc_offset(text: &str) -> bool {
+    let rest = text.strip_prefix("UTC").unwrap_or(text);
+    let Some(digits) = rest.strip_prefix(['+', '-']) else {
+        return rest == "Z" || (rest.is_empty() && !text.is_empty());
+    };
+    let (hours, minutes) = match digits.split_once(':') {
+        Some(parts) => parts,
+        None if digits.len() == 4 && digits.is_ascii() => digits.split_at(2),
+        None => (digits, "0"),
+    };
+    let within = |text: &str, limit: u8| {
+        (1..=2).contains(&text.len())
+            && text.bytes().all(|b| b.is_ascii_digit())
+            && text.parse().is_ok_and(|n: u8| n <= limit)
+    };
+    within(hours, 14) && within(minutes, 59)
+}
+
+fn is_timezone(text: &str) -> bool {
+    let allowed = |byte: u8| byte.is_ascii_alphanumeric() || b"/_+-".contains(&byte);
+    (1..=MAX_TIMEZONE).contains(&text.len()) && text.bytes().all(allowed)
+}

@@ -1,0 +1,237 @@
+//! Objects that the core itself answers for: 1 (servers) and 3 (device). They are plain values;
+//! a write makes a changed copy, and committing it is an assignment.
+
+use std::collections::BTreeMap;
+
+use lamplighter_model::{
+    InstancePath, Now, ObjectId, ObjectInstanceId, ResourceId, ResourcePath, Ssid, Value,
+};
+
+use crate::{format::Content, reject::Reject, saved::Record};
+
+pub(crate) mod device;
+pub(crate) mod server;
+
+pub(crate) use device::Device;
+pub(crate) use server::Account;
+
+pub(crate) const SERVER: ObjectId = ObjectId(1);
+pub(crate) const DEVICE: ObjectId = ObjectId(3);
+
+/// The state of all core-backed objects of one client.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct CoreObjects {
+    accounts: BTreeMap<ObjectInstanceId, (Ssid, Account)>,
+    pub(crate) device: Device,
+}
+
+/// What the core has to do after it has answered an Execute.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum Effect {
+    Disable(Ssid),
+    FactoryReset,
+    Reboot,
+    ResetErrors,
+    Update(Ssid),
+}
+
+/// What became different by a commit.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub(crate) struct Changes {
+    pub(crate) lifetimes: Vec<Ssid>,
+    pub(crate) records: Vec<Record>,
+    pub(crate) resources: Vec<ResourcePath>,
+}
+
+/// Whether nobody but this crate may declare the resource.
+pub(crate) fn is_core_backed(path: ResourcePath) -> bool {
+    match path.object().0 {
+        0 | 1 | 2 | 21 | 23 => true,
+        3 => device::RESOURCES.contains(&path.resource.0),
+        _ => false,
+    }
+}
+
+impl CoreObjects {
+    pub(crate) const fn new(device: Device) -> Self {
+        Self {
+            accounts: BTreeMap::new(),
+            device,
+        }
+    }
+
+    /// Adds an account under the lowest free instance.
+    pub(crate) fn add(&mut self, ssid: Ssid, account: Account) {
+        let free = (0..u16::MAX)
+            .map(ObjectInstanceId)
+            .find(|id| !self.accounts.contains_key(id));
+        if let Some(free) = free {
+            self.accounts.insert(free, (ssid, account));
+        }
+    }
+
+    pub(crate) fn remove(&mut self, ssid: Ssid) {
+        self.accounts.retain(|_, (of, _)| *of != ssid);
+    }
+
+    pub(crate) fn account_of(&self, ssid: Ssid) -> Option<(ObjectInstanceId, &Account)> {
+        let (instance, (_, account)) = self.accounts.iter().find(|(_, (of, _))| *of == ssid)?;
+        Some((*instance, account))
+    }
+
+    /// All instances, in order.
+    pub(crate) fn instances(&self) -> impl Iterator<Item = InstancePath> {
+        let servers = self.accounts.keys().map(|id| InstancePath {
+            object: SERVER,
+            instance: *id,
+        });
+        servers.chain([DEVICE_INSTANCE])
+    }
+
+    pub(crate) fn has_instance(&self, instance: InstancePath) -> bool {
+        match instance.object {
+            SERVER => self.accounts.contains_key(&instance.instance),
+            _ => instance == DEVICE_INSTANCE,
+        }
+    }
+
+    /// Resources that are supported, whether they have a value or not.
+    pub(crate) fn resources(&self, instance: InstancePath) -> impl Iterator<Item = ResourceId> {
+        let ids: &[u16] = match instance.object {
+            _ if !self.has_instance(instance) => &[],
+            SERVER => &server::RESOURCES,
+            _ => &device::RESOURCES,
+        };
+        ids.iter().map(|id| ResourceId(*id))
+    }
+
+    pub(crate) fn has_resource(&self, path: ResourcePath) -> bool {
+        is_core_backed(path) && self.resources(path.instance).any(|id| id == path.resource)
+    }
+
+    /// What a resource holds; `None` where it has no value now.
+    pub(crate) fn read(&self, path: ResourcePath, now: Now) -> Option<Content> {
+        match path.object() {
+            SERVER => {
+                let (ssid, account) = self.accounts.get(&path.instance.instance)?;
+                account.read(*ssid, path.resource).map(Content::Single)
+            }
+            _ => self.device.read(path.resource, now),
+        }
+    }
+
+    /// Writes into a copy, which the caller commits.
+    pub(crate) fn write(
+        &mut self,
+        path: ResourcePath,
+        content: &Content,
+        now: Now,
+    ) -> Result<(), Reject> {
+        let Content::Single(value) = content else {
+            return Err(Reject::bad_request("the resource has a single value"));
+        };
+        match path.object() {
+            SERVER => self.account_mut(path)?.write(path.resource, value),
+            _ => self.device.write(path.resource, value, now),
+        }
+    }
+
+    /// Part of a Replace that does not name the resource.
+    pub(crate) fn reset(&mut self, path: ResourcePath) -> Result<(), Reject> {
+        match path.object() {
+            SERVER => self.account_mut(path)?.reset(path.resource),
+            _ => self.device.reset(path.resource),
+        }
+        Ok(())
+    }
+
+    pub(crate) fn execute(&self, path: ResourcePath) -> Result<Effect, Reject> {
+        let known = match path.object() {
+            SERVER => {
+                let (ssid, _) = self
+                    .accounts
+                    .get(&path.instance.instance)
+                    .ok_or_else(absent)?;
+                Account::execute(*ssid, path.resource)
+            }
+            _ => Device::execute(path.resource),
+        };
+        known.ok_or_else(|| Reject::method_not_allowed("the resource cannot be executed"))
+    }
+
+    /// Takes the place of the former state and says what is different.
+    pub(crate) fn commit(&mut self, draft: Self) -> Changes {
+        let mut changes = Changes::default();
+        for (instance, (ssid, account)) in &draft.accounts {
+            let Some((_, before)) = self.accounts.get(instance) else {
+                continue;
+            };
+            let path = InstancePath {
+                object: SERVER,
+                instance: *instance,
+            };
+            let different = server::RESOURCES.iter().filter(|id| {
+                before.read(*ssid, ResourceId(**id)) != account.read(*ssid, ResourceId(**id))
+            });
+            changes
+                .resources
+                .extend(different.map(|id| path.resource(*id)));
+            if before.lifetime != account.lifetime {
+                changes.lifetimes.push(*ssid);
+            }
+            if before != account {
+                changes
+                    .records
+                    .push(Record::Account(*ssid, account.saved()));
+            }
+        }
+        changes.resources.extend(
+            draft
+                .device
+                .different(&self.device)
+                .map(|id| DEVICE_INSTANCE.resource(id)),
+        );
+        if draft.device.saved() != self.device.saved() {
+            changes.records.push(Record::Device(draft.device.saved()));
+        }
+        *self = draft;
+        changes
+    }
+
+    fn account_mut(&mut self, path: ResourcePath) -> Result<&mut Account, Reject> {
+        self.accounts
+            .get_mut(&path.instance.instance)
+            .map(|(_, account)| account)
+            .ok_or_else(absent)
+    }
+}
+
+const DEVICE_INSTANCE: InstancePath = InstancePath::new(3, 0);
+
+fn absent() -> Reject {
+    Reject::not_found("the instance does not exist")
+}
+
+/// A whole number of seconds (or the like) in a range.
+fn number(value: &Value, range: std::ops::RangeInclusive<u32>) -> Result<u32, Reject> {
+    let whole = match value {
+        Value::Integer(integer) | Value::Time(integer) => u32::try_from(*integer).ok(),
+        Value::Unsigned(unsigned) => u32::try_from(*unsigned).ok(),
+        Value::Boolean(_)
+        | Value::Corelnk(_)
+        | Value::Decimal(_)
+        | Value::Float(_)
+        | Value::Objlnk(_)
+        | Value::Opaque(_)
+        | Value::String(_) => None,
+    };
+    whole
+        .filter(|number| range.contains(number))
+        .ok_or_else(|| {
+            Reject::bad_request(format!(
+                "a number from {} to {} is wanted",
+                range.start(),
+                range.end()
+            ))
+        })
+}

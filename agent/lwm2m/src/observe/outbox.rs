@@ -1,0 +1,43 @@
+//! Notifications that wait for the wire, oldest first. One place per observation: what is told is
+//! read when it leaves, so a newer value takes the place of an older one.
+
+use std::collections::{BTreeSet, VecDeque};
+
+use lamplighter_coap::Token;
+
+#[derive(Clone, Debug, Default)]
+pub(super) struct Outbox {
+    order: VecDeque<Token>,
+    waiting: BTreeSet<Token>,
+}
+
+impl Outbox {
+    pub(super) fn push(&mut self, token: Token) {
+        if self.waiting.insert(token) {
+            self.order.push_back(token);
+        }
+    }
+
+    pub(super) fn pop(&mut self) -> Option<Token> {
+        loop {
+            let token = self.order.pop_front()?;
+            if self.waiting.remove(&token) {
+                return Some(token);
+            }
+        }
+    }
+
+    pub(super) fn remove(&mut self, token: Token) {
+        if self.waiting.remove(&token) {
+            self.order.retain(|waiting| *waiting != token);
+        }
+    }
+
+    pub(super) fn clear(&mut self) {
+        *self = Self::default();
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.waiting.is_empty()
+    }
+}

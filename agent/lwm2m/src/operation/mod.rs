@@ -1,0 +1,232 @@
+//! What servers and people ask for. Everybody walks the same path:
+//!
+//! 1. [`request`] (servers) or [`local`] (people) makes an [`Operation`] on an address.
+//! 2. [`plan`] checks it: target, rights, operations of the resources, payload. Nothing has
+//!    happened yet when it refuses.
+//! 3. A [`Plan`] says what is answered at once, or what a device has to do first.
+//!
+//! The order of the checks is that of the standard: a refusal tells the first reason (Core 1.2, 6.3).
+
+use lamplighter_coap::Code;
+use lamplighter_model::{
+    Address,
+    device::{Action, Origin},
+};
+
+use crate::{
+    catalogue::Catalogue,
+    format::{ContentFormat, Node},
+    object::{CoreObjects, Effect},
+    observe::{Attribute, AttributeStore},
+    registration::Enabler,
+    reject::Reject,
+};
+
+mod arguments;
+mod discover;
+mod execute;
+pub(crate) mod links;
+mod local;
+mod read;
+pub(crate) mod request;
+mod target;
+mod write;
+mod write_attributes;
+
+pub(crate) use local::from_local;
+pub(crate) use read::{answer_format, content};
+
+/// Who asks, and in what version.
+#[derive(Clone, Debug)]
+pub(crate) struct Caller {
+    pub(crate) enabler: Enabler,
+    pub(crate) origin: Origin,
+}
+
+/// An operation, not checked yet.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) enum Operation {
+    /// Servers cannot create or delete what devices declare.
+    Create,
+    Delete,
+    Discover,
+    Execute {
+        args: Vec<u8>,
+    },
+    /// `accept`: the format that the answer is to have.
+    Read {
+        accept: Option<u16>,
+        watch: Watch,
+    },
+    Write {
+        body: Body,
+        mode: Mode,
+        hold: Option<std::time::Duration>,
+    },
+    WriteAttributes(Vec<String>),
+    /// A method or combination that has no meaning here, with the reason.
+    Unsupported(Code, &'static str),
+}
+
+/// Whether a Read is the beginning or the end of an observation.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum Watch {
+    Begin,
+    End,
+    No,
+}
+
+/// How a Write treats what it does not name.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum Mode {
+    Partial,
+    Replace,
+}
+
+/// What is to be written.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) enum Body {
+    Encoded {
+        format: Option<u16>,
+        payload: Vec<u8>,
+    },
+    Value(lamplighter_model::Value),
+}
+
+/// What to do about a checked operation.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) enum Plan {
+    /// The answer to a Read stands already.
+    Content(Vec<Node>),
+    /// A device is asked first.
+    Device(Action, Then),
+    /// Nobody needs to be asked.
+    Done(Then),
+    Links(String),
+}
+
+/// What follows when the devices have done their part.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) enum Then {
+    /// New attributes of the address.
+    Attributes(Vec<Attribute>),
+    /// Nothing of ours; or an effect of a core-backed resource.
+    Executed(Option<Effect>),
+    /// What is known of the address is the answer.
+    Read,
+    /// Resources of the core that are written now; they were checked before.
+    Written(Vec<CoreWrite>),
+}
+
+/// A checked write into a core-backed resource.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) enum CoreWrite {
+    Reset(lamplighter_model::ResourcePath),
+    Set(Node),
+}
+
+/// What the checks may look at.
+#[derive(Clone, Copy)]
+pub(crate) struct Context<'a> {
+    pub(crate) attributes: Option<&'a AttributeStore>,
+    pub(crate) caller: &'a Caller,
+    pub(crate) catalogue: Catalogue<'a>,
+    /// What stands in front of names in payloads.
+    pub(crate) prefix: &'a str,
+}
+
+/// Checks an operation and says what is to be done.
+///
+/// # Errors
+/// The first reason to refuse it.
+pub(crate) fn plan(
+    operation: &Operation,
+    address: Address,
+    context: Context<'_>,
+) -> Result<Plan, Reject> {
+    match operation {
+        Operation::Create => target::refuse_create(address, context),
+        Operation::Delete => target::refuse_delete(address, context),
+        Operation::Discover => discover::plan(address, context),
+        Operation::Execute { args } => execute::plan(address, args, context),
+        Operation::Read { accept, .. } => read::plan(address, *accept, context),
+        Operation::Unsupported(code, why) => target::refuse(address, *code, why, context),
+        Operation::Write { body, mode, hold } => write::plan(address, body, *mode, *hold, context),
+        Operation::WriteAttributes(queries) => write_attributes::plan(address, queries, context),
+    }
+}
+
+/// Applies checked writes to a copy of the core's objects.
+///
+/// # Errors
+/// Where what was allowed is not any more.
+pub(crate) fn apply(
+    writes: &[CoreWrite],
+    core: &CoreObjects,
+    catalogue: Catalogue<'_>,
+) -> Result<CoreObjects, Reject> {
+    let mut draft = core.clone();
+    for write in writes {
+        match write {
+            CoreWrite::Reset(path) => draft.reset(*path)?,
+            CoreWrite::Set(node) => draft.write(node.path, &node.content, catalogue.now)?,
+        }
+    }
+    Ok(draft)
+}
+
+impl Operation {
+    /// For people and logs.
+    pub(crate) const fn name(&self) -> &'static str {
+        match self {
+            Self::Create => "create",
+            Self::Delete => "delete",
+            Self::Discover => "discover",
+            Self::Execute { .. } => "execute",
+            Self::Read {
+                watch: Watch::Begin,
+                ..
+            } => "observe",
+            Self::Read {
+                watch: Watch::End, ..
+            } => "cancel",
+            Self::Read {
+                watch: Watch::No, ..
+            } => "read",
+            Self::Unsupported(..) => "unsupported",
+            Self::Write { .. } => "write",
+            Self::WriteAttributes(_) => "write attributes",
+        }
+    }
+
+    pub(crate) const fn watch(&self) -> Watch {
+        match self {
+            Self::Read { watch, .. } => *watch,
+            Self::Create
+            | Self::Delete
+            | Self::Discover
+            | Self::Execute { .. }
+            | Self::Unsupported(..)
+            | Self::Write { .. }
+            | Self::WriteAttributes(_) => Watch::No,
+        }
+    }
+
+    /// Whether it changes the world, so that people are told.
+    pub(crate) const fn is_command(&self) -> bool {
+        match self {
+            Self::Create | Self::Delete | Self::Execute { .. } | Self::Write { .. } => true,
+            Self::Discover
+            | Self::Read { .. }
+            | Self::Unsupported(..)
+            | Self::WriteAttributes(_) => false,
+        }
+    }
+}
+
+/// The formats that this box announces beyond those every client has.
+pub(crate) const ANNOUNCED: [u16; 3] = [
+    ContentFormat::SenmlJson.number(),
+    ContentFormat::SenmlCbor.number(),
+    ContentFormat::Tlv.number(),
+];

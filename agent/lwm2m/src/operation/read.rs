@@ -1,0 +1,182 @@
+//! Read, and the first answer to an Observe. A resource or an instance may be read from its device;
+//! wider reads tell what was last heard and leave out what was never heard.
+
+use lamplighter_model::{
+    Address, DataType, InstanceAddress, Path, ResourceAddress, ResourcePath,
+    device::{Action, Fault},
+    object::Multiplicity,
+};
+
+use super::{Context, Plan, Then, target};
+use crate::{
+    access::Right,
+    catalogue::Catalogue,
+    format::{ContentFormat, Node},
+    registration::Enabler,
+    reject::Reject,
+    tree::Owner,
+};
+
+pub(super) fn plan(
+    address: Address,
+    accept: Option<u16>,
+    context: Context<'_>,
+) -> Result<Plan, Reject> {
+    target::check_object(address, context)?;
+    match target::instance_of(address) {
+        None => {
+            answer_format(
+                address.path,
+                accept,
+                context.caller.enabler,
+                context.catalogue,
+            )?;
+            Ok(Plan::Content(permitted(address, context)))
+        }
+        Some(instance) => {
+            target::check_instance(instance, Right::Read, context)?;
+            match target::resource_of(address) {
+                None => plan_instance(instance, accept, context),
+                Some((resource, _)) => plan_resource(address, resource, accept, context),
+            }
+        }
+    }
+}
+
+/// The content format of the answer: what is asked for, or what suits the version and the target.
+///
+/// # Errors
+/// 4.06 where the format is unknown or cannot carry the target.
+pub(crate) fn answer_format(
+    path: Path,
+    accept: Option<u16>,
+    enabler: Enabler,
+    catalogue: Catalogue<'_>,
+) -> Result<ContentFormat, Reject> {
+    let single = single_type(path, catalogue);
+    let Some(accept) = accept else {
+        return Ok(match (single, enabler) {
+            (Some(DataType::Opaque), _) => ContentFormat::Opaque,
+            (Some(_), _) => ContentFormat::Text,
+            (None, Enabler::V1_0) => ContentFormat::Tlv,
+            (None, Enabler::V1_1) => ContentFormat::SenmlCbor,
+        });
+    };
+    let refused = || {
+        Reject::new(
+            lamplighter_coap::Code::NOT_ACCEPTABLE,
+            "the format cannot carry the answer",
+        )
+    };
+    let format = ContentFormat::from_number(accept).ok_or_else(refused)?;
+    let suits = match format {
+        ContentFormat::Link => false,
+        ContentFormat::Opaque => single == Some(DataType::Opaque),
+        ContentFormat::SenmlCbor | ContentFormat::SenmlJson | ContentFormat::Tlv => true,
+        ContentFormat::Text => single.is_some(),
+    };
+    if suits { Ok(format) } else { Err(refused()) }
+}
+
+fn plan_instance(
+    instance: InstanceAddress,
+    accept: Option<u16>,
+    context: Context<'_>,
+) -> Result<Plan, Reject> {
+    let path = Path::Instance(instance.path);
+    answer_format(path, accept, context.caller.enabler, context.catalogue)?;
+    let catalogue = context.catalogue;
+    let address = |resource| ResourceAddress {
+        scope: instance.scope,
+        path: ResourcePath {
+            instance: instance.path,
+            resource,
+        },
+    };
+    let from_device: Vec<_> = (catalogue.resources(instance).into_iter().map(address))
+        .filter(|address| {
+            catalogue
+                .resource(*address)
+                .is_some_and(|found| found.owner == Owner::Device && found.operations.read)
+        })
+        .collect();
+    if from_device.is_empty() {
+        return Ok(Plan::Content(catalogue.latest(instance.into())));
+    }
+    Ok(Plan::Device(Action::Read(from_device), Then::Read))
+}
+
+fn plan_resource(
+    address: Address,
+    resource: ResourceAddress,
+    accept: Option<u16>,
+    context: Context<'_>,
+) -> Result<Plan, Reject> {
+    let found = target::find(resource, context)?;
+    if !found.operations.read {
+        return Err(Reject::method_not_allowed("the resource cannot be read"));
+    }
+    answer_format(
+        address.path,
+        accept,
+        context.caller.enabler,
+        context.catalogue,
+    )?;
+    match found.owner {
+        Owner::Core => content(address, context.catalogue).map(Plan::Content),
+        Owner::Device => Ok(Plan::Device(Action::Read(vec![resource]), Then::Read)),
+    }
+}
+
+/// What is known of an address after the devices were asked.
+///
+/// # Errors
+/// Where a single resource has no value.
+pub(crate) fn content(address: Address, catalogue: Catalogue<'_>) -> Result<Vec<Node>, Reject> {
+    let nodes = catalogue.latest(address);
+    let Some((resource, index)) = target::resource_of(address) else {
+        return Ok(nodes);
+    };
+    if !nodes.is_empty() {
+        return Ok(nodes);
+    }
+    match (catalogue.resource(resource), index) {
+        (None, _) => Err(Reject::not_found("the resource does not exist")),
+        (Some(_), Some(_)) if catalogue.content(resource).is_some() => {
+            Err(Reject::not_found("the resource instance does not exist"))
+        }
+        (Some(found), _) if found.owner == Owner::Core => {
+            Err(Reject::not_found("the resource has no value"))
+        }
+        (Some(_), _) => Err(Reject::from(Fault::NoValue)),
+    }
+}
+
+/// The instances of an object that the caller may read. None readable is an empty answer.
+fn permitted(address: Address, context: Context<'_>) -> Vec<Node> {
+    let Path::Object(object) = address.path else {
+        return Vec::new();
+    };
+    let instances = context
+        .catalogue
+        .instances_of(address.scope, object)
+        .into_iter();
+    instances
+        .map(|path| InstanceAddress {
+            scope: address.scope,
+            path,
+        })
+        .filter(|instance| target::check_instance(*instance, Right::Read, context).is_ok())
+        .flat_map(|instance| context.catalogue.latest(instance.into()))
+        .collect()
+}
+
+/// The type of the only value that the path stands for.
+fn single_type(path: Path, catalogue: Catalogue<'_>) -> Option<DataType> {
+    let resource = path.resource()?;
+    let definition = catalogue.resource_definition(resource.object(), resource.resource)?;
+    match (path, definition.multiplicity) {
+        (Path::Resource(_), Multiplicity::Multiple) => None,
+        _ => Some(definition.data_type),
+    }
+}

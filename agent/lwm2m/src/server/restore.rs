@@ -1,0 +1,45 @@
+//! Takes up what was saved before a restart.
+
+use lamplighter_coap::Token;
+use lamplighter_model::{Address, Path, Scope};
+
+use super::Server;
+use crate::{format::ContentFormat, observe::Attributes, perform::Turn, saved::SavedObservation};
+
+impl Server {
+    pub(crate) fn restore_attributes(&mut self, path: &str, attributes: Attributes) {
+        if let Some(address) = self.saved_address(path) {
+            self.attributes.restore(address, attributes);
+        }
+    }
+
+    /// Whether the observation could be taken up.
+    pub(crate) fn restore_observation(
+        &mut self,
+        token: &[u8],
+        saved: &SavedObservation,
+        turn: &Turn<'_>,
+    ) {
+        let (Some(token), Some(format), Some(target)) = (
+            Token::new(token),
+            ContentFormat::from_number(saved.format),
+            self.saved_address(&saved.path),
+        ) else {
+            tracing::warn!(path = saved.path, "A saved observation cannot be read");
+            return;
+        };
+        let rules = Self::rules(&self.attributes, self.config.ssid, turn);
+        self.observations.restore(token, target, format, rules);
+    }
+
+    /// Saved paths are as the server wrote them.
+    fn saved_address(&self, path: &str) -> Option<Address> {
+        let path: Path = path.parse().ok()?;
+        match self.view {
+            crate::view::View::Flat => Some(Address {
+                scope: Scope::Gateway,
+                path,
+            }),
+        }
+    }
+}

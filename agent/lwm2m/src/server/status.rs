@@ -1,0 +1,63 @@
+//! What people see of a server.
+
+use lamplighter_model::{Ssid, Stamp};
+
+use super::Server;
+use crate::registration::Phase;
+
+/// One server, for `status` and the page.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct ServerStatus {
+    /// What went wrong last, in words; `None` while all is well.
+    pub last_error: Option<String>,
+    pub name: String,
+    /// Relations that the server observes by.
+    pub observations: usize,
+    pub since: Stamp,
+    pub ssid: Ssid,
+    pub state: ServerState,
+    /// Version of LwM2M that is spoken with it.
+    pub version: &'static str,
+}
+
+/// Where a server stands.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum ServerState {
+    /// By the server's own command, for its time.
+    Disabled,
+    /// Waiting for the next attempt, or de-registered by a person.
+    Offline,
+    Registered,
+    Registering,
+}
+
+impl Server {
+    pub(crate) fn status(&self) -> ServerStatus {
+        let (phase, since) = self.shown;
+        ServerStatus {
+            last_error: self.last_error.clone(),
+            name: self.config.name.clone(),
+            observations: self.observations.len(),
+            since,
+            ssid: self.config.ssid,
+            state: match phase {
+                Phase::Disabled => ServerState::Disabled,
+                Phase::Offline => ServerState::Offline,
+                Phase::Registered => ServerState::Registered,
+                Phase::Registering => ServerState::Registering,
+            },
+            version: self.registration.version().as_str(),
+        }
+    }
+}
+
+impl ServerState {
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Disabled => "disabled",
+            Self::Offline => "offline",
+            Self::Registered => "registered",
+            Self::Registering => "registering",
+        }
+    }
+}

@@ -1,0 +1,75 @@
+//! All deadlines of the site in one ordered set, so that a turn costs what has changed.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    time::Duration,
+};
+
+use lamplighter_model::{Now, device::OpId};
+
+use crate::{moment::Moment, output::OutputIndex};
+
+/// What a deadline is for.
+#[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
+pub(crate) enum Timer {
+    /// The device of the output has been away for as long as its fail-safe allows.
+    DeviceLost(OutputIndex),
+    /// The output may be driven now (guard, stagger or retry).
+    Drive(OutputIndex),
+    /// A command of the output ends.
+    Hold(OutputIndex),
+    /// The adapter should long have answered.
+    Op(OpId),
+    /// All servers have been away for as long as the output allows.
+    ServerLost(OutputIndex),
+    /// Counters are published and kept.
+    Tick,
+}
+
+#[derive(Debug, Default)]
+pub(crate) struct Deadlines {
+    at: BTreeMap<Timer, Moment>,
+    ordered: BTreeSet<(Moment, Timer)>,
+}
+
+impl Deadlines {
+    /// Sets or moves a deadline.
+    pub(crate) fn set(&mut self, timer: Timer, at: Moment) {
+        self.clear(timer);
+        self.at.insert(timer, at);
+        self.ordered.insert((at, timer));
+    }
+
+    pub(crate) fn clear(&mut self, timer: Timer) {
+        if let Some(at) = self.at.remove(&timer) {
+            self.ordered.remove(&(at, timer));
+        }
+    }
+
+    pub(crate) fn is_set(&self, timer: Timer) -> bool {
+        self.at.contains_key(&timer)
+    }
+
+    /// The earliest deadline that has passed.
+    pub(crate) fn pop_due(&mut self, now: Now) -> Option<Timer> {
+        let (at, timer) = *self.ordered.first()?;
+        if at > Moment::of(now) {
+            return None;
+        }
+        self.clear(timer);
+        Some(timer)
+    }
+
+    pub(crate) fn earliest(&self) -> Option<(Duration, &'static str)> {
+        let (at, timer) = self.ordered.first()?;
+        let reason = match timer {
+            Timer::DeviceLost(_) => "fail-safe of a lost device",
+            Timer::Drive(_) => "guard, stagger or retry of an output",
+            Timer::Hold(_) => "end of a command",
+            Timer::Op(_) => "answer of an adapter",
+            Timer::ServerLost(_) => "fail-safe of lost servers",
+            Timer::Tick => "counters",
+        };
+        Some((at.mono(), reason))
+    }
+}

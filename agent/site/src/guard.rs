@@ -1,0 +1,197 @@
+//! Minimum times and starts per hour of one output.
+//!
+//! What cannot be known counts against switching: an unknown last-off was just now.
+
+use std::{collections::VecDeque, time::Duration};
+
+use lamplighter_model::Now;
+
+use crate::{boundary::Guard, moment::Moment, saved::SavedGuard};
+
+const HOUR: Duration = Duration::from_secs(3600);
+/// More starts than this in an hour are not remembered one by one.
+const MAX_STARTS: usize = 3600;
+
+/// A guard with what it remembers.
+#[derive(Clone, Debug)]
+pub(crate) struct GuardState {
+    rule: Guard,
+    state: State,
+    on_since: Option<Moment>,
+    off_since: Moment,
+    /// Starts of the last hour, oldest first.
+    starts: VecDeque<Moment>,
+    /// A switching write is under way: should this run end now, the next must not trust `state`.
+    switching: bool,
+}
+
+/// Whether the device is on.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+enum State {
+    Unknown,
+    Known(bool),
+    /// A write of this state failed; the device may have taken it or may be as before.
+    Tried(bool),
+}
+
+impl GuardState {
+    pub(crate) fn new(rule: Guard, saved: Option<&SavedGuard>, now: Now) -> Self {
+        let unknown = Self {
+            rule,
+            state: State::Unknown,
+            on_since: None,
+            off_since: Moment::of(now),
+            starts: VecDeque::new(),
+            switching: false,
+        };
+        let Some(saved) = saved else { return unknown };
+        let restore = |saved| Moment::past(saved, now).unwrap_or_else(|| Moment::of(now));
+        let starts = saved
+            .starts
+            .iter()
+            .take(MAX_STARTS)
+            .copied()
+            .map(restore)
+            .collect();
+        let on_since = saved.on_since.map(restore);
+        match (saved.on, saved.off_since) {
+            (Some(false), Some(off)) => Self {
+                state: State::Known(false),
+                on_since,
+                off_since: restore(off),
+                starts,
+                ..unknown
+            },
+            // It was on: whether it still is, or went off with the power just now, must be seen.
+            (Some(true), _) => Self {
+                on_since,
+                starts,
+                ..unknown
+            },
+            (None, _) | (Some(false), None) => Self {
+                on_since: Some(Moment::of(now)),
+                starts,
+                ..unknown
+            },
+        }
+    }
+
+    pub(crate) fn to_saved(&self, now: Now) -> SavedGuard {
+        let on = match self.state {
+            State::Known(on) if !self.switching => Some(on),
+            State::Known(_) | State::Tried(_) | State::Unknown => None,
+        };
+        SavedGuard {
+            on,
+            on_since: self.on_since.map(|at| at.to_saved(now)),
+            off_since: Some(self.off_since.to_saved(now)),
+            starts: self.starts.iter().map(|at| at.to_saved(now)).collect(),
+        }
+    }
+
+    pub(crate) const fn rule(&self) -> Guard {
+        self.rule
+    }
+
+    /// When the output may take this state; a moment that has passed means at once.
+    pub(crate) fn free_at(&self, on: bool, now: Now) -> Moment {
+        let now = Moment::of(now);
+        if self.state == State::Known(on) || self.state == State::Tried(on) {
+            return now;
+        }
+        if !on {
+            return self
+                .on_since
+                .map_or(now, |since| since.plus(self.rule.min_on));
+        }
+        let rested = self.off_since.plus(self.rule.min_off);
+        let Some(max) = self.rule.max_starts_per_hour else {
+            return rested;
+        };
+        let Some(index) = self.starts.len().checked_sub(max as usize) else {
+            return rested;
+        };
+        // With a limit of zero there is no start to wait for: never.
+        self.starts
+            .get(index)
+            .map_or_else(|| now.plus(HOUR), |start| rested.max(start.plus(HOUR)))
+    }
+
+    /// A write of this state leaves for the device now.
+    pub(crate) fn on_dispatch(&mut self, on: bool, now: Now) {
+        match self.state {
+            State::Known(known) if known == on => return,
+            State::Tried(tried) if tried == on => {
+                if on {
+                    self.starts.pop_back();
+                }
+                self.switched(on, now);
+            }
+            State::Known(_) | State::Tried(_) | State::Unknown => self.switched(on, now),
+        }
+        self.switching = true;
+    }
+
+    /// The device has taken the state that was dispatched, at some time since.
+    pub(crate) fn on_done(&mut self, on: bool, now: Now) {
+        self.end_of_write(State::Known(on), on, now);
+    }
+
+    /// The device has not answered as it should to the state that was dispatched.
+    pub(crate) fn on_failed(&mut self, on: bool, now: Now) {
+        self.end_of_write(State::Tried(on), on, now);
+    }
+
+    fn end_of_write(&mut self, state: State, on: bool, now: Now) {
+        if !std::mem::take(&mut self.switching) {
+            return;
+        }
+        self.state = state;
+        if on {
+            self.on_since = Some(Moment::of(now));
+        } else {
+            self.off_since = Moment::of(now);
+        }
+    }
+
+    /// Nobody knows what the device does, or has done until now.
+    pub(crate) fn on_unknown(&mut self, now: Now) {
+        self.state = State::Unknown;
+        self.on_since = Some(Moment::of(now));
+        self.off_since = Moment::of(now);
+    }
+
+    /// The device was seen in this state. True if that is news.
+    pub(crate) fn on_seen(&mut self, on: bool, now: Now) -> bool {
+        match self.state {
+            State::Known(known) if known == on => return false,
+            State::Known(_) => self.switched(on, now),
+            State::Tried(_) | State::Unknown => {
+                self.state = State::Known(on);
+                if on && self.on_since.is_none() {
+                    self.on_since = Some(Moment::of(now));
+                }
+            }
+        }
+        true
+    }
+
+    fn switched(&mut self, on: bool, now: Now) {
+        self.state = State::Known(on);
+        let now = Moment::of(now);
+        if !on {
+            self.off_since = now;
+            return;
+        }
+        self.on_since = Some(now);
+        while self
+            .starts
+            .front()
+            .is_some_and(|start| start.plus(HOUR) <= now)
+            || self.starts.len() >= MAX_STARTS
+        {
+            self.starts.pop_front();
+        }
+        self.starts.push_back(now);
+    }
+}

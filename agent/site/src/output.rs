@@ -1,0 +1,720 @@
+//! One output: the table of slots that decides, and what became of the decision.
+//!
+//! 1. A source fills its slot ([`Slots::set`]); the highest occupied slot is the winner.
+//! 2. [`Output::next`] says what to do about it: nothing, wait (guard, stagger, retry), or write.
+//! 3. [`Output::on_dispatch`], then [`Output::on_done`] or [`Output::on_failed`].
+//!
+//! A later command replaces an earlier one, whoever gave it. A command that fails is withdrawn,
+//! and the last one that was accepted is in force again.
+//! A new group command releases older commands of its members, unless they have a holding time:
+//! who commands a whole street wants it to obey, but "for two hours" is a promise.
+
+use std::time::Duration;
+
+use lamplighter_model::{
+    DataType, Now, Quality, Stamp, Value,
+    device::{Fault, OpId, Origin},
+};
+
+use crate::{
+    boundary::{BootState, FailSafeOn, PointConfig, Slot, WhileWaiting},
+    guard::GuardState,
+    lamp::Counters,
+    moment::Moment,
+    saved::{SavedEnd, SavedOutput, SavedSlot},
+};
+
+const FIRST_RETRY: Duration = Duration::from_secs(1);
+const LONGEST_RETRY: Duration = Duration::from_secs(300);
+
+/// An output, in the order of the configuration; also the instance of its status object.
+#[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
+pub(crate) struct OutputIndex(pub(crate) u16);
+
+/// A group, in the order of the configuration; also the instance of its vendor object.
+#[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
+pub(crate) struct GroupIndex(pub(crate) u16);
+
+/// Identifies one command as long as it stands in slots; unique within a run.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) struct CommandId(pub(crate) u64);
+
+/// The content of an occupied slot.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct Entry {
+    pub(crate) id: CommandId,
+    pub(crate) value: Value,
+    pub(crate) by: Origin,
+    pub(crate) since: Moment,
+    pub(crate) until: Option<Moment>,
+    /// The group whose command this is.
+    pub(crate) group: Option<GroupIndex>,
+}
+
+/// The table that decides what an output does.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Slots([Option<Entry>; Slot::ALL.len()]);
+
+#[derive(Debug)]
+pub(crate) struct Output {
+    pub(crate) config: PointConfig,
+    /// The type of the values that the adapter understands.
+    pub(crate) data_type: DataType,
+    pub(crate) slots: Slots,
+    /// Its adapter has declared it.
+    pub(crate) present: bool,
+    pub(crate) groups: Vec<GroupIndex>,
+    pub(crate) guard: Option<GuardState>,
+    pub(crate) counters: Counters,
+    /// What was last written and accepted; `None` after a write that nobody knows the fate of.
+    pub(crate) in_effect: Option<Value>,
+    pub(crate) measured: Option<Measured>,
+    pub(crate) result: DriveResult,
+    /// What people were last told.
+    pub(crate) announced: Option<(Slot, Value)>,
+    /// The last command that was accepted, in force again when a later one fails.
+    accepted: Option<Entry>,
+    /// The request that is answered when the command in its slot has been carried out.
+    waiter: Option<OpId>,
+    writing: Option<Writing>,
+    /// The winner is to be written even if it is in effect already.
+    forced: bool,
+    paced: Option<(GroupIndex, Moment)>,
+    retry: Option<Moment>,
+    failures: u32,
+    settled: Moment,
+}
+
+/// What the device was last seen to do.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct Measured {
+    pub(crate) value: Value,
+    pub(crate) at: Stamp,
+    pub(crate) quality: Quality,
+    /// Not seen: the device has accepted it and never says what it does.
+    pub(crate) assumed: bool,
+}
+
+/// A write that the adapter has not answered yet.
+#[derive(Clone, Debug)]
+pub(crate) struct Writing {
+    pub(crate) value: Value,
+    pub(crate) slot: Slot,
+    pub(crate) command: CommandId,
+    pub(crate) waiter: Option<OpId>,
+    /// The single command that is being carried out, unless it was released since.
+    entry: Option<Entry>,
+}
+
+/// What became of the last write.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) enum DriveResult {
+    Never,
+    Done,
+    Failed(String),
+}
+
+/// What is to be done about an output now.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) enum Next {
+    /// Nothing before something changes.
+    Settled,
+    Wait(Moment),
+    /// Write this for the slot.
+    Write(Value, Slot, CommandId),
+}
+
+impl std::fmt::Display for DriveResult {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Done => f.write_str("done"),
+            Self::Failed(why) => write!(f, "failed: {why}"),
+            Self::Never => f.write_str("nothing was written yet"),
+        }
+    }
+}
+
+impl Slots {
+    pub(crate) const fn get(&self, slot: Slot) -> Option<&Entry> {
+        self.0[slot as usize].as_ref()
+    }
+
+    pub(crate) fn set(&mut self, slot: Slot, entry: Entry) {
+        self.0[slot as usize] = Some(entry);
+    }
+
+    pub(crate) fn clear(&mut self, slot: Slot) -> Option<Entry> {
+        self.0[slot as usize].take()
+    }
+
+    /// The highest occupied slot.
+    pub(crate) fn winner(&self) -> Option<(Slot, &Entry)> {
+        self.occupied().next()
+    }
+
+    /// All occupied slots, the winner first.
+    pub(crate) fn occupied(&self) -> impl Iterator<Item = (Slot, &Entry)> {
+        Slot::ALL
+            .into_iter()
+            .filter_map(|slot| Some((slot, self.get(slot)?)))
+    }
+
+    /// What keeps a command of this slot from being obeyed: a higher slot that wants something else.
+    pub(crate) fn overrules(&self, slot: Slot, value: &Value) -> Option<(Slot, &Entry)> {
+        self.winner()
+            .filter(|(winner, entry)| *winner < slot && entry.value != *value)
+    }
+
+    /// Empties the slots whose time has come; true if there were any.
+    pub(crate) fn expire(&mut self, now: Now) -> bool {
+        let mut expired = false;
+        for slot in &mut self.0 {
+            if slot.as_ref().is_some_and(|entry| entry.has_ended(now)) {
+                *slot = None;
+                expired = true;
+            }
+        }
+        expired
+    }
+
+    pub(crate) fn next_end(&self) -> Option<Moment> {
+        self.0
+            .iter()
+            .flatten()
+            .filter_map(|entry| entry.until)
+            .min()
+    }
+}
+
+impl Entry {
+    pub(crate) fn has_ended(&self, now: Now) -> bool {
+        self.until.is_some_and(|until| until <= Moment::of(now))
+    }
+}
+
+impl Output {
+    pub(crate) fn new(
+        config: PointConfig,
+        data_type: DataType,
+        saved: Option<&SavedOutput>,
+        now: Now,
+    ) -> Self {
+        let guard = config
+            .guard
+            .map(|rule| GuardState::new(rule, saved.and_then(|saved| saved.guard.as_ref()), now));
+        let counters = Counters::new(saved.map(|saved| saved.counters).unwrap_or_default());
+        Self {
+            config,
+            data_type,
+            slots: Slots::default(),
+            present: false,
+            groups: Vec::new(),
+            guard,
+            counters,
+            in_effect: None,
+            measured: None,
+            result: DriveResult::Never,
+            announced: None,
+            accepted: None,
+            waiter: None,
+            writing: None,
+            forced: false,
+            paced: None,
+            retry: None,
+            failures: 0,
+            settled: Moment::of(now),
+        }
+    }
+
+    /// What the lowest slot holds, for outputs that are not adopted as they are found.
+    pub(crate) fn default_value(&self) -> Option<Value> {
+        match self.config.boot {
+            BootState::Adopt => None,
+            BootState::Decide | BootState::Off => self.value_of_level(0),
+            BootState::On => self.value_of_level(100),
+        }
+    }
+
+    /// What a level of 0–100 means to the adapter; `None` where it cannot do it.
+    pub(crate) fn value_of_level(&self, level: u8) -> Option<Value> {
+        match (self.data_type, level) {
+            (DataType::Boolean, 0) => Some(Value::Boolean(false)),
+            (DataType::Boolean, 100) => Some(Value::Boolean(true)),
+            (DataType::Integer, level) => Some(Value::Integer(i64::from(level))),
+            (DataType::Unsigned, level) => Some(Value::Unsigned(u64::from(level))),
+            (DataType::Float, level) => Some(Value::Float(f64::from(level))),
+            (
+                DataType::Boolean
+                | DataType::Corelnk
+                | DataType::None
+                | DataType::Objlnk
+                | DataType::Opaque
+                | DataType::String
+                | DataType::Time,
+                _,
+            ) => None,
+        }
+    }
+
+    /// What the device does: as measured, or as last accepted where it was never seen.
+    pub(crate) fn actual(&self) -> Option<&Value> {
+        self.measured
+            .as_ref()
+            .map(|measured| &measured.value)
+            .or(self.in_effect.as_ref())
+    }
+
+    /// Whether a request waits for its command to be carried out.
+    pub(crate) const fn has_waiter(&self) -> bool {
+        self.waiter.is_some()
+    }
+
+    /// Whether the device never says what it does.
+    pub(crate) fn is_assumed(&self) -> bool {
+        self.measured
+            .as_ref()
+            .is_some_and(|measured| measured.assumed)
+    }
+
+    pub(crate) fn commanded(&self) -> Option<&Value> {
+        self.slots.winner().map(|(_, entry)| &entry.value)
+    }
+
+    /// Whether a guard would delay this value now, and until when.
+    pub(crate) fn guard_wait(&self, slot: Slot, value: &Value, now: Now) -> Option<Moment> {
+        // design: guards apply to all but interlock and maintenance lock.
+        let guard = self
+            .guard
+            .as_ref()
+            .filter(|_| slot > Slot::MaintenanceLock)?;
+        Some(guard.free_at(is_on(value), now)).filter(|at| *at > Moment::of(now))
+    }
+
+    /// Why a command of this value is refused now.
+    pub(crate) fn refusal(&self, value: &Value, now: Now) -> Option<Fault> {
+        if !self.present {
+            return Some(Fault::Unreachable);
+        }
+        if let Some((slot, entry)) = self.slots.overrules(Slot::Command, value) {
+            let retry_after = entry.until.map(|until| Moment::of(now).until(until));
+            let reason = format!(
+                "{} is held by its {slot}{}",
+                self.config.name,
+                left(retry_after)
+            );
+            return Some(Fault::Refused {
+                reason,
+                retry_after,
+            });
+        }
+        let wait = self.guard_wait(Slot::Command, value, now)?;
+        match self.guard.as_ref()?.rule().while_waiting {
+            WhileWaiting::Queue => None,
+            WhileWaiting::Reject => {
+                let retry_after = Some(Moment::of(now).until(wait));
+                let reason = format!(
+                    "the guard of {} waits{}",
+                    self.config.name,
+                    left(retry_after)
+                );
+                Some(Fault::Refused {
+                    reason,
+                    retry_after,
+                })
+            }
+        }
+    }
+
+    /// Fills a slot with what stood there before the restart.
+    pub(crate) fn restore_slot(&mut self, slot: Slot, entry: Entry) {
+        if slot == Slot::Command {
+            self.accepted = Some(entry.clone());
+        }
+        self.slots.set(slot, entry);
+    }
+
+    /// Takes a command that has passed [`Output::refusal`]. Gives back the request whose command it
+    /// replaces before that was carried out.
+    pub(crate) fn command(&mut self, entry: Entry, waiter: Option<OpId>) -> Option<OpId> {
+        if waiter.is_none() {
+            self.accepted = Some(entry.clone());
+        }
+        self.slots.set(Slot::Command, entry);
+        self.forced = true;
+        self.paced = None;
+        self.retry = None;
+        std::mem::replace(&mut self.waiter, waiter)
+    }
+
+    /// Takes the command of a group. Gives back a request whose command it releases.
+    pub(crate) fn group_command(&mut self, entry: Entry, pace: Moment) -> Option<OpId> {
+        self.paced = entry.group.map(|group| (group, pace));
+        self.slots.set(Slot::GroupCommand, entry);
+        self.forced = true;
+        self.retry = None;
+        if self
+            .slots
+            .get(Slot::Command)
+            .is_some_and(|command| command.until.is_some())
+        {
+            return None;
+        }
+        self.release_command()
+    }
+
+    /// Empties the command slot. Gives back a request that waited for it.
+    pub(crate) fn release_command(&mut self) -> Option<OpId> {
+        self.slots.clear(Slot::Command);
+        self.accepted = None;
+        if let Some(writing) = &mut self.writing {
+            writing.entry = None;
+        }
+        self.waiter.take()
+    }
+
+    /// Ends the holding times that have passed; true if a slot became free.
+    pub(crate) fn expire(&mut self, now: Now) -> (bool, Option<OpId>) {
+        let expired = self.slots.expire(now);
+        let ended = expired && self.slots.get(Slot::Command).is_none();
+        (expired, if ended { self.release_command() } else { None })
+    }
+
+    /// The device is there (again) and may have forgotten everything: the winner is written anew.
+    pub(crate) fn reassert(&mut self, pace: Option<(GroupIndex, Moment)>) {
+        self.forced = true;
+        self.retry = None;
+        self.failures = 0;
+        self.paced = pace;
+    }
+
+    /// A request whose command is not, or no longer, the winner.
+    pub(crate) fn take_overruled_waiter(&mut self, now: Now) -> Option<OpId> {
+        let (slot, _) = self.slots.winner()?;
+        if slot >= Slot::Command {
+            return None;
+        }
+        let waiter = self.waiter.take()?;
+        self.withdraw(now);
+        Some(waiter)
+    }
+
+    /// A request whose command a guard has come to delay since it was checked: accepted if the
+    /// guard queues, else withdrawn.
+    pub(crate) fn take_delayed_waiter(&mut self, now: Now) -> Option<(OpId, Option<Fault>)> {
+        let waiter = self.waiter.take()?;
+        let entry = self.slots.get(Slot::Command)?.clone();
+        let refusal = self.refusal(&entry.value, now);
+        if refusal.is_some() {
+            self.withdraw(now);
+        } else {
+            self.accepted = Some(entry);
+        }
+        Some((waiter, refusal))
+    }
+
+    pub(crate) fn next(&self, now: Now) -> Next {
+        let Some((slot, entry)) = self.slots.winner() else {
+            return Next::Settled;
+        };
+        if !self.present || self.writing.is_some() {
+            return Next::Settled;
+        }
+        if !self.forced && self.in_effect.as_ref() == Some(&entry.value) {
+            return Next::Settled;
+        }
+        let Some(wait) = self.wait(slot, &entry.value, now) else {
+            return Next::Write(entry.value.clone(), slot, entry.id);
+        };
+        // A line that was never driven is put into its resting state while a guard holds the winner.
+        let rest = self
+            .value_of_level(0)
+            .filter(|_| self.result == DriveResult::Never && self.default_value().is_some());
+        match rest {
+            Some(rest) if rest != entry.value && self.wait(slot, &rest, now).is_none() => {
+                Next::Write(rest, Slot::Default, entry.id)
+            }
+            Some(_) | None => Next::Wait(wait),
+        }
+    }
+
+    fn wait(&self, slot: Slot, value: &Value, now: Now) -> Option<Moment> {
+        let paced = self.paced.map(|(_, at)| at);
+        let latest = self
+            .guard_wait(slot, value, now)
+            .max(paced)
+            .max(self.retry)?;
+        Some(latest).filter(|at| *at > Moment::of(now))
+    }
+
+    /// The value leaves for the device. Gives back the group whose stagger let it wait.
+    pub(crate) fn on_dispatch(
+        &mut self,
+        value: Value,
+        slot: Slot,
+        command: CommandId,
+        now: Now,
+    ) -> Option<GroupIndex> {
+        if let Some(guard) = &mut self.guard {
+            guard.on_dispatch(is_on(&value), now);
+        }
+        self.forced = false;
+        self.retry = None;
+        let entry = self
+            .slots
+            .get(Slot::Command)
+            .filter(|_| slot == Slot::Command)
+            .cloned();
+        let waiter = entry.as_ref().and_then(|_| self.waiter.take());
+        self.writing = Some(Writing {
+            value,
+            slot,
+            command,
+            waiter,
+            entry,
+        });
+        self.paced.take().map(|(group, _)| group)
+    }
+
+    /// The device has accepted the value.
+    pub(crate) fn on_done(&mut self, now: Now) -> Option<Writing> {
+        let mut writing = self.writing.take()?;
+        if let Some(guard) = &mut self.guard {
+            guard.on_done(is_on(&writing.value), now);
+        }
+        self.accepted = writing.entry.take().or_else(|| self.accepted.take());
+        self.in_effect = Some(writing.value.clone());
+        self.result = DriveResult::Done;
+        self.failures = 0;
+        self.settled = Moment::of(now);
+        Some(writing)
+    }
+
+    /// The device has not accepted the value, or nobody knows whether it has.
+    pub(crate) fn on_failed(&mut self, fault: &Fault, now: Now) -> Option<Writing> {
+        let writing = self.writing.take()?;
+        if let Some(guard) = &mut self.guard {
+            guard.on_failed(is_on(&writing.value), now);
+        }
+        self.in_effect = None;
+        self.result = DriveResult::Failed(fault.to_string());
+        self.forced = true;
+        self.settled = Moment::of(now);
+        self.pause(now);
+        let in_slot = self
+            .slots
+            .get(Slot::Command)
+            .is_some_and(|entry| entry.id == writing.command);
+        if writing.waiter.is_some() && in_slot {
+            self.withdraw(now);
+        }
+        Some(writing)
+    }
+
+    /// Waits before the next try, unless somebody wants it now.
+    fn pause(&mut self, now: Now) {
+        if self.waiter.is_some() {
+            return;
+        }
+        let pause = FIRST_RETRY
+            .saturating_mul(1 << self.failures.min(16))
+            .min(LONGEST_RETRY);
+        self.failures = self.failures.saturating_add(1);
+        self.retry = Some(Moment::of(now).plus(pause));
+    }
+
+    /// The device is heard: whatever is to be written is tried at once.
+    pub(crate) fn end_pause(&mut self) {
+        self.retry = None;
+        self.failures = 0;
+    }
+
+    /// A command that is answered with an error is never executed later.
+    fn withdraw(&mut self, now: Now) {
+        self.slots.clear(Slot::Command);
+        if let Some(entry) = self.accepted.clone().filter(|entry| !entry.has_ended(now)) {
+            self.slots.set(Slot::Command, entry);
+        }
+    }
+
+    /// The device was seen in a state. True if that changes what the guard knows.
+    pub(crate) fn on_measured(&mut self, measured: Measured, now: Now) -> bool {
+        let on = is_on(&measured.value);
+        let usable = measured.quality == Quality::Good || measured.quality == Quality::Unchecked;
+        // While a write is under way, and from before it, a sample says nothing about the outcome.
+        let conclusive =
+            usable && self.writing.is_none() && Moment::of_stamp(measured.at, now) >= self.settled;
+        if usable {
+            self.counters.on_state(on, now);
+        }
+        self.measured = Some(measured);
+        conclusive
+            && self
+                .guard
+                .as_mut()
+                .is_some_and(|guard| guard.on_seen(on, now))
+    }
+
+    /// The device may have been without power.
+    pub(crate) fn on_lost(&mut self, now: Now) {
+        self.in_effect = None;
+        self.settled = Moment::of(now);
+        if let Some(guard) = &mut self.guard {
+            guard.on_unknown(now);
+        }
+    }
+
+    /// Time until the guard lets the winner through.
+    pub(crate) fn guard_left(&self, now: Now) -> Option<Duration> {
+        let (slot, entry) = self.slots.winner()?;
+        if self.in_effect.as_ref() == Some(&entry.value) && !self.forced {
+            return None;
+        }
+        self.guard_wait(slot, &entry.value, now)
+            .map(|at| Moment::of(now).until(at))
+    }
+
+    /// What it does in percent, where anybody has seen it.
+    pub(crate) fn level(&self) -> Option<f64> {
+        let number = self.actual()?.as_f64()?;
+        Some(if self.data_type == DataType::Boolean {
+            number * 100.0
+        } else {
+            number
+        })
+    }
+
+    pub(crate) fn fail_safe_after(&self, on: FailSafeOn) -> Option<Duration> {
+        self.config
+            .fail_safe
+            .as_ref()
+            .filter(|rule| rule.on == on)
+            .map(|rule| rule.after)
+    }
+
+    pub(crate) fn to_saved(
+        &self,
+        group_name: impl Fn(GroupIndex) -> Option<String>,
+        now: Now,
+    ) -> SavedOutput {
+        let kept = self.slots.occupied().filter(|(slot, _)| slot.is_kept());
+        let slots = kept.map(|(slot, entry)| SavedSlot {
+            slot,
+            value: entry.value.clone(),
+            by: entry.by.clone(),
+            since: entry.since.to_saved(now),
+            until: entry.until.map(|at| SavedEnd {
+                at: at.to_saved(now),
+                left: Moment::of(now).until(at),
+            }),
+            group: entry.group.and_then(&group_name),
+        });
+        SavedOutput {
+            slots: slots.collect(),
+            guard: self.guard.as_ref().map(|guard| guard.to_saved(now)),
+            counters: self.counters.to_saved(now),
+        }
+    }
+}
+
+/// Whether a value means that the output is on.
+pub(crate) fn is_on(value: &Value) -> bool {
+    value.as_f64().is_some_and(|number| number != 0.0)
+}
+
+fn left(time: Option<Duration>) -> String {
+    match time.map(|time| time.as_secs()) {
+        None => String::new(),
+        Some(seconds) if seconds >= 120 => format!(", {} min left", seconds.div_ceil(60)),
+        Some(seconds) => format!(", {} s left", seconds.max(1)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use lamplighter_model::{BootId, Ssid};
+
+    use super::*;
+
+    fn entry(on: bool) -> Entry {
+        Entry {
+            id: CommandId(0),
+            value: Value::Boolean(on),
+            by: Origin::Server(Ssid(1)),
+            since: Moment::at(Duration::ZERO),
+            until: None,
+            group: None,
+        }
+    }
+
+    #[test]
+    fn of_every_pair_of_sources_the_higher_decides_whichever_came_first() {
+        for (at, higher) in Slot::ALL.into_iter().enumerate() {
+            for lower in Slot::ALL.into_iter().skip(at + 1) {
+                for first in [higher, lower] {
+                    let mut slots = Slots::default();
+                    slots.set(first, entry(first == higher));
+                    let second = if first == higher { lower } else { higher };
+                    slots.set(second, entry(second == higher));
+                    let winner = slots
+                        .winner()
+                        .map(|(slot, entry)| (slot, entry.value.clone()));
+                    assert_eq!(
+                        winner,
+                        Some((higher, Value::Boolean(true))),
+                        "{higher} over {lower}"
+                    );
+                    assert!(slots.overrules(lower, &Value::Boolean(false)).is_some());
+                    assert!(slots.overrules(higher, &Value::Boolean(false)).is_none());
+                    slots.clear(higher);
+                    assert_eq!(slots.winner().map(|(slot, _)| slot), Some(lower));
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn a_lock_lets_pass_what_it_wants_itself() {
+        let mut slots = Slots::default();
+        slots.set(Slot::MaintenanceLock, entry(false));
+        assert!(
+            slots
+                .overrules(Slot::Command, &Value::Boolean(false))
+                .is_none()
+        );
+        assert!(
+            slots
+                .overrules(Slot::Command, &Value::Boolean(true))
+                .is_some()
+        );
+    }
+
+    #[test]
+    fn guards_apply_to_all_but_interlock_and_lock() {
+        let now = Now {
+            boot: BootId(1),
+            mono: Duration::from_secs(100),
+            unix: None,
+        };
+        let rule = crate::boundary::Guard {
+            min_off: Duration::from_secs(60),
+            ..Default::default()
+        };
+        let config = PointConfig {
+            name: "fan".to_owned(),
+            adapter: lamplighter_model::device::AdapterId(0),
+            address: lamplighter_model::ResourceAddress::gateway(3306, 0, 5850),
+            kind: crate::boundary::PointKind::Output,
+            limit: None,
+            guard: Some(rule),
+            fail_safe: None,
+            boot: BootState::Adopt,
+        };
+        let output = Output::new(config, DataType::Boolean, None, now);
+        for slot in Slot::ALL {
+            let waits = output
+                .guard_wait(slot, &Value::Boolean(true), now)
+                .is_some();
+            assert_eq!(waits, slot > Slot::MaintenanceLock, "{slot}");
+        }
+    }
+}

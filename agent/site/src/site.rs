@@ -1,0 +1,230 @@
+//! Sends each input to the part that owns it, and holds what the parts share.
+//!
+//! 1. A request or an adapter's news changes slots, measurements or links.
+//! 2. Each output concerned is looked at once more (`drive`): write, wait, or nothing.
+//! 3. At the end of the turn, what has changed for readers goes to the core, and if anything must
+//!    survive a restart, one [`SiteOutput::Save`] goes before everything else of the turn.
+
+mod answer;
+mod drive;
+mod fail_safe;
+mod publish;
+mod restore;
+mod route;
+mod view;
+mod write;
+
+use std::{
+    collections::{BTreeMap, BTreeSet, VecDeque},
+    sync::Arc,
+    time::Duration,
+};
+
+use lamplighter_model::{
+    Now, ResourceAddress, ResourceInstanceId, Sample, Value,
+    device::{AdapterEvent, AdapterId, DeviceEvent, LinkState, OpId},
+    object::Definitions,
+};
+
+pub use self::view::{GroupView, MemberView, OutputView};
+use self::{
+    answer::{Pending, Request},
+    drive::Lane,
+    route::Route,
+};
+use crate::{
+    boundary::{PointConfig, SiteConfig, SiteEvent, SiteInput, SiteOutput},
+    deadlines::{Deadlines, Timer},
+    group::Group,
+    moment::Moment,
+    output::{CommandId, GroupIndex, Output, OutputIndex},
+    saved::SavedSite,
+};
+
+/// How often counters are published and kept while something is on.
+const TICK: Duration = Duration::from_secs(15 * 60);
+
+/// Stands between the core and the adapters; see [`crate::boundary`] for its surface.
+#[derive(Debug)]
+pub struct Site {
+    definitions: Arc<Definitions>,
+    vendor_object_base: u16,
+    /// All points by the resource that the adapter knows.
+    points: BTreeMap<ResourceAddress, PointConfig>,
+    outputs: Vec<Output>,
+    groups: Vec<Group>,
+    by_name: BTreeMap<String, Named>,
+    routes: BTreeMap<ResourceAddress, Route>,
+    links: BTreeMap<AdapterId, LinkState>,
+    /// Since when no server is registered; `None` while one is, or before anybody said so.
+    servers_lost: Option<Moment>,
+    requests: BTreeMap<OpId, Request>,
+    /// What adapters have not answered yet, by our own numbers.
+    pending: BTreeMap<OpId, Pending>,
+    lanes: BTreeMap<AdapterId, Lane>,
+    next_op: u64,
+    next_command: u64,
+    deadlines: Deadlines,
+    out: VecDeque<SiteOutput>,
+    /// Something changed that must be kept before the turn's other outputs are performed.
+    dirty: bool,
+    touched: BTreeSet<OutputIndex>,
+    touched_groups: BTreeSet<GroupIndex>,
+    /// What readers were last told of the resources that the site owns.
+    published: BTreeMap<(ResourceAddress, Option<ResourceInstanceId>), Value>,
+}
+
+/// What a configured name stands for.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+enum Named {
+    Group(GroupIndex),
+    Output(OutputIndex),
+    Value(ResourceAddress),
+}
+
+impl Site {
+    /// Nothing is driven before the adapters declare what they have.
+    pub fn new(config: SiteConfig, saved: Option<SavedSite>, now: Now) -> Self {
+        let mut site = Self {
+            definitions: config.definitions,
+            vendor_object_base: config.vendor_object_base,
+            points: BTreeMap::new(),
+            outputs: Vec::new(),
+            groups: Vec::new(),
+            by_name: BTreeMap::new(),
+            routes: BTreeMap::new(),
+            links: BTreeMap::new(),
+            servers_lost: None,
+            requests: BTreeMap::new(),
+            pending: BTreeMap::new(),
+            lanes: BTreeMap::new(),
+            next_op: 0,
+            next_command: 0,
+            deadlines: Deadlines::default(),
+            out: VecDeque::new(),
+            dirty: false,
+            touched: BTreeSet::new(),
+            touched_groups: BTreeSet::new(),
+            published: BTreeMap::new(),
+        };
+        site.restore(config.points, config.groups, saved, now);
+        site.flush(now);
+        site
+    }
+
+    pub fn handle(&mut self, input: SiteInput, now: Now) {
+        match input {
+            SiteInput::Adapter(adapter, AdapterEvent::Changed(samples)) => {
+                self.on_changed(adapter, samples, now)
+            }
+            SiteInput::Adapter(adapter, AdapterEvent::Declared(change)) => {
+                self.on_declared(adapter, change, now)
+            }
+            SiteInput::Adapter(adapter, AdapterEvent::Done(op, result)) => {
+                self.on_done(adapter, op, result, now)
+            }
+            SiteInput::Adapter(adapter, AdapterEvent::Link(state, _)) => {
+                self.on_link(adapter, state, now)
+            }
+            SiteInput::Request(op, request) => self.on_request(op, request, now),
+            SiteInput::ServerContact(contact) => self.on_server_contact(contact, now),
+            SiteInput::Timeout => {}
+        }
+        while let Some(timer) = self.deadlines.pop_due(now) {
+            self.on_timer(timer, now);
+        }
+        self.flush(now);
+    }
+
+    pub fn poll(&mut self) -> Option<SiteOutput> {
+        self.out.pop_front()
+    }
+
+    /// When [`SiteInput::Timeout`] is due, on the monotonic clock, and what for.
+    pub fn poll_timeout(&self) -> Option<(Duration, &'static str)> {
+        self.deadlines.earliest()
+    }
+
+    fn on_timer(&mut self, timer: Timer, now: Now) {
+        match timer {
+            Timer::DeviceLost(index) => self.on_device_lost(index, now),
+            Timer::Drive(index) => self.drive(index, now),
+            Timer::Hold(index) => self.on_hold_end(index, now),
+            Timer::Op(op) => self.on_silence(op, now),
+            Timer::ServerLost(index) => self.on_server_lost(index, now),
+            Timer::Tick => self.on_tick(now),
+        }
+    }
+
+    fn on_tick(&mut self, now: Now) {
+        self.dirty = true;
+        let counting = self
+            .indices()
+            .filter(|index| self.output(*index).counters.is_counting())
+            .collect::<Vec<_>>();
+        if !counting.is_empty() {
+            self.deadlines.set(Timer::Tick, Moment::of(now).plus(TICK));
+        }
+        self.touched.extend(counting);
+    }
+
+    /// Ends a turn: tells readers what has changed, and puts the state to be kept first.
+    fn flush(&mut self, now: Now) {
+        self.publish(now);
+        if std::mem::take(&mut self.dirty) {
+            self.out.push_front(SiteOutput::Save(self.to_saved(now)));
+        }
+    }
+
+    fn output(&self, index: OutputIndex) -> &Output {
+        &self.outputs[usize::from(index.0)]
+    }
+
+    fn output_mut(&mut self, index: OutputIndex) -> &mut Output {
+        self.touched.insert(index);
+        &mut self.outputs[usize::from(index.0)]
+    }
+
+    fn group(&self, index: GroupIndex) -> &Group {
+        &self.groups[usize::from(index.0)]
+    }
+
+    fn group_mut(&mut self, index: GroupIndex) -> &mut Group {
+        self.touched_groups.insert(index);
+        &mut self.groups[usize::from(index.0)]
+    }
+
+    fn indices(&self) -> impl Iterator<Item = OutputIndex> + use<> {
+        (0..u16::try_from(self.outputs.len()).unwrap_or(u16::MAX)).map(OutputIndex)
+    }
+
+    fn outputs_of(&self, adapter: AdapterId) -> Vec<OutputIndex> {
+        self.indices()
+            .filter(|index| self.output(*index).config.adapter == adapter)
+            .collect()
+    }
+
+    fn new_op(&mut self) -> OpId {
+        self.next_op += 1;
+        OpId(self.next_op)
+    }
+
+    fn new_command(&mut self) -> CommandId {
+        self.next_command += 1;
+        CommandId(self.next_command)
+    }
+
+    fn tell(&mut self, event: SiteEvent) {
+        self.out.push_back(SiteOutput::Event(event));
+    }
+
+    fn core(&mut self, event: DeviceEvent) {
+        self.out.push_back(SiteOutput::Core(event));
+    }
+
+    fn changed(&mut self, samples: Vec<Sample>) {
+        if !samples.is_empty() {
+            self.core(DeviceEvent::Changed(samples));
+        }
+    }
+}

@@ -1,0 +1,235 @@
+//! Building the site from its configuration and from what was kept.
+
+use std::collections::BTreeMap;
+
+use lamplighter_model::{
+    DataType, Now,
+    device::{Declaration, Declared, DeviceEvent, Origin},
+};
+
+use super::{Named, Site, route::Route};
+use crate::{
+    boundary::{GroupConfig, PointConfig, PointKind, SiteEvent, Slot},
+    deadlines::Timer,
+    group::{Group, GroupCommand, MemberResult},
+    moment::Moment,
+    output::{Entry, GroupIndex, Output, OutputIndex},
+    saved::{SavedEnd, SavedGroup, SavedOutput, SavedSite},
+};
+
+/// The highest instance id, and so the number of outputs and of groups, that the vendor objects
+/// can show.
+const MAX_INSTANCE: u16 = 65534;
+
+impl Site {
+    pub(super) fn restore(
+        &mut self,
+        points: Vec<PointConfig>,
+        groups: Vec<GroupConfig>,
+        saved: Option<SavedSite>,
+        now: Now,
+    ) {
+        let saved = self.understood(saved);
+        for point in points {
+            self.add_point(point, &saved.outputs, now);
+        }
+        for (group, id) in groups.into_iter().zip(0..=MAX_INSTANCE) {
+            self.add_group(group, GroupIndex(id), &saved.groups, now);
+        }
+        for index in self.indices() {
+            let name = &self.output(index).config.name;
+            if let Some(saved) = saved.outputs.get(name) {
+                self.restore_slots(index, saved, now);
+            }
+        }
+        self.declare_own();
+    }
+
+    fn understood(&mut self, saved: Option<SavedSite>) -> SavedSite {
+        let saved = saved.unwrap_or_default();
+        if saved.version == SavedSite::VERSION {
+            return saved;
+        }
+        let reason = format!(
+            "was kept by another version of the program (format {})",
+            saved.version
+        );
+        self.tell(SiteEvent::Failed {
+            name: "the state of the site".to_owned(),
+            reason,
+        });
+        SavedSite::default()
+    }
+
+    fn add_point(&mut self, point: PointConfig, saved: &BTreeMap<String, SavedOutput>, now: Now) {
+        let path = point.address.path;
+        let data_type = match point.kind {
+            PointKind::Value => {
+                self.by_name
+                    .insert(point.name.clone(), Named::Value(point.address));
+                self.points.insert(point.address, point);
+                return;
+            }
+            PointKind::Lamp => DataType::Boolean,
+            PointKind::Output => {
+                let known = self.definitions.resource(path.object(), path.resource);
+                known.map_or(DataType::Boolean, |definition| definition.data_type)
+            }
+        };
+        let Some(index) = u16::try_from(self.outputs.len())
+            .ok()
+            .filter(|index| *index <= MAX_INSTANCE)
+        else {
+            let reason = "there are more outputs than can be numbered".to_owned();
+            self.tell(SiteEvent::Failed {
+                name: point.name,
+                reason,
+            });
+            return;
+        };
+        self.by_name
+            .insert(point.name.clone(), Named::Output(OutputIndex(index)));
+        self.points.insert(point.address, point.clone());
+        let saved = saved.get(&point.name);
+        let mut output = Output::new(point, data_type, saved, now);
+        if let Some(value) = output.default_value() {
+            let id = self.new_command();
+            let by = Origin::Rule("default".to_owned());
+            output.slots.set(
+                Slot::Default,
+                Entry {
+                    id,
+                    value,
+                    by,
+                    since: Moment::of(now),
+                    until: None,
+                    group: None,
+                },
+            );
+        }
+        self.outputs.push(output);
+        self.touched.insert(OutputIndex(index));
+    }
+
+    fn add_group(
+        &mut self,
+        config: GroupConfig,
+        index: GroupIndex,
+        saved: &BTreeMap<String, SavedGroup>,
+        now: Now,
+    ) {
+        let mut members = Vec::new();
+        for address in &config.members {
+            let output = self
+                .indices()
+                .find(|output| self.output(*output).config.address == *address);
+            match output {
+                Some(output) if !members.contains(&output) => members.push(output),
+                Some(_) => {}
+                None => {
+                    let reason = format!("its member {address} is not an output");
+                    self.tell(SiteEvent::Failed {
+                        name: config.name.clone(),
+                        reason,
+                    });
+                }
+            }
+        }
+        for member in &members {
+            self.output_mut(*member).groups.push(index);
+        }
+        let saved = saved.get(&config.name).cloned();
+        self.by_name
+            .insert(config.name.clone(), Named::Group(index));
+        let mut group = Group::new(config, members);
+        if let Some(saved) = saved {
+            let id = self.new_command();
+            let since = Moment::past(saved.since, now).unwrap_or_else(|| Moment::of(now));
+            group.start(GroupCommand {
+                id,
+                level: saved.level,
+                by: saved.by,
+                since,
+            });
+            group.results.fill(MemberResult::Replaced);
+        }
+        self.groups.push(group);
+        self.touched_groups.insert(index);
+    }
+
+    fn restore_slots(&mut self, index: OutputIndex, saved: &SavedOutput, now: Now) {
+        for kept in saved.slots.iter().filter(|kept| kept.slot.is_kept()) {
+            let Ok(value) = kept.value.clone().fit(self.output(index).data_type) else {
+                continue;
+            };
+            let group = kept
+                .group
+                .as_ref()
+                .and_then(|name| match self.by_name.get(name) {
+                    Some(Named::Group(group)) => Some(*group),
+                    Some(Named::Output(_) | Named::Value(_)) | None => None,
+                });
+            let of_group = group
+                .and_then(|group| self.group(group).command.as_ref())
+                .map(|command| command.id);
+            let id = match of_group {
+                Some(id) => id,
+                None => self.new_command(),
+            };
+            let entry = Entry {
+                id,
+                value,
+                by: kept.by.clone(),
+                since: Moment::past(kept.since, now).unwrap_or_else(|| Moment::of(now)),
+                until: kept.until.map(|end| restore_end(end, now)),
+                group,
+            };
+            if entry.has_ended(now) {
+                continue;
+            }
+            if let Some(group) = group {
+                self.group_mut(group)
+                    .set_result(index, MemberResult::Pending);
+            }
+            self.output_mut(index).restore_slot(kept.slot, entry);
+        }
+        if let Some(end) = self.output(index).slots.next_end() {
+            self.deadlines.set(Timer::Hold(index), end);
+        }
+    }
+
+    /// Declares the objects that belong to the site alone.
+    fn declare_own(&mut self) {
+        let groups = (0..).map(GroupIndex).take(self.groups.len());
+        let groups = groups.flat_map(|index| {
+            let addresses = self.group_addresses(index).into_iter();
+            addresses.map(move |(address, resource)| (address, Route::Group(index, resource)))
+        });
+        let status = self.indices().flat_map(|index| {
+            let addresses = self.status_addresses(index);
+            addresses.map(move |(address, resource)| (address, Route::Status(index, resource)))
+        });
+        let own = groups
+            .chain(status)
+            .filter(|(address, _)| !self.points.contains_key(address))
+            .collect::<Vec<_>>();
+        let added = own.iter().map(|(address, route)| Declaration {
+            address: *address,
+            operations: route.operations(),
+        });
+        let declared = Declared {
+            added: added.collect(),
+            removed: Vec::new(),
+        };
+        self.routes.extend(own);
+        if !declared.added.is_empty() {
+            self.core(DeviceEvent::Declared(declared));
+        }
+    }
+}
+
+fn restore_end(end: SavedEnd, now: Now) -> Moment {
+    // Never longer than was left, however the clock was set since.
+    let latest = Moment::of(now).plus(end.left);
+    Moment::from_saved(end.at, now).map_or(latest, |at| at.min(latest))
+}

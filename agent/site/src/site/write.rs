@@ -1,0 +1,481 @@
+//! Writes: all checks first, then applied.
+//!
+//! 1. `plan` looks at every value; the first that may not be written refuses the whole request.
+//! 2. Group commands and counter resets are accepted on the spot.
+//! 3. Outputs and values become jobs: one after the other at one adapter, adapters side by side.
+//! 4. After the first job that fails no other is begun, and people are told what was applied.
+
+use std::{
+    collections::{BTreeMap, VecDeque},
+    time::Duration,
+};
+
+use lamplighter_model::{
+    Now, ResourceAddress, Value,
+    device::{Action, AdapterId, Answer, Assignment, Fault, OpId, Origin},
+};
+
+use super::{
+    Site,
+    answer::{Purpose, Request},
+    route::Route,
+};
+use crate::{
+    boundary::{SiteEvent, Slot},
+    check,
+    deadlines::Timer,
+    group::{GroupCommand, GroupResource, MemberResult},
+    lamp::{LampWrite, Reset},
+    moment::Moment,
+    output::{Entry, GroupIndex, OutputIndex},
+};
+
+/// Longer holding times than this mean the same to everybody.
+const LONGEST_HOLD: Duration = Duration::from_secs(10 * 366 * 24 * 3600);
+
+/// A write that is not answered yet.
+#[derive(Debug)]
+pub(super) struct WriteRequest {
+    origin: Origin,
+    hold: Option<Duration>,
+    jobs: BTreeMap<AdapterId, VecDeque<Job>>,
+    under_way: usize,
+    /// Names of what was written.
+    applied: Vec<String>,
+    failed: Option<(String, Fault)>,
+}
+
+/// One thing to be written to one adapter.
+#[derive(Debug)]
+enum Job {
+    Output(OutputIndex, Value),
+    Value(Assignment),
+}
+
+/// What a write comes to, after all checks.
+#[derive(Debug, Default)]
+struct Plan {
+    groups: BTreeMap<GroupIndex, u8>,
+    outputs: BTreeMap<OutputIndex, Value>,
+    resets: Vec<(OutputIndex, Reset)>,
+    values: Vec<(AdapterId, Assignment)>,
+}
+
+impl Site {
+    pub(super) fn write(
+        &mut self,
+        op: OpId,
+        origin: Origin,
+        values: Vec<Assignment>,
+        hold: Option<Duration>,
+        now: Now,
+    ) {
+        let mut plan = Plan::default();
+        for assignment in values {
+            if let Err(fault) = self.plan(assignment, &mut plan, now) {
+                return self.answer(op, Err(fault));
+            }
+        }
+        let Plan {
+            groups,
+            outputs,
+            resets,
+            values,
+        } = plan;
+        let hold = hold.map(|hold| hold.min(LONGEST_HOLD));
+        let mut applied = Vec::new();
+        for (group, level) in groups {
+            self.command_group(group, level, &origin, hold, now);
+            applied.push(self.group(group).config.name.clone());
+        }
+        for (index, reset) in resets {
+            self.output_mut(index).counters.reset(reset, now);
+            self.dirty = true;
+        }
+        let mut jobs: BTreeMap<_, VecDeque<_>> = BTreeMap::new();
+        for (index, value) in outputs {
+            jobs.entry(self.output(index).config.adapter)
+                .or_default()
+                .push_back(Job::Output(index, value));
+        }
+        for (adapter, assignment) in values {
+            jobs.entry(adapter)
+                .or_default()
+                .push_back(Job::Value(assignment));
+        }
+        let adapters = jobs.keys().copied().collect::<Vec<_>>();
+        let request = WriteRequest {
+            origin,
+            hold,
+            jobs,
+            under_way: 0,
+            applied,
+            failed: None,
+        };
+        self.requests.insert(op, Request::Write(request));
+        for adapter in adapters {
+            self.next_job(op, adapter, now);
+        }
+        self.finish_write(op);
+    }
+
+    /// Checks one value and says what writing it comes to.
+    fn plan(&self, assignment: Assignment, plan: &mut Plan, now: Now) -> Result<(), Fault> {
+        let Assignment {
+            address,
+            index,
+            value,
+        } = assignment;
+        let Some(route) = self.routes.get(&address).copied() else {
+            return Err(if self.points.contains_key(&address) {
+                Fault::Unreachable
+            } else {
+                Fault::Unsupported
+            });
+        };
+        if !route.operations().write {
+            return Err(Fault::Unsupported);
+        }
+        let path = address.path;
+        let definition = self.definitions.resource(path.object(), path.resource);
+        let value = check::fit(value, definition)?;
+        match route {
+            Route::Adapter(adapter, _) => {
+                let limit = self
+                    .points
+                    .get(&address)
+                    .and_then(|point| point.limit.as_ref());
+                let value = check::within(
+                    value,
+                    limit,
+                    definition.map(|definition| definition.data_type),
+                )?;
+                plan.values.push((
+                    adapter,
+                    Assignment {
+                        address,
+                        index,
+                        value,
+                    },
+                ));
+                Ok(())
+            }
+            Route::Output(output, _) => {
+                let config = &self.output(output).config;
+                let value = check::within(
+                    value,
+                    config.limit.as_ref(),
+                    Some(self.output(output).data_type),
+                )?;
+                self.plan_output(output, value, plan, now)
+            }
+            Route::Lamp(output, resource) => match resource.write(&value)? {
+                LampWrite::Reset(reset) => {
+                    plan.resets.push((output, reset));
+                    Ok(())
+                }
+                LampWrite::Switch(on) => self.plan_output(output, Value::Boolean(on), plan, now),
+            },
+            Route::Group(group, resource) => self.plan_group(group, resource, &value, plan),
+            Route::Status(..) => Err(Fault::Unsupported),
+        }
+    }
+
+    fn plan_output(
+        &self,
+        index: OutputIndex,
+        value: Value,
+        plan: &mut Plan,
+        now: Now,
+    ) -> Result<(), Fault> {
+        if let Some(fault) = self.output(index).refusal(&value, now) {
+            return Err(fault);
+        }
+        match plan.outputs.insert(index, value.clone()) {
+            Some(other) if other != value => {
+                let name = &self.output(index).config.name;
+                Err(Fault::BadValue(format!(
+                    "{name} is told two different things in one write"
+                )))
+            }
+            Some(_) | None => Ok(()),
+        }
+    }
+
+    fn plan_group(
+        &self,
+        index: GroupIndex,
+        resource: GroupResource,
+        value: &Value,
+        plan: &mut Plan,
+    ) -> Result<(), Fault> {
+        let number = value
+            .as_f64()
+            .filter(|number| number.fract() == 0.0 && (0.0..=100.0).contains(number));
+        let level = match (resource, number) {
+            (GroupResource::OnOff, Some(number)) => Some(if number == 0.0 { 0 } else { 100 }),
+            (GroupResource::Command | GroupResource::Dimmer, Some(number)) => Some(number as u8),
+            (
+                GroupResource::Failed
+                | GroupResource::Level
+                | GroupResource::Members
+                | GroupResource::Name
+                | GroupResource::Progress
+                | GroupResource::Results
+                | GroupResource::State,
+                _,
+            )
+            | (GroupResource::Command | GroupResource::Dimmer | GroupResource::OnOff, None) => None,
+        };
+        let Some(level) = level else {
+            return Err(Fault::BadValue(
+                "a group takes whole numbers from 0 to 100".to_owned(),
+            ));
+        };
+        for member in &self.group(index).members {
+            let output = self.output(*member);
+            if output.value_of_level(level).is_none() {
+                let name = &output.config.name;
+                return Err(Fault::BadValue(format!(
+                    "{name} cannot dim: only 0 and 100 are possible"
+                )));
+            }
+        }
+        match plan.groups.insert(index, level) {
+            Some(other) if other != level => Err(Fault::BadValue(
+                "the group is told two different things in one write".to_owned(),
+            )),
+            Some(_) | None => Ok(()),
+        }
+    }
+
+    /// Begins the next job at an adapter; those that are done at once let the next one follow.
+    fn next_job(&mut self, op: OpId, adapter: AdapterId, now: Now) {
+        loop {
+            let Some(Request::Write(request)) = self.requests.get_mut(&op) else {
+                return;
+            };
+            if request.failed.is_some() {
+                request.jobs.clear();
+            }
+            let Some(job) = request.jobs.get_mut(&adapter).and_then(VecDeque::pop_front) else {
+                return;
+            };
+            request.under_way += 1;
+            let (origin, hold) = (request.origin.clone(), request.hold);
+            let (name, progress) = match job {
+                Job::Output(index, value) => {
+                    let name = self.output(index).config.name.clone();
+                    (name, self.command(op, index, value, origin, hold, now))
+                }
+                Job::Value(assignment) => {
+                    let name = self.name_of(assignment.address);
+                    let action = Action::Write {
+                        values: vec![assignment],
+                        hold: None,
+                    };
+                    self.ask(
+                        adapter,
+                        action,
+                        Purpose::Value {
+                            request: op,
+                            name: name.clone(),
+                        },
+                        now,
+                    );
+                    (name, Ok(Progress::UnderWay))
+                }
+            };
+            match progress {
+                Ok(Progress::UnderWay) => return,
+                Ok(Progress::Accepted) => self.note_job(op, name, Ok(())),
+                Err(fault) => self.note_job(op, name, Err(fault)),
+            }
+        }
+    }
+
+    /// A job that was under way is done.
+    pub(super) fn on_job_done(
+        &mut self,
+        op: OpId,
+        adapter: AdapterId,
+        name: String,
+        result: Result<(), Fault>,
+        now: Now,
+    ) {
+        self.note_job(op, name, result);
+        self.next_job(op, adapter, now);
+        self.finish_write(op);
+    }
+
+    fn note_job(&mut self, op: OpId, name: String, result: Result<(), Fault>) {
+        let Some(Request::Write(request)) = self.requests.get_mut(&op) else {
+            return;
+        };
+        request.under_way = request.under_way.saturating_sub(1);
+        match result {
+            Ok(()) => request.applied.push(name),
+            Err(fault) => {
+                request.failed.get_or_insert((name, fault));
+            }
+        }
+    }
+
+    fn finish_write(&mut self, op: OpId) {
+        let Some(Request::Write(request)) = self.requests.get(&op) else {
+            return;
+        };
+        let idle = request.under_way == 0;
+        let left = request.failed.is_none() && request.jobs.values().any(|jobs| !jobs.is_empty());
+        if !idle || left {
+            return;
+        }
+        let Some(Request::Write(WriteRequest {
+            applied, failed, ..
+        })) = self.requests.remove(&op)
+        else {
+            return;
+        };
+        let Some((name, fault)) = failed else {
+            return self.answer(op, Ok(Answer::default()));
+        };
+        if !applied.is_empty() {
+            self.tell(SiteEvent::PartlyApplied {
+                applied,
+                failed: name,
+                reason: fault.to_string(),
+            });
+        }
+        self.answer(op, Err(fault));
+    }
+
+    /// Puts a command into its slot. It has passed the checks of the plan, but time may have passed.
+    fn command(
+        &mut self,
+        request: OpId,
+        index: OutputIndex,
+        value: Value,
+        by: Origin,
+        hold: Option<Duration>,
+        now: Now,
+    ) -> Result<Progress, Fault> {
+        if let Some(fault) = self.output(index).refusal(&value, now) {
+            return Err(fault);
+        }
+        let guarded = self
+            .output(index)
+            .guard_wait(Slot::Command, &value, now)
+            .is_some();
+        let since = Moment::of(now);
+        let until = hold.map(|hold| since.plus(hold));
+        let entry = Entry {
+            id: self.new_command(),
+            value,
+            by,
+            since,
+            until,
+            group: None,
+        };
+        let waiter = (!guarded).then_some(request);
+        let replaced = self.output_mut(index).command(entry, waiter);
+        self.dirty = true;
+        self.answer_replaced(replaced, index, now);
+        self.rearm_hold(index);
+        self.drive(index, now);
+        Ok(if guarded {
+            Progress::Accepted
+        } else {
+            Progress::UnderWay
+        })
+    }
+
+    /// The request of a command that another one has replaced before it was carried out.
+    pub(super) fn answer_replaced(&mut self, request: Option<OpId>, index: OutputIndex, now: Now) {
+        let Some(request) = request else { return };
+        let reason = "a later command came before this one was carried out".to_owned();
+        self.answer_waiter(
+            request,
+            index,
+            Err(Fault::Refused {
+                reason,
+                retry_after: None,
+            }),
+            now,
+        );
+    }
+
+    pub(super) fn answer_waiter(
+        &mut self,
+        request: OpId,
+        index: OutputIndex,
+        result: Result<(), Fault>,
+        now: Now,
+    ) {
+        let config = &self.output(index).config;
+        self.on_job_done(request, config.adapter, config.name.clone(), result, now);
+    }
+
+    fn command_group(
+        &mut self,
+        index: GroupIndex,
+        level: u8,
+        by: &Origin,
+        hold: Option<Duration>,
+        now: Now,
+    ) {
+        let since = Moment::of(now);
+        let id = self.new_command();
+        let until = hold.map(|hold| since.plus(hold));
+        self.group_mut(index).start(GroupCommand {
+            id,
+            level,
+            by: by.clone(),
+            since,
+        });
+        self.dirty = true;
+        for member in self.group(index).members.clone() {
+            let Some(value) = self.output(member).value_of_level(level) else {
+                continue;
+            };
+            self.set_result(index, member, MemberResult::Pending);
+            let turn = if self.output(member).present {
+                self.group_mut(index).pace(since)
+            } else {
+                since
+            };
+            let entry = Entry {
+                id,
+                value,
+                by: by.clone(),
+                since,
+                until,
+                group: Some(index),
+            };
+            let replaced = self.output_mut(member).group_command(entry, turn);
+            self.answer_replaced(replaced, member, now);
+            self.rearm_hold(member);
+            self.drive(member, now);
+        }
+        self.finish_group(index);
+    }
+
+    pub(super) fn rearm_hold(&mut self, index: OutputIndex) {
+        match self.output(index).slots.next_end() {
+            Some(end) => self.deadlines.set(Timer::Hold(index), end),
+            None => self.deadlines.clear(Timer::Hold(index)),
+        }
+    }
+
+    fn name_of(&self, address: ResourceAddress) -> String {
+        self.points
+            .get(&address)
+            .map_or_else(|| address.to_string(), |point| point.name.clone())
+    }
+}
+
+/// What has become of a job when it was begun.
+enum Progress {
+    /// To be carried out later, by the guard.
+    Accepted,
+    UnderWay,
+}

@@ -1,0 +1,104 @@
+//! The agent as a user starts it.
+
+use std::{
+    path::{Path, PathBuf},
+    process::{Command, Output},
+    time::{Duration, Instant},
+};
+
+use serde_json::Value;
+
+use crate::{lines::Lines, target};
+
+/// The program under test, built beside the tests.
+pub fn program() -> PathBuf {
+    let profile = std::env::current_exe()
+        .ok()
+        .and_then(|test| Some(test.ancestors().nth(2)?.to_owned()));
+    let path = profile.unwrap_or_else(target).join("lamplighter");
+    assert!(
+        path.exists(),
+        "{} is missing: run `cargo build -p lamplighter`",
+        path.display()
+    );
+    path
+}
+
+/// A running agent and the directories to talk to it.
+#[derive(Debug)]
+pub struct Agent {
+    pub lines: Lines,
+    pub state_dir: PathBuf,
+    pub run_dir: PathBuf,
+}
+
+impl Agent {
+    /// Starts `lamplighter ARGUMENTS… --state-dir … --run-dir …` below `directory`.
+    pub fn start(directory: &Path, arguments: &[&str]) -> Self {
+        let (state_dir, run_dir) = (directory.join("state"), directory.join("run"));
+        for path in [&state_dir, &run_dir] {
+            std::fs::create_dir_all(path).expect("the scratch directory can be written");
+        }
+        let mut command = Command::new(program());
+        command
+            .args(arguments)
+            .arg("--state-dir")
+            .arg(&state_dir)
+            .arg("--run-dir")
+            .arg(&run_dir);
+        Self {
+            lines: Lines::start(&mut command),
+            state_dir,
+            run_dir,
+        }
+    }
+
+    /// Runs a command of the same program against this agent.
+    pub fn cli(&self, arguments: &[&str]) -> Output {
+        Command::new(program())
+            .args(arguments)
+            .arg("--run-dir")
+            .arg(&self.run_dir)
+            .output()
+            .expect("the program can be started")
+    }
+
+    /// What a command prints with `--json`.
+    pub fn json(&self, arguments: &[&str]) -> Value {
+        let output = self.cli(&[arguments, &["--json"]].concat());
+        let text = String::from_utf8_lossy(&output.stdout);
+        serde_json::from_str(&text).unwrap_or_else(|error| {
+            panic!(
+                "{arguments:?}: {error} in {text}{}",
+                String::from_utf8_lossy(&output.stderr)
+            )
+        })
+    }
+
+    /// Asks until the answer fits; the last answer is in the panic where none does.
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "a test against a real process waits in real time"
+    )]
+    pub fn until(
+        &self,
+        arguments: &[&str],
+        within: Duration,
+        fits: impl Fn(&Value) -> bool,
+    ) -> Value {
+        let deadline = Instant::now() + within;
+        loop {
+            let output = self.cli(&[arguments, &["--json"]].concat());
+            let answer: Value = serde_json::from_slice(&output.stdout).unwrap_or(Value::Null);
+            if fits(&answer) {
+                return answer;
+            }
+            assert!(
+                Instant::now() < deadline,
+                "{arguments:?} did not answer as awaited within {within:?}: {answer} {}",
+                String::from_utf8_lossy(&output.stderr)
+            );
+            std::thread::yield_now();
+        }
+    }
+}
