@@ -6,6 +6,9 @@
 
 #[cfg(feature = "modbus")]
 pub mod bus;
+pub mod gpio;
+#[cfg(feature = "iec62056")]
+pub mod iec62056;
 #[cfg(feature = "modbus")]
 pub mod modbus;
 pub mod supervise;

@@ -5,3 +5,4 @@
 pub mod modbus;
 #[cfg(feature = "io")]
 pub mod pty;
+pub mod server;
