@@ -11,6 +11,7 @@ pub mod gpio;
 pub mod iec62056;
 #[cfg(feature = "modbus")]
 pub mod modbus;
+pub mod sim;
 pub mod supervise;
 
 use std::{fmt, future::Future, sync::Arc};
