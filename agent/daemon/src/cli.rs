@@ -11,6 +11,7 @@ mod secret;
 mod setup;
 mod show;
 mod terminal;
+mod web;
 
 use std::{
     ffi::OsString,
@@ -20,11 +21,7 @@ use std::{
 
 use clap::Parser as _;
 
-use crate::{
-    config::Source,
-    demo::{self, DemoOptions},
-    run::{self, RunOptions},
-};
+use crate::{logging, start};
 
 pub use args::{Cli, Command, Global};
 pub use exit::{Exit, Failure};
@@ -35,7 +32,11 @@ pub fn main(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
         Ok(cli) => cli,
         Err(error) => {
             // Help and version are not errors, and go to stdout.
-            let exit = if error.use_stderr() { Exit::Usage } else { Exit::Ok };
+            let exit = if error.use_stderr() {
+                Exit::Usage
+            } else {
+                Exit::Ok
+            };
             let _ = error.print();
             return exit.into();
         }
@@ -54,10 +55,7 @@ fn perform(cli: Cli) -> Result<Exit, Failure> {
     let mut out = io::stdout().lock();
     let done = match command {
         Command::Check(check) => return check::check(&global, &check, &mut out),
-        Command::Demo(demo) => {
-            let (state_dir, run_dir) = global.given_dirs();
-            demo::run(DemoOptions { http: demo.http, server: demo.server, state_dir, run_dir })
-        }
+        Command::Demo(demo) => run_demo(&global, demo),
         Command::Devices => show::devices(&global, &mut out),
         Command::Discover { path } => operate::discover(&global, &path, &mut out),
         Command::Exec { path, args } => operate::execute(&global, &path, args.as_deref(), &mut out),
@@ -66,20 +64,21 @@ fn perform(cli: Cli) -> Result<Exit, Failure> {
         Command::On { name, hold } => operate::write(&global, &name, "on", hold, &mut out),
         Command::Points => show::points(&global, &mut out),
         Command::Read { path } => operate::read(&global, &path, &mut out),
-        Command::Run(options) => run::run(RunOptions {
-            source: Source::of_process(global.config()),
-            state_dir: global.state_dir(),
-            run_dir: global.run_dir(),
-            strict: options.strict,
-        }),
-        Command::Secret(args::Secret::Set { name }) => secret::set(&global, &name, &mut out),
-        Command::Set { name, value, hold } | Command::Write { path: name, value, hold } => {
-            operate::write(&global, &name, &value, hold, &mut out)
+        Command::Run(options) => {
+            logging::start();
+            start::run(&global.places(), options.strict).map_err(Failure::from)
         }
+        Command::Secret(args::Secret::Set { name }) => secret::set(&global, &name, &mut out),
+        Command::Set { name, value, hold }
+        | Command::Write {
+            path: name,
+            value,
+            hold,
+        } => operate::write(&global, &name, &value, hold, &mut out),
         Command::Setup(setup) => setup::setup(&global, &setup, &mut out),
         Command::Status => show::status(&global, &mut out),
         Command::Watch { paths } => operate::watch(&global, &paths, &mut out),
-        Command::Web(args::Web::Enable(_)) => Err(Failure::not_built("web enable")),
+        Command::Web(args::Web::Enable(options)) => web::enable(&global, &options, &mut out),
         Command::Why { name } => show::why(&global, &name, &mut out),
         Command::Backup(_)
         | Command::Bearer(_)
@@ -103,7 +102,30 @@ fn perform(cli: Cli) -> Result<Exit, Failure> {
     done.map(|()| Exit::Ok).or_else(closed_pipe)
 }
 
+#[cfg(feature = "demo")]
+fn run_demo(global: &Global, options: args::Demo) -> Result<(), Failure> {
+    use crate::demo::{self, DemoOptions};
+    logging::start();
+    let (state_dir, run_dir) = global.given_dirs();
+    demo::run(&DemoOptions {
+        http: options.http,
+        server: options.server,
+        state_dir,
+        run_dir,
+    })
+    .map_err(Failure::from)
+}
+
+#[cfg(not(feature = "demo"))]
+fn run_demo(_: &Global, _: args::Demo) -> Result<(), Failure> {
+    Err(Failure::failed("this build has no demo"))
+}
+
 /// Who reads our output may have had enough of it.
 fn closed_pipe(failure: Failure) -> Result<Exit, Failure> {
-    if failure.is_closed_pipe() { Ok(Exit::Ok) } else { Err(failure) }
+    if failure.is_closed_pipe() {
+        Ok(Exit::Ok)
+    } else {
+        Err(failure)
+    }
 }

@@ -84,20 +84,31 @@ pub(super) fn status(global: &Global, out: &mut impl Write) -> Result<(), Failur
         return screen::print_json(out, &answer);
     }
     let status: Status = understood(answer)?;
-    writeln!(out, "{}: lamplighter {}, up {}", status.endpoint, status.version, screen::duration(status.uptime_s))?;
+    writeln!(
+        out,
+        "{}: lamplighter {}, up {}",
+        status.endpoint,
+        status.version,
+        screen::duration(status.uptime_s)
+    )?;
     if status.servers.is_empty() {
         writeln!(out, "not configured: lamplighter setup")?;
     }
     let mut servers = Table::head(["SERVER", "STATE", "SINCE", "VERSION", "ADDRESS", ""]);
     for server in &status.servers {
-        let retry = server.retry_in_s.map_or_else(String::new, |retry| format!(", again in {}", screen::duration(retry)));
+        let retry = server.retry_in_s.map_or_else(String::new, |retry| {
+            format!(", again in {}", screen::duration(retry))
+        });
         servers.row([
             server.name.clone(),
             server.state.clone(),
             since(server.since_s),
             server.version.clone().unwrap_or_default(),
             server.uri.clone(),
-            server.last_error.as_ref().map_or_else(String::new, |error| format!("{error}{retry}")),
+            server
+                .last_error
+                .as_ref()
+                .map_or_else(String::new, |error| format!("{error}{retry}")),
         ]);
     }
     if !status.servers.is_empty() {
@@ -112,7 +123,13 @@ pub(super) fn status(global: &Global, out: &mut impl Write) -> Result<(), Failur
         writeln!(out)?;
     }
     for problem in &status.problems {
-        writeln!(out, "! {}: {} ({})", problem.about, problem.text, since(problem.since_s))?;
+        writeln!(
+            out,
+            "! {}: {} ({})",
+            problem.about,
+            problem.text,
+            since(problem.since_s)
+        )?;
     }
     Ok(())
 }
@@ -157,12 +174,17 @@ pub(super) fn why(global: &Global, name: &str, out: &mut impl Write) -> Result<(
             value(&slot.value),
             slot.by.clone(),
             since(Some(slot.since_s)),
-            slot.ends_in_s.map_or_else(String::new, |left| format!("in {}", screen::duration(left))),
+            slot.ends_in_s
+                .map_or_else(String::new, |left| format!("in {}", screen::duration(left))),
         ]);
     }
     slots.print(out, "  ")?;
     if let Some(left) = why.guard_left_s {
-        writeln!(out, "a guard holds it back for another {}", screen::duration(left))?;
+        writeln!(
+            out,
+            "a guard holds it back for another {}",
+            screen::duration(left)
+        )?;
     }
     if !why.result.is_empty() {
         writeln!(out, "last write: {}", why.result)?;
@@ -191,7 +213,9 @@ fn device_table(devices: &[Device]) -> Table {
 }
 
 fn since(seconds: Option<f64>) -> String {
-    seconds.map_or_else(String::new, |seconds| format!("{} ago", screen::duration(seconds)))
+    seconds.map_or_else(String::new, |seconds| {
+        format!("{} ago", screen::duration(seconds))
+    })
 }
 
 /// `GroupCommand` → `group command`

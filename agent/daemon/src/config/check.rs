@@ -11,8 +11,6 @@ mod server;
 mod site;
 mod units;
 
-pub use server::parse_uri;
-
 use std::{collections::BTreeMap, fmt::Display, sync::Arc};
 
 use lamplighter_model::{ResourceAddress, object::Definitions, tables};
@@ -25,7 +23,6 @@ use super::{
     not_built,
     problem::{Place, Problem, Severity},
     schema,
-    secret::{self, Reference, Shelf},
 };
 
 /// Vendor objects begin here by default.
@@ -37,7 +34,6 @@ const NAME_LENGTH: usize = 40;
 pub(super) struct Surroundings {
     pub(super) definitions: Definitions,
     pub(super) hardware: Hardware,
-    pub(super) shelf: Shelf,
 }
 
 /// The outcome: `config` stands if there is no error among the problems.
@@ -149,10 +145,13 @@ impl<'a> Checker<'a> {
     fn vendor_objects(&mut self, client: &schema::Client) -> Arc<Definitions> {
         if let Some(base) = client.vendor_object_base {
             let at = key(&["client", "vendor_object_base"]);
-            self.vendor_object_base = self.within(&at, base, 26_241, u16::MAX - tables::VENDOR_OBJECTS - 1);
+            self.vendor_object_base =
+                self.within(&at, base, 26_241, u16::MAX - tables::VENDOR_OBJECTS - 1);
         }
         let mut definitions = self.surroundings.definitions.clone();
-        tables::vendor(self.vendor_object_base).into_iter().for_each(|object| definitions.insert(object));
+        tables::vendor(self.vendor_object_base)
+            .into_iter()
+            .for_each(|object| definitions.insert(object));
         Arc::new(definitions)
     }
 
@@ -168,30 +167,7 @@ impl<'a> Checker<'a> {
             );
             return None;
         };
-        let password = web
-            .password
-            .as_deref()
-            .map(|text| self.secret(&below(&at, "password"), text));
-        Some(Web {
-            listen,
-            password: password.flatten(),
-        })
-    }
-
-    /// A reference to a secret; the content is looked at, never kept.
-    fn secret(&mut self, at: &Key, text: &str) -> Option<Reference> {
-        let reference = match Reference::parse(text) {
-            Ok(reference) => reference,
-            Err(error) => {
-                self.error(at, error.to_string(), "use \"credential:NAME\" and `lamplighter secret set NAME`, or the absolute path of a file with mode 0600");
-                return None;
-            }
-        };
-        if let Err(error) = secret::read(&reference, &self.surroundings.shelf) {
-            let hint = error.hint();
-            self.error(at, format!("the secret {reference} {error}"), hint);
-        }
-        Some(reference)
+        Some(Web { listen })
     }
 
     fn bus_named(&self, name: &str) -> Option<(BusId, &Bus)> {

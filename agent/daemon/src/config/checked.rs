@@ -5,8 +5,7 @@ use std::{collections::BTreeMap, net::SocketAddr, path::PathBuf, sync::Arc, time
 use lamplighter_adapters::{bus::LineSettings, modbus};
 use lamplighter_lwm2m::client::ServerConfig;
 use lamplighter_model::{
-    DataType, InstancePath, Path, ResourceAddress, Value, device::AdapterId,
-    object::Definitions,
+    DataType, InstancePath, Path, ResourceAddress, Value, device::AdapterId, object::Definitions,
 };
 use lamplighter_site::boundary::{PointKind, SiteConfig};
 
@@ -151,9 +150,13 @@ pub struct GpioPoint {
 
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum Direction {
-    Input { debounce: Duration },
+    Input {
+        debounce: Duration,
+    },
     /// Its first value is the site's to decide.
-    Output { exit: Exit },
+    Output {
+        exit: Exit,
+    },
 }
 
 #[derive(Clone, Debug, PartialEq)]
@@ -163,11 +166,9 @@ pub struct SimPoint {
 }
 
 /// `[web]`
-#[derive(Clone, Debug, Eq, PartialEq)]
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub struct Web {
     pub listen: SocketAddr,
-    /// Reference to the hash of the password, where one is set.
-    pub password: Option<super::secret::Reference>,
 }
 
 /// Names of the configuration for paths, both ways: `ahu1.setpoint`, `main_street`.

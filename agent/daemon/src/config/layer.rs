@@ -94,8 +94,13 @@ impl Texts {
     /// Puts a drop-in in its place among the others, or replaces the one of that name.
     pub(super) fn put(&mut self, file: File) {
         self.files.retain(|other| other.path != file.path);
-        let is_later = |other: &File| other.path.parent() == file.path.parent() && other.path > file.path;
-        let at = self.files.iter().position(is_later).unwrap_or(self.files.len());
+        let is_later =
+            |other: &File| other.path.parent() == file.path.parent() && other.path > file.path;
+        let at = self
+            .files
+            .iter()
+            .position(is_later)
+            .unwrap_or(self.files.len());
         self.files.insert(at, file);
     }
 }

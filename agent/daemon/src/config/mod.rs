@@ -22,8 +22,8 @@ use std::path::{Path, PathBuf};
 
 use lamplighter_model::{object::Definitions, tables};
 
+pub(crate) use atomic::write as write_file;
 pub use check::Checked;
-pub use check::parse_uri;
 pub use checked::*;
 pub use hardware::Hardware;
 pub use layer::{File, Texts};
@@ -89,17 +89,26 @@ impl Source {
     /// What to run with; what was accepted is kept in `state_dir`.
     pub fn load(&self, state_dir: &Path) -> Loaded {
         let (texts, problems) = self.texts();
-        let Checked { config, mut problems } = self.check_texts(&texts, problems);
+        let Checked {
+            config,
+            mut problems,
+        } = self.check_texts(&texts, problems);
         if let Some(config) = config {
             if let Err(error) = lastgood::keep(state_dir, &texts) {
                 problems.push(not_kept(state_dir, &error));
             }
-            return Loaded::Good { config: Box::new(config), problems };
+            return Loaded::Good {
+                config: Box::new(config),
+                problems,
+            };
         }
         for (path, texts) in lastgood::kept(state_dir) {
             if let Some(config) = self.check_texts(&texts, Vec::new()).config {
                 tracing::debug!(path = %path.display(), "Uses the last good configuration");
-                return Loaded::LastGood { config: Box::new(config), problems };
+                return Loaded::LastGood {
+                    config: Box::new(config),
+                    problems,
+                };
             }
         }
         Loaded::None { problems }
@@ -111,15 +120,27 @@ impl Source {
 
     fn check_texts(&self, texts: &Texts, mut problems: Vec<Problem>) -> Checked {
         let mut definitions = self.definitions.clone();
-        problems.extend(objects::read(&self.main.with_file_name("objects"), &mut definitions));
-        let surroundings = check::Surroundings { definitions, hardware: self.hardware.clone(), shelf: self.shelf() };
+        problems.extend(objects::read(
+            &self.main.with_file_name("objects"),
+            &mut definitions,
+        ));
+        let surroundings = check::Surroundings {
+            definitions,
+            hardware: self.hardware.clone(),
+        };
         check::check(texts, problems, &surroundings)
     }
 
-    /// Where secrets lie.
+    /// Where the secrets of this configuration lie.
     pub fn shelf(&self) -> secret::Shelf {
-        let from_systemd = self.environment.iter().find(|(name, _)| name == "CREDENTIALS_DIRECTORY");
-        secret::Shelf::beside(&self.main, from_systemd.map(|(_, path)| PathBuf::from(path)))
+        let from_systemd = self
+            .environment
+            .iter()
+            .find(|(name, _)| name == "CREDENTIALS_DIRECTORY");
+        secret::Shelf::beside(
+            &self.main,
+            from_systemd.map(|(_, path)| PathBuf::from(path)),
+        )
     }
 }
 

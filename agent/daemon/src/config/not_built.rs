@@ -57,10 +57,6 @@ const NOT_BUILT: &[(&str, Refused)] = &[
         "server.*.security.mode",
         Refused::Words(&["est", "oscore", "psk", "rpk", "x509"]),
     ),
-    (
-        "server.*.uri",
-        Refused::Words(&["coap+tcp", "coaps", "coaps+tcp"]),
-    ),
     ("server.*.version", Refused::Words(&["1.2"])),
     ("site.group.*.manual", Refused::Always),
     ("site.group.*.photocell", Refused::Always),

@@ -27,8 +27,14 @@ pub(super) fn read(directory: &Path, definitions: &mut Definitions) -> Vec<Probl
         match read_limited(&path) {
             Err(error) => problems.push(problem(&path, None, format!("cannot be read: {error}"))),
             Ok(text) => match xml::read(&text) {
-                Ok(objects) => objects.into_iter().for_each(|object| definitions.insert(object)),
-                Err(error) => problems.push(problem(&path, usize::try_from(error.line).ok(), error.to_string())),
+                Ok(objects) => objects
+                    .into_iter()
+                    .for_each(|object| definitions.insert(object)),
+                Err(error) => problems.push(problem(
+                    &path,
+                    usize::try_from(error.line).ok(),
+                    error.to_string(),
+                )),
             },
         }
     }
@@ -50,7 +56,11 @@ fn paths(directory: &Path) -> io::Result<Vec<PathBuf>> {
 fn problem(path: &Path, line: Option<usize>, what: String) -> Problem {
     Problem {
         severity: Severity::Error,
-        place: Place { layer: LAST, file: path.display().to_string(), line },
+        place: Place {
+            layer: LAST,
+            file: path.display().to_string(),
+            line,
+        },
         key: String::new(),
         what,
         hint: Some("a file of object definitions as OMA publishes them".to_owned()),

@@ -153,7 +153,15 @@ mod tests {
     #[test]
     fn a_line_setting_is_speed_and_frame() {
         assert!(parse_line("9600-8E1").is_some() && parse_line("300-7O2").is_some());
-        for wrong in ["9600", "9601-8E1", "9600-9E1", "9600-8X1", "9600-8E3", "9600-8E11", "-8E1"] {
+        for wrong in [
+            "9600",
+            "9601-8E1",
+            "9600-9E1",
+            "9600-8X1",
+            "9600-8E3",
+            "9600-8E11",
+            "-8E1",
+        ] {
             assert_eq!(parse_line(wrong), None, "{wrong}");
         }
     }

@@ -11,8 +11,8 @@ use super::{
 };
 use crate::config::{
     checked::{
-        BusId, BusLine, Device, DeviceKind, Direction, Gpio, GpioPoint, Iec62056, MeterPoint, Modbus,
-        SimPoint,
+        BusId, BusLine, Device, DeviceKind, Direction, Gpio, GpioPoint, Iec62056, MeterPoint,
+        Modbus, SimPoint,
     },
     layer::Key,
     schema,
@@ -106,7 +106,11 @@ impl Checker<'_> {
                 resource: point.resource.as_ref(),
                 instance: point.instance.as_ref(),
                 guard: point.guard.as_ref(),
-                boot: match point.boot.or(device.defaults.boot).unwrap_or(schema::Boot::Decide) {
+                boot: match point
+                    .boot
+                    .or(device.defaults.boot)
+                    .unwrap_or(schema::Boot::Decide)
+                {
                     schema::Boot::Decide => BootState::Decide,
                     schema::Boot::Off => BootState::Off,
                     schema::Boot::On => BootState::On,

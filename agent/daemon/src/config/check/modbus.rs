@@ -3,8 +3,8 @@
 use std::{collections::BTreeMap, time::Duration};
 
 use lamplighter_adapters::modbus::{
-    Addressing, DeviceConfig, Order, PointCodec, PointConfig as ModbusPoint, Probe, ReadConfig, RegisterRange,
-    RegisterType, Scaling, Table, Verify, WriteConfig, WriteFunction,
+    Addressing, DeviceConfig, Order, PointCodec, PointConfig as ModbusPoint, Probe, ReadConfig,
+    RegisterRange, RegisterType, Scaling, Table, Verify, WriteConfig, WriteFunction,
 };
 use lamplighter_model::{DataType, Decimal, device::AdapterId, object::Operations};
 use lamplighter_site::boundary::{BootState, PointConfig};
@@ -55,38 +55,75 @@ impl Checker<'_> {
         }
         let unit = self.required(at, "unit", device.unit);
         let unit = unit.map(|unit| self.modbus_unit(at, unit, bus));
-        let max_registers = self.within(&below(at, "max_registers"), device.max_registers.unwrap_or(125), 1, 125);
+        let max_registers = self.within(
+            &below(at, "max_registers"),
+            device.max_registers.unwrap_or(125),
+            1,
+            125,
+        );
         let addressing = addressing_of(device.addressing.unwrap_or(schema::Addressing::ZeroBased));
         let order = order_of(device.order.unwrap_or(schema::Order::Abcd));
-        let habits = Habits { adapter, addressing, order, max_registers };
+        let habits = Habits {
+            adapter,
+            addressing,
+            order,
+            max_registers,
+        };
         let mut config = DeviceConfig::new(at.last().map_or("", String::as_str), unit.unwrap_or(1));
         config.addressing = addressing;
         config.max_registers = max_registers;
-        let milliseconds = self.within(&below(at, "timeout_ms"), device.timeout_ms.unwrap_or(400), 10, 60_000);
+        let milliseconds = self.within(
+            &below(at, "timeout_ms"),
+            device.timeout_ms.unwrap_or(400),
+            10,
+            60_000,
+        );
         config.timeout = Duration::from_millis(milliseconds);
         config.retries = self.within(&below(at, "retries"), device.retries.unwrap_or(1), 0, 5);
-        config.offline_after = self.within(&below(at, "offline_after"), device.offline_after.unwrap_or(3), 1, 100).into();
+        config.offline_after = self
+            .within(
+                &below(at, "offline_after"),
+                device.offline_after.unwrap_or(3),
+                1,
+                100,
+            )
+            .into();
         config.probe = self.probe(&below(at, "probe"), &device.probe);
         config.holes = self.holes(&below(at, "holes"), &device.holes, addressing);
         let (mut points, mut configs) = (Vec::new(), Vec::new());
         for (name, point) in &device.point {
             let at = below(&below(at, "point"), name);
-            let Some((modbus, point, site)) = self.modbus_point(&at, habits, point) else { continue };
+            let Some((modbus, point, site)) = self.modbus_point(&at, habits, point) else {
+                continue;
+            };
             self.in_no_hole(&at, &config, &modbus);
             config.points.push(modbus);
             points.push(point);
             configs.push(site);
         }
         let stale_after = self.stale_after(at, device.stale_after_s);
-        let checked = bus.and_then(|bus| unit.map(|_| Modbus { bus, config, stale_after, points }));
+        let checked = bus.and_then(|bus| {
+            unit.map(|_| Modbus {
+                bus,
+                config,
+                stale_after,
+                points,
+            })
+        });
         (checked, configs)
     }
 
     fn modbus_line(&mut self, bus: BusId) {
-        let Some(bus) = self.buses.get(usize::from(bus.0)) else { return };
+        let Some(bus) = self.buses.get(usize::from(bus.0)) else {
+            return;
+        };
         if matches!(&bus.line, BusLine::Serial(line) if line.software_parity) {
             let at = key(&["bus", &bus.name, "software_parity"]);
-            self.error(&at, format!("`software_parity` with Modbus: {NOT_AVAILABLE}"), "");
+            self.error(
+                &at,
+                format!("`software_parity` with Modbus: {NOT_AVAILABLE}"),
+                "",
+            );
         }
     }
 
@@ -139,10 +176,20 @@ impl Checker<'_> {
 
     fn in_no_hole(&mut self, at: &Key, device: &DeviceConfig, point: &ModbusPoint) {
         let Some(read) = point.read else { return };
-        let Some(first) = device.addressing.resolve(read.table, read.at) else { return };
-        let range = RegisterRange { table: read.table, at: first, count: point.codec.kind.width() };
+        let Some(first) = device.addressing.resolve(read.table, read.at) else {
+            return;
+        };
+        let range = RegisterRange {
+            table: read.table,
+            at: first,
+            count: point.codec.kind.width(),
+        };
         if device.holes.iter().any(|hole| hole.overlaps(range)) {
-            self.error(&below(at, "read"), "the point lies in one of the `holes` of its device", "");
+            self.error(
+                &below(at, "read"),
+                "the point lies in one of the `holes` of its device",
+                "",
+            );
         }
     }
 
@@ -153,24 +200,47 @@ impl Checker<'_> {
         point: &schema::ModbusPoint,
     ) -> Option<(ModbusPoint, Point, PointConfig)> {
         let read = self.required(at, "read", point.read.as_ref());
-        let Some(register) = read.and_then(|read| self.register(&below(at, "read"), habits, read)) else {
+        let Some(register) = read.and_then(|read| self.register(&below(at, "read"), habits, read))
+        else {
             // The rest of the point is still worth checking.
-            self.point(at, habits.adapter, common(point), Carries::Anything, writable(point));
+            self.point(
+                at,
+                habits.adapter,
+                common(point),
+                Carries::Anything,
+                writable(point),
+            );
             return None;
         };
         let carries = self.carries(at, point, register.kind);
         let write = point.write.as_ref();
         let write = write.and_then(|write| self.modbus_write(&below(at, "write"), register, write));
         let codec = self.codec(at, point, register);
-        let (checked, site) = self.point(at, habits.adapter, common(point), carries, writable(point))?;
-        let poll = self.within(&below(at, "poll_s"), point.poll_s.unwrap_or(60.0), 0.1, 86_400.0);
+        let (checked, site) =
+            self.point(at, habits.adapter, common(point), carries, writable(point))?;
+        let poll = self.within(
+            &below(at, "poll_s"),
+            point.poll_s.unwrap_or(60.0),
+            0.1,
+            86_400.0,
+        );
         let modbus = ModbusPoint {
             name: checked.name.clone(),
             address: checked.address,
-            operations: if checked.writable { Operations::RW } else { Operations::R },
-            read: Some(ReadConfig { table: register.table, at: register.at }),
+            operations: if checked.writable {
+                Operations::RW
+            } else {
+                Operations::R
+            },
+            read: Some(ReadConfig {
+                table: register.table,
+                at: register.at,
+            }),
             write,
-            codec: PointCodec { data_type: checked.data_type, ..codec },
+            codec: PointCodec {
+                data_type: checked.data_type,
+                ..codec
+            },
             poll: Duration::from_secs_f64(poll),
         };
         Some((modbus, checked, site))
@@ -185,19 +255,36 @@ impl Checker<'_> {
             self.error(&below(at, "at"), what, addressing_hint(habits.addressing));
             return None;
         };
-        let kind = if table.holds_bits() { self.single_bit(at, read) } else { self.register_type(at, read)? };
+        let kind = if table.holds_bits() {
+            self.single_bit(at, read)
+        } else {
+            self.register_type(at, read)?
+        };
         if u32::from(first) + u32::from(kind.width()) > 65_536 {
-            self.error(&below(at, "at"), "the value does not fit before the end of the table", "");
+            self.error(
+                &below(at, "at"),
+                "the value does not fit before the end of the table",
+                "",
+            );
         }
         if kind.width() > habits.max_registers {
             let what = format!("{} registers are more than max_registers", kind.width());
             self.error(at, what, "a value is read in one request");
         }
-        Some(Register { table, at: number, kind, order: read.order.map_or(habits.order, order_of) })
+        Some(Register {
+            table,
+            at: number,
+            kind,
+            order: read.order.map_or(habits.order, order_of),
+        })
     }
 
     fn single_bit(&mut self, at: &Key, read: &schema::Read) -> RegisterType {
-        if read.kind.is_some() || read.bit.is_some() || read.registers.is_some() || read.order.is_some() {
+        if read.kind.is_some()
+            || read.bit.is_some()
+            || read.registers.is_some()
+            || read.order.is_some()
+        {
             let hint = "leave out `type`, `bit`, `registers` and `order`";
             self.error(at, "coils and discrete inputs are single bits", hint);
         }
@@ -212,9 +299,18 @@ impl Checker<'_> {
         }
         if let Some(bit) = read.bit {
             if kind != Written::U16 {
-                self.error(&below(at, "bit"), "a bit is taken from a single register", "leave out `type`");
+                self.error(
+                    &below(at, "bit"),
+                    "a bit is taken from a single register",
+                    "leave out `type`",
+                );
             }
-            return Some(RegisterType::Bit(self.within(&below(at, "bit"), bit, 0, 15)));
+            return Some(RegisterType::Bit(self.within(
+                &below(at, "bit"),
+                bit,
+                0,
+                15,
+            )));
         }
         Some(match kind {
             Written::F32 => RegisterType::F32,
@@ -244,9 +340,14 @@ impl Checker<'_> {
             | RegisterType::I64
             | RegisterType::U16
             | RegisterType::U32
-            | RegisterType::U64 => {
-                (if point.map.is_empty() { Carries::Number } else { Carries::Text }, true)
-            }
+            | RegisterType::U64 => (
+                if point.map.is_empty() {
+                    Carries::Number
+                } else {
+                    Carries::Text
+                },
+                true,
+            ),
         };
         for (name, is_set) in [
             ("scale", point.scale.is_some()),
@@ -256,7 +357,11 @@ impl Checker<'_> {
             ("map", !point.map.is_empty()),
         ] {
             if is_set && !is_number {
-                self.error(&below(at, name), format!("`{name}` is for numbers in registers"), "");
+                self.error(
+                    &below(at, name),
+                    format!("`{name}` is for numbers in registers"),
+                    "",
+                );
             }
         }
         carries
@@ -265,25 +370,45 @@ impl Checker<'_> {
     fn codec(&mut self, at: &Key, point: &schema::ModbusPoint, register: Register) -> PointCodec {
         let scale = self.decimal(&below(at, "scale"), point.scale.unwrap_or(1.0));
         if scale == Decimal::new(0, 0) {
-            self.error(&below(at, "scale"), "a scale of 0 leaves nothing of the value", "");
+            self.error(
+                &below(at, "scale"),
+                "a scale of 0 leaves nothing of the value",
+                "",
+            );
         }
         let offset = self.decimal(&below(at, "offset"), point.offset.unwrap_or(0.0));
         PointCodec {
             scaling: Scaling { scale, offset },
             map: self.map(&below(at, "map"), &point.map),
             invalid: point.invalid.iter().copied().map(Decimal::from).collect(),
-            valid: point.valid.as_ref().and_then(|valid| self.valid(&below(at, "valid"), valid)),
+            valid: point
+                .valid
+                .as_ref()
+                .and_then(|valid| self.valid(&below(at, "valid"), valid)),
             ..PointCodec::plain(register.kind, register.order, DataType::None)
         }
     }
 
-    fn modbus_write(&mut self, at: &Key, register: Register, write: &schema::Write) -> Option<WriteConfig> {
+    fn modbus_write(
+        &mut self,
+        at: &Key,
+        register: Register,
+        write: &schema::Write,
+    ) -> Option<WriteConfig> {
         if matches!(register.table, Table::Discrete | Table::Input) {
-            self.error(at, "inputs cannot be written", "the tables that can are coil and holding");
+            self.error(
+                at,
+                "inputs cannot be written",
+                "the tables that can are coil and holding",
+            );
             return None;
         }
         if matches!(register.kind, RegisterType::Bit(_)) {
-            self.error(at, format!("writing a bit of a register: {NOT_AVAILABLE}"), "");
+            self.error(
+                at,
+                format!("writing a bit of a register: {NOT_AVAILABLE}"),
+                "",
+            );
             return None;
         }
         let is_coil = register.table == Table::Coil;
@@ -291,17 +416,32 @@ impl Checker<'_> {
             None => (WriteFunction::Auto, true),
             Some(schema::WriteFunction::WriteCoil) => (WriteFunction::Single, is_coil),
             Some(schema::WriteFunction::WriteMultiple) => (WriteFunction::Multiple, true),
-            Some(schema::WriteFunction::WriteSingle) => (WriteFunction::Single, !is_coil && register.kind.width() == 1),
+            Some(schema::WriteFunction::WriteSingle) => (
+                WriteFunction::Single,
+                !is_coil && register.kind.width() == 1,
+            ),
         };
         if !fits {
-            self.error(&below(at, "function"), "this function cannot write this value", "leave `function` out");
+            self.error(
+                &below(at, "function"),
+                "this function cannot write this value",
+                "leave `function` out",
+            );
         }
         let tolerance = write.tolerance.map(|most| {
             let most = self.within(&below(at, "tolerance"), most, 0.0, 1e9);
             self.decimal(&below(at, "tolerance"), most)
         });
-        let settle = self.within(&below(at, "settle_ms"), write.settle_ms.unwrap_or(0), 0, 3000);
-        let read_back = Verify { tolerance, settle: Duration::from_millis(settle) };
+        let settle = self.within(
+            &below(at, "settle_ms"),
+            write.settle_ms.unwrap_or(0),
+            0,
+            3000,
+        );
+        let read_back = Verify {
+            tolerance,
+            settle: Duration::from_millis(settle),
+        };
         Some(WriteConfig {
             table: register.table,
             at: register.at,
@@ -320,7 +460,11 @@ impl Checker<'_> {
             return Some((self.decimal(at, lowest), self.decimal(at, highest)));
         }
         let hint = "for example valid = [-40.0, 90.0]";
-        self.error(at, "`valid` is the lowest and the highest credible value", hint);
+        self.error(
+            at,
+            "`valid` is the lowest and the highest credible value",
+            hint,
+        );
         None
     }
 
@@ -328,11 +472,19 @@ impl Checker<'_> {
         let mut checked: BTreeMap<i64, String> = BTreeMap::new();
         for (number, text) in map {
             let Ok(raw) = number.parse() else {
-                self.error(&below(at, number), format!("`{number}` is not a whole number"), "");
+                self.error(
+                    &below(at, number),
+                    format!("`{number}` is not a whole number"),
+                    "",
+                );
                 continue;
             };
             if checked.values().any(|other| other == text) {
-                self.error(&below(at, number), format!("two numbers mean \"{text}\""), "");
+                self.error(
+                    &below(at, number),
+                    format!("two numbers mean \"{text}\""),
+                    "",
+                );
             }
             checked.insert(raw, text.clone());
         }
@@ -356,28 +508,47 @@ impl Checker<'_> {
     pub(super) fn line_loads<'m>(&mut self, devices: impl Iterator<Item = &'m Modbus>) {
         let mut loads: BTreeMap<BusId, f64> = BTreeMap::new();
         for modbus in devices {
-            let Some(bus) = self.buses.get(usize::from(modbus.bus.0)) else { continue };
+            let Some(bus) = self.buses.get(usize::from(modbus.bus.0)) else {
+                continue;
+            };
             if matches!(bus.line, BusLine::Serial(_)) {
-                *loads.entry(modbus.bus).or_default() += modbus.config.plan(&bus.modbus_settings()).load();
+                *loads.entry(modbus.bus).or_default() +=
+                    modbus.config.plan(&bus.modbus_settings()).load();
             }
         }
         for (id, load) in loads {
-            let Some(bus) = self.buses.get(usize::from(id.0)).filter(|_| load > MOST_LOAD) else { continue };
+            let Some(bus) = self
+                .buses
+                .get(usize::from(id.0))
+                .filter(|_| load > MOST_LOAD)
+            else {
+                continue;
+            };
             let at = key(&["bus", &bus.name]);
             let what = format!("polls take {:.0} % of the line's time", load * 100.0);
-            let hint = format!("at most {:.0} %: longer `poll_s`, a faster line, or another bus", MOST_LOAD * 100.0);
+            let hint = format!(
+                "at most {:.0} %: longer `poll_s`, a faster line, or another bus",
+                MOST_LOAD * 100.0
+            );
             self.error(&at, what, hint);
         }
     }
 
     /// Two devices that answer to one address would talk at once.
-    pub(super) fn same_unit_twice<'m>(&mut self, devices: impl Iterator<Item = (&'m str, &'m Modbus)>) {
+    pub(super) fn same_unit_twice<'m>(
+        &mut self,
+        devices: impl Iterator<Item = (&'m str, &'m Modbus)>,
+    ) {
         let mut seen = BTreeMap::new();
         for (name, modbus) in devices {
             let unit = modbus.config.unit;
             if let Some(other) = seen.insert((modbus.bus, unit), name) {
                 let what = format!("unit {unit} is also that of [device.{other}] on the same bus");
-                self.warning(&key(&["device", name, "unit"]), what, "one device can have all the points");
+                self.warning(
+                    &key(&["device", name, "unit"]),
+                    what,
+                    "one device can have all the points",
+                );
             }
         }
     }
@@ -395,7 +566,11 @@ fn common(point: &schema::ModbusPoint) -> Common<'_> {
 }
 
 fn writable(point: &schema::ModbusPoint) -> Writable {
-    if point.write.is_some() { Writable::Yes } else { Writable::No }
+    if point.write.is_some() {
+        Writable::Yes
+    } else {
+        Writable::No
+    }
 }
 
 fn table_of(table: schema::Table) -> Table {
@@ -426,7 +601,9 @@ fn addressing_of(addressing: schema::Addressing) -> Addressing {
 
 fn addressing_hint(addressing: Addressing) -> &'static str {
     match addressing {
-        Addressing::Modicon => "with modicon addressing coils begin at 1, discrete inputs at 10001, input registers at 30001, holding registers at 40001",
+        Addressing::Modicon => {
+            "with modicon addressing coils begin at 1, discrete inputs at 10001, input registers at 30001, holding registers at 40001"
+        }
         Addressing::OneBased => "with one_based addressing the first is 1, the last 65536",
         Addressing::ZeroBased => "0 to 65535; see `addressing` for other ways of counting",
     }

@@ -8,7 +8,7 @@ use lamplighter_model::{
 };
 use lamplighter_site::boundary::{self, PointConfig, PointKind};
 
-use super::{Checker,  below, lamp, units};
+use super::{Checker, below, lamp, units};
 use crate::config::{checked::Point, layer::Key, schema};
 
 /// Objects that the agent answers itself.

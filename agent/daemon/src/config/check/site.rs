@@ -6,7 +6,10 @@ use std::{
     time::Duration,
 };
 
-use lamplighter_model::{InstanceAddress, InstancePath, ObjectInstanceId, Path, ResourceAddress, Scope, object::Definitions, tables::VendorObject};
+use lamplighter_model::{
+    InstanceAddress, InstancePath, ObjectInstanceId, Path, ResourceAddress, Scope,
+    object::Definitions, tables::VendorObject,
+};
 use lamplighter_site::boundary::{GroupConfig, PointConfig, PointKind, SiteConfig};
 
 use super::{Checker, below, device::CheckedDevice, key, lamp, suggestion};
@@ -17,7 +20,10 @@ const GROUP_COMMAND: u16 = 2;
 const MAX_GROUPS: usize = 1000;
 
 impl Checker<'_> {
-    pub(super) fn site(&mut self, site: &schema::Site, devices: &[CheckedDevice],
+    pub(super) fn site(
+        &mut self,
+        site: &schema::Site,
+        devices: &[CheckedDevice],
         definitions: &Arc<Definitions>,
     ) -> SiteConfig {
         let points: Vec<PointConfig> = devices
@@ -42,7 +48,10 @@ impl Checker<'_> {
             }
             let object = VendorObject::Group.id(self.vendor_object_base);
             let number = ObjectInstanceId(u16::try_from(number).unwrap_or(u16::MAX));
-            let instance = InstancePath { object, instance: number };
+            let instance = InstancePath {
+                object,
+                instance: number,
+            };
             self.names
                 .insert_group(name, instance, instance.resource(GROUP_COMMAND).into());
             groups.push(group);
