@@ -11,7 +11,7 @@ use crate::{
 };
 
 /// Built once per configuration.
-pub fn catalogue(config: &Config) -> Catalogue {
+pub(crate) fn catalogue(config: &Config) -> Catalogue {
     let limits: BTreeMap<_, _> =
         config.site.points.iter().filter_map(|point| Some((point.address, point.limit?))).collect();
     let points = config.devices.iter().flat_map(|device| {

@@ -13,10 +13,10 @@ use nix::{ifaddrs::getifaddrs, net::if_::InterfaceFlags};
 use tokio::time::{Instant, sleep_until};
 
 /// How often the addresses are looked at.
-pub const PERIOD: Duration = Duration::from_secs(30);
+pub(crate) const PERIOD: Duration = Duration::from_secs(30);
 
 /// How it is called among the adapters.
-pub const ADAPTER: &str = "system";
+pub(crate) const ADAPTER: &str = "system";
 
 const INSTANCE: InstancePath = InstancePath::new(4, 0);
 
@@ -33,7 +33,7 @@ const MAX_LIST: usize = 16;
 
 /// Watches the interfaces of this machine.
 #[derive(Debug)]
-pub struct Connectivity {
+pub(crate) struct Connectivity {
     clock: Clock,
     due: Instant,
 }
@@ -48,7 +48,7 @@ enum Bearer {
 }
 
 impl Connectivity {
-    pub fn new(clock: Clock) -> Self {
+    pub(crate) fn new(clock: Clock) -> Self {
         Self { clock, due: Instant::now() }
     }
 

@@ -3,14 +3,16 @@
 //! Each bus gets a task that owns it, each device an adapter under its own supervisor. Nothing is
 //! opened here; lines are opened by their owners, again and again.
 
+mod gpio;
+mod meter;
 mod modbus;
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, time::Duration};
 
 use lamplighter_adapters::{
     Adapter, Clock,
     modbus::{BusHandle, BusSettings},
-    sim::SimDevice,
+    sim::{Form, Sim, SimPoint},
     supervise::{Handles, Limits, Port, supervise},
 };
 use lamplighter_model::device::{AdapterEvent, AdapterId, LinkState};
@@ -20,6 +22,9 @@ use crate::{
     config::{BusId, Config, Device, DeviceKind},
     connectivity::{self, Connectivity},
 };
+
+/// How often simulated values are told.
+const SIM_PERIOD: Duration = Duration::from_secs(1);
 
 /// All adapters and the tasks that serve them; the tasks end with it.
 #[derive(Debug, Default)]
@@ -70,8 +75,12 @@ impl Starter<'_> {
             DeviceKind::Iec62056(meter) => self.meter(device, meter),
             DeviceKind::Modbus(modbus) => self.modbus(device, modbus),
             DeviceKind::Sim(points) => {
-                let points = points.iter().map(|point| (point.point.address, point.point.writable, point.value.clone()));
-                let sim = SimDevice::new(points, self.clock.clone());
+                let points = points.iter().map(|point| SimPoint {
+                    address: point.point.address,
+                    form: Form::Constant(point.value.clone()),
+                    is_writable: point.point.writable,
+                });
+                let sim = Sim::new(points.collect(), SIM_PERIOD, self.clock.clone());
                 self.supervise(device.id, sim, Limits::default());
                 Ok(())
             }

@@ -20,25 +20,25 @@ impl Starter<'_> {
         }
     }
 
-    #[cfg(feature = "gpio-cdev")]
+    #[cfg(feature = "gpio-cdevx")]
     fn cdev(&mut self, device: &Device, gpio: &config::Gpio) -> Result<(), String> {
         self.lines(device, gpio, lamplighter_adapters::gpio::cdev::CdevLines::new(gpio.chip.clone()));
         Ok(())
     }
 
-    #[cfg(not(feature = "gpio-cdev"))]
+    #[cfg(not(feature = "gpio-cdevx"))]
     #[expect(clippy::unused_self, reason = "the same call as with the feature")]
     fn cdev(&mut self, _: &Device, _: &config::Gpio) -> Result<(), String> {
         Err("this build has no backend for the GPIO character device".to_owned())
     }
 
-    #[cfg(feature = "gpio-rppal")]
+    #[cfg(feature = "gpio-rppalx")]
     fn rppal(&mut self, device: &Device, gpio: &config::Gpio) -> Result<(), String> {
         self.lines(device, gpio, lamplighter_adapters::gpio::rppal::RppalLines::new());
         Ok(())
     }
 
-    #[cfg(not(feature = "gpio-rppal"))]
+    #[cfg(not(feature = "gpio-rppalx"))]
     #[expect(clippy::unused_self, reason = "the same call as with the feature")]
     fn rppal(&mut self, _: &Device, _: &config::Gpio) -> Result<(), String> {
         Err("this build has no rppal backend".to_owned())

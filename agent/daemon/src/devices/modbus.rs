@@ -59,6 +59,9 @@ impl Starter<'_> {
             max_age_of: points.iter().map(|point| (point.address, 2 * point.poll)).collect(),
             stale_after: Some(modbus.stale_after.unwrap_or(3 * slowest)),
             offline_after: modbus.config.offline_after,
+            // The device schedules its own probes.
+            retry_first: Duration::ZERO,
+            retry_max: Duration::ZERO,
             ..Limits::default()
         };
         self.supervise(device.id, adapter, limits);
