@@ -51,7 +51,13 @@ pub fn connectivity_id(config: &Config) -> AdapterId {
 /// with the reason; the others run. Must be called inside the runtime.
 pub fn start(config: &Config, clock: Clock, seed: u64) -> Devices {
     let buses = modbus::buses(config);
-    let mut starter = Starter { buses: BTreeMap::new(), clock, config, devices: Devices::default(), seed };
+    let mut starter = Starter {
+        buses: BTreeMap::new(),
+        clock,
+        config,
+        devices: Devices::default(),
+        seed,
+    };
     for (id, bus) in buses {
         let opened = starter.modbus_bus(bus);
         starter.buses.insert(id, opened);
@@ -62,7 +68,10 @@ pub fn start(config: &Config, clock: Clock, seed: u64) -> Devices {
             starter.broken(device.id, why);
         }
     }
-    let limits = Limits { max_age: 2 * connectivity::PERIOD, ..Limits::default() };
+    let limits = Limits {
+        max_age: 2 * connectivity::PERIOD,
+        ..Limits::default()
+    };
     let monitor = Connectivity::new(starter.clock.clone());
     starter.supervise(connectivity_id(config), monitor, limits);
     starter.devices
@@ -106,7 +115,10 @@ impl Starter<'_> {
                 return;
             }
             while let Some(request) = port.requests.recv().await {
-                let done = AdapterEvent::Done(request.op, Err(lamplighter_model::device::Fault::Unreachable));
+                let done = AdapterEvent::Done(
+                    request.op,
+                    Err(lamplighter_model::device::Fault::Unreachable),
+                );
                 if port.events.send(done).await.is_err() {
                     return;
                 }

@@ -2,11 +2,11 @@
 
 use std::{path::PathBuf, sync::atomic::Ordering, time::Duration};
 
+use lamplighter_coap::Code;
 use lamplighter_lwm2m::{
     boundary::{Event, LocalOperation},
     reject::Reject,
 };
-use lamplighter_coap::Code;
 use lamplighter_model::{
     Quality, Ssid, Value,
     device::{AdapterId, LinkState},

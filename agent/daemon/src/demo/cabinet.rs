@@ -62,8 +62,16 @@ impl Cabinet {
         let units = Units::default();
         units.insert(UNIT, air_handler());
         // A pseudo-terminal carries eight bits whatever it is told.
-        let meter = Meter::new(MeterConfig { software_parity: true, ..MeterConfig::default() });
-        let world = World { air: 24.0, meter: meter.clone(), steps: 0, units: units.clone() };
+        let meter = Meter::new(MeterConfig {
+            software_parity: true,
+            ..MeterConfig::default()
+        });
+        let world = World {
+            air: 24.0,
+            meter: meter.clone(),
+            steps: 0,
+            units: units.clone(),
+        };
         let slave = modbus::serve(rs485, Framing::Rtu, units, Obedient);
         let tasks = vec![
             tokio::spawn(async move {
@@ -77,8 +85,16 @@ impl Cabinet {
                 }
             }),
         ];
-        let cabinet = Self { lines, tasks, world: Arc::new(Mutex::new(world)) };
-        cabinet.world.lock().unwrap_or_else(PoisonError::into_inner).step(0);
+        let cabinet = Self {
+            lines,
+            tasks,
+            world: Arc::new(Mutex::new(world)),
+        };
+        cabinet
+            .world
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .step(0);
         Ok(cabinet)
     }
 
@@ -100,7 +116,10 @@ impl Cabinet {
                 loop {
                     ticks.tick().await;
                     let lamps = lamps_on(&status, clock);
-                    world.lock().unwrap_or_else(PoisonError::into_inner).step(lamps);
+                    world
+                        .lock()
+                        .unwrap_or_else(PoisonError::into_inner)
+                        .step(lamps);
                 }
             }
         })
@@ -121,8 +140,13 @@ impl World {
         let (air, compressor) = self.units.with(UNIT, |bank| {
             let on = bank.coils.get(&COMPRESSOR).copied().unwrap_or_default();
             let wanted = f64::from(bank.holding.get(&SETPOINT).copied().unwrap_or_default()) / 10.0;
-            let air = if on { air + (wanted - 1.0 - air) * COOLING } else { air + (WARM - air) * WARMING };
-            bank.input.insert(SUPPLY_AIR, (air * 10.0).round().clamp(0.0, 1000.0) as u16);
+            let air = if on {
+                air + (wanted - 1.0 - air) * COOLING
+            } else {
+                air + (WARM - air) * WARMING
+            };
+            bank.input
+                .insert(SUPPLY_AIR, (air * 10.0).round().clamp(0.0, 1000.0) as u16);
             (air, on)
         });
         self.air = air;
@@ -145,9 +169,15 @@ fn lamps_on(status: &Status, clock: Clock) -> u32 {
     let lamps = LwPath::from_ids(&[3416]).unwrap_or(LwPath::Root);
     let levels = status.last_known(lamps, clock.now());
     let lit = levels.iter().filter(|level| {
-        let mut ids = level.path.trim_start_matches('/').split('/').filter_map(|id| id.parse::<u16>().ok());
+        let mut ids = level
+            .path
+            .trim_start_matches('/')
+            .split('/')
+            .filter_map(|id| id.parse::<u16>().ok());
         let (instance, resource) = (ids.nth(1), ids.next());
-        instance.is_some_and(|instance| instance < 60_000) && resource == Some(3) && level.value.as_f64() > Some(0.0)
+        instance.is_some_and(|instance| instance < 60_000)
+            && resource == Some(3)
+            && level.value.as_f64() > Some(0.0)
     });
     u32::try_from(lit.count()).unwrap_or_default()
 }

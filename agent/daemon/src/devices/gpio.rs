@@ -22,7 +22,11 @@ impl Starter<'_> {
 
     #[cfg(feature = "gpio-cdevx")]
     fn cdev(&mut self, device: &Device, gpio: &config::Gpio) -> Result<(), String> {
-        self.lines(device, gpio, lamplighter_adapters::gpio::cdev::CdevLines::new(gpio.chip.clone()));
+        self.lines(
+            device,
+            gpio,
+            lamplighter_adapters::gpio::cdev::CdevLines::new(gpio.chip.clone()),
+        );
         Ok(())
     }
 
@@ -34,7 +38,11 @@ impl Starter<'_> {
 
     #[cfg(feature = "gpio-rppalx")]
     fn rppal(&mut self, device: &Device, gpio: &config::Gpio) -> Result<(), String> {
-        self.lines(device, gpio, lamplighter_adapters::gpio::rppal::RppalLines::new());
+        self.lines(
+            device,
+            gpio,
+            lamplighter_adapters::gpio::rppal::RppalLines::new(),
+        );
         Ok(())
     }
 
@@ -48,7 +56,14 @@ impl Starter<'_> {
         let points: Vec<_> = gpio.points.iter().map(point).collect();
         let adapter = Gpio::new(backend, &points, self.clock.clone());
         // Lines are told on change only and never grow old.
-        self.supervise(device.id, adapter, Limits { max_age: std::time::Duration::MAX, ..Limits::default() });
+        self.supervise(
+            device.id,
+            adapter,
+            Limits {
+                max_age: std::time::Duration::MAX,
+                ..Limits::default()
+            },
+        );
     }
 }
 
