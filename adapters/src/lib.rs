@@ -6,8 +6,12 @@
 
 #[cfg(feature = "modbus")]
 pub mod bus;
+pub mod gpio;
+#[cfg(feature = "iec62056")]
+pub mod iec62056;
 #[cfg(feature = "modbus")]
 pub mod modbus;
+pub mod sim;
 pub mod supervise;
 
 use std::{fmt, future::Future, sync::Arc};

@@ -3,10 +3,10 @@
 pub mod api;
 pub mod ask;
 mod catalogue;
+pub mod cli;
 pub mod clock;
 pub mod config;
 mod connectivity;
-mod definitions;
 #[cfg(feature = "demo")]
 pub mod demo;
 pub mod devices;

@@ -25,7 +25,7 @@ use crate::{
     catalogue::catalogue,
     clock::{self, Clock},
     config::{Config, Hardware, Loaded, Problem, Source},
-    definitions, devices,
+    devices,
     link::Links,
     run::{Agent, Ended, Waiting},
     status::Status,
@@ -113,11 +113,7 @@ pub fn prepare(places: &Places, strict: bool) -> Result<Prepared, StartError> {
     for directory in [&places.state_dir, &places.run_dir] {
         make(directory)?;
     }
-    let (definitions, unread) = definitions::load(&places.config);
-    for why in unread {
-        tracing::warn!(why, "Object definition cannot be used");
-    }
-    let source = Source::of_process(places.config.clone(), Arc::new(definitions));
+    let source = Source::of_process(places.config.clone());
     let hardware = source.hardware.clone();
     let (config, last_good) = match source.load(&places.state_dir) {
         Loaded::Good { config, problems } => {
@@ -158,12 +154,9 @@ pub fn runtime() -> Result<tokio::runtime::Runtime, StartError> {
 
 /// One life of the agent, until something ends it.
 pub async fn agent(places: &Places, prepared: Prepared, extras: Extras) -> Result<Ended, StartError> {
-    let Prepared { mut config, last_good, hardware } = prepared;
+    let Prepared { config, last_good, hardware } = prepared;
     let control = ControlSocket::bind(&places.run_dir)?;
-    let definitions = definitions::with_vendor(&config.definitions, config.site.vendor_object_base);
-    config.definitions = Arc::clone(&definitions);
-    config.site.definitions = Arc::clone(&definitions);
-
+    let definitions = Arc::clone(&config.definitions);
     let clock = Clock::start(&places.state_dir);
     let now = clock.now();
     let seed = clock::seed();

@@ -19,8 +19,10 @@ use crate::{
     saved::{Moment, SavedRegistration},
 };
 
+mod reply;
 mod retry;
 
+pub(crate) use reply::Reply;
 pub(crate) use retry::{Backoff, RetryPolicy};
 
 /// Version of the enabler that a server is spoken to in.
@@ -80,15 +82,6 @@ pub(crate) enum Purpose {
     Update,
 }
 
-/// What the core needs of the answer to a registration request.
-#[derive(Clone, Debug)]
-pub(crate) struct Reply {
-    pub(crate) code: Code,
-    pub(crate) detail: String,
-    pub(crate) location: Vec<String>,
-    pub(crate) max_age: Option<Duration>,
-}
-
 /// What a person sees of the state.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(crate) enum Phase {
@@ -133,13 +126,14 @@ enum State {
 #[derive(Clone, Debug, Eq, PartialEq)]
 struct Live {
     expires: Duration,
-    in_flight: bool,
+    /// What the Update says that is under way.
+    in_flight: Option<Pending>,
     location: Vec<String>,
     update_at: Duration,
 }
 
 /// What the next Update has to say.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
 struct Pending {
     lifetime: bool,
     /// Since when the list of objects differs.
@@ -209,7 +203,7 @@ impl Registration {
                 let left = lifetime.saturating_sub(at.elapsed(now).unwrap_or_default());
                 let live = Live {
                     expires: now.mono + left,
-                    in_flight: false,
+                    in_flight: None,
                     location,
                     update_at: now.mono,
                 };
@@ -285,7 +279,7 @@ impl Registration {
     /// The path under an existing registration was replaced: the server must learn the new address.
     pub(crate) fn moved(&mut self, now: Now) {
         if let State::Registered(live) = &mut self.state {
-            live.in_flight = false;
+            self.pending.add(live.in_flight.take());
             self.trigger(now);
         }
     }
@@ -293,15 +287,10 @@ impl Registration {
     /// The link is gone.
     pub(crate) fn disconnected(&mut self, reason: &str, now: Now) {
         match std::mem::replace(&mut self.state, State::Off) {
-            State::Registered(live) => {
+            State::Registered(mut live) => {
+                self.pending.add(live.in_flight.take());
                 self.steps.push_back(Step::Close);
-                self.open(
-                    Some(Live {
-                        in_flight: false,
-                        ..live
-                    }),
-                    now,
-                );
+                self.open(Some(live), now);
             }
             State::Leaving { after, .. } => self.left(after),
             State::Opening { live, .. } => self.not_opened(live, reason, now),
@@ -386,7 +375,9 @@ impl Registration {
             State::Disabled { until } => Some((*until, "end of disable")),
             State::Leaving { until, .. } => Some((*until, "end of de-register")),
             State::Opening { until, .. } => Some((*until, "opening of a link")),
-            State::Registered(live) if live.in_flight => Some((live.expires, "end of lifetime")),
+            State::Registered(live) if live.in_flight.is_some() => {
+                Some((live.expires, "end of lifetime"))
+            }
             State::Registered(live) => {
                 let due = self
                     .pending
@@ -494,13 +485,13 @@ impl Registration {
                 self.update_if_due(now);
             }
             Code::SERVICE_UNAVAILABLE => {
-                live.in_flight = false;
                 let wait = reply
                     .max_age
                     .unwrap_or(DEFAULT_MAX_AGE)
                     .clamp(Duration::from_secs(1), MAX_ABSENCE);
                 live.update_at = now.mono + wait;
-                self.pending.objects = None;
+                self.pending.add(live.in_flight.take());
+                self.pending.objects = self.pending.objects.map(|_| live.update_at);
             }
             // Core 1.2, 6.2.3: the server has forgotten us. Every other refusal ends there as well.
             _ => self.send_register(),
@@ -586,7 +577,9 @@ impl Registration {
             return;
         };
         let objects_due = self.pending.objects.is_some_and(|due| due <= now.mono);
-        if !live.in_flight && (self.pending.lifetime || self.pending.trigger || objects_due) {
+        if live.in_flight.is_none()
+            && (self.pending.lifetime || self.pending.trigger || objects_due)
+        {
             self.send_update(now);
         }
     }
@@ -595,8 +588,8 @@ impl Registration {
         let State::Registered(live) = &mut self.state else {
             return;
         };
-        live.in_flight = true;
         let pending = std::mem::take(&mut self.pending);
+        live.in_flight = Some(pending);
         self.steps.push_back(Step::Update {
             location: live.location.clone(),
             lifetime: pending.lifetime,
@@ -607,7 +600,7 @@ impl Registration {
     fn live(&self, location: Vec<String>, now: Now) -> Live {
         Live {
             expires: now.mono + self.lifetime,
-            in_flight: false,
+            in_flight: None,
             location,
             update_at: now.mono + update_after(self.lifetime),
         }
@@ -634,22 +627,13 @@ impl Registration {
 /// RFC 7252, 5.10.5: Max-Age where the option is absent.
 const DEFAULT_MAX_AGE: Duration = Duration::from_secs(60);
 
-impl Reply {
-    /// The refusal in words.
-    fn reason(&self) -> String {
-        let meaning = match self.code {
-            Code::BAD_REQUEST => "the server does not accept the registration",
-            Code::UNAUTHORIZED => "the server does not authorise this endpoint",
-            Code::FORBIDDEN => "the server refuses this endpoint name",
-            Code::PRECONDITION_FAILED => "the server does not support this LwM2M version",
-            Code::REQUEST_ENTITY_TOO_LARGE => "the list of objects is too long for the server",
-            Code::SERVICE_UNAVAILABLE => "the server is overloaded",
-            _ => "the server refuses the registration",
-        };
-        if self.detail.is_empty() {
-            return format!("{} {meaning}", self.code);
-        }
-        format!("{} {meaning} ({})", self.code, self.detail)
+impl Pending {
+    /// An Update did not get through: what it said is still to be said.
+    fn add(&mut self, unsaid: Option<Self>) {
+        let unsaid = unsaid.unwrap_or_default();
+        self.lifetime |= unsaid.lifetime;
+        self.objects = self.objects.or(unsaid.objects);
+        self.trigger |= unsaid.trigger;
     }
 }
 

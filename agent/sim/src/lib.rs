@@ -2,6 +2,8 @@
 //! protocol level.
 
 #[cfg(feature = "io")]
+pub mod meter;
+#[cfg(feature = "io")]
 pub mod modbus;
 #[cfg(feature = "io")]
 pub mod pty;

@@ -352,6 +352,28 @@ fn an_overloaded_server_gets_its_update_later() {
 }
 
 #[test]
+fn what_an_unsuccessful_update_said_is_said_again() {
+    let mut machine = Machine::registered(3600);
+    let now = machine.now();
+    machine.registration.objects_changed(now);
+    machine.registration.set_lifetime(secs(7200), now);
+    assert_eq!(machine.steps(), [update(true, true)]);
+    let overloaded = Reply {
+        max_age: Some(secs(30)),
+        ..reply(Code::SERVICE_UNAVAILABLE)
+    };
+    machine.reply(Purpose::Update, overloaded);
+    assert_eq!(machine.next(), secs(30));
+    assert_eq!(machine.steps(), [update(true, true)]);
+    machine
+        .registration
+        .disconnected("cable out", machine.now());
+    machine.steps();
+    machine.connect();
+    assert_eq!(machine.steps(), [update(true, true)]);
+}
+
+#[test]
 fn registers_over_a_new_link_when_update_gets_no_answer() {
     let mut machine = Machine::registered(3600);
     machine.next();
@@ -452,10 +474,12 @@ fn a_disabled_server_is_left_alone_until_the_end_and_a_little_longer() {
 fn the_rest_of_a_disable_survives_a_restart() {
     let mut machine = Machine::registered(3600);
     machine.registration.disable(secs(1000), at(0));
-    let saved = std::iter::from_fn(|| machine.registration.poll()).find_map(|step| match step {
-        Step::Save(saved) => Some(saved),
-        _ => None,
-    });
+    let mut saved = None;
+    while let Some(step) = machine.registration.poll() {
+        if let Step::Save(record) = step {
+            saved = Some(record);
+        }
+    }
     // The same boot, another boot with a date, another boot without.
     for (now, left) in [(now(1, secs(400)), 600), (now(2, secs(400)), 600)] {
         let mut restarted = Machine::standard(3600);

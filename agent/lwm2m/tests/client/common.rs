@@ -277,13 +277,6 @@ impl World {
         })
     }
 
-    pub(crate) fn observe(&mut self, path: &str) -> Response {
-        self.ask(Request {
-            observe: Some(0),
-            ..get(path)
-        })
-    }
-
     /// The device says something.
     pub(crate) fn sample(&mut self, address: ResourceAddress, value: Value) {
         let sample = Sample::good(address, value, self.now().stamp());
@@ -458,6 +451,27 @@ fn object(id: u16, version: Version, resources: Vec<ResourceDef>) -> ObjectDef {
             .into_iter()
             .map(|resource| (resource.id, resource))
             .collect(),
+    }
+}
+
+/// A request in one line: method, path, Content-Format, payload.
+pub(crate) fn request(
+    method: Method,
+    path: &str,
+    content_format: Option<u16>,
+    payload: &[u8],
+) -> Request {
+    Request {
+        content_format,
+        payload: payload.to_vec(),
+        ..Request::new(method, segments(path))
+    }
+}
+
+pub(crate) fn accepting(path: &str, accept: u16) -> Request {
+    Request {
+        accept: Some(accept),
+        ..get(path)
     }
 }
 

@@ -12,7 +12,7 @@ use lamplighter_model::{
 use crate::common::{SET_POINT, TEMPERATURE, World};
 
 fn path(text: &str) -> Path {
-    text.parse().unwrap()
+    text.parse().expect("a path")
 }
 
 #[test]

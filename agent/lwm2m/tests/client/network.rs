@@ -5,15 +5,16 @@ use std::time::Duration;
 use lamplighter_coap::{Code, Method, Request, Response};
 use lamplighter_lwm2m::{
     boundary::{Command, Event, Input, LinkEvent, LinkId},
+    client::{Change, ServerConfig},
     server::ServerState,
 };
 use lamplighter_model::device::Answer;
 use proptest::prelude::*;
 
-use crate::common::{SSID, World, accept_all, config, get, segments};
+use crate::common::{SSID, World, accept_all, config, get, segments, server_config};
 
 fn state(world: &World) -> ServerState {
-    world.client.servers().next().unwrap().state
+    world.client.servers().next().expect("a server").state
 }
 
 #[test]
@@ -62,14 +63,12 @@ fn a_link_that_does_not_open_is_told_with_its_reason() {
     let mut world = World::new(config(), Vec::new(), accept_all);
     world.links_work = false;
     world.seconds(200);
-    let reasons: Vec<_> = world
-        .events
-        .iter()
-        .filter_map(|event| match event {
-            Event::RegistrationFailed { reason, .. } => Some(reason.as_str()),
-            _ => None,
-        })
-        .collect();
+    let mut reasons = Vec::new();
+    for event in &world.events {
+        if let Event::RegistrationFailed { reason, .. } = event {
+            reasons.push(reason.as_str());
+        }
+    }
     assert!(
         reasons.len() >= 2 && reasons.iter().all(|reason| *reason == "no route"),
         "{reasons:?}"
@@ -229,6 +228,26 @@ fn commands_of_people_reach_the_registration() {
     assert_eq!(state(&world), ServerState::Offline);
     world.input(Input::Command(Command::Register(SSID)));
     assert_eq!(state(&world), ServerState::Registered);
+}
+
+#[test]
+fn a_replaced_account_leaves_the_old_server_and_registers_with_the_new() {
+    let mut world = World::registered();
+    let server = ServerConfig {
+        lifetime: Duration::from_secs(120),
+        ..server_config()
+    };
+    world.input(Input::Configure(Change::AddServer(server)));
+    let methods: Vec<_> = world
+        .requests
+        .iter()
+        .map(|(_, request)| request.method)
+        .collect();
+    assert_eq!(methods, [Method::Post, Method::Delete, Method::Post]);
+    assert!(world.requests[2].1.queries.contains(&"lt=120".to_owned()));
+    world.input(Input::Configure(Change::RemoveServer(SSID)));
+    assert_eq!(world.client.servers().count(), 0);
+    assert_eq!(world.link, None);
 }
 
 #[test]

@@ -35,7 +35,7 @@ fn observe(world: &mut World, path: &str) {
     while !world.device.is_empty() {
         world.done(Ok(lamplighter_model::device::Answer::default()));
     }
-    let (_, response) = world.responses.last().unwrap();
+    let (_, response) = world.responses.last().expect("an answer");
     assert_eq!(
         (response.code, response.observe.is_some()),
         (Code::CONTENT, true),
@@ -158,8 +158,21 @@ fn changes_in_one_turn_make_one_notification() {
         lamplighter_model::Sample::good(address, Value::Float(value), at)
     };
     let samples = vec![sample(0, 1.0), sample(1, 2.0), sample(0, 3.0)];
+    world.seconds(2);
     world.input(Input::Device(DeviceEvent::Changed(samples)));
     assert_eq!(world.notifications.len(), 1);
+}
+
+#[test]
+fn a_whole_object_is_told_at_most_once_a_second() {
+    let mut world = World::registered();
+    celsius(&mut world, 20.0);
+    observe(&mut world, "/3303");
+    for tenth in 1..=25 {
+        celsius(&mut world, f64::from(tenth));
+        world.wait(Duration::from_millis(100));
+    }
+    assert_eq!(world.notifications.len(), 2);
 }
 
 #[test]
@@ -233,8 +246,8 @@ fn a_new_instance_is_told_to_who_observes_the_object_and_to_the_registration() {
         added,
         removed: Vec::new(),
     })));
-    assert_eq!(world.notifications.len(), 1);
     world.seconds(2);
+    assert_eq!(world.notifications.len(), 1);
     let (_, update) = world.requests.last().unwrap();
     assert!(String::from_utf8_lossy(&update.payload).contains("</3303/7>"));
 }
@@ -252,7 +265,7 @@ fn a_confirmable_notification_goes_out_every_day() {
     world.lossy = true;
     world.seconds(24 * 3600 + 200);
     world.lossy = false;
-    world.seconds(400);
+    world.seconds(6000);
     assert!(world.times(&["rd", "5a3f"]).len() + world.times(&["rd"]).len() > updates + 1);
 }
 

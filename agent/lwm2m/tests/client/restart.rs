@@ -3,20 +3,19 @@
 use std::time::Duration;
 
 use lamplighter_coap::{Code, Request};
-use lamplighter_lwm2m::saved::Record;
+use lamplighter_lwm2m::{client::ClientConfig, saved::Record};
 use lamplighter_model::{Value, device::Answer};
 
 use crate::common::{TEMPERATURE, World, accept_all, config, get, segments, text};
 
 /// The same box some time later, after its process was killed.
 fn restarted(world: &World, later: u64) -> World {
-    World::at(
-        world.now + Duration::from_secs(later),
-        1,
-        config(),
-        world.records(),
-        accept_all,
-    )
+    let at = world.now + Duration::from_secs(later);
+    let config = ClientConfig {
+        seed: 8,
+        ..config()
+    };
+    World::at(at, 1, config, world.records(), accept_all)
 }
 
 #[test]

@@ -1,0 +1,319 @@
+//! One readout of a meter, step by step.
+//!
+//! 1. At 300 Bd: wake-up if needed, sign-on `/?address!`.
+//! 2. Identification; it names the mode and the speed.
+//! 3. Mode C: acknowledge with the speed, at 300 Bd; then both sides change. Mode B: both change.
+//!    Mode A: nothing changes.
+//! 4. Data blocks up to ETX and check character; a damaged one is asked for again, once.
+
+use std::{fmt, io, time::Duration};
+
+use lamplighter_model::device::Fault;
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    time::{Instant, sleep, timeout, timeout_at},
+};
+
+use super::{
+    Line, MeterConfig,
+    telegram::{
+        self, ACK, Block, BlockStep, DataSet, IDENTIFICATION_MAX, Identification, NAK, Protocol,
+        TELEGRAM_MAX, with_parity,
+    },
+};
+
+/// Speed of the sign-on, in Bd.
+const FIRST_SPEED: u32 = 300;
+/// A character on the line: start, seven data, parity, stop.
+const BITS_PER_CHARACTER: u32 = 10;
+/// Longest silence between two characters, and before an answer.
+const CHARACTER_TIMEOUT: Duration = Duration::from_millis(1500);
+/// A line that never falls silent is not a meter.
+const NOISE_MAX: usize = 4096;
+
+/// What a meter told.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Readout {
+    pub identification: Identification,
+    pub data: Vec<DataSet>,
+}
+
+/// Why a readout failed.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub enum Failure {
+    /// The check character is wrong, also after a repetition.
+    Checksum,
+    /// The meter fell silent in the middle.
+    Cut,
+    /// The whole readout took too long.
+    Deadline,
+    /// The head is said to echo what is sent, and does not.
+    Echo,
+    /// What came is not an identification.
+    Identification(String),
+    /// The port itself failed.
+    Line(String),
+    NoAnswer,
+    /// Characters arrive damaged, also after a repetition.
+    Parity,
+    /// The meter refuses what was asked.
+    Refused,
+    TooLong,
+}
+
+impl fmt::Display for Failure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Checksum => "the meter's telegram has a wrong check character",
+            Self::Cut => "the meter's telegram was cut",
+            Self::Deadline => "the readout took too long",
+            Self::Echo => "the optical head does not echo, but is configured to",
+            Self::Identification(text) => return write!(f, "not a meter's identification: {text}"),
+            Self::Line(error) => error,
+            Self::NoAnswer => "the meter does not answer",
+            Self::Parity => "characters from the meter are damaged (parity)",
+            Self::Refused => "the meter refuses the readout",
+            Self::TooLong => "the meter's telegram does not end",
+        })
+    }
+}
+
+impl std::error::Error for Failure {}
+
+impl From<Failure> for Fault {
+    fn from(failure: Failure) -> Self {
+        match failure {
+            Failure::Line(_) => Self::Unreachable,
+            Failure::NoAnswer => Self::Timeout,
+            Failure::Checksum
+            | Failure::Cut
+            | Failure::Deadline
+            | Failure::Echo
+            | Failure::Identification(_)
+            | Failure::Parity
+            | Failure::Refused
+            | Failure::TooLong => Self::Device(failure.to_string()),
+        }
+    }
+}
+
+impl From<io::Error> for Failure {
+    fn from(error: io::Error) -> Self {
+        Self::Line(error.to_string())
+    }
+}
+
+/// Reads a meter out.
+///
+/// # Errors
+/// Every [`Failure`]; the line is then in an unknown state and to be opened anew.
+pub async fn read_out<L: Line>(line: &mut L, config: &MeterConfig) -> Result<Readout, Failure> {
+    let talk = async {
+        Talk {
+            line,
+            config,
+            speed: FIRST_SPEED,
+        }
+        .read_out()
+        .await
+    };
+    timeout(config.readout_deadline, talk)
+        .await
+        .unwrap_or(Err(Failure::Deadline))
+}
+
+struct Talk<'a, L> {
+    line: &'a mut L,
+    config: &'a MeterConfig,
+    speed: u32,
+}
+
+impl<L: Line> Talk<'_, L> {
+    async fn read_out(mut self) -> Result<Readout, Failure> {
+        self.line.set_speed(FIRST_SPEED)?;
+        self.line.discard_input()?;
+        if self.config.wake_up {
+            self.wake_up().await?;
+        }
+        self.send(format!("/?{}!\r\n", self.config.address).as_bytes())
+            .await?;
+        let identification = self.identification().await?;
+        self.change_speed(&identification).await?;
+        let text = self.data().await?;
+        Ok(Readout {
+            identification,
+            data: telegram::parse_data(&text),
+        })
+    }
+
+    /// Zeros for 2.2 s, then silence for 1.6 s: battery meters need it.
+    async fn wake_up(&mut self) -> Result<(), Failure> {
+        self.send(&[0; 66]).await?;
+        sleep(Duration::from_millis(1600)).await;
+        Ok(())
+    }
+
+    async fn identification(&mut self) -> Result<Identification, Failure> {
+        let mut line = Vec::new();
+        for _ in 0..NOISE_MAX {
+            let silence = if line.is_empty() {
+                Failure::NoAnswer
+            } else {
+                Failure::Cut
+            };
+            match self.receive(silence).await?.byte {
+                b'/' => line = vec![b'/'],
+                b'\n' if !line.is_empty() => {
+                    let line = line.trim_ascii_end();
+                    let shown = || String::from_utf8_lossy(line).escape_debug().to_string();
+                    return Identification::parse(line)
+                        .ok_or_else(|| Failure::Identification(shown()));
+                }
+                _ if line.is_empty() => {}
+                _ if line.len() >= IDENTIFICATION_MAX => break,
+                byte => line.push(byte),
+            }
+        }
+        Err(Failure::Identification("no end of line".to_owned()))
+    }
+
+    async fn change_speed(&mut self, identification: &Identification) -> Result<(), Failure> {
+        match identification.protocol {
+            Protocol::A => Ok(()),
+            Protocol::B(speed) => self.set_speed(speed),
+            Protocol::C(fastest) => {
+                let reaction = if identification.is_fast {
+                    Duration::from_millis(20)
+                } else {
+                    self.config.reaction
+                };
+                sleep(reaction).await;
+                let (digit, speed) = telegram::agree_speed(fastest, self.config.max_speed);
+                let sent = Instant::now();
+                self.send(format!("{}0{digit}0\r\n", char::from(ACK)).as_bytes())
+                    .await?;
+                // The acknowledgement must have left at the old speed; how long a USB head holds it
+                // back only its user knows.
+                sleep(
+                    self.config
+                        .speed_change_delay
+                        .saturating_sub(sent.elapsed()),
+                )
+                .await;
+                self.set_speed(speed)
+            }
+        }
+    }
+
+    fn set_speed(&mut self, speed: u32) -> Result<(), Failure> {
+        self.speed = speed;
+        Ok(self.line.set_speed(speed)?)
+    }
+
+    /// All blocks, one after the other.
+    async fn data(&mut self) -> Result<Vec<u8>, Failure> {
+        let mut text = Vec::new();
+        loop {
+            let (block, is_last) = match self.block().await {
+                Err(Failure::Checksum | Failure::Parity) => {
+                    self.send(&[NAK]).await?;
+                    self.block().await?
+                }
+                block => block?,
+            };
+            text.extend(block);
+            if is_last {
+                return Ok(text);
+            }
+            if text.len() > TELEGRAM_MAX {
+                return Err(Failure::TooLong);
+            }
+            self.send(&[ACK]).await?;
+        }
+    }
+
+    async fn block(&mut self) -> Result<(Vec<u8>, bool), Failure> {
+        let mut block = Block::default();
+        let mut is_damaged = false;
+        for _ in 0..TELEGRAM_MAX + NOISE_MAX {
+            let silence = if block.has_begun() {
+                Failure::Cut
+            } else {
+                Failure::NoAnswer
+            };
+            let Received { byte, is_right } = self.receive(silence).await?;
+            if !block.has_begun() && byte == NAK {
+                return Err(Failure::Refused);
+            }
+            is_damaged |= !is_right && block.has_begun();
+            match block.push(byte) {
+                BlockStep::Damaged if is_damaged => return Err(Failure::Parity),
+                BlockStep::Damaged => return Err(Failure::Checksum),
+                BlockStep::Done { .. } if is_damaged => return Err(Failure::Parity),
+                BlockStep::Done { is_last } => return Ok((block.into_text(), is_last)),
+                BlockStep::More => {}
+                BlockStep::TooLong => break,
+            }
+        }
+        Err(Failure::TooLong)
+    }
+
+    /// Sends, and takes the head's echo back. Comes back when the last bit should have left.
+    async fn send(&mut self, bytes: &[u8]) -> Result<(), Failure> {
+        let on_line: Vec<u8> = if self.config.software_parity {
+            bytes.iter().copied().map(with_parity).collect()
+        } else {
+            bytes.to_vec()
+        };
+        let left = Instant::now() + wire_time(bytes.len(), self.speed);
+        let write = timeout(
+            CHARACTER_TIMEOUT + wire_time(bytes.len(), self.speed),
+            self.line.write_all(&on_line),
+        );
+        write
+            .await
+            .map_err(|_| Failure::Line("the port takes no characters".to_owned()))??;
+        if self.config.echo {
+            for byte in bytes {
+                let echo = timeout_at(left + CHARACTER_TIMEOUT, self.receive(Failure::Echo)).await;
+                if echo.unwrap_or(Err(Failure::Echo))?.byte != *byte {
+                    return Err(Failure::Echo);
+                }
+            }
+        }
+        tokio::time::sleep_until(left).await;
+        Ok(())
+    }
+
+    /// The next character; after too long a silence, `silence`.
+    async fn receive(&mut self, silence: Failure) -> Result<Received, Failure> {
+        let limit = CHARACTER_TIMEOUT + wire_time(1, self.speed);
+        let Ok(byte) = timeout(limit, self.line.read_u8()).await else {
+            return Err(silence);
+        };
+        let byte = byte.map_err(|error| match error.kind() {
+            // A port that hangs up reads as an end of file.
+            io::ErrorKind::UnexpectedEof => Failure::Line("the port is gone".to_owned()),
+            _ => Failure::from(error),
+        })?;
+        let is_right = !self.config.software_parity || with_parity(byte) == byte;
+        Ok(Received {
+            byte: byte & 0x7f,
+            is_right,
+        })
+    }
+}
+
+/// A character in seven bits, and whether its parity was right.
+struct Received {
+    byte: u8,
+    is_right: bool,
+}
+
+/// Time that characters take on the line.
+fn wire_time(characters: usize, speed: u32) -> Duration {
+    let bits = u64::try_from(characters)
+        .unwrap_or(u64::MAX)
+        .saturating_mul(u64::from(BITS_PER_CHARACTER));
+    Duration::from_micros(bits.saturating_mul(1_000_000) / u64::from(speed.max(1)))
+}

@@ -1,0 +1,340 @@
+//! The bytes of IEC 62056-21: identification, blocks with their check character, data lines. No IO.
+
+use super::obis::Obis;
+
+pub(super) const SOH: u8 = 0x01;
+pub(super) const STX: u8 = 0x02;
+pub(super) const ETX: u8 = 0x03;
+pub(super) const EOT: u8 = 0x04;
+pub(super) const ACK: u8 = 0x06;
+pub(super) const NAK: u8 = 0x15;
+
+/// Longest telegram taken in; a full readout is a few kilobytes.
+pub const TELEGRAM_MAX: usize = 64 * 1024;
+
+/// Longest identification: `/XXXZ`, 16 characters, escape sequences, with room.
+pub(super) const IDENTIFICATION_MAX: usize = 64;
+
+/// What a meter says of itself.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Identification {
+    /// Three letters of the maker.
+    pub maker: String,
+    pub protocol: Protocol,
+    pub text: String,
+    /// The third letter of the maker is small: the meter reacts within 20 ms instead of 200.
+    pub is_fast: bool,
+}
+
+/// Protocol mode with the highest speed in Bd.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Protocol {
+    /// 300 Bd throughout.
+    A,
+    /// Changes the speed by itself.
+    B(u32),
+    /// Changes the speed when told.
+    C(u32),
+}
+
+/// Speeds of mode C, by the digit that stands for them.
+const SPEEDS: [u32; 7] = [300, 600, 1200, 2400, 4800, 9600, 19200];
+
+impl Identification {
+    /// Parses `/XXXZident`, without the end of line; `None` where it is none.
+    pub fn parse(line: &[u8]) -> Option<Self> {
+        let text = std::str::from_utf8(line).ok()?.strip_prefix('/')?;
+        let letters = text.as_bytes().get(..4)?;
+        if !letters[..3].iter().all(u8::is_ascii_alphabetic) {
+            return None;
+        }
+        let protocol = match letters[3] {
+            digit @ b'0'..=b'6' => Protocol::C(SPEEDS[usize::from(digit - b'0')]),
+            letter @ b'A'..=b'F' => Protocol::B(SPEEDS[usize::from(letter - b'A') + 1]),
+            _ => Protocol::A,
+        };
+        Some(Self {
+            maker: text[..3].to_owned(),
+            protocol,
+            text: text.get(4..)?.to_owned(),
+            is_fast: letters[2].is_ascii_lowercase(),
+        })
+    }
+}
+
+/// The digit and speed to ask for: the fastest that both sides can do.
+pub(super) fn agree_speed(meter: u32, max: u32) -> (char, u32) {
+    let fits = |(_, speed): &(char, u32)| *speed <= meter && *speed <= max;
+    ('0'..='6')
+        .zip(SPEEDS)
+        .filter(fits)
+        .last()
+        .unwrap_or(('0', SPEEDS[0]))
+}
+
+/// Takes a block byte by byte: from STX (or SOH) to the check character behind ETX (or EOT).
+#[derive(Debug, Default)]
+pub struct Block {
+    /// Between STX and ETX.
+    text: Vec<u8>,
+    check: u8,
+    state: BlockState,
+}
+
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+enum BlockState {
+    #[default]
+    AwaitStart,
+    AwaitEnd,
+    AwaitCheck {
+        is_last: bool,
+    },
+}
+
+/// Where a block stands after a byte.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum BlockStep {
+    /// The check character is wrong.
+    Damaged,
+    Done {
+        is_last: bool,
+    },
+    More,
+    TooLong,
+}
+
+impl Block {
+    /// Takes the next seven bits. What comes before the start is skipped.
+    pub fn push(&mut self, byte: u8) -> BlockStep {
+        match self.state {
+            BlockState::AwaitStart => {
+                if matches!(byte, STX | SOH) {
+                    self.state = BlockState::AwaitEnd;
+                }
+            }
+            BlockState::AwaitEnd => {
+                self.check ^= byte;
+                match byte {
+                    ETX | EOT => {
+                        self.state = BlockState::AwaitCheck {
+                            is_last: byte == ETX,
+                        }
+                    }
+                    _ if self.text.len() >= TELEGRAM_MAX => return BlockStep::TooLong,
+                    _ => self.text.push(byte),
+                }
+            }
+            BlockState::AwaitCheck { is_last } => {
+                self.state = BlockState::AwaitStart;
+                let is_right = byte == self.check & 0x7f;
+                return if is_right {
+                    BlockStep::Done { is_last }
+                } else {
+                    BlockStep::Damaged
+                };
+            }
+        }
+        BlockStep::More
+    }
+
+    /// Whether the start was seen.
+    pub fn has_begun(&self) -> bool {
+        self.state != BlockState::AwaitStart
+    }
+
+    pub fn into_text(self) -> Vec<u8> {
+        self.text
+    }
+}
+
+/// A register of a telegram.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct DataSet {
+    pub obis: Obis,
+    /// Values in the order of their brackets.
+    pub values: Vec<Reading>,
+}
+
+/// What stands in one pair of brackets.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Reading {
+    pub text: String,
+    pub unit: Option<String>,
+}
+
+/// Reads `OBIS(value*unit)(value)…` lines up to `!`; what is not of this form is skipped.
+pub fn parse_data(text: &[u8]) -> Vec<DataSet> {
+    let lines = text.split(|byte| matches!(byte, b'\r' | b'\n'));
+    let lines = lines.take_while(|line| line.first() != Some(&b'!'));
+    lines
+        .filter_map(|line| std::str::from_utf8(line).ok())
+        .flat_map(parse_line)
+        .collect()
+}
+
+/// A line may hold several registers, each with several values.
+fn parse_line(line: &str) -> Vec<DataSet> {
+    let mut sets: Vec<DataSet> = Vec::new();
+    let mut rest = line;
+    while let Some((address, behind)) = rest.split_once('(') {
+        let Some((content, next)) = behind.split_once(')') else {
+            break;
+        };
+        match address.trim().parse() {
+            Ok(obis) => sets.push(DataSet {
+                obis,
+                values: vec![Reading::parse(content)],
+            }),
+            Err(_) if !address.trim().is_empty() => return sets,
+            Err(_) => match sets.last_mut() {
+                Some(set) => set.values.push(Reading::parse(content)),
+                None => return sets,
+            },
+        }
+        rest = next;
+    }
+    sets
+}
+
+impl Reading {
+    /// `0012345.678*kWh`, or with a blank as some makers write it.
+    fn parse(content: &str) -> Self {
+        let number = |text: &str| {
+            !text.is_empty()
+                && text
+                    .bytes()
+                    .all(|byte| byte.is_ascii_digit() || byte == b'.')
+        };
+        let split = content
+            .split_once('*')
+            .or_else(|| content.split_once(' ').filter(|(value, _)| number(value)));
+        let (text, unit) = split.map_or((content, None), |(text, unit)| {
+            (text, Some(unit.trim().to_owned()))
+        });
+        Self {
+            text: text.trim().to_owned(),
+            unit: unit.filter(|unit| !unit.is_empty()),
+        }
+    }
+}
+
+/// Even parity over eight bits, for lines that carry 7E1 as 8N1.
+pub(super) fn with_parity(byte: u8) -> u8 {
+    let low = byte & 0x7f;
+    low | ((low.count_ones() as u8 & 1) << 7)
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn feed(bytes: &[u8]) -> (Vec<BlockStep>, Block) {
+        let mut block = Block::default();
+        let steps = bytes
+            .iter()
+            .map(|byte| block.push(*byte))
+            .filter(|step| *step != BlockStep::More)
+            .collect();
+        (steps, block)
+    }
+
+    #[test]
+    fn a_block_ends_with_the_exclusive_or_of_its_bytes() {
+        // "1.8.0(1)" up to ETX, computed by hand: 0x31^0x2e^0x38^0x2e^0x30^0x28^0x31^0x29^0x03
+        let check = b"1.8.0(1)\x03".iter().fold(0, |check, byte| check ^ byte);
+        let (steps, block) = feed(&[b"noise\x021.8.0(1)\x03".as_slice(), &[check]].concat());
+        assert_eq!(steps, [BlockStep::Done { is_last: true }]);
+        assert_eq!(block.into_text(), b"1.8.0(1)");
+        assert_eq!(
+            feed(&[b"\x021.8.0(1)\x03".as_slice(), &[check ^ 1]].concat()).0,
+            [BlockStep::Damaged]
+        );
+        assert_eq!(
+            feed(b"\x02\x04\x04").0,
+            [BlockStep::Done { is_last: false }]
+        );
+        assert_eq!(
+            feed(&[b"\x02".as_slice(), &[b'0'; TELEGRAM_MAX + 1]].concat()).0,
+            [BlockStep::TooLong]
+        );
+    }
+
+    #[test]
+    fn identifications_name_mode_and_speed() {
+        let parse = |text: &str| Identification::parse(text.as_bytes());
+        let meter = parse("/ISk5MT174-0001").unwrap();
+        assert_eq!(
+            (meter.maker.as_str(), meter.protocol, meter.is_fast),
+            ("ISk", Protocol::C(9600), true)
+        );
+        assert_eq!(parse("/ABCD\\2x").unwrap().protocol, Protocol::B(4800));
+        assert_eq!(parse("/ABC x").unwrap().protocol, Protocol::A);
+        for text in ["", "/", "/AB", "ABC5x", "/A1C5x"] {
+            assert_eq!(parse(text), None, "{text}");
+        }
+        assert_eq!(agree_speed(9600, 2400), ('3', 2400));
+        assert_eq!(agree_speed(9600, 115_200), ('5', 9600));
+        assert_eq!(agree_speed(300, 9600), ('0', 300));
+    }
+
+    #[test]
+    fn data_lines_give_registers_values_and_units() {
+        let text =
+            b"F.F(00000000)\r\n1-0:1.8.0*255(0012345.678*kWh)\r\n1.6.1(0.5*kW)(2611220915)\r\n\
+            32.7.0(230 V)31.7.0(1.5*A)\r\nbroken(1\r\nodd line\r\n!\r\n2.8.0(1*kWh)\r\n";
+        let sets = parse_data(text);
+        let shown: Vec<String> = sets
+            .iter()
+            .map(|set| {
+                format!(
+                    "{} {:?}",
+                    set.obis,
+                    set.values
+                        .iter()
+                        .map(|value| (value.text.as_str(), value.unit.as_deref()))
+                        .collect::<Vec<_>>()
+                )
+            })
+            .collect();
+        assert_eq!(
+            shown,
+            [
+                r#"F.F [("00000000", None)]"#,
+                r#"1-0:1.8.0 [("0012345.678", Some("kWh"))]"#,
+                r#"1.6.1 [("0.5", Some("kW")), ("2611220915", None)]"#,
+                r#"32.7.0 [("230", Some("V"))]"#,
+                r#"31.7.0 [("1.5", Some("A"))]"#,
+            ]
+        );
+    }
+
+    #[test]
+    fn parity_is_even() {
+        for byte in 0..=127 {
+            assert_eq!(with_parity(byte).count_ones() % 2, 0);
+            assert_eq!(with_parity(byte) & 0x7f, byte);
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn no_bytes_make_the_parser_panic_or_grow(bytes in prop::collection::vec(any::<u8>(), 0..4096)) {
+            let mut block = Block::default();
+            for byte in &bytes {
+                block.push(*byte);
+            }
+            prop_assert!(block.into_text().len() <= bytes.len());
+            let _ = parse_data(&bytes);
+            let _ = Identification::parse(&bytes);
+        }
+
+        #[test]
+        fn any_text_of_brackets_and_dots_is_parsed_or_skipped(text in r"[0-9.()*:\-AFkWh! \r\n&]{0,200}") {
+            for set in parse_data(text.as_bytes()) {
+                prop_assert!(!set.values.is_empty());
+            }
+        }
+    }
+}
