@@ -2,7 +2,12 @@
 
 use std::{collections::BTreeSet, io::Write, path::Path};
 
-use lamplighter_model::{ObjectId, object::Definitions, tables::{self, VendorObject}, xml};
+use lamplighter_model::{
+    ObjectId,
+    object::Definitions,
+    tables::{self, VendorObject},
+    xml,
+};
 
 use super::{args::Global, exit::Failure};
 use crate::config::{Config, Source, VENDOR_OBJECT_BASE, atomic};
@@ -17,7 +22,11 @@ pub(super) fn export(
     directory: &Path,
     out: &mut impl Write,
 ) -> Result<(), Failure> {
-    let used = if global.config().exists() { registered(global)? } else { built_in() };
+    let used = if global.config().exists() {
+        registered(global)?
+    } else {
+        built_in()
+    };
     atomic::directory(directory)?;
     for (name, text) in xml::files(&used) {
         atomic::write(&directory.join(&name), text.as_bytes(), 0o644)?;
@@ -42,7 +51,9 @@ fn registered(global: &Global) -> Result<Definitions, Failure> {
 
 fn built_in() -> Definitions {
     let mut all = tables::standard();
-    tables::vendor(VENDOR_OBJECT_BASE).into_iter().for_each(|object| all.insert(object));
+    tables::vendor(VENDOR_OBJECT_BASE)
+        .into_iter()
+        .for_each(|object| all.insert(object));
     all
 }
 
