@@ -9,7 +9,11 @@
 //! 3. With a feedback contact the value of a point is what the contact says, and a Write succeeds
 //!    when the contact has followed.
 
+#[cfg(feature = "gpio-cdev")]
+pub mod cdev;
 mod debounce;
+#[cfg(feature = "gpio-rppal")]
+pub mod rppal;
 pub mod sim;
 #[cfg(test)]
 mod tests;
@@ -459,6 +463,15 @@ impl GpioPoint {
             ..Self::input(address, line)
         }
     }
+}
+
+/// How long ago something happened that the kernel stamped with its monotonic clock.
+#[cfg(any(feature = "gpio-cdev", feature = "gpio-rppal"))]
+fn age_of(stamp: Duration) -> Duration {
+    use nix::time::{ClockId, clock_gettime};
+    clock_gettime(ClockId::CLOCK_MONOTONIC).map_or(Duration::ZERO, |now| {
+        Duration::from(now).saturating_sub(stamp)
+    })
 }
 
 async fn at(time: Option<Instant>) {
