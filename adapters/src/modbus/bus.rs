@@ -247,7 +247,7 @@ impl BusSettings {
                 quarantine_percent: self.quarantine_percent,
                 echo: self.echo,
             })),
-            Framing::Tcp => Line::Tcp(Tcp::default()),
+            Framing::Tcp => Line::Tcp(Tcp::new(self.quarantine_percent)),
         }
     }
 }

@@ -1,5 +1,8 @@
 //! One request at a time on a TCP connection. Answers carry the number of their request: older ones
 //! are dropped, anything else means that the two ends are out of step and the connection ends.
+//!
+//! Many devices lose a request that comes while they are busy with another, so after a timeout the
+//! late answer is waited for here as well, as long as on a serial line.
 
 use std::io;
 
@@ -9,19 +12,23 @@ use tokio::{
 };
 
 use super::{
-    bus::Ask,
+    bus::{Ask, Class},
     frame::Answer,
     rtu::{Outcome, some},
 };
 use crate::bus::Port;
 
 /// State of one connection.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Tcp {
     transaction: u16,
     received: Vec<u8>,
-    /// Requests in a row without an answer.
-    unanswered: u32,
+    /// The first request since which nothing has come at all.
+    silent_since: Option<Instant>,
+    is_dead: bool,
+    /// A request that was given up and how long its answer is waited for.
+    outstanding: Option<(u16, Instant)>,
+    quarantine_percent: u32,
     late: u64,
 }
 
@@ -29,14 +36,29 @@ pub(crate) struct Tcp {
 const HEADER: usize = 7;
 /// Requests whose answers may still be on their way.
 const OLDER: u16 = 64;
-/// A half-open connection looks like a device that is mute; after so many requests it is renewed.
-const UNANSWERED_MAX: u32 = 3;
+/// A half-open connection looks like a device that is mute; after so many timeouts it is renewed.
+const SILENT_TIMEOUTS: u32 = 10;
 
 impl Tcp {
+    /// `quarantine_percent`: for how many hundredths of its timeout a late answer is waited for.
+    pub(crate) fn new(quarantine_percent: u32) -> Self {
+        Self {
+            transaction: 0,
+            received: Vec::new(),
+            silent_since: None,
+            is_dead: false,
+            outstanding: None,
+            quarantine_percent,
+            late: 0,
+        }
+    }
+
     /// The connection was renewed: nothing of the old one can come any more.
     pub(crate) fn reset(&mut self) {
         self.received.clear();
-        self.unanswered = 0;
+        self.silent_since = None;
+        self.is_dead = false;
+        self.outstanding = None;
     }
 
     pub(crate) fn late(&self) -> u64 {
@@ -44,7 +66,7 @@ impl Tcp {
     }
 
     pub(crate) fn must_reconnect(&self) -> bool {
-        self.unanswered >= UNANSWERED_MAX
+        self.is_dead
     }
 
     /// Bytes that came while nothing was asked: answers that are too late.
@@ -68,6 +90,14 @@ impl Tcp {
         port: &mut P,
         ask: &Ask,
     ) -> io::Result<Outcome> {
+        let mut chunk = [0; 512];
+        while let Some((_, until)) = self.outstanding {
+            let Ok(count) = timeout_at(until, port.read(&mut chunk)).await else {
+                self.outstanding = None;
+                break;
+            };
+            self.on_stray(&chunk[..some(count?)?])?;
+        }
         self.transaction = self.transaction.wrapping_add(1);
         let sent = Instant::now();
         let deadline = sent + ask.timeout;
@@ -80,15 +110,26 @@ impl Tcp {
                     self.drop_older(&frame)?;
                     continue;
                 }
-                self.unanswered = 0;
                 return Ok(Outcome::Answered(frame.answer_to(ask)?, sent.elapsed()));
             }
             let Ok(count) = timeout_at(deadline, port.read(&mut chunk)).await else {
-                self.unanswered += 1;
+                self.give_up(ask, sent);
                 return Ok(Outcome::Silent);
             };
             self.received.extend_from_slice(&chunk[..some(count?)?]);
         }
+    }
+
+    fn give_up(&mut self, ask: &Ask, sent: Instant) {
+        let silent_since = *self.silent_since.get_or_insert(sent);
+        self.is_dead = silent_since.elapsed() >= ask.late_timeout * SILENT_TIMEOUTS;
+        self.outstanding = match ask.class {
+            Class::Command | Class::Poll => Some((
+                self.transaction,
+                sent + ask.late_timeout * self.quarantine_percent / 100,
+            )),
+            Class::Probe => None,
+        };
     }
 
     fn next_frame(&mut self) -> io::Result<Option<Frame>> {
@@ -104,6 +145,8 @@ impl Tcp {
         if self.received.len() < end {
             return Ok(None);
         }
+        // Late ones too show that the other end is there.
+        self.silent_since = None;
         let pdu = self.received[HEADER..end].to_vec();
         self.received.drain(..end);
         Ok(Some(Frame {
@@ -119,6 +162,9 @@ impl Tcp {
             return Err(out_of_step("an answer to no request"));
         }
         self.late += 1;
+        self.outstanding = self
+            .outstanding
+            .filter(|(transaction, _)| *transaction != frame.transaction);
         Ok(())
     }
 }

@@ -107,6 +107,13 @@ impl Endpoint {
         &self.cx.params
     }
 
+    /// The sequence numbers of notifications go on from here. For an endpoint that takes up
+    /// observations of an earlier one: the peer drops what looks older than what it has
+    /// (RFC 7641, 4.4).
+    pub fn continue_sequence(&mut self, from: u32) {
+        self.observers.continue_sequence(from);
+    }
+
     /// A datagram of the peer, of any content.
     pub fn receive(&mut self, datagram: &[u8], now: Duration) {
         self.cx.now = now;

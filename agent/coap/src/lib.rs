@@ -17,6 +17,7 @@ mod endpoint;
 mod exchange;
 mod message;
 mod observe;
+mod open;
 mod params;
 mod protect;
 mod random;

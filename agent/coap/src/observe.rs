@@ -57,6 +57,10 @@ impl Observers {
         self.observed.get(token).copied()
     }
 
+    pub(crate) fn continue_sequence(&mut self, from: u32) {
+        self.sequence = from & SEQUENCE_MASK;
+    }
+
     pub(crate) fn next_sequence(&mut self) -> u32 {
         self.sequence = self.sequence.wrapping_add(1) & SEQUENCE_MASK;
         self.sequence

@@ -1,10 +1,11 @@
-//! Which messages of the peer we have met, and what we replied. Every operation costs O(log n).
+//! Which messages of the peer we have met, and what we replied. Every operation costs the same, however much is remembered.
 //!
 //! Two rings with their own bounds, so that a flood of reads never pushes out what must not run
 //! twice: *once* for requests with effects, *again* for reads and responses.
 
 use std::{
-    collections::{BTreeMap, VecDeque},
+    collections::{HashMap, VecDeque},
+    hash::{BuildHasherDefault, Hasher},
     time::Duration,
 };
 
@@ -28,7 +29,8 @@ pub(crate) enum Reply {
 
 #[derive(Debug)]
 pub(crate) struct Seen {
-    entries: BTreeMap<u16, Entry>,
+    /// Never iterated, so its order does not matter.
+    entries: HashMap<u16, Entry, BuildHasherDefault<MidHasher>>,
     again: VecDeque<Place>,
     once: VecDeque<Place>,
     /// How many at the front of `once` have lost their reply to the byte limit.
@@ -57,7 +59,7 @@ struct Place {
 impl Seen {
     pub(crate) fn new() -> Self {
         Self {
-            entries: BTreeMap::new(),
+            entries: HashMap::default(),
             again: VecDeque::new(),
             once: VecDeque::new(),
             stripped: 0,
@@ -134,6 +136,10 @@ impl Seen {
                 self.drop_first(class);
             }
         }
+        if self.entries.is_empty() {
+            // An idle peer costs nothing.
+            (self.entries, self.again, self.once, self.stripped) = Default::default();
+        }
         // One visit when the newest is due is enough: until then memory is bounded anyway.
         [&self.again, &self.once]
             .into_iter()
@@ -190,6 +196,26 @@ impl Seen {
         if entry.class == Class::Once {
             self.bytes -= entry.reply.len();
         }
+    }
+}
+
+/// There are only 65536 keys: a multiplication spreads them well enough.
+#[derive(Debug, Default)]
+struct MidHasher(u64);
+
+impl Hasher for MidHasher {
+    fn finish(&self) -> u64 {
+        self.0
+    }
+
+    fn write(&mut self, bytes: &[u8]) {
+        bytes
+            .iter()
+            .for_each(|byte| self.write_u16(u16::from(*byte)));
+    }
+
+    fn write_u16(&mut self, number: u16) {
+        self.0 = (self.0 ^ u64::from(number)).wrapping_mul(0x9e37_79b9_7f4a_7c15);
     }
 }
 

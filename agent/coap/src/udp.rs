@@ -12,6 +12,7 @@ use std::{
 use crate::{
     context::Context,
     message::{Code, Message, Method, Reliability, Token},
+    open::Open,
     params::Params,
     random::{Fingerprint, Random},
     seen::{Class, Reply, Seen},
@@ -77,7 +78,7 @@ pub(crate) struct Udp {
     /// Our last non-confirmable messages: a reset names them by message id only.
     unconfirmed: VecDeque<(u16, SendId)>,
     /// Theirs, not answered yet.
-    waiting: BTreeMap<RequestKey, Waiting>,
+    waiting: Open<Waiting>,
     seen: Seen,
     forget_at: Option<Duration>,
     outbox: VecDeque<Vec<u8>>,
@@ -129,7 +130,7 @@ impl Udp {
             answers: 0,
             queue: BTreeMap::new(),
             unconfirmed: VecDeque::new(),
-            waiting: BTreeMap::new(),
+            waiting: Open::default(),
             seen: Seen::new(),
             forget_at: None,
             outbox: VecDeque::new(),
@@ -209,7 +210,7 @@ impl Udp {
 
     /// Answers a request of the peer: in the acknowledgement, by itself, or non-confirmable.
     pub(crate) fn answer(&mut self, key: RequestKey, message: Message, cx: &mut Context) {
-        let Some(waiting) = self.waiting.remove(&key) else {
+        let Some(waiting) = self.waiting.remove(key) else {
             return;
         };
         match (waiting.kind, waiting.acknowledge_at) {
@@ -240,14 +241,14 @@ impl Udp {
         if let Some(Waiting {
             acknowledge_at: Some(at),
             ..
-        }) = self.waiting.remove(&key)
+        }) = self.waiting.remove(key)
         {
             timers.disarm(at, Timer::Acknowledge(key));
         }
     }
 
     pub(crate) fn on_acknowledge_due(&mut self, key: RequestKey, params: &Params) {
-        let Some(waiting) = self.waiting.get_mut(&key) else {
+        let Some(waiting) = self.waiting.item(key) else {
             return;
         };
         waiting.acknowledge_at = None;
@@ -396,7 +397,7 @@ impl Udp {
             Kind::Confirmable => Some(cx.arm_in(cx.params.separate_after, Timer::Acknowledge(key))),
             Kind::Acknowledgement | Kind::NonConfirmable | Kind::Reset => None,
         };
-        self.waiting.insert(
+        self.waiting.push(
             key,
             Waiting {
                 mid,

@@ -79,9 +79,8 @@ fn max_age(device: &Device, point: &Point) -> Option<Duration> {
         DeviceKind::Gpio(_) | DeviceKind::Sim(_) => None,
         DeviceKind::Iec62056(meter) => Some(meter.stale_after),
         DeviceKind::Modbus(modbus) => {
-            let stale = modbus.stale_after;
-            let of_point = modbus.points.iter().find(|candidate| candidate.point.address == point.address);
-            stale.or(of_point.map(|found| 3 * found.poll))
+            let of_point = modbus.config.points.iter().find(|candidate| candidate.address == point.address);
+            modbus.stale_after.or(of_point.map(|found| 3 * found.poll))
         }
     }
 }

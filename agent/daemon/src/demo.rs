@@ -13,7 +13,10 @@ use std::{
     sync::Arc,
 };
 
-use lamplighter_sim::server::{LwServerHandle, ServerOptions};
+use lamplighter_sim::server::{
+    ServerOptions,
+    net::{LwServerHandle, start as start_server},
+};
 
 use self::{cabinet::Cabinet, server::Watched};
 use crate::{
@@ -61,7 +64,7 @@ pub fn run(options: &DemoOptions) -> Result<(), StartError> {
 
 /// One life of the agent after the other, as after a reboot.
 async fn live(home: &Home, cabinet: &Cabinet, server: Option<LwServerHandle>, uri: &str) -> Result<(), StartError> {
-    let watched = server.map(|server| Watched::new(server, ENDPOINT.to_owned()));
+    let watched = server.map(|server| Watched::new(server));
     loop {
         let prepared = start::prepare(&home.places, true)?;
         let (run_dir, uri, own) = (home.places.run_dir.clone(), uri.to_owned(), watched.is_some());
@@ -80,7 +83,7 @@ async fn live(home: &Home, cabinet: &Cabinet, server: Option<LwServerHandle>, ur
 async fn own_server() -> Result<LwServerHandle, StartError> {
     let options = ServerOptions { seed: clock::seed(), ..ServerOptions::default() };
     let listen = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
-    let started = lamplighter_sim::server::start(listen, options).await;
+    let started = start_server(listen, options).await;
     started.map_err(|error| failed("cannot listen on", Path::new("127.0.0.1"), error))
 }
 

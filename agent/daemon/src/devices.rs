@@ -3,8 +3,6 @@
 //! Each bus gets a task that owns it, each device an adapter under its own supervisor. Nothing is
 //! opened here; lines are opened by their owners, again and again.
 
-mod gpio;
-mod meter;
 mod modbus;
 
 use std::collections::BTreeMap;

@@ -13,12 +13,14 @@ use std::{
 };
 
 use lamplighter_adapters::supervise::Handles;
+use lamplighter_coap::Code;
 use lamplighter_lwm2m::{
     boundary::{
         Command, CommitId, Event, HostRequest, Input, LinkEvent, LinkId, LocalAnswer, Output, RequestId,
     },
     client::Client,
     reject::Reject,
+    server::ServerState,
     tree::Tree,
 };
 use lamplighter_model::{
@@ -219,7 +221,7 @@ impl Agent {
 
     fn tell_server(&mut self, name: &str, action: ServerAction, user: &str) -> Result<(), Reject> {
         let Some(ssid) = self.server_names.get(name).copied() else {
-            return Err(Reject::not_found(format!("there is no server {name}")));
+            return Err(Reject::new(Code::NOT_FOUND, format!("there is no server {name}")));
         };
         tracing::info!(server = name, ?action, user, "Asked by a person");
         self.core(Input::Command(match action {
@@ -357,7 +359,7 @@ impl Agent {
         if matches!(event, Event::Stopped) {
             self.waiting.stopped = true;
         }
-        let registered = self.client.is_registered();
+        let registered = self.client.servers().any(|server| server.state == ServerState::Registered);
         if registered != self.waiting.registered {
             self.waiting.registered = registered;
             self.site.handle(SiteInput::ServerContact(registered), now);

@@ -3,13 +3,16 @@
 
 use std::{
     collections::BTreeMap,
-    fs, io,
+    fmt, fs, io,
+    net::SocketAddr,
     os::unix::fs::DirBuilderExt,
     path::{Path, PathBuf},
+    pin::Pin,
     sync::Arc,
 };
 
 use lamplighter_lwm2m::{
+    boundary::{Command, Input},
     client::{Client, ClientConfig, DeviceDescription},
     tree::Tree,
 };
@@ -17,22 +20,22 @@ use lamplighter_model::object::Definitions;
 use lamplighter_site::Site;
 
 use crate::{
-    api::{Api, ControlError, ControlSocket, DemoServer, NowSource},
+    api::{Api, DemoServer, NowSource, control::{ControlError, ControlSocket}},
     ask::Asker,
     catalogue::catalogue,
     clock::{self, Clock},
     config::{Config, Hardware, Loaded, Problem, Source},
-    definitions, devices,
+    devices,
     link::Links,
     run::{Agent, Ended, Waiting},
     status::Status,
     store::Store,
-    web,
+    web::{self, Page, WebConfig},
 };
 
 /// Error code 16 of 3/0/11, the first that is free for the maker: the files have errors, and what
 /// runs is the last configuration that was accepted.
-const LAST_GOOD_RUNS: i64 = 16;
+const LAST_GOOD_RUNS: u8 = 16;
 
 /// Questions of people that may wait for the loop.
 const ASKS: usize = 64;
@@ -46,11 +49,42 @@ pub struct Places {
 }
 
 /// What the demo adds to an agent.
-#[derive(Clone, Debug, Default)]
+#[derive(Debug, Default)]
 pub struct Extras {
+    /// Told once the page can be opened, with a link that needs no password.
+    pub announce: Option<Announce>,
     pub demo: Option<Arc<dyn DemoServer>>,
-    /// Told once the page can be opened.
-    pub page: Option<web::OneTime>,
+    pub follow: Option<Follow>,
+}
+
+/// What to do with the link to the page.
+pub struct Announce(Box<dyn FnOnce(&str) + Send>);
+
+/// A task beside the agent that sees what people see; it ends with the agent.
+pub struct Follow(Box<dyn FnOnce(Status, Clock) -> Pin<Box<dyn Future<Output = ()> + Send>> + Send>);
+
+impl Announce {
+    pub fn new(tell: impl FnOnce(&str) + Send + 'static) -> Self {
+        Self(Box::new(tell))
+    }
+}
+
+impl Follow {
+    pub fn new<F: Future<Output = ()> + Send + 'static>(task: impl FnOnce(Status, Clock) -> F + Send + 'static) -> Self {
+        Self(Box::new(|status, clock| Box::pin(task(status, clock))))
+    }
+}
+
+impl fmt::Debug for Announce {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Announce")
+    }
+}
+
+impl fmt::Debug for Follow {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Follow")
+    }
 }
 
 /// Why the agent cannot run.
@@ -79,11 +113,7 @@ pub fn prepare(places: &Places, strict: bool) -> Result<Prepared, StartError> {
     for directory in [&places.state_dir, &places.run_dir] {
         make(directory)?;
     }
-    let (definitions, unread) = definitions::load(&places.config);
-    for why in unread {
-        tracing::warn!(why, "Object definition cannot be used");
-    }
-    let source = Source::of_process(places.config.clone(), Arc::new(definitions));
+    let source = Source::of_process(places.config.clone());
     let hardware = source.hardware.clone();
     let (config, last_good) = match source.load(&places.state_dir) {
         Loaded::Good { config, problems } => {
@@ -124,12 +154,9 @@ pub fn runtime() -> Result<tokio::runtime::Runtime, StartError> {
 
 /// One life of the agent, until something ends it.
 pub async fn agent(places: &Places, prepared: Prepared, extras: Extras) -> Result<Ended, StartError> {
-    let Prepared { mut config, last_good, hardware } = prepared;
+    let Prepared { config, last_good, hardware } = prepared;
     let control = ControlSocket::bind(&places.run_dir)?;
-    let definitions = definitions::with_vendor(&config.definitions, config.site.vendor_object_base);
-    config.definitions = Arc::clone(&definitions);
-    config.site.definitions = Arc::clone(&definitions);
-
+    let definitions = Arc::clone(&config.definitions);
     let clock = Clock::start(&places.state_dir);
     let now = clock.now();
     let seed = clock::seed();
@@ -141,12 +168,13 @@ pub async fn agent(places: &Places, prepared: Prepared, extras: Extras) -> Resul
         status.problem(&format!("configuration {}", problem.place), &problem.to_string(), now);
     }
     if !last_good.is_empty() {
-        client.set_error(LAST_GOOD_RUNS, true, &mut tree, now);
+        let error = Command::DeviceError { code: LAST_GOOD_RUNS, present: true };
+        client.handle(Input::Command(error), &mut tree, now);
     }
     if config.servers.is_empty() {
         status.problem("servers", "not configured: lamplighter setup", now);
     }
-    let devices = devices::start(&config, clock.for_adapters(), seed);
+    let mut devices = devices::start(&config, clock.for_adapters(), seed);
     let site = Site::new(config.site.clone(), loaded.site, now);
 
     let (asker, asks) = Asker::new(ASKS);
@@ -155,12 +183,18 @@ pub async fn agent(places: &Places, prepared: Prepared, extras: Extras) -> Resul
     if api.demo.is_some() {
         status.mark_demo();
     }
-    let served = Served::start(control, api, &config, places, extras.page, &status, clock);
+    let mut served = Served(vec![tokio::spawn(control.serve(api.clone()))]);
+    if let Some(web) = &config.web {
+        served.page(web.listen, places, api, extras.announce).await?;
+    }
+    if let Some(Follow(follow)) = extras.follow {
+        served.0.push(tokio::spawn(follow(status.clone(), clock)));
+    }
 
     let server_names: BTreeMap<_, _> =
         config.servers.iter().map(|server| (server.name.clone(), server.ssid)).collect();
     let agent = Agent {
-        adapters: devices.handles,
+        adapters: std::mem::take(&mut devices.handles),
         asks,
         client,
         clock,
@@ -174,7 +208,7 @@ pub async fn agent(places: &Places, prepared: Prepared, extras: Extras) -> Resul
     };
     tracing::info!(endpoint = config.endpoint.name, devices = config.devices.len(), "Started");
     let ended = agent.run().await;
-    drop((served, devices.tasks));
+    drop((served, devices));
     ended.map_err(|error| StartError::Io { what: "cannot listen to", path: "signals".to_owned(), error })
 }
 
@@ -183,27 +217,24 @@ pub async fn agent(places: &Places, prepared: Prepared, extras: Extras) -> Resul
 struct Served(Vec<tokio::task::JoinHandle<()>>);
 
 impl Served {
-    fn start(
-        control: ControlSocket,
-        api: Api,
-        config: &Config,
+    /// A port in use is told and never fatal, but for somebody who waits for the link.
+    async fn page(
+        &mut self,
+        listen: SocketAddr,
         places: &Places,
-        page: Option<web::OneTime>,
-        status: &Status,
-        clock: Clock,
-    ) -> Self {
-        let mut tasks = vec![tokio::spawn(control.serve(api.clone()))];
-        if let Some(settings) = &config.web {
-            let (status, state_dir, listen) = (status.clone(), places.state_dir.clone(), settings.listen);
-            tasks.push(tokio::spawn(async move {
-                // A port in use is told and never fatal.
-                if let Err(why) = web::serve(listen, &state_dir, api, page).await {
-                    tracing::error!(%why, "The page cannot be served");
-                    status.problem("web", &format!("the page cannot be served: {why}"), clock.now());
-                }
-            }));
-        }
-        Self(tasks)
+        api: Api,
+        announce: Option<Announce>,
+    ) -> Result<(), StartError> {
+        let config = WebConfig { hosts: Vec::new(), listen, state_dir: places.state_dir.clone() };
+        let Some(Announce(announce)) = announce else {
+            self.0.push(tokio::spawn(web::keep_serving(config, api)));
+            return Ok(());
+        };
+        let failed = |error| StartError::Io { what: "cannot serve the page on", path: listen.to_string(), error };
+        let page = Page::bind(&config, api).await.map_err(failed)?;
+        announce(&page.one_time_link().map_err(failed)?);
+        self.0.push(tokio::spawn(page.serve()));
+        Ok(())
     }
 }
 
@@ -239,6 +270,9 @@ fn describe(hardware: &Hardware) -> DeviceDescription {
         model,
         serial: hardware.serial.as_ref().map(|(serial, _)| serial.clone()).unwrap_or_default(),
         software: env!("CARGO_PKG_VERSION").to_owned(),
+        timezone: timezone(),
+        // Computed from the zone it could be wrong after a change of daylight saving.
+        utc_offset: String::new(),
     }
 }
 
@@ -246,6 +280,13 @@ fn describe(hardware: &Hardware) -> DeviceDescription {
 fn kernel() -> String {
     let release = fs::read_to_string("/proc/sys/kernel/osrelease").unwrap_or_default();
     format!("Linux {}", release.trim())
+}
+
+/// Name of the zone that the machine is set to, as in the tz database.
+fn timezone() -> String {
+    let target = fs::read_link("/etc/localtime").unwrap_or_default();
+    let zone = target.to_str().and_then(|path| path.split_once("zoneinfo/"));
+    zone.map(|(_, zone)| zone.to_owned()).unwrap_or_default()
 }
 
 /// Forgets what servers changed and who commands what; the configuration of the operator stays.

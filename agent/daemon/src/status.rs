@@ -311,6 +311,10 @@ impl Model {
             SiteEvent::Failed { name, reason } => {
                 self.problem(&format!("output {name}"), reason, now)
             }
+            SiteEvent::PartlyApplied { applied, failed, reason } => {
+                let applied = applied.join(", ");
+                self.problem(&format!("output {failed}"), &format!("{reason}; written before: {applied}"), now);
+            }
             SiteEvent::GroupDone { name, failed, .. } => {
                 self.groups_failed.insert(bounded(name), *failed);
                 self.watchers.status_changed();

@@ -2,29 +2,22 @@
 
 use std::{collections::BTreeMap, time::Duration};
 
-use lamplighter_model::{
-    Address, Now, ObjectId, Path, ResourceAddress, Scope, Ssid,
-    device::{Answer, DeviceEvent, Fault, OpId, Origin},
-};
+use lamplighter_model::{Now, ResourceAddress, Ssid};
 
 pub use crate::config::{Change, ClientConfig, DeviceDescription, ServerConfig, VersionChoice};
 use crate::{
-    boundary::{
-        Command, Event, HostRequest, Input, LinkEvent, LinkId, LocalAnswer, LocalRequest, Output,
-        RequestId,
-    },
+    boundary::{Command, Event, HostRequest, Input, LinkEvent, LinkId, Output},
     catalogue::Catalogue,
     format::link,
-    object::{Account, CoreObjects, Device, Effect},
-    operation::{self, Caller},
-    perform::{News, Reply, Shared, Turn, Wish},
-    registration::Enabler,
-    reject::Reject,
-    saved::{Record, SavedObservation, SavedRegistration},
+    object::{CoreObjects, Device, Effect},
+    perform::{News, Shared, Turn},
+    saved::{Record, SavedObservation},
     server::{Server, ServerStatus},
     tree::Tree,
-    waiting::{Asker, Pending},
 };
+
+mod accounts;
+mod operations;
 
 /// One LwM2M endpoint: its accounts, and what it shows of the tree.
 #[derive(Debug)]
@@ -77,7 +70,10 @@ impl Client {
         match input {
             Input::Command(command) => self.on_command(command, tree, now),
             Input::Committed(id) => turn.shared.out.committed(id),
-            Input::Configure(Change::AddServer(config)) => self.add_server(config, &[], now),
+            Input::Configure(Change::AddServer(config)) => {
+                self.remove_server(config.ssid, tree, now);
+                self.add_server(config, &[], now);
+            }
             Input::Configure(Change::RemoveServer(ssid)) => self.remove_server(ssid, tree, now),
             Input::Device(event) => self.on_device(event, tree, now),
             Input::Link(link, event) => self.on_link(link, event, tree, now),
@@ -158,117 +154,6 @@ impl Client {
             Command::Update(ssid) => {
                 if let Some(server) = self.servers.get_mut(&ssid) {
                     server.registration.trigger(now);
-                }
-            }
-        }
-    }
-
-    fn on_local(&mut self, id: RequestId, request: LocalRequest, tree: &mut Tree, now: Now) {
-        let (operation, path) = operation::from_local(request.operation);
-        let wish = Wish {
-            address: Address {
-                scope: Scope::Gateway,
-                path,
-            },
-            asker: Asker::Local(id),
-            caller: Caller {
-                enabler: Enabler::V1_1,
-                origin: Origin::Local(request.user),
-            },
-            operation,
-        };
-        let mut turn = Turn {
-            now,
-            shared: &mut self.shared,
-            tree,
-        };
-        if let Some(result) = turn.begin(wish, None, "") {
-            self.answer_local(id, result);
-        }
-    }
-
-    fn answer_local(&mut self, id: RequestId, result: Result<Reply, Reject>) {
-        let answer = result.map(|reply| match reply {
-            Reply::Attributes(_) | Reply::Content(_) | Reply::Done => LocalAnswer::Done,
-            Reply::Links(links) => LocalAnswer::Links(links),
-            Reply::Samples(samples) => LocalAnswer::Samples(samples),
-        });
-        self.shared.out.push(Output::Answer(id, answer));
-    }
-
-    fn on_device(&mut self, event: DeviceEvent, tree: &mut Tree, now: Now) {
-        match event {
-            DeviceEvent::Changed(samples) => {
-                let dropped = tree.record(&samples);
-                if dropped > 0 {
-                    tracing::debug!(dropped, "Samples of unknown resources or of the wrong type");
-                }
-                let sampled = samples
-                    .iter()
-                    .map(|sample| News::Sampled(sample.address, sample.index));
-                self.shared.news.extend(sampled);
-            }
-            DeviceEvent::Declared(declared) => {
-                for (address, why) in tree.declare(&declared) {
-                    tracing::warn!(%address, %why, "A resource cannot be declared");
-                }
-                let added = declared.added.iter().map(|declaration| declaration.address);
-                let mut objects: Vec<(Scope, ObjectId)> = added
-                    .chain(declared.removed)
-                    .map(|address| (address.scope, address.path.object()))
-                    .collect();
-                objects.sort_unstable();
-                objects.dedup();
-                let turn = Turn {
-                    now,
-                    shared: &mut self.shared,
-                    tree,
-                };
-                for (scope, object) in objects {
-                    let address = Address {
-                        scope,
-                        path: Path::Object(object),
-                    };
-                    self.servers
-                        .values_mut()
-                        .for_each(|server| server.object_changed(address, &turn));
-                }
-            }
-            DeviceEvent::Done(op, result) => self.on_done(op, result, tree, now),
-        }
-    }
-
-    fn on_done(&mut self, op: OpId, result: Result<Answer, Fault>, tree: &mut Tree, now: Now) {
-        if let Ok(answer) = &result {
-            tree.record(&answer.samples);
-            self.shared.news.extend(
-                answer
-                    .samples
-                    .iter()
-                    .map(|sample| News::Sampled(sample.address, sample.index)),
-            );
-        }
-        if let Some(pending) = self
-            .shared
-            .waiting
-            .done(op, result.as_ref().map_err(Clone::clone))
-        {
-            self.conclude(&pending, tree, now);
-        }
-    }
-
-    fn conclude(&mut self, pending: &Pending, tree: &mut Tree, now: Now) {
-        let mut turn = Turn {
-            now,
-            shared: &mut self.shared,
-            tree,
-        };
-        let result = turn.conclude(pending);
-        match &pending.asker {
-            Asker::Local(id) => self.answer_local(*id, result),
-            asker @ Asker::Server { ssid, .. } => {
-                if let Some(server) = self.servers.get_mut(ssid) {
-                    server.answer(asker, (pending.address, result), &mut turn);
                 }
             }
         }
@@ -380,60 +265,6 @@ impl Client {
                     server.changed(resource, index, &turn);
                 }
             }
-        }
-    }
-
-    fn add_server(&mut self, config: ServerConfig, saved: &[Record], now: Now) {
-        let ssid = config.ssid;
-        let mut account = Account::new(&config);
-        let mut registration: Option<SavedRegistration> = None;
-        for record in saved {
-            match record {
-                Record::Account(of, saved) if *of == ssid => account.restore(*saved),
-                Record::Registration(of, saved) if *of == ssid => {
-                    registration = Some(saved.clone())
-                }
-                Record::Account(..)
-                | Record::Attributes(..)
-                | Record::Device(_)
-                | Record::Observation(..)
-                | Record::Registration(..) => {}
-            }
-        }
-        let mut server = Server::new(config, account.lifetime, self.seed, now);
-        self.shared.core.remove(ssid);
-        self.shared.core.add(ssid, account);
-        server.start(registration, &mut self.shared, now);
-        self.servers.insert(ssid, server);
-    }
-
-    fn remove_server(&mut self, ssid: Ssid, tree: &mut Tree, now: Now) {
-        let mut turn = Turn {
-            now,
-            shared: &mut self.shared,
-            tree,
-        };
-        if let Some(mut server) = self.servers.remove(&ssid) {
-            server.registration.deregister(now);
-            server.settle(&mut turn);
-            server.give_up(&mut turn);
-        }
-        self.shared.core.remove(ssid);
-    }
-
-    fn restore(&mut self, record: Record) {
-        match record {
-            Record::Attributes(ssid, path, Some(attributes)) => {
-                if let Some(server) = self.servers.get_mut(&ssid) {
-                    server.restore_attributes(&path, attributes);
-                }
-            }
-            Record::Device(saved) => self.shared.core.device.restore(saved),
-            Record::Observation(ssid, token, Some(saved)) => self.saved.push((ssid, token, saved)),
-            Record::Account(..)
-            | Record::Attributes(_, _, None)
-            | Record::Observation(_, _, None)
-            | Record::Registration(..) => {}
         }
     }
 }

@@ -16,7 +16,8 @@ pub struct ClientConfig {
     pub device: DeviceDescription,
     /// Endpoint client name (`ep`).
     pub endpoint: String,
-    /// Makes tokens, message ids and jitter differ from box to box; fixed in tests.
+    /// Makes tokens, message ids and jitter differ from box to box and from start to start; fixed
+    /// in tests.
     pub seed: u64,
     pub servers: Vec<ServerConfig>,
 }

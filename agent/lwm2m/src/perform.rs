@@ -16,7 +16,7 @@ use crate::{
     operation::{self, Caller, Context, CoreWrite, Operation, Plan, Then},
     reject::Reject,
     saved::Record,
-    tree::Tree,
+    tree::{Owner, Tree},
     waiting::{Asker, Pending, Waiting},
 };
 
@@ -262,36 +262,37 @@ impl Turn<'_> {
         let Pending { address, asker, .. } = pending;
         let fault = pending.fault.clone().or_else(|| first_fault(pending));
         if let Asker::Local(_) = asker {
-            return match (
-                self.samples(*address, |resource| is_failed(pending, resource)),
-                fault,
-            ) {
-                (samples, Some(fault)) if samples.is_empty() => Err(Reject::from(fault)),
-                (samples, None) if samples.is_empty() => Err(Reject::from(Fault::NoValue)),
+            let samples = self.samples(*address, |resource| self.is_failed(pending, resource));
+            return match (samples, fault) {
+                (samples, fault) if samples.is_empty() => {
+                    Err(Reject::from(fault.unwrap_or(Fault::NoValue)))
+                }
                 (samples, _) => Ok(Reply::Samples(samples)),
             };
         }
-        if let Some(fault) = &pending.fault {
-            return Err(Reject::from(fault.clone()));
-        }
-        let single = address.path.resource().is_some();
-        if let (true, Some(fault)) = (single, &fault) {
+        let is_single = address.path.resource().is_some();
+        if let (true, Some(fault)) = (is_single, &fault) {
             return Err(Reject::from(fault.clone()));
         }
         let mut nodes = operation::content(*address, self.catalogue())?;
-        nodes.retain(|node| {
-            !is_failed(
-                pending,
-                ResourceAddress {
-                    scope: address.scope,
-                    path: node.path,
-                },
-            )
-        });
+        let resource = |path| ResourceAddress {
+            scope: address.scope,
+            path,
+        };
+        nodes.retain(|node| !self.is_failed(pending, resource(node.path)));
         match fault {
             Some(fault) if nodes.is_empty() => Err(Reject::from(fault)),
             Some(_) | None => Ok(Reply::Content(nodes)),
         }
+    }
+
+    /// Whether a resource could not be read: itself, or because nothing of its device could.
+    fn is_failed(&self, pending: &Pending, resource: ResourceAddress) -> bool {
+        if pending.failed.iter().any(|(failed, _)| *failed == resource) {
+            return true;
+        }
+        let found = self.catalogue().resource(resource);
+        pending.fault.is_some() && found.is_some_and(|found| found.owner == Owner::Device)
     }
 
     /// A Read that needed no device: people see samples, servers see nodes.
@@ -354,11 +355,6 @@ impl Turn<'_> {
 
 fn first_fault(pending: &Pending) -> Option<Fault> {
     pending.failed.first().map(|(_, fault)| fault.clone())
-}
-
-/// Whether this resource could not be read; all could not where the request itself failed.
-fn is_failed(pending: &Pending, resource: ResourceAddress) -> bool {
-    pending.fault.is_some() || pending.failed.iter().any(|(failed, _)| *failed == resource)
 }
 
 /// What was commanded, in a few words.

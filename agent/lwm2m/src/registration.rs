@@ -19,8 +19,10 @@ use crate::{
     saved::{Moment, SavedRegistration},
 };
 
+mod reply;
 mod retry;
 
+pub(crate) use reply::Reply;
 pub(crate) use retry::{Backoff, RetryPolicy};
 
 /// Version of the enabler that a server is spoken to in.
@@ -37,6 +39,8 @@ pub(crate) struct Registration {
     choice: VersionChoice,
     lifetime: Duration,
     pending: Pending,
+    /// Links that did not come up since the last that did.
+    reconnects: u32,
     rng: Rng,
     state: State,
     steps: VecDeque<Step>,
@@ -78,15 +82,6 @@ pub(crate) enum Purpose {
     Update,
 }
 
-/// What the core needs of the answer to a registration request.
-#[derive(Clone, Debug)]
-pub(crate) struct Reply {
-    pub(crate) code: Code,
-    pub(crate) detail: String,
-    pub(crate) location: Vec<String>,
-    pub(crate) max_age: Option<Duration>,
-}
-
 /// What a person sees of the state.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(crate) enum Phase {
@@ -120,7 +115,9 @@ enum State {
     },
     Registered(Live),
     Registering,
+    /// Between attempts; `live` as long as the server still knows us.
     Waiting {
+        live: Option<Live>,
         until: Duration,
     },
 }
@@ -129,13 +126,14 @@ enum State {
 #[derive(Clone, Debug, Eq, PartialEq)]
 struct Live {
     expires: Duration,
-    in_flight: bool,
+    /// What the Update says that is under way.
+    in_flight: Option<Pending>,
     location: Vec<String>,
     update_at: Duration,
 }
 
 /// What the next Update has to say.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
 struct Pending {
     lifetime: bool,
     /// Since when the list of objects differs.
@@ -152,6 +150,9 @@ const OPEN_TIMEOUT: Duration = Duration::from_secs(60);
 const LEAVE_TIMEOUT: Duration = Duration::from_secs(5);
 /// Objects that appear together go into one Update.
 const OBJECTS_DELAY: Duration = Duration::from_secs(1);
+/// First and longest pause between links while the registration lives.
+const RECONNECT_FIRST: Duration = Duration::from_secs(1);
+const RECONNECT_LONGEST: Duration = Duration::from_secs(60);
 /// Longest Disable, and longest Max-Age that is obeyed: nobody cuts the box off for ever.
 pub(crate) const MAX_ABSENCE: Duration = Duration::from_secs(86_400);
 
@@ -171,6 +172,7 @@ impl Registration {
                 objects: None,
                 trigger: false,
             },
+            reconnects: 0,
             rng,
             state: State::Off,
             steps: VecDeque::new(),
@@ -201,7 +203,7 @@ impl Registration {
                 let left = lifetime.saturating_sub(at.elapsed(now).unwrap_or_default());
                 let live = Live {
                     expires: now.mono + left,
-                    in_flight: false,
+                    in_flight: None,
                     location,
                     update_at: now.mono,
                 };
@@ -256,6 +258,7 @@ impl Registration {
 
     /// The link is there and the session stands.
     pub(crate) fn connected(&mut self, now: Now) {
+        self.reconnects = 0;
         match std::mem::replace(&mut self.state, State::Registering) {
             State::Opening {
                 live: Some(live), ..
@@ -276,7 +279,7 @@ impl Registration {
     /// The path under an existing registration was replaced: the server must learn the new address.
     pub(crate) fn moved(&mut self, now: Now) {
         if let State::Registered(live) = &mut self.state {
-            live.in_flight = false;
+            self.pending.add(live.in_flight.take());
             self.trigger(now);
         }
     }
@@ -284,22 +287,39 @@ impl Registration {
     /// The link is gone.
     pub(crate) fn disconnected(&mut self, reason: &str, now: Now) {
         match std::mem::replace(&mut self.state, State::Off) {
-            State::Registered(live) => {
+            State::Registered(mut live) => {
+                self.pending.add(live.in_flight.take());
                 self.steps.push_back(Step::Close);
-                self.open(
-                    Some(Live {
-                        in_flight: false,
-                        ..live
-                    }),
-                    now,
-                );
+                self.open(Some(live), now);
             }
             State::Leaving { after, .. } => self.left(after),
-            State::Opening { .. } | State::Registering => self.retry(reason.to_owned(), None, now),
+            State::Opening { live, .. } => self.not_opened(live, reason, now),
+            State::Registering => self.retry(reason.to_owned(), None, now),
             other @ (State::Disabled { .. } | State::Off | State::Waiting { .. }) => {
                 self.state = other
             }
         }
+    }
+
+    /// A link did not come up. As long as the registration lives the next try comes soon.
+    fn not_opened(&mut self, live: Option<Live>, reason: &str, now: Now) {
+        let Some(live) = live.filter(|live| live.expires > now.mono) else {
+            return self.retry(reason.to_owned(), None, now);
+        };
+        let factor = 1u32.checked_shl(self.reconnects).unwrap_or(u32::MAX);
+        self.reconnects = self.reconnects.saturating_add(1);
+        let delay = RECONNECT_FIRST
+            .saturating_mul(factor)
+            .min(RECONNECT_LONGEST);
+        self.steps.push_back(Step::Close);
+        self.steps.push_back(Step::Failed {
+            reason: reason.to_owned(),
+            retry_in: delay,
+        });
+        self.state = State::Waiting {
+            live: Some(live),
+            until: now.mono + delay,
+        };
     }
 
     /// The peer may have forgotten us: ask by an Update.
@@ -333,14 +353,17 @@ impl Registration {
         if self.timeout().is_none_or(|(due, _)| due > now.mono) {
             return;
         }
-        match &self.state {
-            State::Disabled { .. } | State::Waiting { .. } => self.open(None, now),
+        match &mut self.state {
+            State::Disabled { .. } => self.open(None, now),
+            State::Waiting { live, .. } => {
+                let live = live.take().filter(|live| live.expires > now.mono);
+                self.open(live, now);
+            }
             State::Leaving { .. } => self.leaving_ended(),
-            State::Opening { .. } => self.retry(
-                "no link to the server could be opened".to_owned(),
-                None,
-                now,
-            ),
+            State::Opening { live, .. } => {
+                let live = live.take();
+                self.not_opened(live, "no link to the server could be opened", now);
+            }
             State::Registered(live) if live.expires <= now.mono => self.register_over_new_link(now),
             State::Registered(_) => self.send_update(now),
             State::Off | State::Registering => {}
@@ -352,7 +375,9 @@ impl Registration {
             State::Disabled { until } => Some((*until, "end of disable")),
             State::Leaving { until, .. } => Some((*until, "end of de-register")),
             State::Opening { until, .. } => Some((*until, "opening of a link")),
-            State::Registered(live) if live.in_flight => Some((live.expires, "end of lifetime")),
+            State::Registered(live) if live.in_flight.is_some() => {
+                Some((live.expires, "end of lifetime"))
+            }
             State::Registered(live) => {
                 let due = self
                     .pending
@@ -360,7 +385,7 @@ impl Registration {
                     .map_or(live.update_at, |due| due.min(live.update_at));
                 Some((due.min(live.expires), "update"))
             }
-            State::Waiting { until } => Some((*until, "next attempt to register")),
+            State::Waiting { until, .. } => Some((*until, "next attempt to register")),
             State::Off | State::Registering => None,
         }
     }
@@ -460,13 +485,13 @@ impl Registration {
                 self.update_if_due(now);
             }
             Code::SERVICE_UNAVAILABLE => {
-                live.in_flight = false;
                 let wait = reply
                     .max_age
                     .unwrap_or(DEFAULT_MAX_AGE)
                     .clamp(Duration::from_secs(1), MAX_ABSENCE);
                 live.update_at = now.mono + wait;
-                self.pending.objects = None;
+                self.pending.add(live.in_flight.take());
+                self.pending.objects = self.pending.objects.map(|_| live.update_at);
             }
             // Core 1.2, 6.2.3: the server has forgotten us. Every other refusal ends there as well.
             _ => self.send_register(),
@@ -496,6 +521,7 @@ impl Registration {
             retry_in: delay,
         });
         self.state = State::Waiting {
+            live: None,
             until: now.mono + delay,
         };
     }
@@ -551,7 +577,9 @@ impl Registration {
             return;
         };
         let objects_due = self.pending.objects.is_some_and(|due| due <= now.mono);
-        if !live.in_flight && (self.pending.lifetime || self.pending.trigger || objects_due) {
+        if live.in_flight.is_none()
+            && (self.pending.lifetime || self.pending.trigger || objects_due)
+        {
             self.send_update(now);
         }
     }
@@ -560,8 +588,8 @@ impl Registration {
         let State::Registered(live) = &mut self.state else {
             return;
         };
-        live.in_flight = true;
         let pending = std::mem::take(&mut self.pending);
+        live.in_flight = Some(pending);
         self.steps.push_back(Step::Update {
             location: live.location.clone(),
             lifetime: pending.lifetime,
@@ -572,7 +600,7 @@ impl Registration {
     fn live(&self, location: Vec<String>, now: Now) -> Live {
         Live {
             expires: now.mono + self.lifetime,
-            in_flight: false,
+            in_flight: None,
             location,
             update_at: now.mono + update_after(self.lifetime),
         }
@@ -599,22 +627,13 @@ impl Registration {
 /// RFC 7252, 5.10.5: Max-Age where the option is absent.
 const DEFAULT_MAX_AGE: Duration = Duration::from_secs(60);
 
-impl Reply {
-    /// The refusal in words.
-    fn reason(&self) -> String {
-        let meaning = match self.code {
-            Code::BAD_REQUEST => "the server does not accept the registration",
-            Code::UNAUTHORIZED => "the server does not authorise this endpoint",
-            Code::FORBIDDEN => "the server refuses this endpoint name",
-            Code::PRECONDITION_FAILED => "the server does not support this LwM2M version",
-            Code::REQUEST_ENTITY_TOO_LARGE => "the list of objects is too long for the server",
-            Code::SERVICE_UNAVAILABLE => "the server is overloaded",
-            _ => "the server refuses the registration",
-        };
-        if self.detail.is_empty() {
-            return format!("{} {meaning}", self.code);
-        }
-        format!("{} {meaning} ({})", self.code, self.detail)
+impl Pending {
+    /// An Update did not get through: what it said is still to be said.
+    fn add(&mut self, unsaid: Option<Self>) {
+        let unsaid = unsaid.unwrap_or_default();
+        self.lifetime |= unsaid.lifetime;
+        self.objects = self.objects.or(unsaid.objects);
+        self.trigger |= unsaid.trigger;
     }
 }
 

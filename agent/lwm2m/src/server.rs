@@ -11,32 +11,27 @@ use std::{
 };
 
 use lamplighter_coap::{
-    Code, Delivery, Endpoint, Event as Coap, ExchangeId, Failure, NotificationId, Params, Request,
-    RequestKey, Response, Token,
+    Delivery, Endpoint, Event as Coap, ExchangeId, Failure, NotificationId, Params, Request,
+    RequestKey, Token,
 };
 use lamplighter_dtls::{Session, SessionEvent};
-use lamplighter_model::{Now, Ssid, Stamp, device::Origin};
+use lamplighter_model::{Now, Ssid, Stamp};
 
 use crate::{
     boundary::{Event, LinkEvent, LinkId, Output, Transport},
     client::ServerConfig,
     observe::{AttributeStore, Defaults, Observations, Rules},
-    operation::{
-        Caller,
-        links::{self, Versions},
-        request,
-    },
-    perform::{Reply, Shared, Turn, Wish},
-    registration::{Phase, Purpose, Registration, Reply as RegistrationReply, Step},
-    reject::Reject,
+    operation::links::{self, Versions},
+    perform::{Shared, Turn},
+    registration::{Phase, Purpose, Registration, Step},
     rng::Rng,
     saved::{Record, SavedRegistration},
     view::View,
-    waiting::Asker,
 };
 
 mod messages;
 mod reporting;
+mod requests;
 mod restore;
 mod status;
 mod uri;
@@ -73,15 +68,14 @@ struct Link {
     refused: bool,
 }
 
-/// Requests kept while the registration is being completed; UDP may bring them before its answer.
-const MAX_HELD: usize = 16;
 /// Notifications whose fate is awaited.
 const MAX_NOTIFICATIONS: usize = 2048;
 
 impl Server {
     pub(crate) fn new(config: ServerConfig, lifetime: Duration, seed: u64, now: Now) -> Self {
         let mut rng = Rng::new(seed ^ u64::from(config.ssid.0));
-        let endpoint = Endpoint::new(Params::default(), rng.next());
+        let mut endpoint = Endpoint::new(Params::default(), rng.next());
+        endpoint.continue_sequence(first_sequence(now));
         let policy = crate::registration::RetryPolicy::STANDARD;
         let registration = Registration::new(config.version, lifetime, policy, rng);
         Self {
@@ -201,33 +195,6 @@ impl Server {
         }
     }
 
-    /// Answers an operation that has waited for devices.
-    pub(crate) fn answer(
-        &mut self,
-        asker: &Asker,
-        wish: (lamplighter_model::Address, Result<Reply, Reject>),
-        turn: &mut Turn<'_>,
-    ) {
-        let Asker::Server {
-            accept,
-            key,
-            token,
-            watch,
-            ..
-        } = asker
-        else {
-            return;
-        };
-        let (address, result) = wish;
-        let response = match result
-            .and_then(|reply| self.response(reply, address, (*accept, *token, *watch), turn))
-        {
-            Ok(response) => response,
-            Err(reject) => reject.into_response(),
-        };
-        self.endpoint.respond(*key, response, turn.now.mono);
-    }
-
     /// The list of objects for Register.
     pub(crate) fn links(&self, turn: &Turn<'_>) -> Vec<crate::format::link::Link> {
         self.links_in(turn.catalogue())
@@ -281,54 +248,9 @@ impl Server {
                 if let Some(purpose) = self.exchanges.remove(&id) {
                     self.link.refused = false;
                     self.registration
-                        .replied(purpose, registration_reply(response), turn.now);
+                        .replied(purpose, response.into(), turn.now);
                 }
             }
-        }
-    }
-
-    fn on_request(&mut self, key: RequestKey, request: Request, turn: &mut Turn<'_>) {
-        match self.registration.phase() {
-            Phase::Registered => self.operate(key, &request, turn),
-            // Core 1.2, 6.2: ignored until the registration is complete; its answer may be late.
-            Phase::Registering if self.held.len() < MAX_HELD => self.held.push_back((key, request)),
-            Phase::Disabled | Phase::Offline | Phase::Registering => {
-                tracing::debug!(ssid = %self.config.ssid, "Ignored a request of a server that has not registered us");
-            }
-        }
-    }
-
-    fn operate(&mut self, key: RequestKey, request: &Request, turn: &mut Turn<'_>) {
-        let address = match self.view.address(&request.path) {
-            Ok(address) => address,
-            Err(reject) => {
-                return self
-                    .endpoint
-                    .respond(key, reject.into_response(), turn.now.mono);
-            }
-        };
-        let operation = request::operation(request, address.path);
-        let asker = Asker::Server {
-            accept: request.accept,
-            key,
-            ssid: self.config.ssid,
-            token: request.token,
-            watch: operation.watch(),
-        };
-        let caller = Caller {
-            enabler: self.registration.version(),
-            origin: Origin::Server(self.config.ssid),
-        };
-        let wish = Wish {
-            address,
-            asker: asker.clone(),
-            caller,
-            operation,
-        };
-        let prefix = self.view.prefix(address.scope);
-        if let Some(result) = turn.begin(wish, Some(&self.attributes), prefix) {
-            let result = result.and_then(|reply| request::check_queries(request).map(|()| reply));
-            self.answer(&asker, (address, result), turn);
         }
     }
 
@@ -362,6 +284,10 @@ impl Server {
                 self.send(Purpose::Register, request, turn);
             }
             Step::Registered { anew } => self.on_registered(anew, turn),
+            // A restart must not break the silence that a server has asked for.
+            Step::Save(saved @ SavedRegistration::Disabled { .. }) => {
+                turn.shared.out.commit(Record::Registration(ssid, saved));
+            }
             Step::Save(saved) => turn
                 .shared
                 .out
@@ -481,26 +407,12 @@ impl Server {
     }
 }
 
-fn registration_reply(response: Response) -> RegistrationReply {
-    let detail = match response.code {
-        Code::CREATED | Code::CHANGED | Code::DELETED => String::new(),
-        _ => printable(&response.payload),
-    };
-    RegistrationReply {
-        code: response.code,
-        detail,
-        location: response.location_path,
-        max_age: response
-            .max_age
-            .map(|seconds| Duration::from_secs(seconds.into())),
-    }
-}
-
-/// The diagnostic payload of a refusal, as far as it is text, shortened.
-fn printable(payload: &[u8]) -> String {
-    String::from_utf8_lossy(payload)
-        .chars()
-        .filter(|c| !c.is_control())
-        .take(120)
-        .collect()
+/// Where the numbers of notifications begin, so that they are newer than those of a former run: the
+/// clock, counted faster than notifications go out in the long run (RFC 7641, 4.4).
+fn first_sequence(now: Now) -> u32 {
+    const PER_SECOND: u64 = 64;
+    let seconds = now
+        .unix
+        .map_or(now.mono.as_secs(), |unix| unix.seconds().unsigned_abs());
+    seconds.wrapping_mul(PER_SECOND) as u32
 }

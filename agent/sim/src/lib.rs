@@ -7,3 +7,4 @@ pub mod meter;
 pub mod modbus;
 #[cfg(feature = "io")]
 pub mod pty;
+pub mod server;

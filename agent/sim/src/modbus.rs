@@ -143,6 +143,8 @@ impl<S: AsyncRead + AsyncWrite + Send + Unpin, X: Script> Line<S, X> {
             let next = self.answers.first_key_value().map(|((at, _), _)| *at);
             let send = async {
                 match next {
+                    // Timers tick in milliseconds; what is due now does not wait for one.
+                    Some(at) if at <= Instant::now() => {}
                     Some(at) => sleep_until(at).await,
                     None => std::future::pending().await,
                 }

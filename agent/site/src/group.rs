@@ -24,6 +24,8 @@ pub(crate) enum GroupResource {
     Failed,
     /// In words, one resource instance for each member.
     Results,
+    /// Percentage of the members at which the last command was tried.
+    Progress,
     /// Mean level of the members as measured (3416/3).
     Level,
     /// 5850: command; reads true while any member is on.
@@ -42,6 +44,7 @@ const VENDOR: &[(u16, GroupResource)] = &[
     (3, GroupResource::State),
     (4, GroupResource::Failed),
     (5, GroupResource::Results),
+    (6, GroupResource::Progress),
 ];
 const OUTDOOR_LAMP_CONTROLLER: &[(u16, GroupResource)] =
     &[(1, GroupResource::Command), (3, GroupResource::Level)];
@@ -80,6 +83,7 @@ impl GroupResource {
             | Self::Level
             | Self::Members
             | Self::Name
+            | Self::Progress
             | Self::Results
             | Self::State => Operations::R,
         }
@@ -96,6 +100,8 @@ pub(crate) enum MemberResult {
     /// Its guard lets it wait.
     Guarded,
     Done,
+    /// The command has ended before it was carried out.
+    Ended,
     Failed(String),
     /// A higher slot wants something else.
     Overruled(Slot),
@@ -107,6 +113,7 @@ impl std::fmt::Display for MemberResult {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
             Self::Done => f.write_str("done"),
+            Self::Ended => f.write_str("ended before it was carried out"),
             Self::Failed(why) => write!(f, "failed: {why}"),
             Self::Guarded => f.write_str("waits for its guard"),
             Self::None => f.write_str("not commanded"),
@@ -204,6 +211,18 @@ impl Group {
             .filter(|result| matches!(result, MemberResult::Failed(_)))
             .count();
         u16::try_from(failed).unwrap_or(u16::MAX)
+    }
+
+    pub(crate) fn progress(&self) -> usize {
+        let waiting = self
+            .results
+            .iter()
+            .filter(|result| **result == MemberResult::Pending)
+            .count();
+        (self.results.len() - waiting)
+            .saturating_mul(100)
+            .checked_div(self.results.len())
+            .unwrap_or(100)
     }
 
     /// True once, when no member waits for its turn or its answer any more.

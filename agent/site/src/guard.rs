@@ -45,7 +45,7 @@ impl GuardState {
             switching: false,
         };
         let Some(saved) = saved else { return unknown };
-        let restore = |saved| Moment::from_saved(saved, now).unwrap_or_else(|| Moment::of(now));
+        let restore = |saved| Moment::past(saved, now).unwrap_or_else(|| Moment::of(now));
         let starts = saved
             .starts
             .iter()

@@ -32,10 +32,6 @@ impl Moment {
         Self(self.0.saturating_add(nanos(time)))
     }
 
-    pub(crate) fn minus(self, time: Duration) -> Self {
-        Self(self.0.saturating_sub(nanos(time)))
-    }
-
     /// Time from this moment to `later`; zero if it lies after.
     pub(crate) fn until(self, later: Self) -> Duration {
         Duration::from_nanos(u64::try_from(later.0.saturating_sub(self.0)).unwrap_or(0))
@@ -63,14 +59,20 @@ impl Moment {
         }
     }
 
-    /// `None` where it cannot be known how long ago it was.
+    /// A moment that lies in the past, however the clock was set since. `None` where it cannot be
+    /// known how long ago it was.
+    pub(crate) fn past(saved: SavedMoment, now: Now) -> Option<Self> {
+        Self::from_saved(saved, now).map(|at| at.min(Self::of(now)))
+    }
+
+    /// `None` where its distance from now cannot be known.
     pub(crate) fn from_saved(saved: SavedMoment, now: Now) -> Option<Self> {
         if saved.boot == now.boot {
-            return Some(Self(saved.mono_ns.min(nanos(now.mono))));
+            return Some(Self(saved.mono_ns));
         }
-        let age_ms = now.unix?.0.checked_sub(saved.unix?.0)?;
-        let age = Duration::from_millis(u64::try_from(age_ms).ok()?);
-        Some(Self::of(now).minus(age))
+        let distance_ms = saved.unix?.0.checked_sub(now.unix?.0)?;
+        let distance = distance_ms.checked_mul(1_000_000)?;
+        Some(Self(nanos(now.mono).saturating_add(distance)))
     }
 }
 

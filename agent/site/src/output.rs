@@ -264,6 +264,11 @@ impl Output {
             .or(self.in_effect.as_ref())
     }
 
+    /// Whether a request waits for its command to be carried out.
+    pub(crate) const fn has_waiter(&self) -> bool {
+        self.waiter.is_some()
+    }
+
     /// Whether the device never says what it does.
     pub(crate) fn is_assumed(&self) -> bool {
         self.measured
@@ -621,5 +626,95 @@ fn left(time: Option<Duration>) -> String {
         None => String::new(),
         Some(seconds) if seconds >= 120 => format!(", {} min left", seconds.div_ceil(60)),
         Some(seconds) => format!(", {} s left", seconds.max(1)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use lamplighter_model::{BootId, Ssid};
+
+    use super::*;
+
+    fn entry(on: bool) -> Entry {
+        Entry {
+            id: CommandId(0),
+            value: Value::Boolean(on),
+            by: Origin::Server(Ssid(1)),
+            since: Moment::at(Duration::ZERO),
+            until: None,
+            group: None,
+        }
+    }
+
+    #[test]
+    fn of_every_pair_of_sources_the_higher_decides_whichever_came_first() {
+        for (at, higher) in Slot::ALL.into_iter().enumerate() {
+            for lower in Slot::ALL.into_iter().skip(at + 1) {
+                for first in [higher, lower] {
+                    let mut slots = Slots::default();
+                    slots.set(first, entry(first == higher));
+                    let second = if first == higher { lower } else { higher };
+                    slots.set(second, entry(second == higher));
+                    let winner = slots
+                        .winner()
+                        .map(|(slot, entry)| (slot, entry.value.clone()));
+                    assert_eq!(
+                        winner,
+                        Some((higher, Value::Boolean(true))),
+                        "{higher} over {lower}"
+                    );
+                    assert!(slots.overrules(lower, &Value::Boolean(false)).is_some());
+                    assert!(slots.overrules(higher, &Value::Boolean(false)).is_none());
+                    slots.clear(higher);
+                    assert_eq!(slots.winner().map(|(slot, _)| slot), Some(lower));
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn a_lock_lets_pass_what_it_wants_itself() {
+        let mut slots = Slots::default();
+        slots.set(Slot::MaintenanceLock, entry(false));
+        assert!(
+            slots
+                .overrules(Slot::Command, &Value::Boolean(false))
+                .is_none()
+        );
+        assert!(
+            slots
+                .overrules(Slot::Command, &Value::Boolean(true))
+                .is_some()
+        );
+    }
+
+    #[test]
+    fn guards_apply_to_all_but_interlock_and_lock() {
+        let now = Now {
+            boot: BootId(1),
+            mono: Duration::from_secs(100),
+            unix: None,
+        };
+        let rule = crate::boundary::Guard {
+            min_off: Duration::from_secs(60),
+            ..Default::default()
+        };
+        let config = PointConfig {
+            name: "fan".to_owned(),
+            adapter: lamplighter_model::device::AdapterId(0),
+            address: lamplighter_model::ResourceAddress::gateway(3306, 0, 5850),
+            kind: crate::boundary::PointKind::Output,
+            limit: None,
+            guard: Some(rule),
+            fail_safe: None,
+            boot: BootState::Adopt,
+        };
+        let output = Output::new(config, DataType::Boolean, None, now);
+        for slot in Slot::ALL {
+            let waits = output
+                .guard_wait(slot, &Value::Boolean(true), now)
+                .is_some();
+            assert_eq!(waits, slot > Slot::MaintenanceLock, "{slot}");
+        }
     }
 }

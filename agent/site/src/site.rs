@@ -29,6 +29,7 @@ use lamplighter_model::{
 pub use self::view::{GroupView, MemberView, OutputView};
 use self::{
     answer::{Pending, Request},
+    drive::Lane,
     route::Route,
 };
 use crate::{
@@ -60,6 +61,7 @@ pub struct Site {
     requests: BTreeMap<OpId, Request>,
     /// What adapters have not answered yet, by our own numbers.
     pending: BTreeMap<OpId, Pending>,
+    lanes: BTreeMap<AdapterId, Lane>,
     next_op: u64,
     next_command: u64,
     deadlines: Deadlines,
@@ -95,6 +97,7 @@ impl Site {
             servers_lost: None,
             requests: BTreeMap::new(),
             pending: BTreeMap::new(),
+            lanes: BTreeMap::new(),
             next_op: 0,
             next_command: 0,
             deadlines: Deadlines::default(),

@@ -3,13 +3,12 @@
 //! 1. Taken, perhaps block by block → told once with the whole body.
 //! 2. Answered; what is larger than a block is kept and fetched block by block.
 
-use std::collections::BTreeMap;
-
 use crate::{
     block::{self, Assemblies, AssemblyStep, Block, Snapshots},
     context::Context,
     message::{Code, Message, Method, Options, Reliability, Request, Response, Token},
     observe::{Observed, Observers},
+    open::Open,
     params::Params,
     random::{Fingerprint, Random},
     timer::Timers,
@@ -19,7 +18,7 @@ use crate::{
 /// Requests of the peer that wait for their answer, and the bodies that belong to them.
 #[derive(Debug)]
 pub(crate) struct Theirs {
-    asked: BTreeMap<RequestKey, Asked>,
+    asked: Open<Asked>,
     assemblies: Assemblies,
     snapshots: Snapshots,
     hash_seed: u64,
@@ -55,7 +54,7 @@ enum Body {
 impl Theirs {
     pub(crate) fn new(random: &mut Random) -> Self {
         Self {
-            asked: BTreeMap::new(),
+            asked: Open::default(),
             assemblies: Assemblies::default(),
             snapshots: Snapshots::default(),
             hash_seed: random.next(),
@@ -90,7 +89,7 @@ impl Theirs {
             Body::Part(answer) => return Verdict::Answer(Message { token, ..answer }),
         };
         let is_observing = message.options.observe == Some(0);
-        self.asked.insert(
+        self.asked.push(
             key,
             Asked {
                 token,
@@ -117,7 +116,7 @@ impl Theirs {
             block1,
             block2,
             is_observing,
-        } = self.asked.remove(&key)?;
+        } = self.asked.remove(key)?;
         let observes = response.observe.is_some() && is_observing && response.code.is_success();
         response.observe = observes.then(|| observers.next_sequence());
         if observes {

@@ -143,7 +143,7 @@ async fn read(api: &Api, person: Person, path: Path) -> Result<JsonValue, Refusa
 
 /// People see the last value of a device that cannot be asked now, marked as such.
 fn last_known(api: &Api, path: Path, reject: Reject) -> Result<Vec<ReadView>, Refusal> {
-    let (503 | 504) = reject.code else {
+    let (503 | 504) = reject.code.to_u16() else {
         return Err(reject.into());
     };
     let known = api.status.last_known(path, (api.clock)());

@@ -69,8 +69,8 @@ impl Refusal {
 impl From<Reject> for Refusal {
     fn from(reject: Reject) -> Self {
         Self {
-            status: status_of(reject.code),
-            code: Some(reject.code),
+            status: status_of(reject.code.to_u16()),
+            code: Some(reject.code.to_u16()),
             text: reject.detail,
             retry_after: reject.max_age,
         }

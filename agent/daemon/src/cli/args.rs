@@ -4,6 +4,8 @@ use std::{net::SocketAddr, path::PathBuf, time::Duration};
 
 use clap::{Args, Parser, Subcommand};
 
+use crate::start::Places;
+
 /// LwM2M gateway for street cabinets, plant rooms and vehicles.
 #[derive(Debug, Parser)]
 #[command(name = "lamplighter", version, arg_required_else_help = true, after_help = AFTER_HELP)]
@@ -60,10 +62,14 @@ pub enum Command {
     /// Show all configured points with their values
     Points,
     /// Read a resource, an instance or an object
-    #[command(after_help = "Examples:\n  lamplighter read ahu1.setpoint\n  lamplighter read /3/0 --json")]
+    #[command(
+        after_help = "Examples:\n  lamplighter read ahu1.setpoint\n  lamplighter read /3/0 --json"
+    )]
     Read { path: String },
     /// Write a resource
-    #[command(after_help = "Examples:\n  lamplighter write ahu1.setpoint 21.5\n  lamplighter write /3308/0/5900 21.5 --for 2h")]
+    #[command(
+        after_help = "Examples:\n  lamplighter write ahu1.setpoint 21.5\n  lamplighter write /3308/0/5900 21.5 --for 2h"
+    )]
     Write {
         path: String,
         #[arg(allow_hyphen_values = true)]
@@ -225,7 +231,9 @@ pub struct Hold {
 #[derive(Clone, Debug, Subcommand)]
 pub enum Secret {
     /// Read a secret from the terminal or standard input and keep it beside the configuration
-    #[command(after_help = "The secret begins with hex:, base64: or text:.\n\nExample:\n  echo hex:0123456789abcdef | lamplighter secret set main-psk")]
+    #[command(
+        after_help = "The secret begins with hex:, base64: or text:.\n\nExample:\n  echo hex:0123456789abcdef | lamplighter secret set main-psk"
+    )]
     Set { name: String },
 }
 
@@ -256,15 +264,29 @@ pub struct NotBuilt {
 
 impl Global {
     pub fn config(&self) -> PathBuf {
-        self.config.clone().unwrap_or_else(|| PathBuf::from("/etc/lamplighter/lamplighter.toml"))
+        self.config
+            .clone()
+            .unwrap_or_else(|| PathBuf::from("/etc/lamplighter/lamplighter.toml"))
     }
 
     pub fn state_dir(&self) -> PathBuf {
-        self.state_dir.clone().unwrap_or_else(|| PathBuf::from("/var/lib/lamplighter"))
+        self.state_dir
+            .clone()
+            .unwrap_or_else(|| PathBuf::from("/var/lib/lamplighter"))
     }
 
     pub fn run_dir(&self) -> PathBuf {
-        self.run_dir.clone().unwrap_or_else(|| PathBuf::from("/run/lamplighter"))
+        self.run_dir
+            .clone()
+            .unwrap_or_else(|| PathBuf::from("/run/lamplighter"))
+    }
+
+    pub fn places(&self) -> Places {
+        Places {
+            config: self.config(),
+            state_dir: self.state_dir(),
+            run_dir: self.run_dir(),
+        }
     }
 
     /// As given, for the demo, which otherwise uses temporary directories.
@@ -279,7 +301,9 @@ pub(crate) fn parse_duration(text: &str) -> Result<Duration, String> {
     let mut seconds: u64 = 0;
     let mut rest = text;
     while !rest.is_empty() {
-        let digits = rest.find(|letter: char| !letter.is_ascii_digit()).ok_or_else(wrong)?;
+        let digits = rest
+            .find(|letter: char| !letter.is_ascii_digit())
+            .ok_or_else(wrong)?;
         let (number, unit) = rest.split_at(digits);
         let number: u64 = number.parse().map_err(|_| wrong())?;
         let factor = match unit.chars().next() {
@@ -289,10 +313,17 @@ pub(crate) fn parse_duration(text: &str) -> Result<Duration, String> {
             Some('d') => 86_400,
             Some(_) | None => return Err(wrong()),
         };
-        seconds = number.checked_mul(factor).and_then(|part| seconds.checked_add(part)).ok_or_else(wrong)?;
+        seconds = number
+            .checked_mul(factor)
+            .and_then(|part| seconds.checked_add(part))
+            .ok_or_else(wrong)?;
         rest = &unit[1..];
     }
-    if seconds == 0 || seconds > 10 * 365 * 86_400 { Err(wrong()) } else { Ok(Duration::from_secs(seconds)) }
+    if seconds == 0 || seconds > 10 * 365 * 86_400 {
+        Err(wrong())
+    } else {
+        Ok(Duration::from_secs(seconds))
+    }
 }
 
 #[cfg(test)]
@@ -308,10 +339,30 @@ mod tests {
 
     #[test]
     fn durations_are_numbers_with_units() {
-        for (text, seconds) in [("90s", 90), ("15m", 900), ("2h", 7200), ("1h30m", 5400), ("1d", 86_400)] {
-            assert_eq!(parse_duration(text), Ok(Duration::from_secs(seconds)), "{text}");
+        for (text, seconds) in [
+            ("90s", 90),
+            ("15m", 900),
+            ("2h", 7200),
+            ("1h30m", 5400),
+            ("1d", 86_400),
+        ] {
+            assert_eq!(
+                parse_duration(text),
+                Ok(Duration::from_secs(seconds)),
+                "{text}"
+            );
         }
-        for wrong in ["", "0s", "2", "h", "2x", "-1s", "99999999999999999999s", "5000d", "1é"] {
+        for wrong in [
+            "",
+            "0s",
+            "2",
+            "h",
+            "2x",
+            "-1s",
+            "99999999999999999999s",
+            "5000d",
+            "1é",
+        ] {
             assert!(parse_duration(wrong).is_err(), "{wrong}");
         }
     }

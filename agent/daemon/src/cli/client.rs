@@ -44,8 +44,13 @@ struct Refusal {
 
 impl Client {
     pub(super) fn new(run_dir: &Path) -> Result<Self, Failure> {
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-        Ok(Self { socket: run_dir.join(SOCKET), runtime })
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build()?;
+        Ok(Self {
+            socket: run_dir.join(SOCKET),
+            runtime,
+        })
     }
 
     pub(super) fn get(&self, call: &str) -> Result<Value, Failure> {
@@ -63,7 +68,8 @@ impl Client {
     /// The text of an answer that is not JSON.
     pub(super) fn get_text(&self, call: &str) -> Result<String, Failure> {
         let body = self.exchange(Method::GET, call, None)?;
-        String::from_utf8(body.to_vec()).map_err(|_| Failure::failed("the agent's answer is not a text"))
+        String::from_utf8(body.to_vec())
+            .map_err(|_| Failure::failed("the agent's answer is not a text"))
     }
 
     /// Whether an agent listens.
@@ -84,8 +90,11 @@ impl Client {
             }
             let mut lines = Lines::default();
             while let Some(frame) = response.frame().await {
-                let frame = frame.map_err(|error| Failure::failed(format!("the agent hung up: {error}")))?;
-                let Some(data) = frame.data_ref() else { continue };
+                let frame = frame
+                    .map_err(|error| Failure::failed(format!("the agent hung up: {error}")))?;
+                let Some(data) = frame.data_ref() else {
+                    continue;
+                };
                 lines.push(data, &mut on_event)?;
             }
             Err(Failure::new(Exit::NotRunning, "the agent has stopped"))
@@ -97,7 +106,8 @@ impl Client {
         if body.is_empty() {
             return Ok(Value::Null);
         }
-        serde_json::from_slice(&body).map_err(|error| Failure::failed(format!("the agent's answer is not JSON: {error}")))
+        serde_json::from_slice(&body)
+            .map_err(|error| Failure::failed(format!("the agent's answer is not JSON: {error}")))
     }
 
     fn exchange(&self, method: Method, call: &str, body: Option<&Value>) -> Result<Bytes, Failure> {
@@ -105,18 +115,32 @@ impl Client {
             let response = self.send(method, call, body).await?;
             let status = response.status();
             let body = collect(response).await?;
-            if status.is_success() { Ok(body) } else { Err(refusal(status, &body)) }
+            if status.is_success() {
+                Ok(body)
+            } else {
+                Err(refusal(status, &body))
+            }
         };
         self.runtime.block_on(async {
-            timeout(PATIENCE, exchange).await.unwrap_or_else(|_| Err(Failure::failed("the agent does not answer")))
+            timeout(PATIENCE, exchange)
+                .await
+                .unwrap_or_else(|_| Err(Failure::failed("the agent does not answer")))
         })
     }
 
-    async fn send(&self, method: Method, call: &str, body: Option<&Value>) -> Result<Response<Incoming>, Failure> {
-        let stream = UnixStream::connect(&self.socket).await.map_err(|error| self.unreachable(&error))?;
+    async fn send(
+        &self,
+        method: Method,
+        call: &str,
+        body: Option<&Value>,
+    ) -> Result<Response<Incoming>, Failure> {
+        let stream = UnixStream::connect(&self.socket)
+            .await
+            .map_err(|error| self.unreachable(&error))?;
         let broken = |error: hyper::Error| Failure::failed(format!("the agent hung up: {error}"));
-        let (mut sender, connection) =
-            http1::handshake::<_, Full<Bytes>>(TokioIo::new(stream)).await.map_err(broken)?;
+        let (mut sender, connection) = http1::handshake::<_, Full<Bytes>>(TokioIo::new(stream))
+            .await
+            .map_err(broken)?;
         // Ends by itself with the connection; what goes wrong shows in the request.
         tokio::spawn(connection);
         let body = body.map(Value::to_string).unwrap_or_default();
@@ -133,12 +157,16 @@ impl Client {
     fn unreachable(&self, error: &io::Error) -> Failure {
         let socket = self.socket.display();
         if error.kind() == io::ErrorKind::PermissionDenied {
-            let text = format!("{socket}: no permission; join the group `{GROUP}`: sudo usermod -aG {GROUP} $USER");
+            let text = format!(
+                "{socket}: no permission; join the group `{GROUP}`: sudo usermod -aG {GROUP} $USER"
+            );
             return Failure::new(Exit::NoPermission, text);
         }
         Failure::new(
             Exit::NotRunning,
-            format!("the agent is not running ({socket}: {error}); start it with `systemctl start lamplighter`"),
+            format!(
+                "the agent is not running ({socket}: {error}); start it with `systemctl start lamplighter`"
+            ),
         )
     }
 }
@@ -187,15 +215,27 @@ pub(super) fn query(text: &str) -> String {
 }
 
 fn encode(text: &str, besides: &[u8]) -> String {
-    let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-._~".contains(&byte) || besides.contains(&byte);
+    let is_plain = |byte: u8| {
+        byte.is_ascii_alphanumeric() || b"-._~".contains(&byte) || besides.contains(&byte)
+    };
     text.bytes()
-        .map(|byte| if is_plain(byte) { char::from(byte).to_string() } else { format!("%{byte:02X}") })
+        .map(|byte| {
+            if is_plain(byte) {
+                char::from(byte).to_string()
+            } else {
+                format!("%{byte:02X}")
+            }
+        })
         .collect()
 }
 
 async fn collect(response: Response<Incoming>) -> Result<Bytes, Failure> {
-    let body = Limited::new(response.into_body(), MAX_ANSWER).collect().await;
-    Ok(body.map_err(|error| Failure::failed(format!("the agent's answer broke off: {error}")))?.to_bytes())
+    let body = Limited::new(response.into_body(), MAX_ANSWER)
+        .collect()
+        .await;
+    Ok(body
+        .map_err(|error| Failure::failed(format!("the agent's answer broke off: {error}")))?
+        .to_bytes())
 }
 
 fn refusal(status: StatusCode, body: &[u8]) -> Failure {
@@ -204,7 +244,10 @@ fn refusal(status: StatusCode, body: &[u8]) -> Failure {
         code: None,
     });
     match refusal.code {
-        Some(code) => Failure::new(Exit::Refused, format!("refused with {code}: {}", refusal.error)),
+        Some(code) => Failure::new(
+            Exit::Refused,
+            format!("refused with {code}: {}", refusal.error),
+        ),
         None if status == StatusCode::FORBIDDEN => Failure::new(Exit::NoPermission, refusal.error),
         None => Failure::failed(refusal.error),
     }
@@ -226,23 +269,40 @@ mod tests {
     fn events_are_found_across_the_borders_of_what_arrives() {
         let mut lines = Lines::default();
         let mut seen = Vec::new();
-        for part in ["data: {\"a\"", ":1}\n\nevent: sta", "tus\r\ndata: {}\r\n\r\n: keep alive\n"] {
+        for part in [
+            "data: {\"a\"",
+            ":1}\n\nevent: sta",
+            "tus\r\ndata: {}\r\n\r\n: keep alive\n",
+        ] {
             let mut note = |event: &str, data: &str| {
                 seen.push((event.to_owned(), data.to_owned()));
                 Ok(())
             };
             lines.push(part.as_bytes(), &mut note).unwrap();
         }
-        let expected = [("", "{\"a\":1}"), ("status", "{}")].map(|(event, data)| (event.to_owned(), data.to_owned()));
+        let expected = [("", "{\"a\":1}"), ("status", "{}")]
+            .map(|(event, data)| (event.to_owned(), data.to_owned()));
         assert_eq!(seen, expected);
     }
 
     #[test]
     fn a_refusal_has_its_exit_code() {
-        let refused = refusal(StatusCode::METHOD_NOT_ALLOWED, br#"{"error":"read only","code":"4.05"}"#);
-        assert_eq!(refused, Failure::new(Exit::Refused, "refused with 4.05: read only"));
-        let forbidden = refusal(StatusCode::FORBIDDEN, br#"{"error":"not in the group","code":null}"#);
+        let refused = refusal(
+            StatusCode::METHOD_NOT_ALLOWED,
+            br#"{"error":"read only","code":"4.05"}"#,
+        );
+        assert_eq!(
+            refused,
+            Failure::new(Exit::Refused, "refused with 4.05: read only")
+        );
+        let forbidden = refusal(
+            StatusCode::FORBIDDEN,
+            br#"{"error":"not in the group","code":null}"#,
+        );
         assert_eq!(forbidden.exit, Exit::NoPermission);
-        assert_eq!(refusal(StatusCode::BAD_GATEWAY, b"<html>").exit, Exit::Failed);
+        assert_eq!(
+            refusal(StatusCode::BAD_GATEWAY, b"<html>").exit,
+            Exit::Failed
+        );
     }
 }

@@ -4,6 +4,11 @@
 
 use std::{fmt, io, process::ExitCode};
 
+use crate::{
+    config::{Problem, Severity},
+    start::StartError,
+};
+
 /// The exit codes of the contract.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 #[repr(u8)]
@@ -28,11 +33,21 @@ pub enum Exit {
 pub struct Failure {
     pub exit: Exit,
     pub text: String,
+    /// Who read our output has closed it: nothing to complain about.
+    is_closed_pipe: bool,
 }
 
 impl Failure {
     pub fn new(exit: Exit, text: impl Into<String>) -> Self {
-        Self { exit, text: text.into() }
+        Self {
+            exit,
+            text: text.into(),
+            is_closed_pipe: false,
+        }
+    }
+
+    pub(super) fn is_closed_pipe(&self) -> bool {
+        self.is_closed_pipe
     }
 
     pub fn failed(text: impl Into<String>) -> Self {
@@ -41,6 +56,26 @@ impl Failure {
 
     pub fn usage(text: impl Into<String>) -> Self {
         Self::new(Exit::Usage, text)
+    }
+
+    /// The same, with where it happened.
+    pub(super) fn at(self, place: impl fmt::Display) -> Self {
+        Self {
+            text: format!("{place}: {}", self.text),
+            ..self
+        }
+    }
+
+    /// What needs a valid configuration found none.
+    pub(super) fn invalid(problems: &[Problem]) -> Self {
+        let errors = problems
+            .iter()
+            .filter(|problem| problem.severity == Severity::Error);
+        let lines: Vec<String> = errors.map(ToString::to_string).collect();
+        Self::new(
+            Exit::Configuration,
+            format!("the configuration is invalid\n{}", lines.join("\n")),
+        )
     }
 
     /// A command of the contract that this version does not have.
@@ -59,8 +94,27 @@ impl std::error::Error for Failure {}
 
 impl From<io::Error> for Failure {
     fn from(error: io::Error) -> Self {
-        let exit = if error.kind() == io::ErrorKind::PermissionDenied { Exit::NoPermission } else { Exit::Failed };
-        Self::new(exit, error.to_string())
+        let is_forbidden = error.kind() == io::ErrorKind::PermissionDenied;
+        let exit = if is_forbidden {
+            Exit::NoPermission
+        } else {
+            Exit::Failed
+        };
+        let is_closed_pipe = error.kind() == io::ErrorKind::BrokenPipe;
+        Self {
+            is_closed_pipe,
+            ..Self::new(exit, error.to_string())
+        }
+    }
+}
+
+impl From<StartError> for Failure {
+    fn from(error: StartError) -> Self {
+        match error {
+            StartError::Configuration(problems) => Self::invalid(&problems),
+            StartError::Control(error) => Self::failed(error.to_string()),
+            StartError::Io { what, path, error } => Self::from(error).at(format!("{what} {path}")),
+        }
     }
 }
 

@@ -14,7 +14,9 @@ pub(super) struct Table {
 
 impl Table {
     pub(super) fn head<const N: usize>(cells: [&str; N]) -> Self {
-        Self { rows: vec![cells.map(str::to_owned).to_vec()] }
+        Self {
+            rows: vec![cells.map(str::to_owned).to_vec()],
+        }
     }
 
     pub(super) fn row<const N: usize>(&mut self, cells: [String; N]) {
@@ -25,12 +27,21 @@ impl Table {
     pub(super) fn print(&self, out: &mut impl Write, indent: &str) -> io::Result<()> {
         let columns = self.rows.iter().map(Vec::len).max().unwrap_or(0);
         let widths: Vec<usize> = (0..columns)
-            .map(|column| self.rows.iter().filter_map(|row| row.get(column)).map(|cell| cell.chars().count()).max())
+            .map(|column| {
+                self.rows
+                    .iter()
+                    .filter_map(|row| row.get(column))
+                    .map(|cell| cell.chars().count())
+                    .max()
+            })
             .map(Option::unwrap_or_default)
             .collect();
         for row in &self.rows {
-            let cells: Vec<String> =
-                row.iter().zip(&widths).map(|(cell, width)| format!("{cell:<width$}")).collect();
+            let cells: Vec<String> = row
+                .iter()
+                .zip(&widths)
+                .map(|(cell, width)| format!("{cell:<width$}"))
+                .collect();
             writeln!(out, "{indent}{}", cells.join("  ").trim_end())?;
         }
         Ok(())
@@ -82,14 +93,21 @@ mod tests {
         table.row(["a".to_owned(), String::new()]);
         let mut out = Vec::new();
         table.print(&mut out, "").unwrap();
-        assert_eq!(String::from_utf8(out).unwrap(), "NAME           VALUE\nahu1.setpoint  21.5 Cel\na\n");
+        assert_eq!(
+            String::from_utf8(out).unwrap(),
+            "NAME           VALUE\nahu1.setpoint  21.5 Cel\na\n"
+        );
     }
 
     #[test]
     fn times_are_told_in_the_unit_that_matters() {
-        for (seconds, text) in
-            [(0.4, "0 s"), (59.9, "59 s"), (61.0, "1 min"), (3_900.0, "1 h 05 min"), (200_000.0, "2 d")]
-        {
+        for (seconds, text) in [
+            (0.4, "0 s"),
+            (59.9, "59 s"),
+            (61.0, "1 min"),
+            (3_900.0, "1 h 05 min"),
+            (200_000.0, "2 d"),
+        ] {
             assert_eq!(duration(seconds), text);
         }
     }

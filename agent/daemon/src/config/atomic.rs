@@ -35,10 +35,19 @@ pub(crate) fn write(path: &Path, content: &[u8], mode: u32) -> io::Result<()> {
 
 /// Makes a directory for files that only the service reads; one that exists is left as it is.
 pub(crate) fn private_directory(path: &Path) -> io::Result<()> {
+    directory_with(path, 0o700)
+}
+
+/// Makes a directory that everybody may read; one that exists is left as it is.
+pub(crate) fn directory(path: &Path) -> io::Result<()> {
+    directory_with(path, 0o755)
+}
+
+fn directory_with(path: &Path, mode: u32) -> io::Result<()> {
     if path.is_dir() {
         return Ok(());
     }
-    DirBuilder::new().recursive(true).mode(0o700).create(path)?;
+    DirBuilder::new().recursive(true).mode(mode).create(path)?;
     match path.parent() {
         Some(parent) => own_like(path, parent),
         None => Ok(()),

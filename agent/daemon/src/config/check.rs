@@ -11,11 +11,9 @@ mod server;
 mod site;
 mod units;
 
-pub use server::parse_uri;
-
 use std::{collections::BTreeMap, fmt::Display, sync::Arc};
 
-use lamplighter_model::{ResourceAddress, object::Definitions};
+use lamplighter_model::{ResourceAddress, object::Definitions, tables};
 
 use super::{
     checked::{Bus, BusId, BusLine, Config, Endpoint, Names, Web},
@@ -25,21 +23,17 @@ use super::{
     not_built,
     problem::{Place, Problem, Severity},
     schema,
-    secret::{self, Reference, Shelf},
 };
 
 /// Vendor objects begin here by default.
 const VENDOR_OBJECT_BASE: u16 = 42800;
-/// Bearer, Group, Output status, Device link, Site rule.
-const VENDOR_OBJECTS: u16 = 5;
 const NAME_LENGTH: usize = 40;
 
 /// What the check needs to know of the world.
 #[derive(Clone, Debug)]
 pub(super) struct Surroundings {
-    pub(super) definitions: Arc<Definitions>,
+    pub(super) definitions: Definitions,
     pub(super) hardware: Hardware,
-    pub(super) shelf: Shelf,
 }
 
 /// The outcome: `config` stands if there is no error among the problems.
@@ -101,11 +95,11 @@ impl<'a> Checker<'a> {
 
     fn root(&mut self, root: &schema::Root) -> Option<Config> {
         let endpoint = self.endpoint(&root.client);
-        self.vendor_objects(&root.client);
+        let definitions = self.vendor_objects(&root.client);
         let servers = self.servers(&root.server);
         self.buses(&root.bus);
         let devices = self.devices(&root.device);
-        let site = self.site(&root.site, &devices);
+        let site = self.site(&root.site, &devices, &definitions);
         let web = root.web.as_ref().map(|web| self.web(web));
         Some(Config {
             endpoint: endpoint?,
@@ -115,7 +109,7 @@ impl<'a> Checker<'a> {
             site,
             names: std::mem::take(&mut self.names),
             web: web.flatten(),
-            definitions: Arc::clone(&self.surroundings.definitions),
+            definitions,
         })
     }
 
@@ -147,13 +141,18 @@ impl<'a> Checker<'a> {
         })
     }
 
-    fn vendor_objects(&mut self, client: &schema::Client) {
-        let Some(base) = client.vendor_object_base else {
-            return;
-        };
-        let at = key(&["client", "vendor_object_base"]);
-        let base = self.within(&at, base, 26_241, u16::MAX - VENDOR_OBJECTS - 1);
-        self.vendor_object_base = base;
+    /// All definitions, with our own objects where the configuration puts them.
+    fn vendor_objects(&mut self, client: &schema::Client) -> Arc<Definitions> {
+        if let Some(base) = client.vendor_object_base {
+            let at = key(&["client", "vendor_object_base"]);
+            self.vendor_object_base =
+                self.within(&at, base, 26_241, u16::MAX - tables::VENDOR_OBJECTS - 1);
+        }
+        let mut definitions = self.surroundings.definitions.clone();
+        tables::vendor(self.vendor_object_base)
+            .into_iter()
+            .for_each(|object| definitions.insert(object));
+        Arc::new(definitions)
     }
 
     fn web(&mut self, web: &schema::Web) -> Option<Web> {
@@ -168,30 +167,7 @@ impl<'a> Checker<'a> {
             );
             return None;
         };
-        let password = web
-            .password
-            .as_deref()
-            .map(|text| self.secret(&below(&at, "password"), text));
-        Some(Web {
-            listen,
-            password: password.flatten(),
-        })
-    }
-
-    /// A reference to a secret; the content is looked at, never kept.
-    fn secret(&mut self, at: &Key, text: &str) -> Option<Reference> {
-        let reference = match Reference::parse(text) {
-            Ok(reference) => reference,
-            Err(error) => {
-                self.error(at, error.to_string(), "use \"credential:NAME\" and `lamplighter secret set NAME`, or the absolute path of a file with mode 0600");
-                return None;
-            }
-        };
-        if let Err(error) = secret::read(&reference, &self.surroundings.shelf) {
-            let hint = error.hint();
-            self.error(at, format!("the secret {reference} {error}"), hint);
-        }
-        Some(reference)
+        Some(Web { listen })
     }
 
     fn bus_named(&self, name: &str) -> Option<(BusId, &Bus)> {

@@ -2,16 +2,14 @@
 
 use std::{collections::BTreeMap, net::SocketAddr, path::PathBuf, sync::Arc, time::Duration};
 
+use lamplighter_adapters::{bus::LineSettings, modbus};
 use lamplighter_lwm2m::client::ServerConfig;
 use lamplighter_model::{
-    DataType, Decimal, InstancePath, Path, ResourceAddress, Value, device::AdapterId,
-    object::Definitions,
+    DataType, InstancePath, Path, ResourceAddress, Value, device::AdapterId, object::Definitions,
 };
 use lamplighter_site::boundary::{PointKind, SiteConfig};
 
-pub use super::schema::{
-    Backend, Bias, Boot, Exit, MeterMode, Order, RegisterType, Rs485, Table, Verify, WriteFunction,
-};
+pub use super::schema::{Backend, Bias, Exit, MeterMode, Rs485};
 
 /// Everything the daemon is made of. Built by [`super::load`] only.
 #[derive(Clone, Debug)]
@@ -65,23 +63,11 @@ pub enum BusLine {
 #[derive(Clone, Debug, PartialEq)]
 pub struct SerialLine {
     pub device: PathBuf,
-    pub baud: u32,
-    /// 7 or 8.
-    pub data_bits: u8,
-    pub parity: Parity,
-    /// 1 or 2.
-    pub stop_bits: u8,
+    pub settings: LineSettings,
     pub echo: bool,
     pub rs485: Rs485,
     pub silence_chars: f64,
     pub software_parity: bool,
-}
-
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub enum Parity {
-    Even,
-    None,
-    Odd,
 }
 
 #[derive(Clone, Debug, PartialEq)]
@@ -117,71 +103,11 @@ pub struct Point {
 #[derive(Clone, Debug, PartialEq)]
 pub struct Modbus {
     pub bus: BusId,
-    pub unit: u8,
-    pub timeout: Duration,
-    pub retries: u8,
-    pub offline_after: u8,
-    pub probe: Probe,
-    pub max_registers: u16,
-    pub holes: Vec<Hole>,
+    /// As the adapter takes it; its points are in the order of `points`.
+    pub config: modbus::DeviceConfig,
     /// `None`: twice the poll period of the point.
     pub stale_after: Option<Duration>,
-    pub points: Vec<ModbusPoint>,
-}
-
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub struct Probe {
-    pub first: Duration,
-    pub max: Duration,
-    pub timeout: Duration,
-}
-
-/// Registers that may not be read across, both ends included, zero-based.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub struct Hole {
-    pub table: Table,
-    pub first: u16,
-    pub last: u16,
-}
-
-#[derive(Clone, Debug, PartialEq)]
-pub struct ModbusPoint {
-    pub point: Point,
-    pub table: Table,
-    /// Zero-based, as on the wire.
-    pub at: u16,
-    pub raw: Raw,
-    pub order: Order,
-    pub write: Option<ModbusWrite>,
-    pub scale: Decimal,
-    pub offset: Decimal,
-    pub poll: Duration,
-    pub invalid: Vec<i64>,
-    /// Lowest and highest credible value.
-    pub valid: Option<(f64, f64)>,
-    /// Text of each raw number.
-    pub map: BTreeMap<i64, String>,
-}
-
-/// What stands in the coil or the registers.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub enum Raw {
-    /// A coil or discrete input.
-    Bit,
-    /// One bit of a register, 0 is the least significant.
-    BitOf(u8),
-    Number(RegisterType),
-    /// Text of this many registers.
-    Text(u16),
-}
-
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub struct ModbusWrite {
-    pub function: WriteFunction,
-    pub verify: Verify,
-    /// Largest difference that reading back takes as equal.
-    pub tolerance: Option<f64>,
-    pub settle: Duration,
+    pub points: Vec<Point>,
 }
 
 #[derive(Clone, Debug, PartialEq)]
@@ -224,8 +150,13 @@ pub struct GpioPoint {
 
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum Direction {
-    Input { debounce: Duration },
-    Output { boot: Boot, exit: Exit },
+    Input {
+        debounce: Duration,
+    },
+    /// Its first value is the site's to decide.
+    Output {
+        exit: Exit,
+    },
 }
 
 #[derive(Clone, Debug, PartialEq)]
@@ -235,11 +166,9 @@ pub struct SimPoint {
 }
 
 /// `[web]`
-#[derive(Clone, Debug, Eq, PartialEq)]
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub struct Web {
     pub listen: SocketAddr,
-    /// Reference to the hash of the password, where one is set.
-    pub password: Option<super::secret::Reference>,
 }
 
 /// Names of the configuration for paths, both ways: `ahu1.setpoint`, `main_street`.
@@ -301,12 +230,37 @@ impl Config {
     }
 }
 
+impl Bus {
+    /// The line as the owner of a Modbus line takes it.
+    pub fn modbus_settings(&self) -> modbus::BusSettings {
+        let framing = match &self.line {
+            BusLine::RtuOverTcp(_) => modbus::Framing::RtuOverTcp,
+            BusLine::Serial(line) => modbus::Framing::Rtu(line.settings),
+            BusLine::Tcp(_) => modbus::Framing::Tcp,
+        };
+        let (silence_chars, echo) = match &self.line {
+            BusLine::Serial(line) => (line.silence_chars, line.echo),
+            BusLine::RtuOverTcp(_) | BusLine::Tcp(_) => (3.5, false),
+        };
+        modbus::BusSettings {
+            // At most 100, and a percentage: neither loses anything that matters.
+            silence_chars: silence_chars as f32,
+            gap: self.gap,
+            echo,
+            reopen_first: self.reopen.0,
+            reopen_max: self.reopen.1,
+            poll_floor_percent: (self.poll_floor * 100.0).round() as u32,
+            ..modbus::BusSettings::new(&self.name, framing)
+        }
+    }
+}
+
 impl Device {
     pub fn points(&self) -> Vec<&Point> {
         match &self.kind {
             DeviceKind::Gpio(gpio) => gpio.points.iter().map(|point| &point.point).collect(),
             DeviceKind::Iec62056(meter) => meter.points.iter().map(|point| &point.point).collect(),
-            DeviceKind::Modbus(modbus) => modbus.points.iter().map(|point| &point.point).collect(),
+            DeviceKind::Modbus(modbus) => modbus.points.iter().collect(),
             DeviceKind::Sim(points) => points.iter().map(|point| &point.point).collect(),
         }
     }

@@ -90,6 +90,21 @@ impl Texts {
     }
 }
 
+impl Texts {
+    /// Puts a drop-in in its place among the others, or replaces the one of that name.
+    pub(super) fn put(&mut self, file: File) {
+        self.files.retain(|other| other.path != file.path);
+        let is_later =
+            |other: &File| other.path.parent() == file.path.parent() && other.path > file.path;
+        let at = self
+            .files
+            .iter()
+            .position(is_later)
+            .unwrap_or(self.files.len());
+        self.files.insert(at, file);
+    }
+}
+
 impl Layers {
     /// Merges all texts. A file with a syntax error is left out and reported.
     pub(super) fn merge(texts: &Texts) -> (Self, Vec<Problem>) {
@@ -262,7 +277,7 @@ fn drop_ins(main: &Path) -> Result<Vec<PathBuf>, (PathBuf, io::Error)> {
     Ok(paths)
 }
 
-fn read_limited(path: &Path) -> io::Result<String> {
+pub(super) fn read_limited(path: &Path) -> io::Result<String> {
     let mut text = String::new();
     fs::File::open(path)?
         .take(MAX_FILE_BYTES + 1)

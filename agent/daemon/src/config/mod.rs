@@ -13,19 +13,17 @@ mod hardware;
 mod lastgood;
 mod layer;
 mod not_built;
+mod objects;
 mod problem;
 pub mod schema;
 pub mod secret;
 
-use std::{
-    path::{Path, PathBuf},
-    sync::Arc,
-};
+use std::path::{Path, PathBuf};
 
-use lamplighter_model::object::Definitions;
+use lamplighter_model::{object::Definitions, tables};
 
+pub(crate) use atomic::write as write_file;
 pub use check::Checked;
-pub use check::parse_uri;
 pub use checked::*;
 pub use hardware::Hardware;
 pub use layer::{File, Texts};
@@ -39,7 +37,8 @@ pub struct Source {
     pub main: PathBuf,
     /// All variables of the process; what is not ours is ignored.
     pub environment: Vec<(String, String)>,
-    pub definitions: Arc<Definitions>,
+    /// The built-in definitions; `objects/*.xml` beside the main file and our own come on top.
+    pub definitions: Definitions,
     pub hardware: Hardware,
 }
 
@@ -61,15 +60,15 @@ pub enum Loaded {
 }
 
 impl Source {
-    /// The process's environment and hardware, and the definitions that are built in.
-    pub fn of_process(main: PathBuf, definitions: Arc<Definitions>) -> Self {
+    /// With the process's environment and hardware.
+    pub fn of_process(main: PathBuf) -> Self {
         let environment = std::env::vars_os()
             .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
             .collect();
         Self {
             main,
             environment,
-            definitions,
+            definitions: tables::standard(),
             hardware: Hardware::read(Path::new("/")),
         }
     }
@@ -77,6 +76,13 @@ impl Source {
     /// Reads and checks everything; keeps nothing.
     pub fn check(&self) -> Checked {
         let (texts, problems) = self.texts();
+        self.check_texts(&texts, problems)
+    }
+
+    /// As [`Self::check`], as if `file` stood there already.
+    pub fn check_with(&self, file: File) -> Checked {
+        let (mut texts, problems) = self.texts();
+        texts.put(file);
         self.check_texts(&texts, problems)
     }
 
@@ -112,20 +118,29 @@ impl Source {
         Texts::read(&self.main, self.environment.iter().cloned())
     }
 
-    fn check_texts(&self, texts: &Texts, unread: Vec<Problem>) -> Checked {
+    fn check_texts(&self, texts: &Texts, mut problems: Vec<Problem>) -> Checked {
+        let mut definitions = self.definitions.clone();
+        problems.extend(objects::read(
+            &self.main.with_file_name("objects"),
+            &mut definitions,
+        ));
+        let surroundings = check::Surroundings {
+            definitions,
+            hardware: self.hardware.clone(),
+        };
+        check::check(texts, problems, &surroundings)
+    }
+
+    /// Where the secrets of this configuration lie.
+    pub fn shelf(&self) -> secret::Shelf {
         let from_systemd = self
             .environment
             .iter()
             .find(|(name, _)| name == "CREDENTIALS_DIRECTORY");
-        let surroundings = check::Surroundings {
-            definitions: Arc::clone(&self.definitions),
-            hardware: self.hardware.clone(),
-            shelf: secret::Shelf::beside(
-                &self.main,
-                from_systemd.map(|(_, path)| PathBuf::from(path)),
-            ),
-        };
-        check::check(texts, unread, &surroundings)
+        secret::Shelf::beside(
+            &self.main,
+            from_systemd.map(|(_, path)| PathBuf::from(path)),
+        )
     }
 }
 

@@ -25,7 +25,7 @@ const NOT_BUILT: &[(&str, Refused)] = &[
     ("bearer", Refused::Always),
     ("bootstrap", Refused::Always),
     ("bus.*.kind", Refused::Words(&["ascii", "udp"])),
-    ("bus.*.rs485", Refused::Words(&["rts_high"])),
+    ("bus.*.rs485", Refused::Words(&["kernel", "rts_high"])),
     (
         "device.*.adapter",
         Refused::Words(&[
@@ -56,10 +56,6 @@ const NOT_BUILT: &[(&str, Refused)] = &[
     (
         "server.*.security.mode",
         Refused::Words(&["est", "oscore", "psk", "rpk", "x509"]),
-    ),
-    (
-        "server.*.uri",
-        Refused::Words(&["coap+tcp", "coaps", "coaps+tcp"]),
     ),
     ("server.*.version", Refused::Words(&["1.2"])),
     ("site.group.*.manual", Refused::Always),

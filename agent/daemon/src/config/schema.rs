@@ -131,9 +131,7 @@ pub struct Group {
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Web {
-    /// Address and port. Default: `"127.0.0.1:8080"`.
+    /// Address and port of the page. The password is set by `lamplighter web enable`.
+    /// Default: `"127.0.0.1:8080"`.
     pub listen: Option<String>,
-    /// Where the hash of the page's password is kept, written by `lamplighter web enable`.
-    /// Example: `"credential:web-password"`. Default: no login is possible.
-    pub password: Option<String>,
 }

@@ -168,7 +168,7 @@ impl Writer {
     }
 
     fn keep(&mut self, record: Record) {
-        let key = record.key();
+        let key = record.key().to_string();
         if record.is_removal() {
             self.records.remove(&key);
         } else {

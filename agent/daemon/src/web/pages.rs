@@ -14,15 +14,26 @@ pub(super) const LOGIN: &str = include_str!("static/login.html");
 pub(super) const ENTER: &str = include_str!("static/enter.html");
 
 /// Everything that shows nothing of the box and is needed before the login.
-const FILES: [(&str, &str, &str); 7] = [
+pub(super) const FILES: [(&str, &str, &str); 12] = [
+    ("/api.js", "text/javascript", include_str!("static/api.js")),
     ("/app.css", "text/css", include_str!("static/app.css")),
     ("/app.js", "text/javascript", include_str!("static/app.js")),
-    ("/api.js", "text/javascript", include_str!("static/api.js")),
     (
         "/chart.js",
         "text/javascript",
         include_str!("static/chart.js"),
     ),
+    (
+        "/demo.js",
+        "text/javascript",
+        include_str!("static/demo.js"),
+    ),
+    (
+        "/device.js",
+        "text/javascript",
+        include_str!("static/device.js"),
+    ),
+    ("/dom.js", "text/javascript", include_str!("static/dom.js")),
     (
         "/icon.svg",
         "image/svg+xml",
@@ -34,9 +45,19 @@ const FILES: [(&str, &str, &str); 7] = [
         include_str!("static/icons.js"),
     ),
     (
+        "/lighting.js",
+        "text/javascript",
+        include_str!("static/lighting.js"),
+    ),
+    (
         "/login.js",
         "text/javascript",
         include_str!("static/login.js"),
+    ),
+    (
+        "/words.js",
+        "text/javascript",
+        include_str!("static/words.js"),
     ),
 ];
 

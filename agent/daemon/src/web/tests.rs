@@ -242,15 +242,7 @@ async fn answers_forbid_frames_foreign_scripts_and_caches() {
 #[tokio::test]
 async fn the_page_loads_nothing_from_elsewhere() {
     let page = Running::start().await;
-    for file in [
-        "/app.css",
-        "/app.js",
-        "/api.js",
-        "/chart.js",
-        "/icons.js",
-        "/login.js",
-        "/icon.svg",
-    ] {
+    for (file, ..) in pages::FILES {
         let answer = page.call(&format!("GET {file}"), "", "").await;
         assert_eq!(answer.status, 200, "{file}");
         let foreign = answer.body.replace("http://www.w3.org/", "");

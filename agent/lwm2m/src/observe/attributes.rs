@@ -207,3 +207,79 @@ fn number(value: &str) -> Result<Option<f64>, Reject> {
         .map(Some)
         .ok_or_else(|| Reject::bad_request("not a number"))
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn address(path: &str) -> Address {
+        Address::gateway(path.parse::<Path>().unwrap())
+    }
+
+    fn change(store: &mut AttributeStore, path: &str, queries: &[&str]) -> Result<(), Reject> {
+        let changes: Result<Vec<_>, _> = queries
+            .iter()
+            .map(|query| Attribute::parse(query))
+            .collect();
+        store.change(address(path), &changes?).map(|_| ())
+    }
+
+    #[test]
+    fn attributes_are_inherited_from_above_only() {
+        let mut store = AttributeStore::default();
+        change(&mut store, "/3303", &["pmin=5", "pmax=60"]).unwrap();
+        change(&mut store, "/3303/0", &["pmin=10"]).unwrap();
+        change(&mut store, "/3303/0/5700", &["pmax=30", "gt=20"]).unwrap();
+        let resource = store.inherited(address("/3303/0/5700"));
+        assert_eq!(
+            (resource.pmin, resource.pmax, resource.gt),
+            (Some(10), Some(30), Some(20.0))
+        );
+        let instance = store.inherited(address("/3303/0"));
+        assert_eq!(
+            (instance.pmin, instance.pmax, instance.gt),
+            (Some(10), Some(60), None)
+        );
+        change(&mut store, "/3303/0", &["pmin"]).unwrap();
+        assert_eq!(store.inherited(address("/3303/0")).pmin, Some(5));
+    }
+
+    #[test]
+    fn attributes_of_one_level_must_agree() {
+        let mut store = AttributeStore::default();
+        for wrong in [
+            &["gt=5", "lt=5"][..],
+            &["gt=10", "lt=5", "st=2.5"],
+            &["st=-1"],
+            &["pmin=-1"],
+            &["pmin=1.5"],
+            &["pmin=4294967296"],
+            &["gt=abc"],
+            &["gt=inf"],
+            &["colour=red"],
+            &["epmin=1"],
+        ] {
+            assert!(
+                change(&mut store, "/3303/0/5700", wrong).is_err(),
+                "{wrong:?}"
+            );
+        }
+        change(&mut store, "/3303/0/5700", &["gt=10", "lt=-5"]).unwrap();
+        assert!(change(&mut store, "/3303/0/5700", &["lt=11"]).is_err());
+        assert_eq!(
+            store.at(address("/3303/0/5700")).unwrap().lt,
+            Some(-5.0),
+            "a refusal changes nothing"
+        );
+        change(&mut store, "/3303/0/5700", &["pmin=30", "pmax=20"]).unwrap();
+    }
+
+    proptest! {
+        #[test]
+        fn no_query_makes_it_panic(query in ".{0,40}") {
+            let _ = Attribute::parse(&query);
+        }
+    }
+}

@@ -70,6 +70,9 @@ const MAX_RELATIONS: usize = 1024;
 /// retransmissions.
 const CONFIRM_AFTER: Duration = Duration::from_secs(24 * 3600 - 93);
 
+/// Whole objects are told at most this often, in seconds: each time all of it is encoded.
+const WIDE_PMIN: u32 = 1;
+
 /// What holds for one relation at one moment.
 #[derive(Clone, Copy)]
 pub(crate) struct Rules<'a> {
@@ -362,6 +365,9 @@ impl Rules<'_> {
         }
         let set = |seconds: u32| (seconds > 0).then_some(seconds);
         attributes.pmin = attributes.pmin.or_else(|| set(self.defaults.pmin));
+        if let Path::Root | Path::Object(_) = target.path {
+            attributes.pmin = attributes.pmin.max(Some(WIDE_PMIN));
+        }
         attributes.pmax = attributes.pmax.or_else(|| set(self.defaults.pmax));
         attributes
     }

@@ -14,6 +14,3 @@ mod outbox;
 pub use attributes::Attributes;
 pub(crate) use attributes::{Attribute, AttributeStore};
 pub(crate) use engine::{Defaults, Observations, Rules, Sent};
-
-#[cfg(test)]
-mod tests;

@@ -7,6 +7,7 @@
 //!
 //! The order of the checks is that of the standard: a refusal tells the first reason (Core 1.2, 6.3).
 
+use lamplighter_coap::Code;
 use lamplighter_model::{
     Address,
     device::{Action, Origin},
@@ -64,7 +65,7 @@ pub(crate) enum Operation {
     },
     WriteAttributes(Vec<String>),
     /// A method or combination that has no meaning here, with the reason.
-    Unsupported(&'static str),
+    Unsupported(Code, &'static str),
 }
 
 /// Whether a Read is the beginning or the end of an observation.
@@ -149,7 +150,7 @@ pub(crate) fn plan(
         Operation::Discover => discover::plan(address, context),
         Operation::Execute { args } => execute::plan(address, args, context),
         Operation::Read { accept, .. } => read::plan(address, *accept, context),
-        Operation::Unsupported(why) => target::refuse(address, why, context),
+        Operation::Unsupported(code, why) => target::refuse(address, *code, why, context),
         Operation::Write { body, mode, hold } => write::plan(address, body, *mode, *hold, context),
         Operation::WriteAttributes(queries) => write_attributes::plan(address, queries, context),
     }
@@ -192,7 +193,7 @@ impl Operation {
             Self::Read {
                 watch: Watch::No, ..
             } => "read",
-            Self::Unsupported(_) => "unsupported",
+            Self::Unsupported(..) => "unsupported",
             Self::Write { .. } => "write",
             Self::WriteAttributes(_) => "write attributes",
         }
@@ -205,7 +206,7 @@ impl Operation {
             | Self::Delete
             | Self::Discover
             | Self::Execute { .. }
-            | Self::Unsupported(_)
+            | Self::Unsupported(..)
             | Self::Write { .. }
             | Self::WriteAttributes(_) => Watch::No,
         }
@@ -217,7 +218,7 @@ impl Operation {
             Self::Create | Self::Delete | Self::Execute { .. } | Self::Write { .. } => true,
             Self::Discover
             | Self::Read { .. }
-            | Self::Unsupported(_)
+            | Self::Unsupported(..)
             | Self::WriteAttributes(_) => false,
         }
     }

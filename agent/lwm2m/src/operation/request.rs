@@ -1,10 +1,10 @@
 //! From a CoAP request to an operation (Transport 1.2, 6.4; the table of lwm2m/20, 1).
 
-use lamplighter_coap::{Method, Request};
+use lamplighter_coap::{Code, Method, Request};
 use lamplighter_model::Path;
 
 use super::{Body, Mode, Operation, Watch};
-use crate::{format::ContentFormat, reject::Reject};
+use crate::format::ContentFormat;
 
 const LINK: u16 = ContentFormat::Link.number();
 const TEXT: u16 = ContentFormat::Text.number();
@@ -16,23 +16,11 @@ pub(crate) fn operation(request: &Request, path: Path) -> Operation {
         Method::Put => put(request),
         Method::Post => post(request, path),
         Method::Delete => Operation::Delete,
-        Method::Fetch | Method::IPatch | Method::Patch => {
-            Operation::Unsupported("composite operations are not available in this version")
-        }
+        Method::Fetch | Method::IPatch | Method::Patch => Operation::Unsupported(
+            Code::METHOD_NOT_ALLOWED,
+            "composite operations are not available in this version",
+        ),
     }
-}
-
-/// A client that takes no attributes in an Observe refuses it (lwm2m/30, 5).
-///
-/// # Errors
-/// 4.00 for an Observe with queries.
-pub(crate) fn check_queries(request: &Request) -> Result<(), Reject> {
-    if request.method == Method::Get && request.observe == Some(0) && !request.queries.is_empty() {
-        return Err(Reject::bad_request(
-            "attributes in an Observe are not available in this version",
-        ));
-    }
-    Ok(())
 }
 
 fn get(request: &Request) -> Operation {
@@ -40,6 +28,11 @@ fn get(request: &Request) -> Operation {
         return Operation::Discover;
     }
     let watch = match request.observe {
+        // A client that takes no attributes in an Observe refuses it (lwm2m/30, 5).
+        Some(0) if !request.queries.is_empty() => {
+            let why = "attributes in an Observe are not available in this version";
+            return Operation::Unsupported(Code::BAD_REQUEST, why);
+        }
         Some(0) => Watch::Begin,
         Some(1) => Watch::End,
         Some(_) | None => Watch::No,
@@ -75,7 +68,7 @@ fn post(request: &Request, path: Path) -> Operation {
         },
         (Path::Resource(_), Some(_)) => partial(),
         (Path::Root | Path::ResourceInstance(..), _) => {
-            Operation::Unsupported("nothing can be posted here")
+            Operation::Unsupported(Code::METHOD_NOT_ALLOWED, "nothing can be posted here")
         }
     }
 }

@@ -1,5 +1,6 @@
 //! Checks that every operation shares: does the target exist, may this be done to it at all.
 
+use lamplighter_coap::Code;
 use lamplighter_model::{
     Address, InstanceAddress, ObjectId, Path, ResourceAddress, ResourceInstanceId, ResourcePath,
     object::Multiplicity,
@@ -63,11 +64,16 @@ pub(super) fn find<'a>(
 }
 
 /// A method without meaning: what is wrong with the target is told first.
-pub(super) fn refuse(address: Address, why: &str, context: Context<'_>) -> Result<Plan, Reject> {
+pub(super) fn refuse(
+    address: Address,
+    code: Code,
+    why: &str,
+    context: Context<'_>,
+) -> Result<Plan, Reject> {
     if address.path != Path::Root {
         check_object(address, context)?;
     }
-    Err(Reject::method_not_allowed(why))
+    Err(Reject::new(code, why))
 }
 
 pub(super) fn refuse_create(address: Address, context: Context<'_>) -> Result<Plan, Reject> {

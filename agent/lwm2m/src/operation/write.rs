@@ -153,7 +153,9 @@ fn add(
         // Core 1.2, 6.3.3: optional resources that are not supported are ignored inside an instance.
         return match address.path {
             Path::Instance(_) => Ok(()),
-            _ => Err(Reject::not_found("the resource does not exist")),
+            Path::Root | Path::Object(_) | Path::Resource(_) | Path::ResourceInstance(..) => {
+                Err(Reject::not_found("the resource does not exist"))
+            }
         };
     };
     if !found.operations.write {

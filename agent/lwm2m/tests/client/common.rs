@@ -67,7 +67,12 @@ pub(crate) fn accept_all(request: &Request) -> Option<Response> {
             location_path: vec!["rd".to_owned(), "5a3f".to_owned()],
             ..Response::new(Code::CREATED)
         },
-        _ => Response::new(Code::CHANGED),
+        Method::Fetch
+        | Method::Get
+        | Method::IPatch
+        | Method::Patch
+        | Method::Post
+        | Method::Put => Response::new(Code::CHANGED),
     })
 }
 
@@ -91,7 +96,7 @@ pub(crate) fn server_config() -> ServerConfig {
         object_versions: BTreeMap::new(),
         ssid: SSID,
         store_notifications: true,
-        uri: "coap://server.example".parse().unwrap(),
+        uri: "coap://server.example".parse().expect("a URI"),
         version: VersionChoice::Auto,
     }
 }
@@ -128,7 +133,7 @@ impl World {
             removed: Vec::new(),
         });
         assert!(refused.is_empty(), "{refused:?}");
-        let unix = Some(1_790_000_000 + i64::try_from(now.as_secs()).unwrap());
+        let unix = Some(1_790_000_000 + i64::try_from(now.as_secs()).expect("a short time"));
         let at = Now {
             boot: BootId(boot),
             mono: now,
@@ -225,7 +230,9 @@ impl World {
     fn advance_to(&mut self, to: Duration) {
         let to = to.max(self.now);
         let passed = to.as_secs() - self.now.as_secs();
-        self.unix = self.unix.map(|unix| unix + i64::try_from(passed).unwrap());
+        self.unix = self
+            .unix
+            .map(|unix| unix + i64::try_from(passed).expect("a short time"));
         self.now = to;
     }
 
@@ -241,7 +248,7 @@ impl World {
         let before = self.responses.len();
         self.request(request);
         assert!(self.responses.len() > before, "no answer yet");
-        self.responses.last().unwrap().1.clone()
+        self.responses.last().expect("an answer").1.clone()
     }
 
     pub(crate) fn get(&mut self, path: &str) -> Response {
@@ -267,13 +274,6 @@ impl World {
         self.ask(Request {
             queries: queries.iter().map(|query| (*query).to_owned()).collect(),
             ..Request::new(Method::Put, segments(path))
-        })
-    }
-
-    pub(crate) fn observe(&mut self, path: &str) -> Response {
-        self.ask(Request {
-            observe: Some(0),
-            ..get(path)
         })
     }
 
@@ -392,7 +392,7 @@ fn token_of(id: lamplighter_coap::ExchangeId) -> Token {
         .chars()
         .filter(char::is_ascii_digit)
         .collect();
-    Token::new(&digits.as_bytes()[..digits.len().min(8)]).unwrap()
+    Token::new(&digits.as_bytes()[..digits.len().min(8)]).expect("eight digits")
 }
 
 pub(crate) fn segments(path: &str) -> Vec<String> {
@@ -408,7 +408,7 @@ pub(crate) fn get(path: &str) -> Request {
 }
 
 pub(crate) fn text(response: &Response) -> &str {
-    std::str::from_utf8(&response.payload).unwrap()
+    std::str::from_utf8(&response.payload).expect("text")
 }
 
 pub(crate) fn declarations() -> Vec<Declaration> {
@@ -451,6 +451,27 @@ fn object(id: u16, version: Version, resources: Vec<ResourceDef>) -> ObjectDef {
             .into_iter()
             .map(|resource| (resource.id, resource))
             .collect(),
+    }
+}
+
+/// A request in one line: method, path, Content-Format, payload.
+pub(crate) fn request(
+    method: Method,
+    path: &str,
+    content_format: Option<u16>,
+    payload: &[u8],
+) -> Request {
+    Request {
+        content_format,
+        payload: payload.to_vec(),
+        ..Request::new(method, segments(path))
+    }
+}
+
+pub(crate) fn accepting(path: &str, accept: u16) -> Request {
+    Request {
+        accept: Some(accept),
+        ..get(path)
     }
 }
 

@@ -1,4 +1,9 @@
 //! The whole core against a scripted server, in virtual time.
 
+mod codes;
 mod common;
-mod first;
+mod local;
+mod network;
+mod observe;
+mod operations;
+mod restart;

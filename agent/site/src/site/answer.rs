@@ -154,6 +154,7 @@ impl Site {
             Purpose::Drive(index) => {
                 let result = self.written(adapter, result, now);
                 self.on_driven(index, result, now);
+                self.next_in_lane(adapter, now);
             }
             Purpose::Execute { request } => {
                 self.requests.remove(&request);

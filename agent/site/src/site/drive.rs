@@ -1,8 +1,10 @@
 //! Brings outputs to what their tables say, and tells whoever waits for it.
 
+use std::collections::VecDeque;
+
 use lamplighter_model::{
     Now, Value,
-    device::{Action, Assignment, Fault},
+    device::{Action, AdapterId, Assignment, Fault},
 };
 
 use super::{Site, answer::Purpose};
@@ -13,6 +15,20 @@ use crate::{
     moment::Moment,
     output::{CommandId, DriveResult, GroupIndex, Next, OutputIndex, Writing},
 };
+
+/// Writes of outputs that may stand in the queue in front of one adapter at a time. The queue is
+/// longer (32), so that reads and values find room.
+const MOST_WRITES: usize = 24;
+/// Of these, as many may come from rules and groups.
+const MOST_RULE_WRITES: usize = 16;
+
+/// Writes of the outputs of one adapter.
+#[derive(Debug, Default)]
+pub(super) struct Lane {
+    under_way: usize,
+    /// Outputs that are to be driven when there is room, each once.
+    waiting: VecDeque<OutputIndex>,
+}
 
 impl Site {
     /// Looks at an output once more: something that concerns it has changed, or its time has come.
@@ -32,6 +48,7 @@ impl Site {
                 now,
             );
         }
+        self.note_ended(index);
         self.note_overruled(index);
         match self.output(index).next(now) {
             Next::Settled => {
@@ -44,8 +61,54 @@ impl Site {
             }
             Next::Write(value, slot, command) => {
                 self.deadlines.clear(Timer::Drive(index));
-                self.dispatch(index, value, slot, command, now);
+                if self.has_room(index) {
+                    self.dispatch(index, value, slot, command, now);
+                }
             }
+        }
+    }
+
+    /// Whether the queue in front of the adapter can take one more; else the output is driven when
+    /// an earlier one has been answered. Commands that somebody waits for go before the others.
+    fn has_room(&mut self, index: OutputIndex) -> bool {
+        let urgent = self.output(index).has_waiter();
+        let lane = self
+            .lanes
+            .entry(self.output(index).config.adapter)
+            .or_default();
+        let room = lane.under_way
+            < if urgent {
+                MOST_WRITES
+            } else {
+                MOST_RULE_WRITES
+            };
+        if room {
+            lane.waiting.retain(|waiting| *waiting != index);
+        } else if urgent {
+            lane.waiting.retain(|waiting| *waiting != index);
+            lane.waiting.push_front(index);
+        } else if !lane.waiting.contains(&index) {
+            lane.waiting.push_back(index);
+        }
+        room
+    }
+
+    /// A write of an output was answered: the next one that waits for the same adapter goes.
+    pub(super) fn next_in_lane(&mut self, adapter: AdapterId, now: Now) {
+        let Some(lane) = self.lanes.get_mut(&adapter) else {
+            return;
+        };
+        lane.under_way = lane.under_way.saturating_sub(1);
+        // One that has nothing to write any more leaves its place to the next.
+        while let Some(lane) = self
+            .lanes
+            .get_mut(&adapter)
+            .filter(|lane| lane.under_way < MOST_RULE_WRITES)
+        {
+            let Some(index) = lane.waiting.pop_front() else {
+                return;
+            };
+            self.drive(index, now);
         }
     }
 
@@ -70,6 +133,7 @@ impl Site {
             hold: None,
         };
         self.ask(adapter, action, Purpose::Drive(index), now);
+        self.lanes.entry(adapter).or_default().under_way += 1;
         let paced_by = self
             .output_mut(index)
             .on_dispatch(value, slot, command, now);
@@ -139,6 +203,8 @@ impl Site {
         else {
             return;
         };
+        // So that people are told when it does again what it should.
+        self.output_mut(index).announced = None;
         let reason = fault.to_string();
         if known != DriveResult::Failed(reason.clone()) {
             let name = self.output(index).config.name.clone();
@@ -200,6 +266,45 @@ impl Site {
             by,
             slot,
         });
+    }
+
+    /// What groups wanted of this member, and has left its slot before it was carried out.
+    fn note_ended(&mut self, index: OutputIndex) {
+        let current = self
+            .output(index)
+            .slots
+            .get(Slot::GroupCommand)
+            .map(|entry| entry.id);
+        for group in self.output(index).groups.clone() {
+            let gone = self
+                .group(group)
+                .command
+                .as_ref()
+                .is_some_and(|command| Some(command.id) != current);
+            let result = if current.is_some() {
+                MemberResult::Replaced
+            } else {
+                MemberResult::Ended
+            };
+            match self.group(group).result(index) {
+                Some(MemberResult::Failed(_) | MemberResult::Guarded | MemberResult::Pending)
+                    if gone =>
+                {
+                    self.set_result(group, index, result);
+                }
+                Some(
+                    MemberResult::Done
+                    | MemberResult::Ended
+                    | MemberResult::Failed(_)
+                    | MemberResult::Guarded
+                    | MemberResult::None
+                    | MemberResult::Overruled(_)
+                    | MemberResult::Pending
+                    | MemberResult::Replaced,
+                )
+                | None => {}
+            }
+        }
     }
 
     /// A group's command that a higher slot keeps from being carried out.

@@ -57,6 +57,7 @@ impl Site {
                     | GroupResource::Members
                     | GroupResource::Name
                     | GroupResource::OnOff
+                    | GroupResource::Progress
                     | GroupResource::State => {
                         samples.extend(self.group_samples(address, index, resource, now))
                     }
@@ -182,6 +183,7 @@ impl Site {
                 .as_ref()
                 .map(|command| Value::Integer(i64::from(command.level))),
             GroupResource::Failed => Some(Value::Integer(i64::from(group.failed()))),
+            GroupResource::Progress => i64::try_from(group.progress()).ok().map(Value::Integer),
             GroupResource::State => Some(Value::String(self.group_state(index).to_owned())),
             GroupResource::Level | GroupResource::Dimmer => {
                 self.group_level(index).map(Value::Integer)

@@ -144,7 +144,7 @@ impl Site {
         let mut group = Group::new(config, members);
         if let Some(saved) = saved {
             let id = self.new_command();
-            let since = Moment::from_saved(saved.since, now).unwrap_or_else(|| Moment::of(now));
+            let since = Moment::past(saved.since, now).unwrap_or_else(|| Moment::of(now));
             group.start(GroupCommand {
                 id,
                 level: saved.level,
@@ -180,7 +180,7 @@ impl Site {
                 id,
                 value,
                 by: kept.by.clone(),
-                since: Moment::from_saved(kept.since, now).unwrap_or_else(|| Moment::of(now)),
+                since: Moment::past(kept.since, now).unwrap_or_else(|| Moment::of(now)),
                 until: kept.until.map(|end| restore_end(end, now)),
                 group,
             };
@@ -229,5 +229,7 @@ impl Site {
 }
 
 fn restore_end(end: SavedEnd, now: Now) -> Moment {
-    Moment::from_saved(end.at, now).unwrap_or_else(|| Moment::of(now).plus(end.left))
+    // Never longer than was left, however the clock was set since.
+    let latest = Moment::of(now).plus(end.left);
+    Moment::from_saved(end.at, now).map_or(latest, |at| at.min(latest))
 }

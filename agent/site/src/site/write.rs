@@ -220,6 +220,7 @@ impl Site {
                 | GroupResource::Level
                 | GroupResource::Members
                 | GroupResource::Name
+                | GroupResource::Progress
                 | GroupResource::Results
                 | GroupResource::State,
                 _,
@@ -436,7 +437,7 @@ impl Site {
             let Some(value) = self.output(member).value_of_level(level) else {
                 continue;
             };
-            self.replace_group_command(member, index);
+            self.set_result(index, member, MemberResult::Pending);
             let turn = if self.output(member).present {
                 self.group_mut(index).pace(since)
             } else {
@@ -456,30 +457,6 @@ impl Site {
             self.drive(member, now);
         }
         self.finish_group(index);
-    }
-
-    /// What another group wanted of this member and has not got is over.
-    fn replace_group_command(&mut self, member: OutputIndex, by: GroupIndex) {
-        let other = self
-            .output(member)
-            .slots
-            .get(Slot::GroupCommand)
-            .and_then(|entry| entry.group);
-        let Some(other) = other.filter(|other| *other != by) else {
-            return;
-        };
-        match self.group(other).result(member) {
-            Some(MemberResult::Pending | MemberResult::Guarded | MemberResult::Failed(_)) => {
-                self.set_result(other, member, MemberResult::Replaced);
-            }
-            Some(
-                MemberResult::Done
-                | MemberResult::None
-                | MemberResult::Overruled(_)
-                | MemberResult::Replaced,
-            )
-            | None => {}
-        }
     }
 
     pub(super) fn rearm_hold(&mut self, index: OutputIndex) {

@@ -1,4 +1,11 @@
 //! The site as core and adapters see it, in virtual time.
 
+mod groups;
+mod guards;
+
+mod histories;
+mod lost;
 mod outputs;
+mod requests;
+mod restart;
 mod rig;

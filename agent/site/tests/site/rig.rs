@@ -3,13 +3,14 @@
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use lamplighter_model::{
-    BootId, DataType, InstanceAddress, InstancePath, Now, ObjectId, ResourceAddress, ResourceId,
-    Sample, Scope, Ssid, UnixTime, Value,
+    BootId, InstanceAddress, InstancePath, Now, ResourceAddress, Sample, Scope, Ssid, UnixTime,
+    Value,
     device::{
         Action, AdapterEvent, AdapterId, AdapterRequest, Answer, Assignment, Declaration, Declared,
         DeviceEvent, DeviceRequest, Fault, LinkState, OpId, Origin,
     },
-    object::{Definitions, Multiplicity, ObjectDef, Operations, ResourceDef, Version},
+    object::{Definitions, Operations},
+    tables,
 };
 use lamplighter_site::{
     Site,
@@ -27,6 +28,10 @@ pub(crate) const GROUP_COMMAND: ResourceAddress = ResourceAddress::gateway(VENDO
 pub(crate) const GROUP_STATE: ResourceAddress = ResourceAddress::gateway(VENDOR + 1, 0, 3);
 pub(crate) const GROUP_FAILED: ResourceAddress = ResourceAddress::gateway(VENDOR + 1, 0, 4);
 pub(crate) const GROUP_RESULTS: ResourceAddress = ResourceAddress::gateway(VENDOR + 1, 0, 5);
+
+pub(crate) const fn millis(millis: u64) -> Duration {
+    Duration::from_millis(millis)
+}
 
 pub(crate) const fn secs(seconds: u64) -> Duration {
     Duration::from_secs(seconds)
@@ -78,70 +83,11 @@ pub(crate) fn group(members: impl IntoIterator<Item = u16>, stagger: Duration) -
     }
 }
 
-type Resource = (u16, DataType, Operations, Option<(f64, f64)>);
-
-fn definition(object: u16, resources: &[Resource]) -> ObjectDef {
-    let resources = resources
-        .iter()
-        .map(|(id, data_type, operations, range)| ResourceDef {
-            id: ResourceId(*id),
-            name: format!("resource {id}"),
-            operations: *operations,
-            multiplicity: Multiplicity::Single,
-            mandatory: false,
-            data_type: *data_type,
-            range: *range,
-            unit: String::new(),
-        });
-    ObjectDef {
-        id: ObjectId(object),
-        name: format!("object {object}"),
-        version: Version::V1_0,
-        multiplicity: Multiplicity::Multiple,
-        mandatory: false,
-        resources: resources.map(|resource| (resource.id, resource)).collect(),
-    }
-}
-
 pub(crate) fn definitions() -> Arc<Definitions> {
-    let mut definitions = Definitions::default();
-    let level = |id, operations| (id, DataType::Integer, operations, Some((0.0, 100.0)));
-    definitions.insert(definition(
-        3416,
-        &[
-            level(1, Operations::RW),
-            level(2, Operations::R),
-            level(3, Operations::R),
-            (15, DataType::Float, Operations::R, None),
-            (16, DataType::None, Operations::E, None),
-            (17, DataType::Time, Operations::R, None),
-            (18, DataType::Integer, Operations::R, None),
-            (19, DataType::None, Operations::E, None),
-        ],
-    ));
-    definitions.insert(definition(
-        3311,
-        &[
-            (5850, DataType::Boolean, Operations::RW, None),
-            level(5851, Operations::RW),
-            (5852, DataType::Integer, Operations::RW, None),
-        ],
-    ));
-    definitions.insert(definition(
-        3306,
-        &[
-            (5850, DataType::Boolean, Operations::RW, None),
-            level(5851, Operations::RW),
-        ],
-    ));
-    definitions.insert(definition(
-        3308,
-        &[(5900, DataType::Float, Operations::RW, None)],
-    ));
-    definitions.insert(definition(
-        3303,
-        &[(5700, DataType::Float, Operations::R, None)],
-    ));
+    let mut definitions = tables::standard();
+    tables::vendor(VENDOR)
+        .into_iter()
+        .for_each(|object| definitions.insert(object));
     Arc::new(definitions)
 }
 
@@ -161,6 +107,8 @@ pub(crate) struct Rig {
     pub(crate) now: Now,
     /// Requests to adapters that are not answered yet.
     pub(crate) asked: Vec<(AdapterId, AdapterRequest)>,
+    /// When they were asked.
+    pub(crate) asked_at: BTreeMap<OpId, Duration>,
     pub(crate) done: Vec<(OpId, Result<Answer, Fault>)>,
     pub(crate) events: Vec<SiteEvent>,
     pub(crate) saved: Option<SavedSite>,
@@ -182,6 +130,7 @@ impl Rig {
             site: Site::new(config, saved.clone(), now),
             now,
             asked: Vec::new(),
+            asked_at: BTreeMap::new(),
             done: Vec::new(),
             events: Vec::new(),
             saved,
@@ -221,6 +170,7 @@ impl Rig {
             match output {
                 SiteOutput::Adapter(adapter, request) => {
                     self.trace.push("adapter");
+                    self.asked_at.insert(request.op, self.now.mono);
                     self.asked.push((adapter, request));
                 }
                 SiteOutput::Core(DeviceEvent::Changed(samples)) => {

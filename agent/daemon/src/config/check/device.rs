@@ -3,7 +3,7 @@
 use std::{collections::BTreeMap, time::Duration};
 
 use lamplighter_model::{DataType, Value, device::AdapterId};
-use lamplighter_site::boundary::PointConfig;
+use lamplighter_site::boundary::{BootState, PointConfig};
 
 use super::{
     Checker, below, key,
@@ -12,7 +12,7 @@ use super::{
 use crate::config::{
     checked::{
         BusId, BusLine, Device, DeviceKind, Direction, Gpio, GpioPoint, Iec62056, MeterPoint,
-        SimPoint,
+        Modbus, SimPoint,
     },
     layer::Key,
     schema,
@@ -106,6 +106,15 @@ impl Checker<'_> {
                 resource: point.resource.as_ref(),
                 instance: point.instance.as_ref(),
                 guard: point.guard.as_ref(),
+                boot: match point
+                    .boot
+                    .or(device.defaults.boot)
+                    .unwrap_or(schema::Boot::Decide)
+                {
+                    schema::Boot::Decide => BootState::Decide,
+                    schema::Boot::Off => BootState::Off,
+                    schema::Boot::On => BootState::On,
+                },
                 ..Common::default()
             };
             let Some((checked, config)) =
@@ -154,7 +163,6 @@ impl Checker<'_> {
                 refuse(self, "debounce_ms", "only an input is debounced");
             }
             return Direction::Output {
-                boot: point.boot.or(defaults.boot).unwrap_or(schema::Boot::Decide),
                 exit: point.exit.or(defaults.exit).unwrap_or(schema::Exit::Keep),
             };
         }
@@ -287,7 +295,7 @@ impl Checker<'_> {
             );
             return;
         };
-        if (line.baud, line.data_bits) != (300, 7) {
+        if (line.settings.baud, line.settings.data_bits) != (300, 7) {
             let what = "meters of this protocol begin at 300 baud with 7 data bits";
             self.warning(&key(&["bus", &name, "line"]), what, "line = \"300-7E1\"");
         }
@@ -308,6 +316,7 @@ impl Checker<'_> {
                 unit: point.unit.as_ref(),
                 limit: point.limit.as_ref(),
                 guard: point.guard.as_ref(),
+                boot: BootState::Adopt,
             };
             let writable = match point.writable {
                 None => Writable::AsDefined,
@@ -337,13 +346,15 @@ impl Checker<'_> {
 
     /// Who may share a bus with whom.
     fn shared_buses(&mut self, devices: &[CheckedDevice]) {
-        let modbus = devices
+        let modbus: Vec<(&str, &Modbus)> = devices
             .iter()
             .filter_map(|checked| match &checked.device.kind {
                 DeviceKind::Modbus(modbus) => Some((checked.device.name.as_str(), modbus)),
                 DeviceKind::Gpio(_) | DeviceKind::Iec62056(_) | DeviceKind::Sim(_) => None,
-            });
-        self.same_unit_twice(modbus);
+            })
+            .collect();
+        self.line_loads(modbus.iter().map(|(_, modbus)| *modbus));
+        self.same_unit_twice(modbus.into_iter());
         let mut users: BTreeMap<BusId, Vec<(&str, bool)>> = BTreeMap::new();
         for checked in devices {
             let (bus, is_alone) = match &checked.device.kind {

@@ -24,7 +24,10 @@ pub(super) fn command(instance: InstancePath) -> Option<ResourcePath> {
 /// All resources of a lamp's instance, which no point may declare besides.
 pub(super) fn filled(instance: InstancePath) -> Vec<ResourcePath> {
     let filled = of(instance).map_or(&[][..], |(_, _, filled, _)| filled);
-    filled.iter().map(|resource| instance.resource(*resource)).collect()
+    filled
+        .iter()
+        .map(|resource| instance.resource(*resource))
+        .collect()
 }
 
 /// Whether a group can be shown as this instance.
@@ -40,11 +43,16 @@ pub(super) fn objects() -> String {
 
 /// For people: the objects that a group can be shown as.
 pub(super) fn group_objects() -> String {
-    let objects: Vec<String> =
-        LAMPS.iter().filter(|(.., fits)| *fits).map(|(object, ..)| object.to_string()).collect();
+    let objects: Vec<String> = LAMPS
+        .iter()
+        .filter(|(.., fits)| *fits)
+        .map(|(object, ..)| object.to_string())
+        .collect();
     objects.join(", ")
 }
 
 fn of(instance: InstancePath) -> Option<&'static (u16, u16, &'static [u16], bool)> {
-    LAMPS.iter().find(|(object, ..)| ObjectId(*object) == instance.object)
+    LAMPS
+        .iter()
+        .find(|(object, ..)| ObjectId(*object) == instance.object)
 }

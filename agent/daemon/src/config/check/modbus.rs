@@ -2,27 +2,44 @@
 
 use std::{collections::BTreeMap, time::Duration};
 
-use lamplighter_model::{Decimal, device::AdapterId};
-use lamplighter_site::boundary::PointConfig;
+use lamplighter_adapters::modbus::{
+    Addressing, DeviceConfig, Order, PointCodec, PointConfig as ModbusPoint, Probe, ReadConfig,
+    RegisterRange, RegisterType, Scaling, Table, Verify, WriteConfig, WriteFunction,
+};
+use lamplighter_model::{DataType, Decimal, device::AdapterId, object::Operations};
+use lamplighter_site::boundary::{BootState, PointConfig};
 
 use super::{
     Checker, below, key,
     point::{Carries, Common, Writable},
 };
 use crate::config::{
-    checked::{BusId, Hole, Modbus, ModbusPoint, ModbusWrite, Probe, Raw},
+    checked::{BusId, BusLine, Modbus, Point},
     layer::Key,
     not_built::NOT_AVAILABLE,
-    schema::{self, Addressing, RegisterType, Table, WriteFunction},
+    schema,
 };
+
+/// More of a line's time than this leaves nothing for retries and writes.
+const MOST_LOAD: f64 = 0.8;
 
 /// How a device's points are read, as far as every point must know.
 #[derive(Clone, Copy)]
 struct Habits {
     adapter: AdapterId,
     addressing: Addressing,
-    order: schema::Order,
+    order: Order,
     max_registers: u16,
+}
+
+/// What a point reads.
+#[derive(Clone, Copy)]
+struct Register {
+    table: Table,
+    /// As written; the adapter counts as the device's manual does.
+    at: u32,
+    kind: RegisterType,
+    order: Order,
 }
 
 impl Checker<'_> {
@@ -33,6 +50,9 @@ impl Checker<'_> {
         device: &schema::ModbusDevice,
     ) -> (Option<Modbus>, Vec<PointConfig>) {
         let bus = self.bus_of(at, device.bus.as_ref());
+        if let Some(bus) = bus {
+            self.modbus_line(bus);
+        }
         let unit = self.required(at, "unit", device.unit);
         let unit = unit.map(|unit| self.modbus_unit(at, unit, bus));
         let max_registers = self.within(
@@ -41,46 +61,70 @@ impl Checker<'_> {
             1,
             125,
         );
+        let addressing = addressing_of(device.addressing.unwrap_or(schema::Addressing::ZeroBased));
+        let order = order_of(device.order.unwrap_or(schema::Order::Abcd));
         let habits = Habits {
             adapter,
-            addressing: device.addressing.unwrap_or(Addressing::ZeroBased),
-            order: device.order.unwrap_or(schema::Order::Abcd),
+            addressing,
+            order,
             max_registers,
         };
-        let (mut points, mut configs) = (Vec::new(), Vec::new());
-        for (name, point) in &device.point {
-            let Some((point, config)) =
-                self.modbus_point(&below(&below(at, "point"), name), habits, point)
-            else {
-                continue;
-            };
-            points.push(point);
-            configs.push(config);
-        }
+        let mut config = DeviceConfig::new(at.last().map_or("", String::as_str), unit.unwrap_or(1));
+        config.addressing = addressing;
+        config.max_registers = max_registers;
         let milliseconds = self.within(
             &below(at, "timeout_ms"),
             device.timeout_ms.unwrap_or(400),
             10,
             60_000,
         );
-        let checked = Modbus {
-            bus: bus.unwrap_or(BusId(0)),
-            unit: unit.unwrap_or(1),
-            timeout: Duration::from_millis(milliseconds),
-            retries: self.within(&below(at, "retries"), device.retries.unwrap_or(1), 0, 5),
-            offline_after: self.within(
+        config.timeout = Duration::from_millis(milliseconds);
+        config.retries = self.within(&below(at, "retries"), device.retries.unwrap_or(1), 0, 5);
+        config.offline_after = self
+            .within(
                 &below(at, "offline_after"),
                 device.offline_after.unwrap_or(3),
                 1,
                 100,
-            ),
-            probe: self.probe(&below(at, "probe"), &device.probe),
-            max_registers,
-            holes: self.holes(&below(at, "holes"), &device.holes, habits.addressing),
-            stale_after: self.stale_after(at, device.stale_after_s),
-            points,
+            )
+            .into();
+        config.probe = self.probe(&below(at, "probe"), &device.probe);
+        config.holes = self.holes(&below(at, "holes"), &device.holes, addressing);
+        let (mut points, mut configs) = (Vec::new(), Vec::new());
+        for (name, point) in &device.point {
+            let at = below(&below(at, "point"), name);
+            let Some((modbus, point, site)) = self.modbus_point(&at, habits, point) else {
+                continue;
+            };
+            self.in_no_hole(&at, &config, &modbus);
+            config.points.push(modbus);
+            points.push(point);
+            configs.push(site);
+        }
+        let stale_after = self.stale_after(at, device.stale_after_s);
+        let checked = bus.and_then(|bus| {
+            unit.map(|_| Modbus {
+                bus,
+                config,
+                stale_after,
+                points,
+            })
+        });
+        (checked, configs)
+    }
+
+    fn modbus_line(&mut self, bus: BusId) {
+        let Some(bus) = self.buses.get(usize::from(bus.0)) else {
+            return;
         };
-        (bus.and(unit).map(|_| checked), configs)
+        if matches!(&bus.line, BusLine::Serial(line) if line.software_parity) {
+            let at = key(&["bus", &bus.name, "software_parity"]);
+            self.error(
+                &at,
+                format!("`software_parity` with Modbus: {NOT_AVAILABLE}"),
+                "",
+            );
+        }
     }
 
     fn modbus_unit(&mut self, at: &Key, unit: u8, bus: Option<BusId>) -> u8 {
@@ -115,10 +159,10 @@ impl Checker<'_> {
         }
     }
 
-    fn holes(&mut self, at: &Key, holes: &[String], addressing: Addressing) -> Vec<Hole> {
+    fn holes(&mut self, at: &Key, holes: &[String], addressing: Addressing) -> Vec<RegisterRange> {
         let mut checked = Vec::new();
         for (index, text) in holes.iter().enumerate() {
-            match parse_hole(text, addressing) {
+            match addressing.range(text) {
                 Some(hole) => checked.push(hole),
                 None => self.error(
                     &below(at, &index.to_string()),
@@ -130,15 +174,34 @@ impl Checker<'_> {
         checked
     }
 
+    fn in_no_hole(&mut self, at: &Key, device: &DeviceConfig, point: &ModbusPoint) {
+        let Some(read) = point.read else { return };
+        let Some(first) = device.addressing.resolve(read.table, read.at) else {
+            return;
+        };
+        let range = RegisterRange {
+            table: read.table,
+            at: first,
+            count: point.codec.kind.width(),
+        };
+        if device.holes.iter().any(|hole| hole.overlaps(range)) {
+            self.error(
+                &below(at, "read"),
+                "the point lies in one of the `holes` of its device",
+                "",
+            );
+        }
+    }
+
     fn modbus_point(
         &mut self,
         at: &Key,
         habits: Habits,
         point: &schema::ModbusPoint,
-    ) -> Option<(ModbusPoint, PointConfig)> {
+    ) -> Option<(ModbusPoint, Point, PointConfig)> {
         let read = self.required(at, "read", point.read.as_ref());
-        let place = read.and_then(|read| self.register(&below(at, "read"), habits, read));
-        let Some((table, register, raw)) = place else {
+        let Some(register) = read.and_then(|read| self.register(&below(at, "read"), habits, read))
+        else {
             // The rest of the point is still worth checking.
             self.point(
                 at,
@@ -149,22 +212,11 @@ impl Checker<'_> {
             );
             return None;
         };
-        let scale = self.factor(&below(at, "scale"), point.scale.unwrap_or(1.0));
-        if scale == Decimal::new(0, 0) {
-            self.error(
-                &below(at, "scale"),
-                "a scale of 0 leaves nothing of the value",
-                "",
-            );
-        }
-        let offset = self.factor(&below(at, "offset"), point.offset.unwrap_or(0.0));
-        let map = self.map(&below(at, "map"), &point.map);
-        let carries = self.carries(at, point, raw, [scale, offset]);
-        let write = point
-            .write
-            .as_ref()
-            .map(|write| self.modbus_write(&below(at, "write"), table, raw, write));
-        let (checked, config) =
+        let carries = self.carries(at, point, register.kind);
+        let write = point.write.as_ref();
+        let write = write.and_then(|write| self.modbus_write(&below(at, "write"), register, write));
+        let codec = self.codec(at, point, register);
+        let (checked, site) =
             self.point(at, habits.adapter, common(point), carries, writable(point))?;
         let poll = self.within(
             &below(at, "poll_s"),
@@ -173,111 +225,130 @@ impl Checker<'_> {
             86_400.0,
         );
         let modbus = ModbusPoint {
-            point: checked,
-            table,
-            at: register,
-            raw,
-            order: read.and_then(|read| read.order).unwrap_or(habits.order),
-            write: write.flatten(),
-            scale,
-            offset,
+            name: checked.name.clone(),
+            address: checked.address,
+            operations: if checked.writable {
+                Operations::RW
+            } else {
+                Operations::R
+            },
+            read: Some(ReadConfig {
+                table: register.table,
+                at: register.at,
+            }),
+            write,
+            codec: PointCodec {
+                data_type: checked.data_type,
+                ..codec
+            },
             poll: Duration::from_secs_f64(poll),
-            invalid: point.invalid.clone(),
-            valid: point
-                .valid
-                .as_ref()
-                .and_then(|valid| self.valid(&below(at, "valid"), valid)),
-            map,
         };
-        Some((modbus, config))
+        Some((modbus, checked, site))
     }
 
-    fn register(
-        &mut self,
-        at: &Key,
-        habits: Habits,
-        read: &schema::Read,
-    ) -> Option<(Table, u16, Raw)> {
-        let table = self.required(at, "table", read.table);
+    fn register(&mut self, at: &Key, habits: Habits, read: &schema::Read) -> Option<Register> {
+        let table = self.required(at, "table", read.table).map(table_of);
         let number = self.required(at, "at", read.at);
         let (table, number) = (table?, number?);
-        let Some(register) = zero_based(table, number, habits.addressing) else {
+        let Some(first) = habits.addressing.resolve(table, number) else {
             let what = format!("`at = {number}` is not a number in this table");
-            self.error(
-                &below(at, "at"),
-                what,
-                addressing_hint(habits.addressing, table),
-            );
+            self.error(&below(at, "at"), what, addressing_hint(habits.addressing));
             return None;
         };
-        let is_bits = matches!(table, Table::Coil | Table::Discrete);
-        if is_bits
-            && (read.kind.is_some()
-                || read.bit.is_some()
-                || read.registers.is_some()
-                || read.order.is_some())
-        {
-            self.error(
-                at,
-                "coils and discrete inputs are single bits",
-                "leave out `type`, `bit`, `registers` and `order`",
-            );
-        }
-        let raw = if is_bits {
-            Raw::Bit
+        let kind = if table.holds_bits() {
+            self.single_bit(at, read)
         } else {
-            self.raw(at, read)?
+            self.register_type(at, read)?
         };
-        if u32::from(register) + u32::from(raw.registers()) > 65_536 {
+        if u32::from(first) + u32::from(kind.width()) > 65_536 {
             self.error(
                 &below(at, "at"),
                 "the value does not fit before the end of the table",
                 "",
             );
         }
-        if raw.registers() > habits.max_registers {
-            let what = format!("{} registers are more than max_registers", raw.registers());
+        if kind.width() > habits.max_registers {
+            let what = format!("{} registers are more than max_registers", kind.width());
             self.error(at, what, "a value is read in one request");
         }
-        Some((table, register, raw))
+        Some(Register {
+            table,
+            at: number,
+            kind,
+            order: read.order.map_or(habits.order, order_of),
+        })
     }
 
-    fn raw(&mut self, at: &Key, read: &schema::Read) -> Option<Raw> {
-        let kind = read.kind.unwrap_or(RegisterType::U16);
+    fn single_bit(&mut self, at: &Key, read: &schema::Read) -> RegisterType {
+        if read.kind.is_some()
+            || read.bit.is_some()
+            || read.registers.is_some()
+            || read.order.is_some()
+        {
+            let hint = "leave out `type`, `bit`, `registers` and `order`";
+            self.error(at, "coils and discrete inputs are single bits", hint);
+        }
+        RegisterType::Bool
+    }
+
+    fn register_type(&mut self, at: &Key, read: &schema::Read) -> Option<RegisterType> {
+        use schema::RegisterType as Written;
+        let kind = read.kind.unwrap_or(Written::U16);
+        if kind != Written::String && read.registers.is_some() {
+            self.error(&below(at, "registers"), "only a string has a length", "");
+        }
         if let Some(bit) = read.bit {
-            if !matches!(kind, RegisterType::U16 | RegisterType::I16) {
+            if kind != Written::U16 {
                 self.error(
                     &below(at, "bit"),
                     "a bit is taken from a single register",
                     "leave out `type`",
                 );
             }
-            return Some(Raw::BitOf(self.within(&below(at, "bit"), bit, 0, 15)));
+            return Some(RegisterType::Bit(self.within(
+                &below(at, "bit"),
+                bit,
+                0,
+                15,
+            )));
         }
-        if kind != RegisterType::String {
-            if read.registers.is_some() {
-                self.error(&below(at, "registers"), "only a string has a length", "");
+        Some(match kind {
+            Written::F32 => RegisterType::F32,
+            Written::F64 => RegisterType::F64,
+            Written::I16 => RegisterType::I16,
+            Written::I32 => RegisterType::I32,
+            Written::I64 => RegisterType::I64,
+            Written::String => {
+                let registers = self.required(at, "registers", read.registers)?;
+                RegisterType::Text(self.within(&below(at, "registers"), registers, 1, 125))
             }
-            return Some(Raw::Number(kind));
-        }
-        let registers = self.required(at, "registers", read.registers)?;
-        Some(Raw::Text(self.within(
-            &below(at, "registers"),
-            registers,
-            1,
-            125,
-        )))
+            Written::U16 => RegisterType::U16,
+            Written::U32 => RegisterType::U32,
+            Written::U64 => RegisterType::U64,
+        })
     }
 
     /// What comes out of the registers, and that the keys of the point make sense for it.
-    fn carries(
-        &mut self,
-        at: &Key,
-        point: &schema::ModbusPoint,
-        raw: Raw,
-        [scale, offset]: [Decimal; 2],
-    ) -> Carries {
-        let is_number = matches!(raw, Raw::Number(_));
+    fn carries(&mut self, at: &Key, point: &schema::ModbusPoint, kind: RegisterType) -> Carries {
+        let (carries, is_number) = match kind {
+            RegisterType::Bit(_) | RegisterType::Bool => (Carries::Boolean, false),
+            RegisterType::Text(_) => (Carries::Text, false),
+            RegisterType::F32
+            | RegisterType::F64
+            | RegisterType::I16
+            | RegisterType::I32
+            | RegisterType::I64
+            | RegisterType::U16
+            | RegisterType::U32
+            | RegisterType::U64 => (
+                if point.map.is_empty() {
+                    Carries::Number
+                } else {
+                    Carries::Text
+                },
+                true,
+            ),
+        };
         for (name, is_set) in [
             ("scale", point.scale.is_some()),
             ("offset", point.offset.is_some()),
@@ -293,30 +364,38 @@ impl Checker<'_> {
                 );
             }
         }
-        match raw {
-            Raw::Bit | Raw::BitOf(_) => Carries::Boolean,
-            Raw::Text(_) => Carries::Text,
-            Raw::Number(_) if !point.map.is_empty() => Carries::Text,
-            Raw::Number(RegisterType::F32 | RegisterType::F64) => Carries::Fraction,
-            Raw::Number(_)
-                if [scale, offset]
-                    .iter()
-                    .any(|factor| factor.to_integer().is_none()) =>
-            {
-                Carries::Fraction
-            }
-            Raw::Number(_) => Carries::Whole,
+        carries
+    }
+
+    fn codec(&mut self, at: &Key, point: &schema::ModbusPoint, register: Register) -> PointCodec {
+        let scale = self.decimal(&below(at, "scale"), point.scale.unwrap_or(1.0));
+        if scale == Decimal::new(0, 0) {
+            self.error(
+                &below(at, "scale"),
+                "a scale of 0 leaves nothing of the value",
+                "",
+            );
+        }
+        let offset = self.decimal(&below(at, "offset"), point.offset.unwrap_or(0.0));
+        PointCodec {
+            scaling: Scaling { scale, offset },
+            map: self.map(&below(at, "map"), &point.map),
+            invalid: point.invalid.iter().copied().map(Decimal::from).collect(),
+            valid: point
+                .valid
+                .as_ref()
+                .and_then(|valid| self.valid(&below(at, "valid"), valid)),
+            ..PointCodec::plain(register.kind, register.order, DataType::None)
         }
     }
 
     fn modbus_write(
         &mut self,
         at: &Key,
-        table: Table,
-        raw: Raw,
+        register: Register,
         write: &schema::Write,
-    ) -> Option<ModbusWrite> {
-        if matches!(table, Table::Discrete | Table::Input) {
+    ) -> Option<WriteConfig> {
+        if matches!(register.table, Table::Discrete | Table::Input) {
             self.error(
                 at,
                 "inputs cannot be written",
@@ -324,24 +403,23 @@ impl Checker<'_> {
             );
             return None;
         }
-        if matches!(raw, Raw::BitOf(_) | Raw::Text(_)) {
+        if matches!(register.kind, RegisterType::Bit(_)) {
             self.error(
                 at,
-                format!("writing a bit of a register or a string: {NOT_AVAILABLE}"),
+                format!("writing a bit of a register: {NOT_AVAILABLE}"),
                 "",
             );
             return None;
         }
-        let usual = match (table, raw.registers()) {
-            (Table::Coil, _) => WriteFunction::WriteCoil,
-            (_, 1) => WriteFunction::WriteSingle,
-            _ => WriteFunction::WriteMultiple,
-        };
-        let function = write.function.unwrap_or(usual);
-        let fits = match function {
-            WriteFunction::WriteCoil => table == Table::Coil,
-            WriteFunction::WriteMultiple => true,
-            WriteFunction::WriteSingle => table == Table::Holding && raw.registers() == 1,
+        let is_coil = register.table == Table::Coil;
+        let (function, fits) = match write.function {
+            None => (WriteFunction::Auto, true),
+            Some(schema::WriteFunction::WriteCoil) => (WriteFunction::Single, is_coil),
+            Some(schema::WriteFunction::WriteMultiple) => (WriteFunction::Multiple, true),
+            Some(schema::WriteFunction::WriteSingle) => (
+                WriteFunction::Single,
+                !is_coil && register.kind.width() == 1,
+            ),
         };
         if !fits {
             self.error(
@@ -350,33 +428,42 @@ impl Checker<'_> {
                 "leave `function` out",
             );
         }
-        let tolerance = write
-            .tolerance
-            .map(|most| self.within(&below(at, "tolerance"), most, 0.0, f64::MAX));
+        let tolerance = write.tolerance.map(|most| {
+            let most = self.within(&below(at, "tolerance"), most, 0.0, 1e9);
+            self.decimal(&below(at, "tolerance"), most)
+        });
         let settle = self.within(
             &below(at, "settle_ms"),
             write.settle_ms.unwrap_or(0),
             0,
             3000,
         );
-        Some(ModbusWrite {
-            function,
-            verify: write.verify.unwrap_or(schema::Verify::ReadBack),
+        let read_back = Verify {
             tolerance,
             settle: Duration::from_millis(settle),
+        };
+        Some(WriteConfig {
+            table: register.table,
+            at: register.at,
+            function,
+            verify: match write.verify.unwrap_or(schema::Verify::ReadBack) {
+                schema::Verify::Answer => None,
+                schema::Verify::ReadBack => Some(read_back),
+            },
         })
     }
 
-    fn valid(&mut self, at: &Key, valid: &[f64]) -> Option<(f64, f64)> {
+    fn valid(&mut self, at: &Key, valid: &[f64]) -> Option<(Decimal, Decimal)> {
         if let [lowest, highest] = *valid
             && lowest < highest
         {
-            return Some((lowest, highest));
+            return Some((self.decimal(at, lowest), self.decimal(at, highest)));
         }
+        let hint = "for example valid = [-40.0, 90.0]";
         self.error(
             at,
             "`valid` is the lowest and the highest credible value",
-            "for example valid = [-40.0, 90.0]",
+            hint,
         );
         None
     }
@@ -405,7 +492,7 @@ impl Checker<'_> {
     }
 
     /// A decimal number exactly as it was written.
-    fn factor(&mut self, at: &Key, number: f64) -> Decimal {
+    fn decimal(&mut self, at: &Key, number: f64) -> Decimal {
         number.to_string().parse().unwrap_or_else(|_| {
             self.error(at, format!("{number} has too many digits"), "");
             Decimal::new(1, 0)
@@ -417,6 +504,36 @@ impl Checker<'_> {
         Some(Duration::from_secs(seconds))
     }
 
+    /// A line has only so much time.
+    pub(super) fn line_loads<'m>(&mut self, devices: impl Iterator<Item = &'m Modbus>) {
+        let mut loads: BTreeMap<BusId, f64> = BTreeMap::new();
+        for modbus in devices {
+            let Some(bus) = self.buses.get(usize::from(modbus.bus.0)) else {
+                continue;
+            };
+            if matches!(bus.line, BusLine::Serial(_)) {
+                *loads.entry(modbus.bus).or_default() +=
+                    modbus.config.plan(&bus.modbus_settings()).load();
+            }
+        }
+        for (id, load) in loads {
+            let Some(bus) = self
+                .buses
+                .get(usize::from(id.0))
+                .filter(|_| load > MOST_LOAD)
+            else {
+                continue;
+            };
+            let at = key(&["bus", &bus.name]);
+            let what = format!("polls take {:.0} % of the line's time", load * 100.0);
+            let hint = format!(
+                "at most {:.0} %: longer `poll_s`, a faster line, or another bus",
+                MOST_LOAD * 100.0
+            );
+            self.error(&at, what, hint);
+        }
+    }
+
     /// Two devices that answer to one address would talk at once.
     pub(super) fn same_unit_twice<'m>(
         &mut self,
@@ -424,32 +541,15 @@ impl Checker<'_> {
     ) {
         let mut seen = BTreeMap::new();
         for (name, modbus) in devices {
-            if let Some(other) = seen.insert((modbus.bus, modbus.unit), name) {
-                let what = format!(
-                    "unit {} is also that of [device.{other}] on the same bus",
-                    modbus.unit
-                );
+            let unit = modbus.config.unit;
+            if let Some(other) = seen.insert((modbus.bus, unit), name) {
+                let what = format!("unit {unit} is also that of [device.{other}] on the same bus");
                 self.warning(
                     &key(&["device", name, "unit"]),
                     what,
                     "one device can have all the points",
                 );
             }
-        }
-    }
-}
-
-impl Raw {
-    /// Registers (or coils) that the value takes.
-    pub fn registers(self) -> u16 {
-        match self {
-            Self::Bit | Self::BitOf(_) => 1,
-            Self::Number(kind) => match kind {
-                RegisterType::I16 | RegisterType::U16 | RegisterType::String => 1,
-                RegisterType::F32 | RegisterType::I32 | RegisterType::U32 => 2,
-                RegisterType::F64 | RegisterType::I64 | RegisterType::U64 => 4,
-            },
-            Self::Text(registers) => registers,
         }
     }
 }
@@ -461,6 +561,7 @@ fn common(point: &schema::ModbusPoint) -> Common<'_> {
         unit: point.unit.as_ref(),
         limit: point.limit.as_ref(),
         guard: point.guard.as_ref(),
+        boot: BootState::Adopt,
     }
 }
 
@@ -472,113 +573,38 @@ fn writable(point: &schema::ModbusPoint) -> Writable {
     }
 }
 
-/// The number on the wire of a register as data sheets count it.
-fn zero_based(table: Table, number: u32, addressing: Addressing) -> Option<u16> {
-    let number = match addressing {
-        Addressing::ZeroBased => number,
-        Addressing::OneBased => number.checked_sub(1)?,
-        Addressing::Modicon => {
-            let digit = modicon_digit(table);
-            // Five digits where that is enough, else six: 40001 and 400001 are the same register.
-            let base = if number < digit * 10_000 + 10_000 {
-                digit * 10_000
-            } else {
-                digit * 100_000
-            };
-            number.checked_sub(base + 1)?
-        }
-    };
-    u16::try_from(number).ok()
-}
-
-fn modicon_digit(table: Table) -> u32 {
+fn table_of(table: schema::Table) -> Table {
     match table {
-        Table::Coil => 0,
-        Table::Discrete => 1,
-        Table::Input => 3,
-        Table::Holding => 4,
+        schema::Table::Coil => Table::Coil,
+        schema::Table::Discrete => Table::Discrete,
+        schema::Table::Holding => Table::Holding,
+        schema::Table::Input => Table::Input,
     }
 }
 
-fn addressing_hint(addressing: Addressing, table: Table) -> String {
+fn order_of(order: schema::Order) -> Order {
+    match order {
+        schema::Order::Abcd => Order::Abcd,
+        schema::Order::Badc => Order::Badc,
+        schema::Order::Cdab => Order::Cdab,
+        schema::Order::Dcba => Order::Dcba,
+    }
+}
+
+fn addressing_of(addressing: schema::Addressing) -> Addressing {
+    match addressing {
+        schema::Addressing::Modicon => Addressing::Modicon,
+        schema::Addressing::OneBased => Addressing::OneBased,
+        schema::Addressing::ZeroBased => Addressing::ZeroBased,
+    }
+}
+
+fn addressing_hint(addressing: Addressing) -> &'static str {
     match addressing {
         Addressing::Modicon => {
-            let digit = modicon_digit(table);
-            format!("with modicon addressing this table begins at {digit}0001")
+            "with modicon addressing coils begin at 1, discrete inputs at 10001, input registers at 30001, holding registers at 40001"
         }
-        Addressing::OneBased => {
-            "with one_based addressing the first is 1, the last 65536".to_owned()
-        }
-        Addressing::ZeroBased => {
-            "0 to 65535; see `addressing` for other ways of counting".to_owned()
-        }
-    }
-}
-
-/// Reads `holding:120..127`.
-fn parse_hole(text: &str, addressing: Addressing) -> Option<Hole> {
-    let (table, range) = text.split_once(':')?;
-    let table = match table {
-        "coil" => Table::Coil,
-        "discrete" => Table::Discrete,
-        "holding" => Table::Holding,
-        "input" => Table::Input,
-        _ => return None,
-    };
-    let (first, last) = range.split_once("..")?;
-    let number = |text: &str| zero_based(table, text.trim().parse().ok()?, addressing);
-    let (first, last) = (number(first)?, number(last)?);
-    (first <= last).then_some(Hole { table, first, last })
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn registers_are_counted_as_the_data_sheet_does() {
-        assert_eq!(
-            zero_based(Table::Holding, 5, Addressing::ZeroBased),
-            Some(5)
-        );
-        assert_eq!(zero_based(Table::Holding, 1, Addressing::OneBased), Some(0));
-        assert_eq!(zero_based(Table::Holding, 0, Addressing::OneBased), None);
-        assert_eq!(
-            zero_based(Table::Holding, 40_001, Addressing::Modicon),
-            Some(0)
-        );
-        assert_eq!(
-            zero_based(Table::Holding, 400_001, Addressing::Modicon),
-            Some(0)
-        );
-        assert_eq!(
-            zero_based(Table::Input, 30_012, Addressing::Modicon),
-            Some(11)
-        );
-        assert_eq!(zero_based(Table::Coil, 1, Addressing::Modicon), Some(0));
-        assert_eq!(
-            zero_based(Table::Holding, 30_001, Addressing::Modicon),
-            None
-        );
-        assert_eq!(
-            zero_based(Table::Holding, 65_536, Addressing::ZeroBased),
-            None
-        );
-    }
-
-    #[test]
-    fn a_hole_is_a_range_of_one_table() {
-        let hole = Hole {
-            table: Table::Holding,
-            first: 120,
-            last: 127,
-        };
-        assert_eq!(
-            parse_hole("holding:120..127", Addressing::ZeroBased),
-            Some(hole)
-        );
-        for wrong in ["120..127", "holding:127..120", "holding:1", "register:1..2"] {
-            assert_eq!(parse_hole(wrong, Addressing::ZeroBased), None, "{wrong}");
-        }
+        Addressing::OneBased => "with one_based addressing the first is 1, the last 65536",
+        Addressing::ZeroBased => "0 to 65535; see `addressing` for other ways of counting",
     }
 }

@@ -4,11 +4,11 @@ use std::time::Duration;
 
 use lamplighter_model::{
     DataType, InstancePath, Path, ResourceAddress, ResourcePath, Scope, device::AdapterId,
-    object::ResourceDef,
+    object::ResourceDef, tables,
 };
 use lamplighter_site::boundary::{self, PointConfig, PointKind};
 
-use super::{Checker, VENDOR_OBJECTS, below, lamp, units};
+use super::{Checker, below, lamp, units};
 use crate::config::{checked::Point, layer::Key, schema};
 
 /// Objects that the agent answers itself.
@@ -22,6 +22,7 @@ pub(super) struct Common<'a> {
     pub(super) unit: Option<&'a String>,
     pub(super) limit: Option<&'a schema::Limit>,
     pub(super) guard: Option<&'a schema::Guard>,
+    pub(super) boot: boundary::BootState,
 }
 
 /// What an adapter exchanges for a point.
@@ -30,10 +31,9 @@ pub(super) enum Carries {
     /// Whatever the resource asks for.
     Anything,
     Boolean,
-    /// Numbers with a fraction.
-    Fraction,
+    /// Rounded where the resource is a whole number.
+    Number,
     Text,
-    Whole,
 }
 
 /// What becomes of the writes of servers and people.
@@ -105,6 +105,7 @@ impl Checker<'_> {
                 .and_then(|limit| self.limit(at, limit, data_type, writable)),
             guard: common.guard.map(|guard| self.guard(at, guard, kind)),
             fail_safe: None,
+            boot: common.boot,
         };
         Some((
             Point {
@@ -199,7 +200,7 @@ impl Checker<'_> {
             },
         );
         let object = path.object();
-        let vendor = self.vendor_object_base..self.vendor_object_base + VENDOR_OBJECTS;
+        let vendor = self.vendor_object_base..self.vendor_object_base + tables::VENDOR_OBJECTS;
         if OWN_OBJECTS.contains(&object.0) || vendor.contains(&object.0) {
             self.error(
                 &at,
@@ -288,8 +289,7 @@ impl Checker<'_> {
     fn type_fits(&mut self, at: &Key, definition: &ResourceDef, carries: Carries) {
         let needed = match definition.data_type {
             DataType::Boolean => "a line, a coil, a discrete input or a `bit`",
-            DataType::Float => "a number",
-            DataType::Integer | DataType::Time | DataType::Unsigned => "a whole number",
+            DataType::Float | DataType::Integer | DataType::Time | DataType::Unsigned => "a number",
             DataType::String => "a text or a `map`",
             DataType::Corelnk | DataType::None | DataType::Objlnk | DataType::Opaque => {
                 "something no adapter has"
@@ -299,10 +299,10 @@ impl Checker<'_> {
             (DataType::Corelnk | DataType::None | DataType::Objlnk | DataType::Opaque, _) => false,
             (_, Carries::Anything) => true,
             (DataType::Boolean, carries) => carries == Carries::Boolean,
-            (DataType::Float, carries) => matches!(carries, Carries::Fraction | Carries::Whole),
-            (DataType::Integer | DataType::Time | DataType::Unsigned, carries) => {
-                carries == Carries::Whole
-            }
+            (
+                DataType::Float | DataType::Integer | DataType::Time | DataType::Unsigned,
+                carries,
+            ) => carries == Carries::Number,
             (DataType::String, carries) => carries == Carries::Text,
         };
         if !fits {

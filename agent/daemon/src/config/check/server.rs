@@ -11,8 +11,6 @@ use lamplighter_model::{ObjectId, Ssid, object::Version};
 use super::{Checker, below, key};
 use crate::config::{layer::Key, schema};
 
-const DEFAULT_PORT: u16 = 5683;
-
 impl Checker<'_> {
     pub(super) fn servers(
         &mut self,
@@ -93,15 +91,17 @@ impl Checker<'_> {
     }
 
     fn uri(&mut self, at: &Key, text: &str) -> Option<ServerUri> {
-        let uri = parse_uri(text);
-        if uri.is_none() {
-            self.error(
-                at,
-                format!("`{text}` is not the address of a server"),
-                "coap://HOST or coap://HOST:PORT",
-            );
+        match text.parse() {
+            Ok(uri) => Some(uri),
+            Err(error) => {
+                self.error(
+                    at,
+                    format!("`{text}`: {error}"),
+                    "coap://HOST or coap://HOST:PORT",
+                );
+                None
+            }
         }
-        uri
     }
 
     fn object_versions(
@@ -132,72 +132,5 @@ impl Checker<'_> {
             }
         }
         checked
-    }
-}
-
-/// Reads `coap://HOST[:PORT]`; IPv6 addresses stand in brackets.
-pub fn parse_uri(text: &str) -> Option<ServerUri> {
-    let rest = text.strip_prefix("coap://")?;
-    let rest = rest.strip_suffix('/').unwrap_or(rest);
-    let (host, port) = match rest.strip_prefix('[') {
-        Some(rest) => {
-            let (host, port) = rest.split_once(']')?;
-            host.parse::<std::net::Ipv6Addr>().ok()?;
-            (host, port)
-        }
-        None => rest
-            .find(':')
-            .map_or((rest, ""), |colon| rest.split_at(colon)),
-    };
-    let port = match port.strip_prefix(':') {
-        Some(port) => port.parse().ok().filter(|port| *port != 0)?,
-        None if port.is_empty() => DEFAULT_PORT,
-        None => return None,
-    };
-    let fits =
-        |letter: char| letter.is_ascii_alphanumeric() || matches!(letter, '-' | '.' | '_' | ':');
-    if host.is_empty() || host.len() > 253 || !host.chars().all(fits) {
-        return None;
-    }
-    Some(ServerUri {
-        host: host.to_owned(),
-        port,
-    })
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_server_address_is_a_host_with_or_without_port() {
-        let uri = |host: &str, port| {
-            Some(ServerUri {
-                host: host.to_owned(),
-                port,
-            })
-        };
-        assert_eq!(
-            parse_uri("coap://lwm2m.example"),
-            uri("lwm2m.example", 5683)
-        );
-        assert_eq!(parse_uri("coap://192.0.2.1:7/"), uri("192.0.2.1", 7));
-        assert_eq!(
-            parse_uri("coap://[2001:db8::1]:5700"),
-            uri("2001:db8::1", 5700)
-        );
-        assert_eq!(parse_uri("coap://[::1]"), uri("::1", 5683));
-        for wrong in [
-            "http://a",
-            "coap://",
-            "coap://a:0",
-            "coap://a:b",
-            "coap://a/b",
-            "coap://[::1",
-            "coap://a b",
-            "a:5683",
-        ] {
-            assert_eq!(parse_uri(wrong), None, "{wrong}");
-        }
     }
 }

@@ -6,20 +6,26 @@ use std::{
     time::Duration,
 };
 
-use lamplighter_model::{InstanceAddress, InstancePath, Path, ResourceAddress, Scope};
+use lamplighter_model::{
+    InstanceAddress, InstancePath, ObjectInstanceId, Path, ResourceAddress, Scope,
+    object::Definitions, tables::VendorObject,
+};
 use lamplighter_site::boundary::{GroupConfig, PointConfig, PointKind, SiteConfig};
 
 use super::{Checker, below, device::CheckedDevice, key, lamp, suggestion};
 use crate::config::{layer::Key, schema};
 
-/// The vendor object Group is the second of ours.
-const GROUP_OBJECT: u16 = 1;
-/// Its resource Command.
+/// The resource Command of the vendor object Group.
 const GROUP_COMMAND: u16 = 2;
 const MAX_GROUPS: usize = 1000;
 
 impl Checker<'_> {
-    pub(super) fn site(&mut self, site: &schema::Site, devices: &[CheckedDevice]) -> SiteConfig {
+    pub(super) fn site(
+        &mut self,
+        site: &schema::Site,
+        devices: &[CheckedDevice],
+        definitions: &Arc<Definitions>,
+    ) -> SiteConfig {
         let points: Vec<PointConfig> = devices
             .iter()
             .flat_map(|device| device.points.iter().cloned())
@@ -40,16 +46,18 @@ impl Checker<'_> {
                 let what = format!("{} also shows the group {other}", instance.path);
                 self.error(&below(&at, "instance"), what, "");
             }
-            let instance = InstancePath::new(
-                self.vendor_object_base + GROUP_OBJECT,
-                u16::try_from(number).unwrap_or(u16::MAX),
-            );
+            let object = VendorObject::Group.id(self.vendor_object_base);
+            let number = ObjectInstanceId(u16::try_from(number).unwrap_or(u16::MAX));
+            let instance = InstancePath {
+                object,
+                instance: number,
+            };
             self.names
                 .insert_group(name, instance, instance.resource(GROUP_COMMAND).into());
             groups.push(group);
         }
         SiteConfig {
-            definitions: Arc::clone(&self.surroundings.definitions),
+            definitions: Arc::clone(definitions),
             groups,
             points,
             vendor_object_base: self.vendor_object_base,

@@ -60,10 +60,8 @@ pub struct Reopen {
 #[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq)]
 #[serde(rename_all = "snake_case")]
 pub enum Rs485 {
-    /// The adapter does it; nothing is switched here.
+    /// The adapter does it by itself.
     Adapter,
-    /// The kernel driver where it can, else the adapter.
+    /// Whatever this version can; so far the adapter.
     Auto,
-    /// The kernel driver (TIOCSRS485); refused where it cannot.
-    Kernel,
 }

@@ -120,7 +120,7 @@ pub struct Read {
     pub registers: Option<u16>,
 }
 
-#[derive(Clone, Copy, Debug, Deserialize, Eq, Ord, PartialEq, PartialOrd)]
+#[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq)]
 #[serde(rename_all = "snake_case")]
 pub enum Table {
     Coil,
@@ -150,7 +150,8 @@ pub struct Write {
     pub function: Option<WriteFunction>,
     /// What makes a write done. Default: `"read_back"`.
     pub verify: Option<Verify>,
-    /// Largest difference, in `unit`, that `read_back` takes as equal. Default: half of `scale`.
+    /// Largest difference, in `unit`, that `read_back` takes as equal. Default: the registers must
+    /// be the same.
     pub tolerance: Option<f64>,
     /// Pause before reading back in milliseconds, 0–3000. Default: 0.
     pub settle_ms: Option<u64>,

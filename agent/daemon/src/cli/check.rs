@@ -1,0 +1,338 @@
+//! `lamplighter check`: every problem with its line, then what the configuration makes.
+
+use std::{
+    collections::BTreeMap,
+    io::{self, Write},
+    time::Duration,
+};
+
+use lamplighter_model::{InstancePath, ObjectId, object::Version, tables::VendorObject};
+use lamplighter_site::boundary::PointKind;
+use serde::Serialize;
+
+use super::{
+    args::{self, Global},
+    exit::{Exit, Failure},
+    export,
+    screen::{self, Table},
+};
+use crate::config::{BusId, BusLine, Checked, Config, DeviceKind, Problem, Severity, Source};
+
+/// The link that names the formats that we speak (Core 1.1, 6.2.1).
+const ROOT_LINK: &str = "</>;rt=\"oma.lwm2m\";ct=\"60 110 112 11542\"";
+
+/// What `--json` prints.
+#[derive(Debug, Serialize)]
+struct Report {
+    valid: bool,
+    problems: Vec<Problem>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    endpoint: Option<String>,
+    servers: Vec<String>,
+    objects: Vec<ObjectLine>,
+    buses: Vec<BusReport>,
+    outputs: Vec<OutputLine>,
+    /// Bytes of the list of objects in a Register.
+    register_bytes: usize,
+}
+
+#[derive(Debug, Serialize)]
+struct ObjectLine {
+    path: String,
+    name: String,
+    points: Vec<String>,
+}
+
+#[derive(Debug, Serialize)]
+struct BusReport {
+    name: String,
+    /// Share of the line's time that polls take; 1 is all of it.
+    load: f64,
+    requests: Vec<RequestLine>,
+}
+
+#[derive(Debug, Serialize)]
+struct RequestLine {
+    device: String,
+    range: String,
+    period_s: f64,
+    line_ms: f64,
+    points: Vec<String>,
+}
+
+#[derive(Debug, Serialize)]
+struct OutputLine {
+    name: String,
+    fail_safe: String,
+}
+
+pub(super) fn check(
+    global: &Global,
+    options: &args::Check,
+    out: &mut impl Write,
+) -> Result<Exit, Failure> {
+    let Checked { config, problems } = Source::of_process(global.config()).check();
+    let mut report = config.as_ref().map_or_else(Report::empty, Report::of);
+    let worst = problems.iter().map(|problem| problem.severity).min();
+    report.valid = worst != Some(Severity::Error);
+    report.problems = problems;
+    if global.json {
+        let json = serde_json::to_value(&report).map_err(io::Error::from)?;
+        screen::print_json(out, &json)?;
+    } else {
+        report.print(out)?;
+    }
+    Ok(match worst {
+        Some(Severity::Error) => Exit::Configuration,
+        Some(Severity::Warning) if options.strict => Exit::Configuration,
+        Some(Severity::Warning) | None => Exit::Ok,
+    })
+}
+
+impl Report {
+    fn empty() -> Self {
+        Self {
+            valid: false,
+            problems: Vec::new(),
+            endpoint: None,
+            servers: Vec::new(),
+            objects: Vec::new(),
+            buses: Vec::new(),
+            outputs: Vec::new(),
+            register_bytes: 0,
+        }
+    }
+
+    fn of(config: &Config) -> Self {
+        let objects = objects(config);
+        let server = |server: &lamplighter_lwm2m::client::ServerConfig| {
+            format!(
+                "{}: coap://{}:{}, short id {}",
+                server.name, server.uri.host, server.uri.port, server.ssid
+            )
+        };
+        Self {
+            endpoint: Some(format!(
+                "{} (from {})",
+                config.endpoint.name, config.endpoint.source
+            )),
+            servers: config.servers.iter().map(server).collect(),
+            buses: buses(config),
+            outputs: outputs(config),
+            register_bytes: register_bytes(config, &objects),
+            objects,
+            ..Self::empty()
+        }
+    }
+
+    fn print(&self, out: &mut impl Write) -> io::Result<()> {
+        for problem in &self.problems {
+            writeln!(out, "{problem}")?;
+        }
+        let count = |severity| {
+            self.problems
+                .iter()
+                .filter(|problem| problem.severity == severity)
+                .count()
+        };
+        let (errors, warnings) = (count(Severity::Error), count(Severity::Warning));
+        let verdict = if self.valid {
+            "the configuration is valid"
+        } else {
+            "the configuration is invalid"
+        };
+        writeln!(out, "{verdict}: {errors} errors, {warnings} warnings")?;
+        let Some(endpoint) = &self.endpoint else {
+            return Ok(());
+        };
+        writeln!(out, "\nendpoint  {endpoint}")?;
+        for server in &self.servers {
+            writeln!(out, "server    {server}")?;
+        }
+        writeln!(out, "Register  {} bytes of objects\n", self.register_bytes)?;
+        let mut objects = Table::head(["INSTANCE", "OBJECT", "POINTS"]);
+        for object in &self.objects {
+            objects.row([
+                object.path.clone(),
+                object.name.clone(),
+                object.points.join(", "),
+            ]);
+        }
+        objects.print(out, "")?;
+        for bus in &self.buses {
+            bus.print(out)?;
+        }
+        if self.outputs.is_empty() {
+            return Ok(());
+        }
+        writeln!(out)?;
+        let mut outputs = Table::head(["OUTPUT", "FAIL-SAFE"]);
+        for output in &self.outputs {
+            outputs.row([output.name.clone(), output.fail_safe.clone()]);
+        }
+        outputs.print(out, "")
+    }
+}
+
+impl BusReport {
+    fn print(&self, out: &mut impl Write) -> io::Result<()> {
+        writeln!(
+            out,
+            "\nbus {}: polls take {:.1} % of the line's time",
+            self.name,
+            self.load * 100.0
+        )?;
+        let mut requests = Table::head(["DEVICE", "READS", "EVERY", "LINE TIME", "POINTS"]);
+        for request in &self.requests {
+            let line_time = if request.line_ms > 0.0 {
+                format!("{:.1} ms", request.line_ms)
+            } else {
+                String::new()
+            };
+            requests.row([
+                request.device.clone(),
+                request.range.clone(),
+                format!("{} s", request.period_s),
+                line_time,
+                request.points.join(", "),
+            ]);
+        }
+        requests.print(out, "  ")
+    }
+}
+
+fn objects(config: &Config) -> Vec<ObjectLine> {
+    let mut instances: BTreeMap<InstancePath, Vec<String>> = BTreeMap::new();
+    for point in config.points() {
+        instances
+            .entry(point.address.path.instance)
+            .or_default()
+            .push(point.name.clone());
+    }
+    for (number, group) in (0u16..).zip(&config.site.groups) {
+        let vendor = VendorObject::Group.id(config.site.vendor_object_base).0;
+        let group_instances = group.standard_instance.map(|instance| instance.path);
+        for instance in std::iter::once(InstancePath::new(vendor, number)).chain(group_instances) {
+            instances
+                .entry(instance)
+                .or_default()
+                .push(group.name.clone());
+        }
+    }
+    let name = |object: ObjectId| {
+        config
+            .definitions
+            .object(object)
+            .map_or_else(String::new, |object| object.name.clone())
+    };
+    instances
+        .into_iter()
+        .map(|(instance, points)| ObjectLine {
+            path: instance.to_string(),
+            name: name(instance.object),
+            points,
+        })
+        .collect()
+}
+
+fn buses(config: &Config) -> Vec<BusReport> {
+    let mut reports = Vec::new();
+    for (id, bus) in (0u16..).zip(&config.buses) {
+        let settings = bus.modbus_settings();
+        let mut report = BusReport {
+            name: bus.name.clone(),
+            load: 0.0,
+            requests: Vec::new(),
+        };
+        for device in &config.devices {
+            match &device.kind {
+                DeviceKind::Modbus(modbus) if modbus.bus == BusId(id) => {
+                    let plan = modbus.config.plan(&settings);
+                    if matches!(bus.line, BusLine::Serial(_)) {
+                        report.load += plan.load();
+                    }
+                    report.requests.extend(plan.requests.iter().map(|request| {
+                        RequestLine {
+                            device: device.name.clone(),
+                            range: request.range.to_string(),
+                            period_s: request.period.as_secs_f64(),
+                            line_ms: request.line_time.as_secs_f64() * 1000.0,
+                            points: request
+                                .points
+                                .iter()
+                                .filter_map(|at| Some(modbus.points.get(*at)?.name.clone()))
+                                .collect(),
+                        }
+                    }));
+                }
+                DeviceKind::Iec62056(meter) if meter.bus == BusId(id) => {
+                    report
+                        .requests
+                        .push(readout(&device.name, meter.period, &device.points()));
+                }
+                DeviceKind::Gpio(_)
+                | DeviceKind::Iec62056(_)
+                | DeviceKind::Modbus(_)
+                | DeviceKind::Sim(_) => (),
+            }
+        }
+        reports.push(report);
+    }
+    reports
+}
+
+/// A meter sends everything it has; how long that takes is known only when it has answered.
+fn readout(device: &str, period: Duration, points: &[&crate::config::Point]) -> RequestLine {
+    RequestLine {
+        device: device.to_owned(),
+        range: "readout".to_owned(),
+        period_s: period.as_secs_f64(),
+        line_ms: 0.0,
+        points: points.iter().map(|point| point.name.clone()).collect(),
+    }
+}
+
+fn outputs(config: &Config) -> Vec<OutputLine> {
+    let outputs = config
+        .site
+        .points
+        .iter()
+        .filter(|point| point.kind != PointKind::Value);
+    outputs
+        .map(|point| OutputLine {
+            name: point.name.clone(),
+            fail_safe: if point.fail_safe.is_some() {
+                "configured"
+            } else {
+                "none: keeps its state"
+            }
+            .to_owned(),
+        })
+        .collect()
+}
+
+/// The links of a Register: the objects with their versions, then every instance (Core 1.1, 6.2.1).
+fn register_bytes(config: &Config, objects: &[ObjectLine]) -> usize {
+    let versions = export::objects(config)
+        .into_iter()
+        .filter_map(|id| config.definitions.object(id));
+    let versions = versions
+        .filter(|object| object.version != Version::V1_0)
+        .map(|object| format!("</{}>;ver={}", object.id, object.version));
+    let statuses = (0u16..).zip(outputs(config)).map(|(number, _)| {
+        let object = VendorObject::OutputStatus.id(config.site.vendor_object_base);
+        format!("<{}>", InstancePath::new(object.0, number))
+    });
+    let own = ["</1/0>", "</3/0>", "</4/0>"]
+        .map(str::to_owned)
+        .into_iter();
+    let instances = objects.iter().map(|object| format!("<{}>", object.path));
+    let root = std::iter::once(ROOT_LINK.to_owned());
+    let links: Vec<String> = root
+        .chain(versions)
+        .chain(own)
+        .chain(instances)
+        .chain(statuses)
+        .collect();
+    links.join(",").len()
+}

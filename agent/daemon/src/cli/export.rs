@@ -1,0 +1,56 @@
+//! `lamplighter objects export DIR`
+
+use std::{collections::BTreeSet, io::Write, path::Path};
+
+use lamplighter_model::{ObjectId, object::Definitions, tables::VendorObject, xml};
+
+use super::{args::Global, exit::Failure};
+use crate::config::{Config, Source, atomic};
+
+/// Objects that the agent has whatever is configured.
+const OWN_OBJECTS: [u16; 3] = [1, 3, 4];
+
+/// Writes the definition of every object that this configuration registers.
+pub(super) fn export(
+    global: &Global,
+    directory: &Path,
+    out: &mut impl Write,
+) -> Result<(), Failure> {
+    let checked = Source::of_process(global.config()).check();
+    let Some(config) = checked.config else {
+        return Err(Failure::invalid(&checked.problems));
+    };
+    let mut used = Definitions::default();
+    for id in objects(&config) {
+        if let Some(object) = config.definitions.object(id) {
+            used.insert(object.as_ref().clone());
+        }
+    }
+    atomic::directory(directory)?;
+    for (name, text) in xml::files(&used) {
+        atomic::write(&directory.join(&name), text.as_bytes(), 0o644)?;
+        writeln!(out, "{}", directory.join(&name).display())?;
+    }
+    Ok(())
+}
+
+/// The objects that servers will find here.
+pub(super) fn objects(config: &Config) -> BTreeSet<ObjectId> {
+    let base = config.site.vendor_object_base;
+    let points = config.points().map(|point| point.address.path.object());
+    let groups = config
+        .site
+        .groups
+        .iter()
+        .filter_map(|group| Some(group.standard_instance?.path.object));
+    let group = (!config.site.groups.is_empty()).then(|| VendorObject::Group.id(base));
+    let output = (!config.site.points.is_empty()).then(|| VendorObject::OutputStatus.id(base));
+    OWN_OBJECTS
+        .map(ObjectId)
+        .into_iter()
+        .chain(points)
+        .chain(groups)
+        .chain(group)
+        .chain(output)
+        .collect()
+}

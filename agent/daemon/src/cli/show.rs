@@ -1,0 +1,242 @@
+//! Commands that show the state of the running agent.
+
+use std::io::Write;
+
+use serde::{Deserialize, de::DeserializeOwned};
+use serde_json::Value;
+
+use super::{
+    args::Global,
+    client::{Client, query},
+    exit::Failure,
+    operate::{readings, table},
+    screen::{self, Table},
+};
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+pub(super) struct Status {
+    pub(super) servers: Vec<Server>,
+    devices: Vec<Device>,
+    problems: Vec<ProblemLine>,
+    endpoint: String,
+    version: String,
+    uptime_s: f64,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+pub(super) struct Server {
+    pub(super) name: String,
+    pub(super) state: String,
+    since_s: Option<f64>,
+    uri: String,
+    version: Option<String>,
+    pub(super) last_error: Option<String>,
+    retry_in_s: Option<f64>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+struct Device {
+    name: String,
+    adapter: String,
+    state: String,
+    since_s: Option<f64>,
+    detail: String,
+    points: u64,
+    points_good: u64,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+struct ProblemLine {
+    about: String,
+    text: String,
+    since_s: Option<f64>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+struct Why {
+    name: String,
+    commanded: Value,
+    in_effect: Value,
+    measured: Value,
+    slots: Vec<WhySlot>,
+    guard_left_s: Option<f64>,
+    result: String,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+struct WhySlot {
+    slot: String,
+    value: Value,
+    by: String,
+    since_s: f64,
+    ends_in_s: Option<f64>,
+}
+
+pub(super) fn status(global: &Global, out: &mut impl Write) -> Result<(), Failure> {
+    let answer = Client::new(&global.run_dir())?.get("status")?;
+    if global.json {
+        return screen::print_json(out, &answer);
+    }
+    let status: Status = understood(answer)?;
+    writeln!(
+        out,
+        "{}: lamplighter {}, up {}",
+        status.endpoint,
+        status.version,
+        screen::duration(status.uptime_s)
+    )?;
+    if status.servers.is_empty() {
+        writeln!(out, "not configured: lamplighter setup")?;
+    }
+    let mut servers = Table::head(["SERVER", "STATE", "SINCE", "VERSION", "ADDRESS", ""]);
+    for server in &status.servers {
+        let retry = server.retry_in_s.map_or_else(String::new, |retry| {
+            format!(", again in {}", screen::duration(retry))
+        });
+        servers.row([
+            server.name.clone(),
+            server.state.clone(),
+            since(server.since_s),
+            server.version.clone().unwrap_or_default(),
+            server.uri.clone(),
+            server
+                .last_error
+                .as_ref()
+                .map_or_else(String::new, |error| format!("{error}{retry}")),
+        ]);
+    }
+    if !status.servers.is_empty() {
+        writeln!(out)?;
+        servers.print(out, "")?;
+    }
+    if !status.devices.is_empty() {
+        writeln!(out)?;
+        device_table(&status.devices).print(out, "")?;
+    }
+    if !status.problems.is_empty() {
+        writeln!(out)?;
+    }
+    for problem in &status.problems {
+        writeln!(
+            out,
+            "! {}: {} ({})",
+            problem.about,
+            problem.text,
+            since(problem.since_s)
+        )?;
+    }
+    Ok(())
+}
+
+pub(super) fn devices(global: &Global, out: &mut impl Write) -> Result<(), Failure> {
+    let answer = Client::new(&global.run_dir())?.get("devices")?;
+    if global.json {
+        return screen::print_json(out, &answer);
+    }
+    let devices: Vec<Device> = understood(answer)?;
+    Ok(device_table(&devices).print(out, "")?)
+}
+
+pub(super) fn points(global: &Global, out: &mut impl Write) -> Result<(), Failure> {
+    let answer = Client::new(&global.run_dir())?.get("points")?;
+    if global.json {
+        return screen::print_json(out, &answer);
+    }
+    Ok(table(&readings(answer)?).print(out, "")?)
+}
+
+pub(super) fn why(global: &Global, name: &str, out: &mut impl Write) -> Result<(), Failure> {
+    let answer = Client::new(&global.run_dir())?.get(&format!("why?name={}", query(name)))?;
+    if global.json {
+        return screen::print_json(out, &answer);
+    }
+    let why: Why = understood(answer)?;
+    let value = |value: &Value| screen::value(value, None);
+    writeln!(
+        out,
+        "{}: commanded {}, in effect {}, measured {}",
+        why.name,
+        value(&why.commanded),
+        value(&why.in_effect),
+        value(&why.measured)
+    )?;
+    let mut slots = Table::head(["", "WHO", "VALUE", "BY", "SINCE", "ENDS"]);
+    for (at, slot) in why.slots.iter().enumerate() {
+        slots.row([
+            if at == 0 { "commands" } else { "overruled" }.to_owned(),
+            words(&slot.slot),
+            value(&slot.value),
+            slot.by.clone(),
+            since(Some(slot.since_s)),
+            slot.ends_in_s
+                .map_or_else(String::new, |left| format!("in {}", screen::duration(left))),
+        ]);
+    }
+    slots.print(out, "  ")?;
+    if let Some(left) = why.guard_left_s {
+        writeln!(
+            out,
+            "a guard holds it back for another {}",
+            screen::duration(left)
+        )?;
+    }
+    if !why.result.is_empty() {
+        writeln!(out, "last write: {}", why.result)?;
+    }
+    Ok(())
+}
+
+pub(super) fn understood<T: DeserializeOwned>(answer: Value) -> Result<T, Failure> {
+    serde_json::from_value(answer)
+        .map_err(|error| Failure::failed(format!("the agent's answer is not understood: {error}")))
+}
+
+fn device_table(devices: &[Device]) -> Table {
+    let mut table = Table::head(["DEVICE", "ADAPTER", "STATE", "SINCE", "POINTS", ""]);
+    for device in devices {
+        table.row([
+            device.name.clone(),
+            device.adapter.clone(),
+            device.state.clone(),
+            since(device.since_s),
+            format!("{} of {} good", device.points_good, device.points),
+            device.detail.clone(),
+        ]);
+    }
+    table
+}
+
+fn since(seconds: Option<f64>) -> String {
+    seconds.map_or_else(String::new, |seconds| {
+        format!("{} ago", screen::duration(seconds))
+    })
+}
+
+/// `GroupCommand` → `group command`
+fn words(slot: &str) -> String {
+    let mut words = String::new();
+    for letter in slot.chars() {
+        if letter.is_uppercase() && !words.is_empty() {
+            words.push(' ');
+        }
+        words.extend(letter.to_lowercase());
+    }
+    words
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn slots_are_named_in_words() {
+        assert_eq!(words("GroupCommand"), "group command");
+        assert_eq!(words("Command"), "command");
+    }
+}

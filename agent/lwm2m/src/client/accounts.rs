@@ -1,0 +1,69 @@
+//! Accounts that come, go, and come back after a restart.
+
+use lamplighter_model::{Now, Ssid};
+
+use super::Client;
+use crate::{
+    config::ServerConfig,
+    object::Account,
+    perform::Turn,
+    saved::{Record, SavedRegistration},
+    server::Server,
+    tree::Tree,
+};
+
+impl Client {
+    pub(super) fn add_server(&mut self, config: ServerConfig, saved: &[Record], now: Now) {
+        let ssid = config.ssid;
+        let mut account = Account::new(&config);
+        let mut registration: Option<SavedRegistration> = None;
+        for record in saved {
+            match record {
+                Record::Account(of, saved) if *of == ssid => account.restore(*saved),
+                Record::Registration(of, saved) if *of == ssid => {
+                    registration = Some(saved.clone())
+                }
+                Record::Account(..)
+                | Record::Attributes(..)
+                | Record::Device(_)
+                | Record::Observation(..)
+                | Record::Registration(..) => {}
+            }
+        }
+        let mut server = Server::new(config, account.lifetime, self.seed, now);
+        self.shared.core.remove(ssid);
+        self.shared.core.add(ssid, account);
+        server.start(registration, &mut self.shared, now);
+        self.servers.insert(ssid, server);
+    }
+
+    pub(super) fn remove_server(&mut self, ssid: Ssid, tree: &mut Tree, now: Now) {
+        let mut turn = Turn {
+            now,
+            shared: &mut self.shared,
+            tree,
+        };
+        if let Some(mut server) = self.servers.remove(&ssid) {
+            server.registration.deregister(now);
+            server.settle(&mut turn);
+            server.give_up(&mut turn);
+        }
+        self.shared.core.remove(ssid);
+    }
+
+    pub(super) fn restore(&mut self, record: Record) {
+        match record {
+            Record::Attributes(ssid, path, Some(attributes)) => {
+                if let Some(server) = self.servers.get_mut(&ssid) {
+                    server.restore_attributes(&path, attributes);
+                }
+            }
+            Record::Device(saved) => self.shared.core.device.restore(saved),
+            Record::Observation(ssid, token, Some(saved)) => self.saved.push((ssid, token, saved)),
+            Record::Account(..)
+            | Record::Attributes(_, _, None)
+            | Record::Observation(_, _, None)
+            | Record::Registration(..) => {}
+        }
+    }
+}

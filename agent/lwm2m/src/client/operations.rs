@@ -1,0 +1,136 @@
+//! Operations of people, and what devices say.
+
+use lamplighter_model::{
+    Address, Now, ObjectId, Path, Scope,
+    device::{Answer, DeviceEvent, Fault, OpId, Origin},
+};
+
+use super::Client;
+use crate::{
+    boundary::{LocalAnswer, LocalRequest, Output, RequestId},
+    operation::{self, Caller},
+    perform::{News, Reply, Turn, Wish},
+    registration::Enabler,
+    reject::Reject,
+    tree::Tree,
+    waiting::{Asker, Pending},
+};
+
+impl Client {
+    pub(super) fn on_local(
+        &mut self,
+        id: RequestId,
+        request: LocalRequest,
+        tree: &mut Tree,
+        now: Now,
+    ) {
+        let (operation, path) = operation::from_local(request.operation);
+        let wish = Wish {
+            address: Address {
+                scope: Scope::Gateway,
+                path,
+            },
+            asker: Asker::Local(id),
+            caller: Caller {
+                enabler: Enabler::V1_1,
+                origin: Origin::Local(request.user),
+            },
+            operation,
+        };
+        let mut turn = Turn {
+            now,
+            shared: &mut self.shared,
+            tree,
+        };
+        if let Some(result) = turn.begin(wish, None, "") {
+            self.answer_local(id, result);
+        }
+    }
+
+    fn answer_local(&mut self, id: RequestId, result: Result<Reply, Reject>) {
+        let answer = result.map(|reply| match reply {
+            Reply::Attributes(_) | Reply::Content(_) | Reply::Done => LocalAnswer::Done,
+            Reply::Links(links) => LocalAnswer::Links(links),
+            Reply::Samples(samples) => LocalAnswer::Samples(samples),
+        });
+        self.shared.out.push(Output::Answer(id, answer));
+    }
+
+    pub(super) fn on_device(&mut self, event: DeviceEvent, tree: &mut Tree, now: Now) {
+        match event {
+            DeviceEvent::Changed(samples) => {
+                let dropped = tree.record(&samples);
+                if dropped > 0 {
+                    tracing::debug!(dropped, "Samples of unknown resources or of the wrong type");
+                }
+                let sampled = samples
+                    .iter()
+                    .map(|sample| News::Sampled(sample.address, sample.index));
+                self.shared.news.extend(sampled);
+            }
+            DeviceEvent::Declared(declared) => {
+                for (address, why) in tree.declare(&declared) {
+                    tracing::warn!(%address, %why, "A resource cannot be declared");
+                }
+                let added = declared.added.iter().map(|declaration| declaration.address);
+                let mut objects: Vec<(Scope, ObjectId)> = added
+                    .chain(declared.removed)
+                    .map(|address| (address.scope, address.path.object()))
+                    .collect();
+                objects.sort_unstable();
+                objects.dedup();
+                let turn = Turn {
+                    now,
+                    shared: &mut self.shared,
+                    tree,
+                };
+                for (scope, object) in objects {
+                    let address = Address {
+                        scope,
+                        path: Path::Object(object),
+                    };
+                    self.servers
+                        .values_mut()
+                        .for_each(|server| server.object_changed(address, &turn));
+                }
+            }
+            DeviceEvent::Done(op, result) => self.on_done(op, result, tree, now),
+        }
+    }
+
+    fn on_done(&mut self, op: OpId, result: Result<Answer, Fault>, tree: &mut Tree, now: Now) {
+        if let Ok(answer) = &result {
+            tree.record(&answer.samples);
+            self.shared.news.extend(
+                answer
+                    .samples
+                    .iter()
+                    .map(|sample| News::Sampled(sample.address, sample.index)),
+            );
+        }
+        if let Some(pending) = self
+            .shared
+            .waiting
+            .done(op, result.as_ref().map_err(Clone::clone))
+        {
+            self.conclude(&pending, tree, now);
+        }
+    }
+
+    pub(super) fn conclude(&mut self, pending: &Pending, tree: &mut Tree, now: Now) {
+        let mut turn = Turn {
+            now,
+            shared: &mut self.shared,
+            tree,
+        };
+        let result = turn.conclude(pending);
+        match &pending.asker {
+            Asker::Local(id) => self.answer_local(*id, result),
+            asker @ Asker::Server { ssid, .. } => {
+                if let Some(server) = self.servers.get_mut(ssid) {
+                    server.answer(asker, (pending.address, result), &mut turn);
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,89 @@
+//! Requests of one server, from arrival to answer.
+
+use lamplighter_coap::{Request, RequestKey};
+use lamplighter_model::{Address, device::Origin};
+
+use super::Server;
+use crate::{
+    operation::{Caller, request},
+    perform::{Reply, Turn, Wish},
+    registration::Phase,
+    reject::Reject,
+    waiting::Asker,
+};
+
+/// Requests kept while the registration is being completed; UDP may bring them before its answer.
+const MAX_HELD: usize = 16;
+
+impl Server {
+    /// Answers an operation that has waited for devices.
+    pub(crate) fn answer(
+        &mut self,
+        asker: &Asker,
+        wish: (Address, Result<Reply, Reject>),
+        turn: &mut Turn<'_>,
+    ) {
+        let Asker::Server {
+            accept,
+            key,
+            token,
+            watch,
+            ..
+        } = asker
+        else {
+            return;
+        };
+        let (address, result) = wish;
+        let response = match result
+            .and_then(|reply| self.response(reply, address, (*accept, *token, *watch), turn))
+        {
+            Ok(response) => response,
+            Err(reject) => reject.into_response(),
+        };
+        self.endpoint.respond(*key, response, turn.now.mono);
+    }
+
+    pub(super) fn on_request(&mut self, key: RequestKey, request: Request, turn: &mut Turn<'_>) {
+        match self.registration.phase() {
+            Phase::Registered => self.operate(key, &request, turn),
+            // Core 1.2, 6.2: ignored until the registration is complete; its answer may be late.
+            Phase::Registering if self.held.len() < MAX_HELD => self.held.push_back((key, request)),
+            Phase::Disabled | Phase::Offline | Phase::Registering => {
+                tracing::debug!(ssid = %self.config.ssid, "Ignored a request of a server that has not registered us");
+            }
+        }
+    }
+
+    pub(super) fn operate(&mut self, key: RequestKey, request: &Request, turn: &mut Turn<'_>) {
+        let address = match self.view.address(&request.path) {
+            Ok(address) => address,
+            Err(reject) => {
+                return self
+                    .endpoint
+                    .respond(key, reject.into_response(), turn.now.mono);
+            }
+        };
+        let operation = request::operation(request, address.path);
+        let asker = Asker::Server {
+            accept: request.accept,
+            key,
+            ssid: self.config.ssid,
+            token: request.token,
+            watch: operation.watch(),
+        };
+        let caller = Caller {
+            enabler: self.registration.version(),
+            origin: Origin::Server(self.config.ssid),
+        };
+        let wish = Wish {
+            address,
+            asker: asker.clone(),
+            caller,
+            operation,
+        };
+        let prefix = self.view.prefix(address.scope);
+        if let Some(result) = turn.begin(wish, Some(&self.attributes), prefix) {
+            self.answer(&asker, (address, result), turn);
+        }
+    }
+}
