@@ -177,6 +177,12 @@ impl<L: Lines> Gpio<L> {
         for (line, level) in levels {
             self.settle(line, level, now);
         }
+        for (number, point) in self.points.iter().enumerate() {
+            if let (None, Some(level)) = (point.input, point.driven) {
+                let sample = Sample::good(point.address, Value::Boolean(level), now);
+                self.news.insert(number, sample);
+            }
+        }
         Ok(())
     }
 
@@ -358,7 +364,12 @@ impl<L: Lines> Adapter for Gpio<L> {
 
     async fn write(&mut self, values: &[Assignment]) -> Result<(), Fault> {
         let plan = self.plan(values)?;
-        self.open()?;
+        if plan
+            .iter()
+            .any(|&(number, _)| self.points[number].input.is_some())
+        {
+            self.open()?;
+        }
         let levels: Vec<(usize, bool)> = plan
             .iter()
             .filter_map(|&(number, level)| Some((self.points[number].output?, level)))
