@@ -196,9 +196,12 @@ fn notifications_follow_an_observation_until_it_is_cancelled_by_request() {
     let values: Vec<_> = world
         .events
         .drain(..)
-        .map(|event| match event {
-            ServerEvent::Notified(notified, _, answer) if notified == id => answer.value().cloned(),
-            event => panic!("{event:?}"),
+        .map(|event| {
+            let ServerEvent::Notified(notified, _, answer) = event else {
+                panic!("{event:?}")
+            };
+            assert_eq!(notified, id);
+            answer.value().cloned()
         })
         .collect();
     assert_eq!(values, [Some(Value::Float(21.0)), Some(Value::Float(22.0))]);
