@@ -268,17 +268,11 @@ impl Counter {
                     .in_time();
                 self.desk.on_executed(op, result, Instant::now());
             }
-            Work::Read {
-                instance,
-                resources,
-            } => {
+            Work::Read(flight) => {
                 let deadline = Instant::now() + self.desk.limits().operation;
-                let result = self
-                    .attend(adapter.read(instance, &resources), deadline)
-                    .await?
-                    .in_time();
-                self.desk
-                    .on_read(instance, &resources, result, Instant::now());
+                let read = adapter.read(flight.instance, &flight.resources);
+                let result = self.attend(read, deadline).await?.in_time();
+                self.desk.on_read(&flight, result, Instant::now());
             }
             Work::Write {
                 op,
