@@ -149,6 +149,14 @@ impl Handles {
         self.all.insert(id, handle);
     }
 
+    pub fn len(&self) -> usize {
+        self.all.len()
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.all.is_empty()
+    }
+
     /// Taking a handle out ends its supervisor.
     pub fn remove(&mut self, id: AdapterId) -> Option<AdapterHandle> {
         self.all.remove(&id)
