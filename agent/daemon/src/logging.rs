@@ -16,12 +16,18 @@ pub fn start() {
         Err(error) => (EnvFilter::new("info"), Some(error)),
     };
     let terminal = std::io::stderr().is_terminal();
-    let layer = fmt::layer().with_writer(std::io::stderr).with_ansi(terminal).with_target(false);
+    let layer = fmt::layer()
+        .with_writer(std::io::stderr)
+        .with_ansi(terminal)
+        .with_target(false);
     // Under systemd the journal adds the time itself.
     let under_systemd = std::env::var_os("JOURNAL_STREAM").is_some();
     let registry = tracing_subscriber::registry().with(filter);
-    let started =
-        if under_systemd { registry.with(layer.without_time()).try_init() } else { registry.with(layer).try_init() };
+    let started = if under_systemd {
+        registry.with(layer.without_time()).try_init()
+    } else {
+        registry.with(layer).try_init()
+    };
     if let (Ok(()), Some(error)) = (started, wrong) {
         tracing::warn!(%error, variable = VARIABLE, "Log filter is wrong, using info");
     }

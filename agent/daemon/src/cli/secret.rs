@@ -4,11 +4,7 @@ use std::io::Write;
 
 use serde_json::json;
 
-use super::{
-    args::Global,
-    exit::Failure,
-    screen, terminal,
-};
+use super::{args::Global, exit::Failure, screen, terminal};
 use crate::config::{
     Source,
     secret::{self, SecretError},

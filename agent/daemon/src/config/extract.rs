@@ -139,8 +139,15 @@ impl<'a> Reader<'a> {
         key
     }
 
+    /// Hidden itself, or a table whose kind is not known, so that nothing in it can be.
     fn is_hidden(&self, key: &Key) -> bool {
-        self.run.hidden.borrow().contains(key)
+        let hidden = self.run.hidden.borrow();
+        let has_no_kind = |(_, name): &(&str, &str)| {
+            let mut kind = key.clone();
+            kind.push((*name).to_owned());
+            hidden.contains(&kind)
+        };
+        hidden.contains(key) || KIND_KEYS.iter().any(has_no_kind)
     }
 
     /// Entries of a table that serde may see. `fields`: the keys that exist; none means any.
