@@ -1,7 +1,7 @@
 # Everything here does its own set-up on a Debian-like machine; `make help` lists it.
 CARGO ?= cargo
 PEERS ?= $(CURDIR)/target/peers
-export LAMPLIGHTER_PEERS := $(PEERS)
+export PEERS_DIR := $(PEERS)
 
 .PHONY: help demo test lint fmt doc unit interop peers deny release figures clean
 

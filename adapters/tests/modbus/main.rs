@@ -7,6 +7,7 @@ mod late;
 mod line;
 mod mute;
 mod port;
+mod supervised;
 
 use std::{
     io,

@@ -11,9 +11,13 @@ use crate::{
 };
 
 /// Built once per configuration.
-pub fn catalogue(config: &Config) -> Catalogue {
-    let limits: BTreeMap<_, _> =
-        config.site.points.iter().filter_map(|point| Some((point.address, point.limit?))).collect();
+pub(crate) fn catalogue(config: &Config) -> Catalogue {
+    let limits: BTreeMap<_, _> = config
+        .site
+        .points
+        .iter()
+        .filter_map(|point| Some((point.address, point.limit?)))
+        .collect();
     let points = config.devices.iter().flat_map(|device| {
         device.points().into_iter().map(|point| PointEntry {
             name: point.name.clone(),
@@ -29,7 +33,12 @@ pub fn catalogue(config: &Config) -> Catalogue {
     });
     Catalogue {
         definitions: Arc::clone(&config.definitions),
-        devices: config.devices.iter().map(device_entry).chain([monitor(config)]).collect(),
+        devices: config
+            .devices
+            .iter()
+            .map(device_entry)
+            .chain([monitor(config)])
+            .collect(),
         endpoint: config.endpoint.name.clone(),
         groups: groups(config),
         points: points.collect(),
@@ -52,21 +61,34 @@ fn device_entry(device: &Device) -> DeviceEntry {
         DeviceKind::Modbus(_) => "modbus",
         DeviceKind::Sim(_) => "sim",
     };
-    DeviceEntry { id: device.id, name: device.name.clone(), adapter: adapter.to_owned() }
+    DeviceEntry {
+        id: device.id,
+        name: device.name.clone(),
+        adapter: adapter.to_owned(),
+    }
 }
 
 /// The monitor of object 4 stands among the devices, so that its faults can be seen.
 fn monitor(config: &Config) -> DeviceEntry {
     let id: AdapterId = devices::connectivity_id(config);
-    DeviceEntry { id, name: "connectivity".to_owned(), adapter: connectivity::ADAPTER.to_owned() }
+    DeviceEntry {
+        id,
+        name: "connectivity".to_owned(),
+        adapter: connectivity::ADAPTER.to_owned(),
+    }
 }
 
 fn groups(config: &Config) -> Vec<GroupEntry> {
     let entry = |group: &lamplighter_site::boundary::GroupConfig| {
-        let Path::Resource(path) = config.names.resolve(&group.name)? else { return None };
+        let Path::Resource(path) = config.names.resolve(&group.name)? else {
+            return None;
+        };
         Some(GroupEntry {
             name: group.name.clone(),
-            command: ResourceAddress { scope: Scope::Gateway, path },
+            command: ResourceAddress {
+                scope: Scope::Gateway,
+                path,
+            },
             members: group.members.clone(),
         })
     };
@@ -79,7 +101,11 @@ fn max_age(device: &Device, point: &Point) -> Option<Duration> {
         DeviceKind::Gpio(_) | DeviceKind::Sim(_) => None,
         DeviceKind::Iec62056(meter) => Some(meter.stale_after),
         DeviceKind::Modbus(modbus) => {
-            let of_point = modbus.config.points.iter().find(|candidate| candidate.address == point.address);
+            let of_point = modbus
+                .config
+                .points
+                .iter()
+                .find(|candidate| candidate.address == point.address);
             modbus.stale_after.or(of_point.map(|found| 3 * found.poll))
         }
     }

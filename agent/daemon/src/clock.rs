@@ -41,23 +41,38 @@ impl Clock {
     pub fn start(state_dir: &Path) -> Self {
         let path = state_dir.join("boots.cbor");
         let mut boots: Boots = snapshot::read(&path, FORMAT, VERSION).unwrap_or_default();
-        let latest = fs::read_to_string(BOOT_ID).unwrap_or_default().trim().to_owned();
+        let latest = fs::read_to_string(BOOT_ID)
+            .unwrap_or_default()
+            .trim()
+            .to_owned();
         if boots.count == 0 || boots.latest != latest || latest.is_empty() {
-            boots = Boots { count: boots.count.wrapping_add(1), latest };
+            boots = Boots {
+                count: boots.count.wrapping_add(1),
+                latest,
+            };
             if let Err(error) = snapshot::write(&path, FORMAT, VERSION, &boots) {
                 tracing::warn!(%error, "Cannot count the start of the machine");
             }
         }
-        Self { boot: BootId(boots.count) }
+        Self {
+            boot: BootId(boots.count),
+        }
     }
 
     pub fn now(self) -> Now {
-        Now { boot: self.boot, mono: mono(), unix: unix() }
+        Now {
+            boot: self.boot,
+            mono: mono(),
+            unix: unix(),
+        }
     }
 
     /// The clock that adapters stamp their samples with.
     pub fn for_adapters(self) -> AdapterClock {
-        AdapterClock::new(move || Stamp { boot: self.boot, mono: mono() })
+        AdapterClock::new(move || Stamp {
+            boot: self.boot,
+            mono: mono(),
+        })
     }
 }
 
@@ -75,10 +90,17 @@ pub fn unix() -> Option<UnixTime> {
 }
 
 fn mono() -> Duration {
-    clock_gettime(ClockId::CLOCK_BOOTTIME).map(Duration::from).expect("Linux has had CLOCK_BOOTTIME since 2.6.39")
+    clock_gettime(ClockId::CLOCK_BOOTTIME)
+        .map(Duration::from)
+        .expect("Linux has had CLOCK_BOOTTIME since 2.6.39")
 }
 
-#[expect(clippy::disallowed_methods, reason = "this file is the one reader of clocks")]
+#[expect(
+    clippy::disallowed_methods,
+    reason = "this file is the one reader of clocks"
+)]
 fn wall() -> Duration {
-    SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default()
+    SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .unwrap_or_default()
 }

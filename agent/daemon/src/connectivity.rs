@@ -5,7 +5,8 @@ use std::{collections::BTreeSet, fs, net::IpAddr, path::Path, time::Duration};
 
 use lamplighter_adapters::{Adapter, Clock, Wake};
 use lamplighter_model::{
-    InstanceAddress, InstancePath, Quality, ResourceAddress, ResourceId, ResourceInstanceId, Sample, Scope, Value,
+    InstanceAddress, InstancePath, Quality, ResourceAddress, ResourceId, ResourceInstanceId,
+    Sample, Scope, Value,
     device::{Assignment, Declaration, Fault},
     object::Operations,
 };
@@ -13,10 +14,10 @@ use nix::{ifaddrs::getifaddrs, net::if_::InterfaceFlags};
 use tokio::time::{Instant, sleep_until};
 
 /// How often the addresses are looked at.
-pub const PERIOD: Duration = Duration::from_secs(30);
+pub(crate) const PERIOD: Duration = Duration::from_secs(30);
 
 /// How it is called among the adapters.
-pub const ADAPTER: &str = "system";
+pub(crate) const ADAPTER: &str = "system";
 
 const INSTANCE: InstancePath = InstancePath::new(4, 0);
 
@@ -33,7 +34,7 @@ const MAX_LIST: usize = 16;
 
 /// Watches the interfaces of this machine.
 #[derive(Debug)]
-pub struct Connectivity {
+pub(crate) struct Connectivity {
     clock: Clock,
     due: Instant,
 }
@@ -48,14 +49,19 @@ enum Bearer {
 }
 
 impl Connectivity {
-    pub fn new(clock: Clock) -> Self {
-        Self { clock, due: Instant::now() }
+    pub(crate) fn new(clock: Clock) -> Self {
+        Self {
+            clock,
+            due: Instant::now(),
+        }
     }
 
     fn sample(&self, resource: u16, index: Option<usize>, value: Value) -> Sample {
         Sample {
             address: address(resource),
-            index: index.and_then(|index| u16::try_from(index).ok()).map(ResourceInstanceId),
+            index: index
+                .and_then(|index| u16::try_from(index).ok())
+                .map(ResourceInstanceId),
             value,
             at: self.clock.stamp(),
             source_time: None,
@@ -65,15 +71,20 @@ impl Connectivity {
 
     fn list(&self, resource: u16, values: impl Iterator<Item = Value>) -> Vec<Sample> {
         let numbered = values.take(MAX_LIST).enumerate();
-        numbered.map(|(index, value)| self.sample(resource, Some(index), value)).collect()
+        numbered
+            .map(|(index, value)| self.sample(resource, Some(index), value))
+            .collect()
     }
 
     fn look(&self) -> Result<Vec<Sample>, Fault> {
         let (mut addresses, mut bearers) = (BTreeSet::new(), BTreeSet::new());
-        let interfaces = getifaddrs().map_err(|error| Fault::Device(format!("cannot list interfaces: {error}")))?;
+        let interfaces = getifaddrs()
+            .map_err(|error| Fault::Device(format!("cannot list interfaces: {error}")))?;
         for interface in interfaces {
             let up = InterfaceFlags::IFF_UP | InterfaceFlags::IFF_RUNNING;
-            if !interface.flags.contains(up) || interface.flags.contains(InterfaceFlags::IFF_LOOPBACK) {
+            if !interface.flags.contains(up)
+                || interface.flags.contains(InterfaceFlags::IFF_LOOPBACK)
+            {
                 continue;
             }
             let ip = interface.address.and_then(|address| {
@@ -86,7 +97,10 @@ impl Connectivity {
             }
         }
         let (route, routers) = default_route();
-        let current = route.as_deref().map(bearer_of).or_else(|| bearers.first().copied());
+        let current = route
+            .as_deref()
+            .map(bearer_of)
+            .or_else(|| bearers.first().copied());
         // Without any interface the box still talks to itself, as in the demo: that is a wire.
         let current = current.unwrap_or(Bearer::Ethernet);
         bearers.insert(current);
@@ -109,10 +123,19 @@ impl Connectivity {
 
 impl Adapter for Connectivity {
     fn declared(&self) -> Vec<Declaration> {
-        RESOURCES.map(|resource| Declaration { address: address(resource), operations: Operations::R }).to_vec()
+        RESOURCES
+            .map(|resource| Declaration {
+                address: address(resource),
+                operations: Operations::R,
+            })
+            .to_vec()
     }
 
-    async fn read(&mut self, _: InstanceAddress, wanted: &[ResourceId]) -> Result<Vec<Sample>, Fault> {
+    async fn read(
+        &mut self,
+        _: InstanceAddress,
+        wanted: &[ResourceId],
+    ) -> Result<Vec<Sample>, Fault> {
         let mut samples = self.look()?;
         samples.retain(|sample| wanted.contains(&sample.address.path.resource));
         Ok(samples)
@@ -129,20 +152,29 @@ impl Adapter for Connectivity {
     async fn wait(&mut self) -> Result<Wake, Fault> {
         sleep_until(self.due).await;
         self.due = Instant::now() + PERIOD;
-        let instance = InstanceAddress { scope: Scope::Gateway, path: INSTANCE };
+        let instance = InstanceAddress {
+            scope: Scope::Gateway,
+            path: INSTANCE,
+        };
         Ok(Wake::Due(instance, RESOURCES.map(ResourceId).to_vec()))
     }
 }
 
 fn address(resource: u16) -> ResourceAddress {
-    ResourceAddress { scope: Scope::Gateway, path: INSTANCE.resource(resource) }
+    ResourceAddress {
+        scope: Scope::Gateway,
+        path: INSTANCE.resource(resource),
+    }
 }
 
 /// What kind of interface this is, by what the kernel says of it.
 fn bearer_of(interface: &str) -> Bearer {
     let device = Path::new("/sys/class/net").join(interface);
     let event = fs::read_to_string(device.join("uevent")).unwrap_or_default();
-    if event.contains("DEVTYPE=wwan") || interface.starts_with("wwan") || interface.starts_with("ppp") {
+    if event.contains("DEVTYPE=wwan")
+        || interface.starts_with("wwan")
+        || interface.starts_with("ppp")
+    {
         Bearer::Lte
     } else if event.contains("DEVTYPE=wlan") || device.join("wireless").exists() {
         Bearer::Wlan
@@ -159,7 +191,13 @@ fn default_route() -> (Option<String>, Vec<IpAddr>) {
     let mut routes: Vec<_> = table.lines().skip(1).filter_map(parse_default).collect();
     routes.sort();
     let interface = routes.first().map(|(_, interface, _)| interface.clone());
-    (interface, routes.into_iter().filter_map(|(_, _, router)| router).collect())
+    (
+        interface,
+        routes
+            .into_iter()
+            .filter_map(|(_, _, router)| router)
+            .collect(),
+    )
 }
 
 /// Metric, interface and gateway of a line that is a default route.
@@ -188,7 +226,10 @@ mod tests {
         assert_eq!((metric, interface.as_str()), (100, "eth0"));
         let expected = u32::from_str_radix("0102A8C0", 16).unwrap().to_ne_bytes();
         assert_eq!(router, Some(IpAddr::from(expected)));
-        assert_eq!(parse_default("eth0\t0002A8C0\t00000000\t0001\t0\t0\t100\t00FFFFFF\t0\t0\t0"), None);
+        assert_eq!(
+            parse_default("eth0\t0002A8C0\t00000000\t0001\t0\t0\t100\t00FFFFFF\t0\t0\t0"),
+            None
+        );
         assert_eq!(parse_default("Iface Destination"), None);
     }
 
@@ -196,10 +237,17 @@ mod tests {
     async fn every_mandatory_resource_has_a_value() {
         let clock = Clock::new(lamplighter_model::Stamp::default);
         let mut connectivity = Connectivity::new(clock);
-        let Wake::Due(instance, due) = connectivity.wait().await.unwrap() else { panic!("not due at start") };
+        let Wake::Due(instance, due) = connectivity.wait().await.unwrap() else {
+            panic!("not due at start")
+        };
         let samples = connectivity.read(instance, &due).await.unwrap();
         for resource in [BEARER, AVAILABLE, SIGNAL, ADDRESSES] {
-            assert!(samples.iter().any(|sample| sample.address == address(resource)), "/4/0/{resource}");
+            assert!(
+                samples
+                    .iter()
+                    .any(|sample| sample.address == address(resource)),
+                "/4/0/{resource}"
+            );
         }
     }
 }

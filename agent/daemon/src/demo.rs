@@ -44,30 +44,41 @@ pub struct DemoOptions {
 
 /// Runs the demo in the foreground until a signal.
 pub fn run(options: &DemoOptions) -> Result<(), StartError> {
-    let home = Home::new(options).map_err(|error| failed("cannot make a directory in", &std::env::temp_dir(), error))?;
+    let home = Home::new(options)
+        .map_err(|error| failed("cannot make a directory in", &std::env::temp_dir(), error))?;
     start::runtime()?.block_on(async {
         let server = match &options.server {
             Some(_) => None,
             None => Some(own_server().await?),
         };
-        let cabinet =
-            Cabinet::start(&home.site).map_err(|error| failed("cannot simulate devices in", &home.site, error))?;
+        let cabinet = Cabinet::start(&home.site)
+            .map_err(|error| failed("cannot simulate devices in", &home.site, error))?;
         let uri = match (&options.server, &server) {
             (Some(uri), _) => uri.clone(),
             (None, Some(server)) => format!("coap://{}", server.local_addr()),
             (None, None) => String::new(),
         };
-        write_site(&home, &cabinet, &uri, options.http).map_err(|error| failed("cannot write to", &home.site, error))?;
+        write_site(&home, &cabinet, &uri, options.http)
+            .map_err(|error| failed("cannot write to", &home.site, error))?;
         live(&home, &cabinet, server, &uri).await
     })
 }
 
 /// One life of the agent after the other, as after a reboot.
-async fn live(home: &Home, cabinet: &Cabinet, server: Option<LwServerHandle>, uri: &str) -> Result<(), StartError> {
+async fn live(
+    home: &Home,
+    cabinet: &Cabinet,
+    server: Option<LwServerHandle>,
+    uri: &str,
+) -> Result<(), StartError> {
     let watched = server.map(|server| Watched::new(server));
     loop {
         let prepared = start::prepare(&home.places, true)?;
-        let (run_dir, uri, own) = (home.places.run_dir.clone(), uri.to_owned(), watched.is_some());
+        let (run_dir, uri, own) = (
+            home.places.run_dir.clone(),
+            uri.to_owned(),
+            watched.is_some(),
+        );
         let extras = Extras {
             announce: Some(Announce::new(move |link| greet(link, &run_dir, &uri, own))),
             demo: watched.clone().map(|watched| Arc::new(watched) as _),
@@ -81,7 +92,10 @@ async fn live(home: &Home, cabinet: &Cabinet, server: Option<LwServerHandle>, ur
 }
 
 async fn own_server() -> Result<LwServerHandle, StartError> {
-    let options = ServerOptions { seed: clock::seed(), ..ServerOptions::default() };
+    let options = ServerOptions {
+        seed: clock::seed(),
+        ..ServerOptions::default()
+    };
     let listen = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
     let started = start_server(listen, options).await;
     started.map_err(|error| failed("cannot listen on", Path::new("127.0.0.1"), error))
@@ -97,12 +111,19 @@ struct Home {
 impl Home {
     fn new(options: &DemoOptions) -> io::Result<Self> {
         use std::os::unix::fs::DirBuilderExt;
-        let name = format!("lamplighter-demo-{}-{:08x}", std::process::id(), clock::seed() as u32);
+        let name = format!(
+            "lamplighter-demo-{}-{:08x}",
+            std::process::id(),
+            clock::seed() as u32
+        );
         let site = std::env::temp_dir().join(name);
         fs::DirBuilder::new().mode(0o700).create(&site)?;
         let places = Places {
             config: site.join("lamplighter.toml"),
-            state_dir: options.state_dir.clone().unwrap_or_else(|| site.join("state")),
+            state_dir: options
+                .state_dir
+                .clone()
+                .unwrap_or_else(|| site.join("state")),
             run_dir: options.run_dir.clone().unwrap_or_else(|| site.join("run")),
         };
         Ok(Self { site, places })
@@ -116,7 +137,12 @@ impl Drop for Home {
     }
 }
 
-fn write_site(home: &Home, cabinet: &Cabinet, uri: &str, http: Option<SocketAddr>) -> io::Result<()> {
+fn write_site(
+    home: &Home,
+    cabinet: &Cabinet,
+    uri: &str,
+    http: Option<SocketAddr>,
+) -> io::Result<()> {
     let http = http.unwrap_or_else(|| SocketAddr::from((Ipv4Addr::LOCALHOST, 0)));
     let text = SITE
         .replace("@ENDPOINT@", ENDPOINT)
@@ -131,7 +157,11 @@ fn write_site(home: &Home, cabinet: &Cabinet, uri: &str, http: Option<SocketAddr
 fn greet(link: &str, run_dir: &Path, uri: &str, own: bool) {
     let program = std::env::current_exe().unwrap_or_else(|_| PathBuf::from("lamplighter"));
     let (program, run_dir) = (program.display(), run_dir.display());
-    let whose = if own { "inside this process" } else { "yours, without security" };
+    let whose = if own {
+        "inside this process"
+    } else {
+        "yours, without security"
+    };
     let text = format!(
         "A street cabinet with eight lamps, an air handler behind Modbus and a meter.\n\
          \n\
@@ -152,5 +182,9 @@ fn greet(link: &str, run_dir: &Path, uri: &str, own: bool) {
 }
 
 fn failed(what: &'static str, path: &Path, error: io::Error) -> StartError {
-    StartError::Io { what, path: path.display().to_string(), error }
+    StartError::Io {
+        what,
+        path: path.display().to_string(),
+        error,
+    }
 }

@@ -3,14 +3,16 @@
 //! Each bus gets a task that owns it, each device an adapter under its own supervisor. Nothing is
 //! opened here; lines are opened by their owners, again and again.
 
+mod gpio;
+mod meter;
 mod modbus;
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, time::Duration};
 
 use lamplighter_adapters::{
     Adapter, Clock,
     modbus::{BusHandle, BusSettings},
-    sim::SimDevice,
+    sim::{Form, Sim, SimPoint},
     supervise::{Handles, Limits, Port, supervise},
 };
 use lamplighter_model::device::{AdapterEvent, AdapterId, LinkState};
@@ -20,6 +22,9 @@ use crate::{
     config::{BusId, Config, Device, DeviceKind},
     connectivity::{self, Connectivity},
 };
+
+/// How often simulated values are told.
+const SIM_PERIOD: Duration = Duration::from_secs(1);
 
 /// All adapters and the tasks that serve them; the tasks end with it.
 #[derive(Debug, Default)]
@@ -46,7 +51,13 @@ pub fn connectivity_id(config: &Config) -> AdapterId {
 /// with the reason; the others run. Must be called inside the runtime.
 pub fn start(config: &Config, clock: Clock, seed: u64) -> Devices {
     let buses = modbus::buses(config);
-    let mut starter = Starter { buses: BTreeMap::new(), clock, config, devices: Devices::default(), seed };
+    let mut starter = Starter {
+        buses: BTreeMap::new(),
+        clock,
+        config,
+        devices: Devices::default(),
+        seed,
+    };
     for (id, bus) in buses {
         let opened = starter.modbus_bus(bus);
         starter.buses.insert(id, opened);
@@ -57,7 +68,10 @@ pub fn start(config: &Config, clock: Clock, seed: u64) -> Devices {
             starter.broken(device.id, why);
         }
     }
-    let limits = Limits { max_age: 2 * connectivity::PERIOD, ..Limits::default() };
+    let limits = Limits {
+        max_age: 2 * connectivity::PERIOD,
+        ..Limits::default()
+    };
     let monitor = Connectivity::new(starter.clock.clone());
     starter.supervise(connectivity_id(config), monitor, limits);
     starter.devices
@@ -70,8 +84,12 @@ impl Starter<'_> {
             DeviceKind::Iec62056(meter) => self.meter(device, meter),
             DeviceKind::Modbus(modbus) => self.modbus(device, modbus),
             DeviceKind::Sim(points) => {
-                let points = points.iter().map(|point| (point.point.address, point.point.writable, point.value.clone()));
-                let sim = SimDevice::new(points, self.clock.clone());
+                let points = points.iter().map(|point| SimPoint {
+                    address: point.point.address,
+                    form: Form::Constant(point.value.clone()),
+                    is_writable: point.point.writable,
+                });
+                let sim = Sim::new(points.collect(), SIM_PERIOD, self.clock.clone());
                 self.supervise(device.id, sim, Limits::default());
                 Ok(())
             }
@@ -97,7 +115,10 @@ impl Starter<'_> {
                 return;
             }
             while let Some(request) = port.requests.recv().await {
-                let done = AdapterEvent::Done(request.op, Err(lamplighter_model::device::Fault::Unreachable));
+                let done = AdapterEvent::Done(
+                    request.op,
+                    Err(lamplighter_model::device::Fault::Unreachable),
+                );
                 if port.events.send(done).await.is_err() {
                     return;
                 }

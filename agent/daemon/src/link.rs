@@ -42,7 +42,12 @@ pub enum Heard {
 impl Default for Links {
     fn default() -> Self {
         let (opening, opened) = mpsc::unbounded_channel();
-        Self { sockets: BTreeMap::new(), opened, opening, buffer: Box::new([0; DATAGRAM_MAX]) }
+        Self {
+            sockets: BTreeMap::new(),
+            opened,
+            opening,
+            buffer: Box::new([0; DATAGRAM_MAX]),
+        }
     }
 }
 

@@ -16,7 +16,8 @@ use lamplighter_adapters::supervise::Handles;
 use lamplighter_coap::Code;
 use lamplighter_lwm2m::{
     boundary::{
-        Command, CommitId, Event, HostRequest, Input, LinkEvent, LinkId, LocalAnswer, Output, RequestId,
+        Command, CommitId, Event, HostRequest, Input, LinkEvent, LinkId, LocalAnswer, Output,
+        RequestId,
     },
     client::Client,
     reject::Reject,
@@ -152,7 +153,8 @@ impl Agent {
         match happening {
             Happening::Adapter(id, Some(event)) => self.on_adapter(id, event),
             Happening::Adapter(id, None) => {
-                let gone = AdapterEvent::Link(LinkState::Offline, "the adapter has stopped".to_owned());
+                let gone =
+                    AdapterEvent::Link(LinkState::Offline, "the adapter has stopped".to_owned());
                 self.on_adapter(id, gone);
             }
             Happening::Ask(Some(ask)) => self.on_ask(ask),
@@ -160,7 +162,9 @@ impl Agent {
             Happening::Link(Heard::Event(id, event)) => self.core(Input::Link(id, event)),
             Happening::Link(Heard::Readable(id)) => self.on_readable(id),
             Happening::Signal("SIGHUP") => {
-                tracing::warn!("Reloading is not available in this version, restart the agent instead");
+                tracing::warn!(
+                    "Reloading is not available in this version, restart the agent instead"
+                );
             }
             Happening::Signal(name) => {
                 tracing::info!(name, "Stopping");
@@ -208,7 +212,12 @@ impl Agent {
                 self.waiting.answers.insert(id, reply);
                 self.core(Input::Command(Command::Local(id, request)));
             }
-            Ask::Server { name, action, user, reply } => {
+            Ask::Server {
+                name,
+                action,
+                user,
+                reply,
+            } => {
                 let told = self.tell_server(&name, action, &user);
                 // Nobody may be waiting any more.
                 let _ = reply.send(told);
@@ -221,7 +230,10 @@ impl Agent {
 
     fn tell_server(&mut self, name: &str, action: ServerAction, user: &str) -> Result<(), Reject> {
         let Some(ssid) = self.server_names.get(name).copied() else {
-            return Err(Reject::new(Code::NOT_FOUND, format!("there is no server {name}")));
+            return Err(Reject::new(
+                Code::NOT_FOUND,
+                format!("there is no server {name}"),
+            ));
         };
         tracing::info!(server = name, ?action, user, "Asked by a person");
         self.core(Input::Command(match action {
@@ -276,7 +288,8 @@ impl Agent {
             } else if let Some(output) = self.site.poll() {
                 self.perform_site(output);
             } else if let Some((id, event)) = self.waiting.bounced.pop_front() {
-                self.site.handle(SiteInput::Adapter(id, event), self.clock.now());
+                self.site
+                    .handle(SiteInput::Adapter(id, event), self.clock.now());
             } else if let Some((id, event)) = self.waiting.links.pop_front() {
                 self.core(Input::Link(id, event));
             } else {
@@ -302,10 +315,13 @@ impl Agent {
                 self.store.commit(id, record);
             }
             Output::Device(op, request) => {
-                self.site.handle(SiteInput::Request(op, request), self.clock.now());
+                self.site
+                    .handle(SiteInput::Request(op, request), self.clock.now());
             }
             Output::Event(event) => self.on_event(&event),
-            Output::Host(HostRequest::FactoryReset) => self.waiting.ended = Some(Ended::FactoryReset),
+            Output::Host(HostRequest::FactoryReset) => {
+                self.waiting.ended = Some(Ended::FactoryReset)
+            }
             Output::Host(HostRequest::Reboot) => self.waiting.ended = Some(Ended::Reboot),
             Output::Journal(record) => self.store.journal(record),
             Output::Open(id, uri, _) => self.links.open(id, uri),
@@ -359,7 +375,10 @@ impl Agent {
         if matches!(event, Event::Stopped) {
             self.waiting.stopped = true;
         }
-        let registered = self.client.servers().any(|server| server.state == ServerState::Registered);
+        let registered = self
+            .client
+            .servers()
+            .any(|server| server.state == ServerState::Registered);
         if registered != self.waiting.registered {
             self.waiting.registered = registered;
             self.site.handle(SiteInput::ServerContact(registered), now);
@@ -413,15 +432,29 @@ fn done(op: lamplighter_model::device::OpId, fault: Fault) -> AdapterEvent {
 fn log(event: &Event) {
     match event {
         Event::Deregistered(ssid) => tracing::info!(%ssid, "Deregistered"),
-        Event::Obeyed { by, operation, path, detail } => {
+        Event::Obeyed {
+            by,
+            operation,
+            path,
+            detail,
+        } => {
             tracing::info!(?by, operation, %path, "Obeyed");
             tracing::debug!(%path, detail, "Obeyed in detail");
         }
-        Event::Refused { by, operation, path, code } => {
+        Event::Refused {
+            by,
+            operation,
+            path,
+            code,
+        } => {
             tracing::info!(?by, operation, %path, code, "Refused");
         }
         Event::Registered { ssid, version } => tracing::info!(%ssid, version, "Registered"),
-        Event::RegistrationFailed { ssid, reason, retry_in } => {
+        Event::RegistrationFailed {
+            ssid,
+            reason,
+            retry_in,
+        } => {
             tracing::warn!(%ssid, reason, ?retry_in, "Registration failed");
         }
         Event::Stopped => tracing::info!("Stopped"),

@@ -20,7 +20,10 @@ use lamplighter_model::object::Definitions;
 use lamplighter_site::Site;
 
 use crate::{
-    api::{Api, DemoServer, NowSource, control::{ControlError, ControlSocket}},
+    api::{
+        Api, DemoServer, NowSource,
+        control::{ControlError, ControlSocket},
+    },
     ask::Asker,
     catalogue::catalogue,
     clock::{self, Clock},
@@ -61,7 +64,9 @@ pub struct Extras {
 pub struct Announce(Box<dyn FnOnce(&str) + Send>);
 
 /// A task beside the agent that sees what people see; it ends with the agent.
-pub struct Follow(Box<dyn FnOnce(Status, Clock) -> Pin<Box<dyn Future<Output = ()> + Send>> + Send>);
+pub struct Follow(
+    Box<dyn FnOnce(Status, Clock) -> Pin<Box<dyn Future<Output = ()> + Send>> + Send>,
+);
 
 impl Announce {
     pub fn new(tell: impl FnOnce(&str) + Send + 'static) -> Self {
@@ -70,7 +75,9 @@ impl Announce {
 }
 
 impl Follow {
-    pub fn new<F: Future<Output = ()> + Send + 'static>(task: impl FnOnce(Status, Clock) -> F + Send + 'static) -> Self {
+    pub fn new<F: Future<Output = ()> + Send + 'static>(
+        task: impl FnOnce(Status, Clock) -> F + Send + 'static,
+    ) -> Self {
         Self(Box::new(|status, clock| Box::pin(task(status, clock))))
     }
 }
@@ -95,7 +102,11 @@ pub enum StartError {
     #[error(transparent)]
     Control(#[from] ControlError),
     #[error("{what} {path}: {error}")]
-    Io { what: &'static str, path: String, error: io::Error },
+    Io {
+        what: &'static str,
+        path: String,
+        error: io::Error,
+    },
 }
 
 /// What was loaded, before anything runs.
@@ -129,7 +140,11 @@ pub fn prepare(places: &Places, strict: bool) -> Result<Prepared, StartError> {
             return Err(StartError::Configuration(problems));
         }
     };
-    Ok(Prepared { config: *config, last_good, hardware })
+    Ok(Prepared {
+        config: *config,
+        last_good,
+        hardware,
+    })
 }
 
 /// Runs the agent in the foreground.
@@ -148,13 +163,27 @@ pub fn run(places: &Places, strict: bool) -> Result<(), StartError> {
 
 /// One thread is enough: devices, disk and name look-up have their own.
 pub fn runtime() -> Result<tokio::runtime::Runtime, StartError> {
-    let built = tokio::runtime::Builder::new_current_thread().enable_all().build();
-    built.map_err(|error| StartError::Io { what: "cannot start", path: "the runtime".to_owned(), error })
+    let built = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build();
+    built.map_err(|error| StartError::Io {
+        what: "cannot start",
+        path: "the runtime".to_owned(),
+        error,
+    })
 }
 
 /// One life of the agent, until something ends it.
-pub async fn agent(places: &Places, prepared: Prepared, extras: Extras) -> Result<Ended, StartError> {
-    let Prepared { config, last_good, hardware } = prepared;
+pub async fn agent(
+    places: &Places,
+    prepared: Prepared,
+    extras: Extras,
+) -> Result<Ended, StartError> {
+    let Prepared {
+        config,
+        last_good,
+        hardware,
+    } = prepared;
     let control = ControlSocket::bind(&places.run_dir)?;
     let definitions = Arc::clone(&config.definitions);
     let clock = Clock::start(&places.state_dir);
@@ -163,12 +192,23 @@ pub async fn agent(places: &Places, prepared: Prepared, extras: Extras) -> Resul
     let (store, loaded) = Store::open(&places.state_dir);
     let status = Status::new(catalogue(&config), now);
     let mut tree = Tree::new(Arc::clone(&definitions));
-    let mut client = Client::new(client_config(&config, &definitions, &hardware, seed), loaded.records, now);
+    let mut client = Client::new(
+        client_config(&config, &definitions, &hardware, seed),
+        loaded.records,
+        now,
+    );
     for problem in &last_good {
-        status.problem(&format!("configuration {}", problem.place), &problem.to_string(), now);
+        status.problem(
+            &format!("configuration {}", problem.place),
+            &problem.to_string(),
+            now,
+        );
     }
     if !last_good.is_empty() {
-        let error = Command::DeviceError { code: LAST_GOOD_RUNS, present: true };
+        let error = Command::DeviceError {
+            code: LAST_GOOD_RUNS,
+            present: true,
+        };
         client.handle(Input::Command(error), &mut tree, now);
     }
     if config.servers.is_empty() {
@@ -179,20 +219,30 @@ pub async fn agent(places: &Places, prepared: Prepared, extras: Extras) -> Resul
 
     let (asker, asks) = Asker::new(ASKS);
     let now_source: NowSource = Arc::new(move || clock.now());
-    let api = Api { asker, clock: now_source, demo: extras.demo, status: status.clone() };
+    let api = Api {
+        asker,
+        clock: now_source,
+        demo: extras.demo,
+        status: status.clone(),
+    };
     if api.demo.is_some() {
         status.mark_demo();
     }
     let mut served = Served(vec![tokio::spawn(control.serve(api.clone()))]);
     if let Some(web) = &config.web {
-        served.page(web.listen, places, api, extras.announce).await?;
+        served
+            .page(web.listen, places, api, extras.announce)
+            .await?;
     }
     if let Some(Follow(follow)) = extras.follow {
         served.0.push(tokio::spawn(follow(status.clone(), clock)));
     }
 
-    let server_names: BTreeMap<_, _> =
-        config.servers.iter().map(|server| (server.name.clone(), server.ssid)).collect();
+    let server_names: BTreeMap<_, _> = config
+        .servers
+        .iter()
+        .map(|server| (server.name.clone(), server.ssid))
+        .collect();
     let agent = Agent {
         adapters: std::mem::take(&mut devices.handles),
         asks,
@@ -206,10 +256,18 @@ pub async fn agent(places: &Places, prepared: Prepared, extras: Extras) -> Resul
         tree,
         waiting: Waiting::default(),
     };
-    tracing::info!(endpoint = config.endpoint.name, devices = config.devices.len(), "Started");
+    tracing::info!(
+        endpoint = config.endpoint.name,
+        devices = config.devices.len(),
+        "Started"
+    );
     let ended = agent.run().await;
     drop((served, devices));
-    ended.map_err(|error| StartError::Io { what: "cannot listen to", path: "signals".to_owned(), error })
+    ended.map_err(|error| StartError::Io {
+        what: "cannot listen to",
+        path: "signals".to_owned(),
+        error,
+    })
 }
 
 /// The tasks that answer people; they end with it.
@@ -225,12 +283,20 @@ impl Served {
         api: Api,
         announce: Option<Announce>,
     ) -> Result<(), StartError> {
-        let config = WebConfig { hosts: Vec::new(), listen, state_dir: places.state_dir.clone() };
+        let config = WebConfig {
+            hosts: Vec::new(),
+            listen,
+            state_dir: places.state_dir.clone(),
+        };
         let Some(Announce(announce)) = announce else {
             self.0.push(tokio::spawn(web::keep_serving(config, api)));
             return Ok(());
         };
-        let failed = |error| StartError::Io { what: "cannot serve the page on", path: listen.to_string(), error };
+        let failed = |error| StartError::Io {
+            what: "cannot serve the page on",
+            path: listen.to_string(),
+            error,
+        };
         let page = Page::bind(&config, api).await.map_err(failed)?;
         announce(&page.one_time_link().map_err(failed)?);
         self.0.push(tokio::spawn(page.serve()));
@@ -261,14 +327,24 @@ fn client_config(
 
 /// What object 3 says: the maker is the board's, the software is ours.
 fn describe(hardware: &Hardware) -> DeviceDescription {
-    let model = hardware.model.clone().unwrap_or_else(|| "generic".to_owned());
+    let model = hardware
+        .model
+        .clone()
+        .unwrap_or_else(|| "generic".to_owned());
     DeviceDescription {
         device_type: "gateway".to_owned(),
         firmware: kernel(),
         hardware: model.clone(),
-        manufacturer: hardware.manufacturer.clone().unwrap_or_else(|| "Lamplighter".to_owned()),
+        manufacturer: hardware
+            .manufacturer
+            .clone()
+            .unwrap_or_else(|| "Lamplighter".to_owned()),
         model,
-        serial: hardware.serial.as_ref().map(|(serial, _)| serial.clone()).unwrap_or_default(),
+        serial: hardware
+            .serial
+            .as_ref()
+            .map(|(serial, _)| serial.clone())
+            .unwrap_or_default(),
         software: env!("CARGO_PKG_VERSION").to_owned(),
         timezone: timezone(),
         // Computed from the zone it could be wrong after a change of daylight saving.
@@ -285,7 +361,9 @@ fn kernel() -> String {
 /// Name of the zone that the machine is set to, as in the tz database.
 fn timezone() -> String {
     let target = fs::read_link("/etc/localtime").unwrap_or_default();
-    let zone = target.to_str().and_then(|path| path.split_once("zoneinfo/"));
+    let zone = target
+        .to_str()
+        .and_then(|path| path.split_once("zoneinfo/"));
     zone.map(|(_, zone)| zone.to_owned()).unwrap_or_default()
 }
 
@@ -306,9 +384,16 @@ fn reset(state_dir: &Path) {
 }
 
 fn make(directory: &Path) -> Result<(), StartError> {
-    let made = fs::DirBuilder::new().recursive(true).mode(0o755).create(directory);
+    let made = fs::DirBuilder::new()
+        .recursive(true)
+        .mode(0o755)
+        .create(directory);
     let path = directory.display().to_string();
-    made.map_err(|error| StartError::Io { what: "cannot make the directory", path, error })
+    made.map_err(|error| StartError::Io {
+        what: "cannot make the directory",
+        path,
+        error,
+    })
 }
 
 fn log(problems: &[Problem]) {

@@ -42,6 +42,8 @@ pub use watch::{Changes, TooManyWatchers, Watch};
 /// More values than any site has; a device that declares without end is not followed further.
 const MAX_VALUES: usize = 100_000;
 const MAX_PROBLEMS: usize = 256;
+/// Values printed while the loop waits: some ten microseconds.
+const PORTION: usize = 64;
 /// Of words that come from outside.
 const MAX_TEXT: usize = 300;
 
@@ -165,22 +167,28 @@ impl Status {
         self.model().server_views(now)
     }
 
-    /// All configured points, in the order of their names' addresses, read or not.
+    /// All configured points, in the order of their addresses, read or not.
     pub fn points(&self, now: Now) -> Vec<ReadView> {
-        let model = self.model();
-        model
+        let keys: Vec<Key> = self
+            .model()
             .index
             .by_address
             .keys()
-            .map(|address| model.read_view((*address, None), now))
-            .collect()
+            .map(|address| (*address, None))
+            .collect();
+        self.read_views(&keys, now)
     }
 
     /// The last known values under a path.
     pub fn last_known(&self, path: Path, now: Now) -> Vec<ReadView> {
-        let model = self.model();
-        let keys = model.values.keys().filter(|key| lies_under(path, **key));
-        keys.map(|key| model.read_view(*key, now)).collect()
+        let known: Vec<Key> = self
+            .model()
+            .values
+            .keys()
+            .copied()
+            .filter(|key| lies_under(path, *key))
+            .collect();
+        self.read_views(&known, now)
     }
 
     /// A value as the core answered it, with the names that people know it by.
@@ -209,13 +217,10 @@ impl Status {
 
     /// Prometheus text.
     pub fn metrics(&self, now: Now) -> String {
-        let (view, points, counters) = {
+        let points = self.points(now);
+        let (view, counters) = {
             let model = self.model();
-            let keys = model.index.by_address.keys();
-            let points: Vec<_> = keys
-                .map(|address| model.read_view((*address, None), now))
-                .collect();
-            (model.view(now), points, model.counters.clone())
+            (model.view(now), model.counters.clone())
         };
         metrics::print(&view, &points, &counters)
     }
@@ -229,13 +234,13 @@ impl Status {
         Ok(Watch::new(self.clone(), marks))
     }
 
-    /// The newest of each of these values.
-    fn newest(&self, keys: &[Key], now: Now) -> Vec<ReadView> {
-        let model = self.model();
-        keys.iter()
-            .filter(|key| model.values.contains_key(key))
-            .map(|key| model.read_view(*key, now))
-            .collect()
+    /// What is shown of each, in small portions: the loop never waits for a long list.
+    fn read_views(&self, keys: &[Key], now: Now) -> Vec<ReadView> {
+        let portion = |keys: &[Key]| -> Vec<ReadView> {
+            let model = self.model();
+            keys.iter().map(|key| model.read_view(*key, now)).collect()
+        };
+        keys.chunks(PORTION).flat_map(portion).collect()
     }
 
     fn model(&self) -> MutexGuard<'_, Model> {
@@ -311,9 +316,17 @@ impl Model {
             SiteEvent::Failed { name, reason } => {
                 self.problem(&format!("output {name}"), reason, now)
             }
-            SiteEvent::PartlyApplied { applied, failed, reason } => {
+            SiteEvent::PartlyApplied {
+                applied,
+                failed,
+                reason,
+            } => {
                 let applied = applied.join(", ");
-                self.problem(&format!("output {failed}"), &format!("{reason}; written before: {applied}"), now);
+                self.problem(
+                    &format!("output {failed}"),
+                    &format!("{reason}; written before: {applied}"),
+                    now,
+                );
             }
             SiteEvent::GroupDone { name, failed, .. } => {
                 self.groups_failed.insert(bounded(name), *failed);
@@ -339,15 +352,12 @@ impl Model {
         }
         device.detail = bounded(detail);
         // Quality follows the link, so its values look different now.
-        let Some(name) = self.device_name(id) else {
-            return;
-        };
-        let points = self
+        let keys: Vec<Key> = self
             .index
-            .by_address
-            .values()
-            .filter(|point| point.device == name);
-        let keys: Vec<Key> = points.map(|point| (point.address, None)).collect();
+            .points_of(id)
+            .iter()
+            .map(|address| (*address, None))
+            .collect();
         self.watchers.values_changed(&keys);
         self.watchers.status_changed();
     }
@@ -410,15 +420,6 @@ impl Model {
         self.servers
             .entry(ssid)
             .or_insert_with(|| Server::new(now.stamp()))
-    }
-
-    fn device_name(&self, id: AdapterId) -> Option<String> {
-        self.index
-            .catalogue
-            .devices
-            .iter()
-            .find(|device| device.id == id)
-            .map(|device| device.name.clone())
     }
 }
 

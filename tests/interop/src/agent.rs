@@ -10,6 +10,9 @@ use serde_json::Value;
 
 use crate::{lines::Lines, target};
 
+/// Between two questions to the same agent.
+const PAUSE: Duration = Duration::from_millis(50);
+
 /// The program under test, built beside the tests.
 pub fn program() -> PathBuf {
     let profile = std::env::current_exe()
@@ -98,7 +101,8 @@ impl Agent {
                 "{arguments:?} did not answer as awaited within {within:?}: {answer} {}",
                 String::from_utf8_lossy(&output.stderr)
             );
-            std::thread::yield_now();
+            // Each question starts a process: leave the agent some of the machine.
+            std::thread::park_timeout(PAUSE);
         }
     }
 }

@@ -31,7 +31,7 @@ pub fn target() -> PathBuf {
 
 /// Where `make peers` puts foreign software.
 pub fn peers() -> PathBuf {
-    std::env::var_os("LAMPLIGHTER_PEERS").map_or_else(|| root().join("target/peers"), PathBuf::from)
+    std::env::var_os("PEERS_DIR").map_or_else(|| root().join("target/peers"), PathBuf::from)
 }
 
 /// A fresh directory of one test below the target directory.

@@ -56,7 +56,7 @@ impl Site {
     fn all_points_good(&self) {
         self.agent.until(&["points"], SOON, |points| {
             let points = points.as_array().map(Vec::as_slice).unwrap_or_default();
-            points.len() >= 14 && points.iter().all(|point| point["quality"] == "good")
+            points.len() >= 13 && points.iter().all(|point| point["quality"] == "good")
         });
     }
 

@@ -2,6 +2,7 @@
 
 use std::{path::PathBuf, sync::atomic::Ordering, time::Duration};
 
+use lamplighter_coap::Code;
 use lamplighter_lwm2m::{
     boundary::{Event, LocalOperation},
     reject::Reject,
@@ -129,7 +130,7 @@ async fn the_last_value_of_a_lost_device_is_shown_as_stale() {
     let cabinet = Control::start();
     cabinet.site.sample("/3303/0/5700", Value::Float(21.5), 5);
     cabinet.site.reject(Reject {
-        code: 504,
+        code: Code::GATEWAY_TIMEOUT,
         detail: "the device cannot be reached".to_owned(),
         max_age: None,
     });
@@ -229,7 +230,7 @@ async fn refusals_carry_status_words_and_the_lwm2m_code() {
     for (reject, status, code) in [
         (
             Reject {
-                code: 405,
+                code: Code::METHOD_NOT_ALLOWED,
                 detail: "not writable".to_owned(),
                 max_age: None,
             },
@@ -238,7 +239,7 @@ async fn refusals_carry_status_words_and_the_lwm2m_code() {
         ),
         (
             Reject {
-                code: 401,
+                code: Code::UNAUTHORIZED,
                 detail: "not yours".to_owned(),
                 max_age: None,
             },
@@ -247,7 +248,7 @@ async fn refusals_carry_status_words_and_the_lwm2m_code() {
         ),
         (
             Reject {
-                code: 503,
+                code: Code::SERVICE_UNAVAILABLE,
                 detail: "locked".to_owned(),
                 max_age: Some(Duration::from_millis(1500)),
             },

@@ -10,7 +10,7 @@ use std::{
 
 use lamplighter_model::Path as LwPath;
 use lamplighter_sim::{
-    meter::{Meter, Register},
+    meter::{Meter, MeterConfig},
     modbus::{self, Bank, Framing, Obedient, Units},
     pty::Pty,
 };
@@ -33,10 +33,10 @@ const WARMING: f64 = 1.0 / 60.0;
 const COOLING: f64 = 1.0 / 20.0;
 
 /// W taken by the cabinet itself, one lamp, the compressor and the fan.
-const BASE: i64 = 40;
-const LAMP: i64 = 85;
-const COMPRESSOR_ON: i64 = 1450;
-const FAN: i64 = 120;
+const BASE: u32 = 40;
+const LAMP: u32 = 85;
+const COMPRESSOR_ON: u32 = 1450;
+const FAN: u32 = 120;
 
 /// The running simulation; it ends when this is dropped.
 #[derive(Debug)]
@@ -49,8 +49,6 @@ pub(super) struct Cabinet {
 #[derive(Debug)]
 struct World {
     air: f64,
-    /// mWh, exact.
-    energy: i64,
     meter: Meter,
     steps: u32,
     units: Units,
@@ -63,8 +61,17 @@ impl Cabinet {
         let (rs485, head) = (Pty::open_linked(&lines[0])?, Pty::open_linked(&lines[1])?);
         let units = Units::default();
         units.insert(UNIT, air_handler());
-        let meter = Meter::new("LMP5DEMO");
-        let world = World { air: 24.0, energy: 1_234_567_000, meter: meter.clone(), steps: 0, units: units.clone() };
+        // A pseudo-terminal carries eight bits whatever it is told.
+        let meter = Meter::new(MeterConfig {
+            software_parity: true,
+            ..MeterConfig::default()
+        });
+        let world = World {
+            air: 24.0,
+            meter: meter.clone(),
+            steps: 0,
+            units: units.clone(),
+        };
         let slave = modbus::serve(rs485, Framing::Rtu, units, Obedient);
         let tasks = vec![
             tokio::spawn(async move {
@@ -78,8 +85,16 @@ impl Cabinet {
                 }
             }),
         ];
-        let cabinet = Self { lines, tasks, world: Arc::new(Mutex::new(world)) };
-        cabinet.world.lock().unwrap_or_else(PoisonError::into_inner).step(0);
+        let cabinet = Self {
+            lines,
+            tasks,
+            world: Arc::new(Mutex::new(world)),
+        };
+        cabinet
+            .world
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .step(0);
         Ok(cabinet)
     }
 
@@ -101,7 +116,10 @@ impl Cabinet {
                 loop {
                     ticks.tick().await;
                     let lamps = lamps_on(&status, clock);
-                    world.lock().unwrap_or_else(PoisonError::into_inner).step(lamps);
+                    world
+                        .lock()
+                        .unwrap_or_else(PoisonError::into_inner)
+                        .step(lamps);
                 }
             }
         })
@@ -115,23 +133,25 @@ impl Drop for Cabinet {
 }
 
 impl World {
-    fn step(&mut self, lamps: i64) {
+    fn step(&mut self, lamps: u32) {
         self.steps = self.steps.wrapping_add(1);
-        let ripple = i64::from(self.steps % 7);
+        let ripple = self.steps % 7;
         let air = self.air;
         let (air, compressor) = self.units.with(UNIT, |bank| {
             let on = bank.coils.get(&COMPRESSOR).copied().unwrap_or_default();
             let wanted = f64::from(bank.holding.get(&SETPOINT).copied().unwrap_or_default()) / 10.0;
-            let air = if on { air + (wanted - 1.0 - air) * COOLING } else { air + (WARM - air) * WARMING };
-            bank.input.insert(SUPPLY_AIR, (air * 10.0).round().clamp(0.0, 1000.0) as u16);
+            let air = if on {
+                air + (wanted - 1.0 - air) * COOLING
+            } else {
+                air + (WARM - air) * WARMING
+            };
+            bank.input
+                .insert(SUPPLY_AIR, (air * 10.0).round().clamp(0.0, 1000.0) as u16);
             (air, on)
         });
         self.air = air;
         let power = BASE + LAMP * lamps + FAN + if compressor { COMPRESSOR_ON } else { 0 } + ripple;
-        self.energy += power * 1000 / 3600;
-        // The meter shows Wh with one decimal and whole watts, as its kind does.
-        self.meter.set(Register::new("1-0:1.8.0*255", self.energy / 100, -4, "kWh"));
-        self.meter.set(Register::new("1-0:16.7.0*255", power, -3, "kW"));
+        self.meter.set_power_w(power);
     }
 }
 
@@ -145,13 +165,19 @@ fn air_handler() -> Bank {
 }
 
 /// How many lamps the agent says to be lit.
-fn lamps_on(status: &Status, clock: Clock) -> i64 {
+fn lamps_on(status: &Status, clock: Clock) -> u32 {
     let lamps = LwPath::from_ids(&[3416]).unwrap_or(LwPath::Root);
     let levels = status.last_known(lamps, clock.now());
     let lit = levels.iter().filter(|level| {
-        let mut ids = level.path.trim_start_matches('/').split('/').filter_map(|id| id.parse::<u16>().ok());
+        let mut ids = level
+            .path
+            .trim_start_matches('/')
+            .split('/')
+            .filter_map(|id| id.parse::<u16>().ok());
         let (instance, resource) = (ids.nth(1), ids.next());
-        instance.is_some_and(|instance| instance < 60_000) && resource == Some(3) && level.value.as_f64() > Some(0.0)
+        instance.is_some_and(|instance| instance < 60_000)
+            && resource == Some(3)
+            && level.value.as_f64() > Some(0.0)
     });
-    i64::try_from(lit.count()).unwrap_or_default()
+    u32::try_from(lit.count()).unwrap_or_default()
 }

@@ -13,7 +13,13 @@ use tokio::task::{JoinHandle, JoinSet};
 use crate::api::{DemoClient, DemoExchange, DemoFuture, DemoServer};
 
 /// Observed as soon as the cabinet has registered: lamps, air handler, meter.
-const OBSERVED: [&str; 5] = ["/3416", "/3303/0/5700", "/3308/0/5900", "/3306/0/5850", "/3305/0/5800"];
+const OBSERVED: [&str; 5] = [
+    "/3416",
+    "/3303/0/5700",
+    "/3308/0/5900",
+    "/3306/0/5850",
+    "/3305/0/5800",
+];
 
 /// The server as the page sees it.
 #[derive(Clone, Debug)]
@@ -29,7 +35,10 @@ struct Ending(JoinHandle<()>);
 impl Watched {
     pub(super) fn new(server: LwServerHandle) -> Self {
         let observer = tokio::spawn(observe_everyone(server.clone()));
-        Self { server, _observer: Arc::new(Ending(observer)) }
+        Self {
+            server,
+            _observer: Arc::new(Ending(observer)),
+        }
     }
 }
 
@@ -54,7 +63,14 @@ impl DemoServer for Watched {
     }
 
     fn log(&self, after: u64) -> DemoFuture<'_, Vec<DemoExchange>> {
-        Box::pin(async move { self.server.log(after).await.into_iter().map(shown).collect() })
+        Box::pin(async move {
+            self.server
+                .log(after)
+                .await
+                .into_iter()
+                .map(shown)
+                .collect()
+        })
     }
 }
 
@@ -69,7 +85,9 @@ async fn observe_everyone(server: LwServerHandle) {
     let mut changes = server.registrations();
     let mut seen = None;
     loop {
-        let Ok(client) = server.registered(None).await else { return };
+        let Ok(client) = server.registered(None).await else {
+            return;
+        };
         if seen.as_ref() == Some(&client.location) {
             if changes.changed().await.is_err() {
                 return;

@@ -20,25 +20,33 @@ impl Starter<'_> {
         }
     }
 
-    #[cfg(feature = "gpio-cdev")]
+    #[cfg(feature = "gpio-cdevx")]
     fn cdev(&mut self, device: &Device, gpio: &config::Gpio) -> Result<(), String> {
-        self.lines(device, gpio, lamplighter_adapters::gpio::cdev::CdevLines::new(gpio.chip.clone()));
+        self.lines(
+            device,
+            gpio,
+            lamplighter_adapters::gpio::cdev::CdevLines::new(gpio.chip.clone()),
+        );
         Ok(())
     }
 
-    #[cfg(not(feature = "gpio-cdev"))]
+    #[cfg(not(feature = "gpio-cdevx"))]
     #[expect(clippy::unused_self, reason = "the same call as with the feature")]
     fn cdev(&mut self, _: &Device, _: &config::Gpio) -> Result<(), String> {
         Err("this build has no backend for the GPIO character device".to_owned())
     }
 
-    #[cfg(feature = "gpio-rppal")]
+    #[cfg(feature = "gpio-rppalx")]
     fn rppal(&mut self, device: &Device, gpio: &config::Gpio) -> Result<(), String> {
-        self.lines(device, gpio, lamplighter_adapters::gpio::rppal::RppalLines::new());
+        self.lines(
+            device,
+            gpio,
+            lamplighter_adapters::gpio::rppal::RppalLines::new(),
+        );
         Ok(())
     }
 
-    #[cfg(not(feature = "gpio-rppal"))]
+    #[cfg(not(feature = "gpio-rppalx"))]
     #[expect(clippy::unused_self, reason = "the same call as with the feature")]
     fn rppal(&mut self, _: &Device, _: &config::Gpio) -> Result<(), String> {
         Err("this build has no rppal backend".to_owned())
@@ -48,7 +56,14 @@ impl Starter<'_> {
         let points: Vec<_> = gpio.points.iter().map(point).collect();
         let adapter = Gpio::new(backend, &points, self.clock.clone());
         // Lines are told on change only and never grow old.
-        self.supervise(device.id, adapter, Limits { max_age: std::time::Duration::MAX, ..Limits::default() });
+        self.supervise(
+            device.id,
+            adapter,
+            Limits {
+                max_age: std::time::Duration::MAX,
+                ..Limits::default()
+            },
+        );
     }
 }
 

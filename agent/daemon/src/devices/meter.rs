@@ -7,7 +7,11 @@ use crate::config::{self, BusLine, Device};
 
 impl Starter<'_> {
     /// A meter has its line to itself: one readout may take a minute.
-    pub(super) fn meter(&mut self, device: &Device, meter: &config::Iec62056) -> Result<(), String> {
+    pub(super) fn meter(
+        &mut self,
+        device: &Device,
+        meter: &config::Iec62056,
+    ) -> Result<(), String> {
         let bus = self.config.bus(meter.bus).ok_or("its bus does not exist")?;
         let BusLine::Serial(line) = &bus.line else {
             return Err(format!("bus {} is no serial line", bus.name));
@@ -25,7 +29,10 @@ impl Starter<'_> {
         };
         let mut limits = config.limits();
         limits.stale_after = Some(meter.stale_after);
-        let opener = Serial { path: line.device.clone(), software_parity: line.software_parity };
+        let opener = Serial {
+            path: line.device.clone(),
+            software_parity: line.software_parity,
+        };
         let adapter = MeterDevice::new(opener, config, self.clock.clone());
         self.supervise(device.id, adapter, limits);
         Ok(())
@@ -33,11 +40,17 @@ impl Starter<'_> {
 }
 
 fn point(point: &config::MeterPoint) -> Result<MeterPoint, String> {
-    let obis: Obis = point.obis.parse().map_err(|_| format!("{} is no OBIS code", point.obis))?;
+    let obis: Obis = point
+        .obis
+        .parse()
+        .map_err(|_| format!("{} is no OBIS code", point.obis))?;
     let unit = &point.point.unit;
     let unit: Option<Unit> = match unit.as_str() {
         "" => None,
-        text => Some(text.parse().map_err(|_| format!("no meter counts in {text}"))?),
+        text => Some(
+            text.parse()
+                .map_err(|_| format!("no meter counts in {text}"))?,
+        ),
     };
     Ok(MeterPoint {
         address: point.point.address,

@@ -24,7 +24,9 @@ pub(super) fn buses(config: &Config) -> Vec<(BusId, &config::Bus)> {
             DeviceKind::Gpio(_) | DeviceKind::Iec62056(_) | DeviceKind::Sim(_) => None,
         })
         .collect();
-    used.into_iter().filter_map(|id| Some((id, config.bus(id)?))).collect()
+    used.into_iter()
+        .filter_map(|id| Some((id, config.bus(id)?)))
+        .collect()
 }
 
 impl Starter<'_> {
@@ -34,14 +36,25 @@ impl Starter<'_> {
         let seed = self.seed;
         let handle = match &bus.line {
             BusLine::Serial(line) => {
-                let opener = SerialOpener { device: line.device.clone(), line: line.settings };
+                let opener = SerialOpener {
+                    device: line.device.clone(),
+                    line: line.settings,
+                };
                 let (handle, owner) = Bus::new(opener, settings.clone(), seed);
                 self.task(owner.run());
                 handle
             }
             BusLine::RtuOverTcp(address) | BusLine::Tcp(address) => {
                 let (host, port) = host_and_port(address);
-                let (handle, owner) = Bus::new(TcpOpener { host, port, connect_timeout: CONNECT }, settings.clone(), seed);
+                let (handle, owner) = Bus::new(
+                    TcpOpener {
+                        host,
+                        port,
+                        connect_timeout: CONNECT,
+                    },
+                    settings.clone(),
+                    seed,
+                );
                 self.task(owner.run());
                 handle
             }
@@ -49,16 +62,45 @@ impl Starter<'_> {
         (handle, settings)
     }
 
-    pub(super) fn modbus(&mut self, device: &Device, modbus: &config::Modbus) -> Result<(), String> {
-        let (bus, settings) = self.buses.get(&modbus.bus).ok_or("its bus does not exist")?;
-        let adapter = ModbusDevice::new(modbus.config.clone(), bus.clone(), settings, self.clock.clone(), self.seed)
-            .map_err(|problems| problems.iter().map(ToString::to_string).collect::<Vec<_>>().join(", "))?;
+    pub(super) fn modbus(
+        &mut self,
+        device: &Device,
+        modbus: &config::Modbus,
+    ) -> Result<(), String> {
+        let (bus, settings) = self
+            .buses
+            .get(&modbus.bus)
+            .ok_or("its bus does not exist")?;
+        let adapter = ModbusDevice::new(
+            modbus.config.clone(),
+            bus.clone(),
+            settings,
+            self.clock.clone(),
+            self.seed,
+        )
+        .map_err(|problems| {
+            problems
+                .iter()
+                .map(ToString::to_string)
+                .collect::<Vec<_>>()
+                .join(", ")
+        })?;
         let points = &modbus.config.points;
-        let slowest = points.iter().map(|point| point.poll).max().unwrap_or_default();
+        let slowest = points
+            .iter()
+            .map(|point| point.poll)
+            .max()
+            .unwrap_or_default();
         let limits = Limits {
-            max_age_of: points.iter().map(|point| (point.address, 2 * point.poll)).collect(),
+            max_age_of: points
+                .iter()
+                .map(|point| (point.address, 2 * point.poll))
+                .collect(),
             stale_after: Some(modbus.stale_after.unwrap_or(3 * slowest)),
             offline_after: modbus.config.offline_after,
+            // The device schedules its own probes.
+            retry_first: Duration::ZERO,
+            retry_max: Duration::ZERO,
             ..Limits::default()
         };
         self.supervise(device.id, adapter, limits);
@@ -69,5 +111,8 @@ impl Starter<'_> {
 /// `HOST:PORT` as the check let it through; the port of the standard where none can be read.
 fn host_and_port(address: &str) -> (String, u16) {
     let (host, port) = address.rsplit_once(':').unwrap_or((address, ""));
-    (host.trim_matches(['[', ']']).to_owned(), port.parse().unwrap_or(502))
+    (
+        host.trim_matches(['[', ']']).to_owned(),
+        port.parse().unwrap_or(502),
+    )
 }

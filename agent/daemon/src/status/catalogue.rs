@@ -71,6 +71,7 @@ pub(super) struct Index {
     pub(super) catalogue: Catalogue,
     pub(super) by_address: BTreeMap<ResourceAddress, Arc<PointEntry>>,
     pub(super) device_ids: BTreeMap<String, AdapterId>,
+    by_device: BTreeMap<AdapterId, Vec<ResourceAddress>>,
     /// From the measured state of an output to the output.
     pub(super) outputs: BTreeMap<ResourceAddress, ResourceAddress>,
     names: BTreeMap<String, Named>,
@@ -91,11 +92,17 @@ impl Index {
             .iter()
             .map(|point| (point.address, Arc::new(point.clone())))
             .collect();
-        let device_ids = catalogue
+        let device_ids: BTreeMap<String, AdapterId> = catalogue
             .devices
             .iter()
             .map(|device| (device.name.clone(), device.id))
             .collect();
+        let mut by_device: BTreeMap<AdapterId, Vec<ResourceAddress>> = BTreeMap::new();
+        for point in &catalogue.points {
+            if let Some(id) = device_ids.get(&point.device) {
+                by_device.entry(*id).or_default().push(point.address);
+            }
+        }
         let feedback = |point: &PointEntry| Some((point.feedback?, point.address));
         let outputs = catalogue.points.iter().filter_map(feedback).collect();
         let groups = catalogue
@@ -111,9 +118,14 @@ impl Index {
             catalogue,
             by_address,
             device_ids,
+            by_device,
             outputs,
             names,
         }
+    }
+
+    pub(super) fn points_of(&self, device: AdapterId) -> &[ResourceAddress] {
+        self.by_device.get(&device).map_or(&[], Vec::as_slice)
     }
 
     pub(super) fn named(&self, name: &str) -> Option<Named> {

@@ -67,11 +67,10 @@ impl Model {
 
     fn device_view(&self, entry: &DeviceEntry, now: Now) -> Option<DeviceView> {
         let device = self.devices.get(&entry.id)?;
-        let own = |point: &&std::sync::Arc<PointEntry>| point.device == entry.name;
-        let points = self.index.by_address.values().filter(own);
+        let points = self.index.points_of(entry.id);
         let good = points
-            .clone()
-            .filter(|point| self.quality_of((point.address, None), now) == Some(Quality::Good));
+            .iter()
+            .filter(|address| self.quality_of((**address, None), now) == Some(Quality::Good));
         Some(DeviceView {
             name: entry.name.clone(),
             adapter: entry.adapter.clone(),
@@ -79,7 +78,7 @@ impl Model {
             since: text_of(device.since, now),
             since_s: age(device.since, now),
             detail: device.detail.clone(),
-            points: points.count(),
+            points: points.len(),
             points_good: good.count(),
             samples: device.samples,
             link_changes: device.changes,

@@ -51,7 +51,7 @@ impl Watch {
     /// The newest of each changed value.
     pub fn values(&self, changes: &Changes, now: Now) -> Vec<ReadView> {
         let keys: Vec<Key> = changes.0.values.iter().copied().collect();
-        self.status.newest(&keys, now)
+        self.status.read_views(&keys, now)
     }
 }
 

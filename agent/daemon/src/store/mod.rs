@@ -66,12 +66,31 @@ impl Store {
         let records: BTreeMap<String, Record> =
             snapshot::read(&state_dir.join(CORE.0), CORE.1, CORE.2).unwrap_or_default();
         let site = snapshot::read(&state_dir.join(SITE.0), SITE.1, SITE.2);
-        let loaded = Loaded { records: records.values().cloned().collect(), site };
+        let loaded = Loaded {
+            records: records.values().cloned().collect(),
+            site,
+        };
         let (jobs, inbox) = mpsc::channel();
         let (reports, stored) = tokio_mpsc::unbounded_channel();
-        let writer = Writer { state_dir: state_dir.to_owned(), records, reports, refused: false, dirty: false };
-        let thread = thread::Builder::new().name("store".to_owned()).spawn(move || writer.run(&inbox)).ok();
-        (Self { jobs: Some(jobs), thread, stored }, loaded)
+        let writer = Writer {
+            state_dir: state_dir.to_owned(),
+            records,
+            reports,
+            refused: false,
+            dirty: false,
+        };
+        let thread = thread::Builder::new()
+            .name("store".to_owned())
+            .spawn(move || writer.run(&inbox))
+            .ok();
+        (
+            Self {
+                jobs: Some(jobs),
+                thread,
+                stored,
+            },
+            loaded,
+        )
     }
 
     pub fn commit(&self, id: CommitId, record: Record) {
@@ -103,7 +122,10 @@ impl Store {
     }
 
     fn send(&self, job: Job) {
-        let sent = self.jobs.as_ref().is_some_and(|jobs| jobs.send(job).is_ok());
+        let sent = self
+            .jobs
+            .as_ref()
+            .is_some_and(|jobs| jobs.send(job).is_ok());
         if !sent {
             tracing::error!("The store has ended, state is not kept");
         }
@@ -122,7 +144,13 @@ struct Writer {
 impl Writer {
     fn run(mut self, inbox: &mpsc::Receiver<Job>) {
         loop {
-            let first = if self.dirty { inbox.recv_timeout(FLUSH).map_err(Into::into) } else { inbox.recv().map_err(|_| mpsc::RecvTimeoutError::Disconnected) };
+            let first = if self.dirty {
+                inbox.recv_timeout(FLUSH).map_err(Into::into)
+            } else {
+                inbox
+                    .recv()
+                    .map_err(|_| mpsc::RecvTimeoutError::Disconnected)
+            };
             match first {
                 Ok(job) => self.turn(job, inbox),
                 Err(mpsc::RecvTimeoutError::Timeout) => self.write_core(),

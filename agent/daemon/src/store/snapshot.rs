@@ -45,7 +45,12 @@ pub fn read<T: DeserializeOwned>(path: &Path, format: &str, version: u32) -> Opt
 pub fn write<T: Serialize>(path: &Path, format: &str, version: u32, body: &T) -> io::Result<()> {
     let body = minicbor_serde::to_vec(body).map_err(io::Error::other)?;
     let checksum = CHECKSUM.checksum(&body);
-    let envelope = Envelope { format: format.to_owned(), version, checksum, body };
+    let envelope = Envelope {
+        format: format.to_owned(),
+        version,
+        checksum,
+        body,
+    };
     let bytes = minicbor_serde::to_vec(&envelope).map_err(io::Error::other)?;
     replace(path, &bytes, 0o600, true)
 }
@@ -53,13 +58,20 @@ pub fn write<T: Serialize>(path: &Path, format: &str, version: u32, body: &T) ->
 /// Replaces a file atomically; with `keep` the former content stays beside it as `NAME.previous`.
 pub fn replace(path: &Path, bytes: &[u8], mode: u32, keep: bool) -> io::Result<()> {
     use std::os::unix::fs::OpenOptionsExt;
-    let directory = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let directory = path
+        .parent()
+        .filter(|parent| !parent.as_os_str().is_empty())
+        .unwrap_or(Path::new("."));
     let temporary = with_suffix(path, ".new");
     match fs::remove_file(&temporary) {
         Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
         Ok(()) | Err(_) => {}
     }
-    let mut file = File::options().write(true).create_new(true).mode(mode).open(&temporary)?;
+    let mut file = File::options()
+        .write(true)
+        .create_new(true)
+        .mode(mode)
+        .open(&temporary)?;
     file.write_all(bytes)?;
     file.sync_all()?;
     if keep && path.exists() {
@@ -100,7 +112,9 @@ mod minicbor_serde_bytes {
         serializer.serialize_bytes(bytes)
     }
 
-    pub(super) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<u8>, D::Error> {
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(
+        deserializer: D,
+    ) -> Result<Vec<u8>, D::Error> {
         struct Bytes;
         impl Visitor<'_> for Bytes {
             type Value = Vec<u8>;
@@ -126,7 +140,10 @@ mod tests {
     use super::*;
 
     fn directory(name: &str) -> PathBuf {
-        let path = std::env::temp_dir().join(format!("lamplighter-snapshot-{name}-{}", std::process::id()));
+        let path = std::env::temp_dir().join(format!(
+            "lamplighter-snapshot-{name}-{}",
+            std::process::id()
+        ));
         let _ = fs::remove_dir_all(&path);
         fs::create_dir_all(&path).unwrap();
         path
@@ -136,7 +153,10 @@ mod tests {
     fn reads_back_what_was_written() {
         let path = directory("read").join("a.cbor");
         write(&path, "test", 1, &vec!["x", "y"]).unwrap();
-        assert_eq!(read::<Vec<String>>(&path, "test", 1), Some(vec!["x".to_owned(), "y".to_owned()]));
+        assert_eq!(
+            read::<Vec<String>>(&path, "test", 1),
+            Some(vec!["x".to_owned(), "y".to_owned()])
+        );
         assert_eq!(read::<Vec<String>>(&path, "other", 1), None);
         assert_eq!(read::<Vec<String>>(&path, "test", 2), None);
     }
@@ -155,7 +175,10 @@ mod tests {
             let mut flipped = whole.clone();
             flipped[at] ^= 0x10;
             replace(&path, &flipped, 0o600, false).unwrap();
-            assert!(matches!(read::<u32>(&path, "test", 1), Some(1 | 2)), "flipped at {at}");
+            assert!(
+                matches!(read::<u32>(&path, "test", 1), Some(1 | 2)),
+                "flipped at {at}"
+            );
         }
     }
 }

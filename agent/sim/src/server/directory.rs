@@ -18,6 +18,8 @@ struct Outcome {
     operation: &'static str,
     endpoint: Arc<str>,
     detail: String,
+    /// How much later than it could the answer leaves.
+    delay: Option<Duration>,
 }
 
 impl LwServer {
@@ -31,10 +33,6 @@ impl LwServer {
         let method = method_name(request.method);
         let path = format!("/{}", request.path.join("/"));
         let outcome = self.directory(from, request, now);
-        let delay = match outcome.operation {
-            "Register" => self.script.delays_register(),
-            _ => None,
-        };
         self.log.add(Exchange {
             number: 0,
             at: now,
@@ -44,11 +42,11 @@ impl LwServer {
             operation: outcome.operation,
             path,
             code: Some(outcome.response.code),
-            took: delay.unwrap_or_default(),
+            took: outcome.delay.unwrap_or_default(),
             detail: outcome.detail,
         });
         let response = outcome.response;
-        match delay {
+        match outcome.delay {
             Some(delay) => {
                 let to = from;
                 self.hold(Held { to, key, response }, now.saturating_add(delay));
@@ -73,7 +71,7 @@ impl LwServer {
         if let Some(refusal) = self.script.refuses_register() {
             return Outcome::new("Register", "", refusal.response(), detail);
         }
-        match self.register(from, request, now) {
+        let outcome = match self.register(from, request, now) {
             Ok((endpoint, location)) => {
                 let response = Response {
                     location_path: vec!["rd".to_owned(), location.to_string()],
@@ -82,6 +80,10 @@ impl LwServer {
                 Outcome::new("Register", &endpoint, response, detail)
             }
             Err(refused) => Outcome::new("Register", "", refused.response(), detail),
+        };
+        Outcome {
+            delay: self.script.delays_register(),
+            ..outcome
         }
     }
 
@@ -277,6 +279,7 @@ impl Outcome {
             operation,
             endpoint: endpoint.into(),
             detail: super::answer::shortened(&detail),
+            delay: None,
         }
     }
 

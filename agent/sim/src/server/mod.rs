@@ -233,6 +233,11 @@ impl LwServer {
         self.counters
     }
 
+    /// Addresses that it remembers, registered or not.
+    pub fn peers(&self) -> usize {
+        self.peers.len()
+    }
+
     /// From now on, do wrong.
     pub fn misbehave(&mut self, act: Misbehaviour) {
         self.script.add(act);

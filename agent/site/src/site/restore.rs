@@ -120,9 +120,7 @@ impl Site {
     ) {
         let mut members = Vec::new();
         for address in &config.members {
-            let output = self
-                .indices()
-                .find(|output| self.output(*output).config.address == *address);
+            let output = self.output_at(*address);
             match output {
                 Some(output) if !members.contains(&output) => members.push(output),
                 Some(_) => {}

@@ -1,10 +1,12 @@
 //! Compressors: minimum times, starts per hour, and what counts when nobody knows.
 
 use lamplighter_model::{
-    ResourceAddress, Value,
-    device::{Fault, LinkState},
+    ResourceAddress, Sample, Value,
+    device::{AdapterEvent, Fault, LinkState},
 };
-use lamplighter_site::boundary::{BootState, Guard, PointConfig, PointKind, WhileWaiting};
+use lamplighter_site::boundary::{
+    BootState, Guard, PointConfig, PointKind, SiteInput, WhileWaiting,
+};
 
 use crate::rig::{AHU, Rig, ahu_point, config, secs, start};
 
@@ -168,4 +170,59 @@ fn a_guarded_line_rests_until_its_guard_lets_it_start() {
     assert!(rig.asked.is_empty());
     rig.wait(secs(1));
     rig.accept(AHU, COMPRESSOR, &ON);
+}
+
+#[test]
+fn a_start_that_is_tried_again_counts_once() {
+    let mut rig = rested(WhileWaiting::Queue);
+    for _ in 0..5 {
+        rig.write(COMPRESSOR, ON);
+        rig.answer(AHU, Err(Fault::Timeout));
+    }
+    rig.write(COMPRESSOR, ON);
+    rig.accept(AHU, COMPRESSOR, &ON);
+    rig.wait(secs(180));
+    rig.write(COMPRESSOR, OFF);
+    rig.accept(AHU, COMPRESSOR, &OFF);
+    rig.write(COMPRESSOR, ON);
+    let left = rig
+        .site
+        .why("ahu1.compressor", rig.now)
+        .and_then(|why| why.guard_left);
+    assert_eq!(
+        left,
+        Some(secs(300)),
+        "two more starts are left in this hour"
+    );
+}
+
+#[test]
+fn a_sample_from_before_a_write_says_nothing_about_its_outcome() {
+    let mut rig = rested(WhileWaiting::Queue);
+    let before = Sample::good(COMPRESSOR, OFF, rig.now.stamp());
+    rig.wait(secs(1));
+    rig.write(COMPRESSOR, ON);
+    rig.wait(secs(1));
+    rig.accept(AHU, COMPRESSOR, &ON);
+    rig.tell(SiteInput::Adapter(AHU, AdapterEvent::Changed(vec![before])));
+    rig.write(COMPRESSOR, OFF);
+    assert!(rig.asked.is_empty(), "it runs, and keeps its time");
+    let left = rig
+        .site
+        .why("ahu1.compressor", rig.now)
+        .and_then(|why| why.guard_left);
+    assert_eq!(left, Some(secs(180)));
+}
+
+#[test]
+fn what_the_device_does_by_itself_counts_as_well() {
+    let mut rig = rested(WhileWaiting::Queue);
+    rig.sample(AHU, COMPRESSOR, ON);
+    rig.wait(secs(100));
+    rig.write(COMPRESSOR, OFF);
+    let left = rig
+        .site
+        .why("ahu1.compressor", rig.now)
+        .and_then(|why| why.guard_left);
+    assert_eq!(left, Some(secs(80)));
 }

@@ -199,3 +199,40 @@ fn only_what_has_changed_is_told() {
     rig.tell(SiteInput::Timeout);
     assert!(rig.tree.is_empty());
 }
+
+#[test]
+fn a_command_ends_when_its_time_has_passed() {
+    let mut rig = Rig::ready(vec![lamp_point(1)], vec![]);
+    rig.write_all(vec![(lamp(1), Value::Integer(100))], Some(secs(600)));
+    rig.accept(LAMPS, lamp(1), &ON);
+    rig.wait(secs(599));
+    assert!(rig.asked.is_empty());
+    rig.wait(secs(1));
+    rig.accept(LAMPS, lamp(1), &OFF);
+}
+
+#[test]
+fn a_failure_does_not_delay_the_command_that_came_after_it() {
+    let mut rig = Rig::ready(vec![lamp_point(1)], vec![]);
+    rig.write(lamp(1), Value::Integer(100));
+    let op = rig.write(lamp(1), Value::Integer(0));
+    rig.answer(LAMPS, Err(Fault::Timeout));
+    rig.accept(LAMPS, lamp(1), &OFF);
+    assert!(rig.is_done(op));
+}
+
+#[test]
+fn a_command_that_a_group_has_released_does_not_come_back() {
+    let mut rig = Rig::ready(vec![lamp_point(1)], vec![group(1..=1, secs(0))]);
+    rig.write(lamp(1), Value::Integer(100));
+    rig.write(GROUP_COMMAND, Value::Integer(0));
+    rig.accept(LAMPS, lamp(1), &ON);
+    rig.accept(LAMPS, lamp(1), &OFF);
+    rig.write(lamp(1), Value::Integer(100));
+    rig.answer(LAMPS, Err(Fault::Device("overload".to_owned())));
+    let why = rig.site.why("lamps.l1", rig.now).expect("an output");
+    assert_eq!(
+        (why.slots[0].slot, why.commanded),
+        (Slot::GroupCommand, Some(OFF))
+    );
+}

@@ -192,3 +192,21 @@ fn what_is_kept_reads_back_as_it_was() {
     };
     assert_eq!(kept(&again(&rig, secs(0))), kept(&rig));
 }
+
+#[test]
+fn a_write_that_was_under_way_when_the_program_ended_counts_from_the_restart() {
+    let mut rig = run();
+    rig.write(COMPRESSOR, ON);
+    rig.pass(secs(200));
+    rig.write(COMPRESSOR, OFF);
+    let mut rig = again(&rig, secs(3));
+    rig.declare(AHU, COMPRESSOR);
+    rig.sample(AHU, COMPRESSOR, OFF);
+    rig.accept(AHU, COMPRESSOR, &OFF);
+    rig.write(COMPRESSOR, ON);
+    let left = rig
+        .site
+        .why("ahu1.compressor", rig.now)
+        .and_then(|why| why.guard_left);
+    assert_eq!(left, Some(secs(300)));
+}

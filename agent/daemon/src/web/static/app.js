@@ -186,7 +186,7 @@ function linkTable(devices) {
       { class: `link ${device.state}` },
       make('span', { class: 'lamp' }),
       make('span', { class: 'grow' }, make('strong', {}, device.name), make('span', { class: 'quiet small' }, ` ${device.adapter}`)),
-      make('span', { class: 'quiet small count' }, `${device.points_good} of ${device.points} good`),
+      make('span', { class: 'quiet small count' }, device.points ? `${device.points_good} of ${device.points} good` : ''),
       make('span', { class: 'state small' }, LINK_WORDS[device.state], ' ', age(device.since_s)),
     ),
   );

@@ -1,0 +1,7 @@
+//! The server against scripted clients, in virtual time over a perfect wire.
+
+mod many;
+mod misbehaviour;
+mod operations;
+mod registration;
+mod world;
