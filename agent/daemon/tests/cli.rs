@@ -96,7 +96,8 @@ impl Place {
                 let mut request = vec![0; 4096];
                 let length = stream.read(&mut request).unwrap();
                 asked.push(String::from_utf8_lossy(&request[..length]).into_owned());
-                stream.write_all(answer.as_bytes()).unwrap();
+                // Who only looks whether somebody is there has gone.
+                let _ = stream.write_all(answer.as_bytes());
             }
             asked
         })
@@ -188,7 +189,10 @@ fn check_prints_problems_and_ends_with_3() {
         serde_json::from_str(&broken.run(&["check", "--json"]).out).unwrap();
     assert_eq!(json["valid"], false);
     let problems = json["problems"].as_array().unwrap();
-    assert!(problems.iter().any(|problem| problem["place"]["line"] == 2), "{problems:?}");
+    assert!(
+        problems.iter().any(|problem| problem["place"]["line"] == 2),
+        "{problems:?}"
+    );
 
     let warned = Place::new(CONFIG);
     assert_eq!(warned.run(&["check"]).exit, 0);
@@ -398,6 +402,47 @@ fn setup_writes_its_drop_in_after_a_check_and_never_without_consent() {
         said.err
     );
     assert_eq!(place.text("conf.d/10-server.toml"), before);
+}
+
+#[test]
+fn setup_waits_for_the_running_agent_and_says_registered_or_why_not() {
+    let place = Place::new(CONFIG);
+    let unknown = || answer("404 Not Found", r#"{"error":"no such call","code":"4.04"}"#);
+    let status = |state: &str, error: &str| {
+        let body =
+            format!(r#"{{"servers":[{{"name":"main","state":"{state}","last_error":{error}}}]}}"#);
+        answer("200 OK", &body)
+    };
+    let wanted = [
+        "setup",
+        "--server",
+        "coap://a",
+        "--allow-unsecured",
+        "--wait",
+        "1s",
+    ];
+    let offline = || status("offline", "\"no answer\"");
+    let agent = place.agent(vec![
+        unknown(),
+        unknown(),
+        offline(),
+        status("registered", "null"),
+    ]);
+    let said = place.run(&wanted);
+    assert_eq!(said.exit, 0, "{}", said.err);
+    assert!(said.out.ends_with("registered at `main`\n"), "{}", said.out);
+    assert!(agent.join().unwrap()[1].starts_with("POST /api/v1/reload "));
+
+    fs::remove_file(place.0.join("control.sock")).unwrap();
+    let _agent = place.agent(vec![unknown(), unknown(), offline(), offline(), offline()]);
+    let said = place.run(&wanted);
+    assert_eq!(said.exit, 1);
+    assert!(
+        said.err
+            .contains("not registered at `main` after 1 s: no answer"),
+        "{}",
+        said.err
+    );
 }
 
 #[test]

@@ -291,7 +291,10 @@ mod tests {
         let failure = client.unreachable(&io::ErrorKind::PermissionDenied.into());
         assert_eq!(failure.exit, Exit::NoPermission);
         assert!(failure.text.contains("group `lamplighter`"), "{failure}");
-        assert_eq!(client.unreachable(&io::ErrorKind::NotFound.into()).exit, Exit::NotRunning);
+        assert_eq!(
+            client.unreachable(&io::ErrorKind::NotFound.into()).exit,
+            Exit::NotRunning
+        );
     }
 
     #[test]

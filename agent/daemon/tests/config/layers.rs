@@ -2,7 +2,7 @@
 
 use crate::{SERVER, directory, put, source};
 
-const DEVICE: &str = "[device.t]\nadapter = \"sim\"\n[device.t.point.a]\nresource = \"/3303/0/5700\"\nvalue = \"20\"\n";
+const DEVICE: &str = "[device.t]\nadapter = \"sim\"\n[device.t.point.a]\nresource = \"/3303/0/5700\"\nvalue = 20.5\n";
 
 #[test]
 fn drop_ins_add_and_override_by_name_in_their_order() {

@@ -260,164 +260,167 @@ fn modbus_devices_are_checked() {
     );
 }
 
+/// Keys of a point, and a problem they have: line within them, words of the problem.
+const POINTS: &[(&str, usize, &str)] = &[
+    ("", 0, "the key `read` is missing"),
+    ("", 0, "the key `resource` is missing"),
+    (
+        "resource = \"3303/0\"\n",
+        1,
+        "`3303/0` does not name a resource: a path begins with a slash",
+    ),
+    (
+        "resource = \"/3333333/0/1\"\n",
+        1,
+        "does not name a resource",
+    ),
+    (
+        "resource = \"/3399/0/1\"\n",
+        1,
+        "no definition of object 3399 is known",
+    ),
+    (
+        "resource = \"/3303/0/5701\"\nread = { table = \"input\", at = 1 }\n",
+        0,
+        "`Sensor Units` (String) needs a text or a `map`",
+    ),
+    (
+        "resource = \"/3303/0/5709\"\n",
+        1,
+        "object 3303 (Temperature) has no resource 5709 (did you mean `",
+    ),
+    (
+        "resource = \"/3/0/9\"\n",
+        1,
+        "object 3 belongs to the agent itself",
+    ),
+    (
+        "resource = \"/42801/0/2\"\n",
+        1,
+        "object 42801 belongs to the agent itself",
+    ),
+    (
+        "instance = \"/3303/0\"\n",
+        1,
+        "object 3303 is not a lamp or relay",
+    ),
+    (
+        "instance = \"/3416/60000\"\n",
+        1,
+        "instances from 60000 are for groups",
+    ),
+    (
+        "instance = \"/3416/1\"\nresource = \"/3416/1/1\"\n",
+        1,
+        "not both",
+    ),
+    (
+        "instance = \"/3416/1\"\nread = { table = \"coil\", at = 1 }\n",
+        1,
+        "a lamp or relay must be writable",
+    ),
+    (
+        "resource = \"/3303/0/5700\"\nread = { table = \"coil\", at = 1 }\n",
+        0,
+        "needs a number",
+    ),
+    (
+        "resource = \"/3200/0/5500\"\nread = { table = \"input\", at = 1 }\n",
+        0,
+        "needs a line, a coil, a discrete input or a `bit`",
+    ),
+    (
+        "read = { table = \"coil\", at = 1, type = \"u16\" }\n",
+        1,
+        "coils and discrete inputs are single bits",
+    ),
+    (
+        "read = { table = \"input\", at = 65535, type = \"u32\" }\n",
+        1,
+        "does not fit before the end of the table",
+    ),
+    (
+        "read = { table = \"input\", at = 1, type = \"string\" }\n",
+        1,
+        "the key `registers` is missing",
+    ),
+    (
+        "read = { table = \"input\", at = 1, bit = 16 }\n",
+        1,
+        "`bit = 16` is not within 0 to 15",
+    ),
+    (
+        "read = { table = \"input\", at = 1 }\nwrite = {}\n",
+        2,
+        "inputs cannot be written",
+    ),
+    (
+        "read = { table = \"coil\", at = 1 }\nwrite = { function = \"write_single\" }\n",
+        2,
+        "cannot write this value",
+    ),
+    (
+        "read = { table = \"holding\", at = 1 }\nscale = 0\n",
+        2,
+        "a scale of 0",
+    ),
+    (
+        "read = { table = \"holding\", at = 1 }\nvalid = [1.0]\n",
+        2,
+        "the lowest and the highest",
+    ),
+    (
+        "read = { table = \"holding\", at = 1 }\nmap = { a = \"x\" }\n",
+        2,
+        "`a` is not a whole number",
+    ),
+    (
+        "resource = \"/3303/0/5700\"\nread = { table = \"input\", at = 1 }\nunit = \"°C\"\n",
+        3,
+        "`°C` is not a SenML unit (did you mean `Cel`?)",
+    ),
+    (
+        "resource = \"/3305/0/5800\"\nread = { table = \"input\", at = 1 }\nunit = \"kW\"\n",
+        3,
+        "is measured in W, not in kW",
+    ),
+    (
+        "resource = \"/3303/0/5700\"\nread = { table = \"input\", at = 1 }\nlimit = { max = 1 }\n",
+        3,
+        "a limit is for numbers that may be written",
+    ),
+    (
+        "resource = \"/3308/0/5900\"\nread = { table = \"holding\", at = 1 }\nwrite = {}\nlimit = { min = 2, max = 1 }\n",
+        4,
+        "min 2 is above max 1",
+    ),
+    (
+        "resource = \"/3308/0/5900\"\nread = { table = \"holding\", at = 1 }\nwrite = {}\nguard = { min_on_s = 1 }\n",
+        4,
+        "a guard is for outputs",
+    ),
+    (
+        "resource = \"/3303/0/5700\"\nread = { table = \"input\", at = 1 }\nwrite = {}\n",
+        3,
+        "inputs cannot be written",
+    ),
+    (
+        "resource = \"/3303/0/5700\"\nread = { table = \"holding\", at = 1 }\nwrite = {}\n",
+        0,
+        "cannot be written by servers",
+    ),
+    (
+        "resource = \"/3306/0/5850\"\nfail_safe = { on = \"server_lost\" }\n",
+        2,
+        "`fail_safe`: not available in this version",
+    ),
+];
+
 #[test]
 fn modbus_points_are_checked() {
-    for (point, line, words) in [
-        ("", 0, "the key `read` is missing"),
-        ("", 0, "the key `resource` is missing"),
-        (
-            "resource = \"3303/0\"\n",
-            1,
-            "`3303/0` does not name a resource: a path begins with a slash",
-        ),
-        (
-            "resource = \"/3333333/0/1\"\n",
-            1,
-            "does not name a resource",
-        ),
-        (
-            "resource = \"/3399/0/1\"\n",
-            1,
-            "no definition of object 3399 is known",
-        ),
-        (
-            "resource = \"/3303/0/5701\"\nread = { table = \"input\", at = 1 }\n",
-            0,
-            "`Sensor Units` (String) needs a text or a `map`",
-        ),
-        (
-            "resource = \"/3303/0/5709\"\n",
-            1,
-            "object 3303 (Temperature) has no resource 5709 (did you mean `",
-        ),
-        (
-            "resource = \"/3/0/9\"\n",
-            1,
-            "object 3 belongs to the agent itself",
-        ),
-        (
-            "resource = \"/42801/0/2\"\n",
-            1,
-            "object 42801 belongs to the agent itself",
-        ),
-        (
-            "instance = \"/3303/0\"\n",
-            1,
-            "object 3303 is not a lamp or relay",
-        ),
-        (
-            "instance = \"/3416/60000\"\n",
-            1,
-            "instances from 60000 are for groups",
-        ),
-        (
-            "instance = \"/3416/1\"\nresource = \"/3416/1/1\"\n",
-            1,
-            "not both",
-        ),
-        (
-            "instance = \"/3416/1\"\nread = { table = \"coil\", at = 1 }\n",
-            1,
-            "a lamp or relay must be writable",
-        ),
-        (
-            "resource = \"/3303/0/5700\"\nread = { table = \"coil\", at = 1 }\n",
-            0,
-            "needs a number",
-        ),
-        (
-            "resource = \"/3200/0/5500\"\nread = { table = \"input\", at = 1 }\n",
-            0,
-            "needs a line, a coil, a discrete input or a `bit`",
-        ),
-        (
-            "read = { table = \"coil\", at = 1, type = \"u16\" }\n",
-            1,
-            "coils and discrete inputs are single bits",
-        ),
-        (
-            "read = { table = \"input\", at = 65535, type = \"u32\" }\n",
-            1,
-            "does not fit before the end of the table",
-        ),
-        (
-            "read = { table = \"input\", at = 1, type = \"string\" }\n",
-            1,
-            "the key `registers` is missing",
-        ),
-        (
-            "read = { table = \"input\", at = 1, bit = 16 }\n",
-            1,
-            "`bit = 16` is not within 0 to 15",
-        ),
-        (
-            "read = { table = \"input\", at = 1 }\nwrite = {}\n",
-            2,
-            "inputs cannot be written",
-        ),
-        (
-            "read = { table = \"coil\", at = 1 }\nwrite = { function = \"write_single\" }\n",
-            2,
-            "cannot write this value",
-        ),
-        (
-            "read = { table = \"holding\", at = 1 }\nscale = 0\n",
-            2,
-            "a scale of 0",
-        ),
-        (
-            "read = { table = \"holding\", at = 1 }\nvalid = [1.0]\n",
-            2,
-            "the lowest and the highest",
-        ),
-        (
-            "read = { table = \"holding\", at = 1 }\nmap = { a = \"x\" }\n",
-            2,
-            "`a` is not a whole number",
-        ),
-        (
-            "resource = \"/3303/0/5700\"\nread = { table = \"input\", at = 1 }\nunit = \"°C\"\n",
-            3,
-            "`°C` is not a SenML unit (did you mean `Cel`?)",
-        ),
-        (
-            "resource = \"/3305/0/5800\"\nread = { table = \"input\", at = 1 }\nunit = \"kW\"\n",
-            3,
-            "is measured in W, not in kW",
-        ),
-        (
-            "resource = \"/3303/0/5700\"\nread = { table = \"input\", at = 1 }\nlimit = { max = 1 }\n",
-            3,
-            "a limit is for numbers that may be written",
-        ),
-        (
-            "resource = \"/3308/0/5900\"\nread = { table = \"holding\", at = 1 }\nwrite = {}\nlimit = { min = 2, max = 1 }\n",
-            4,
-            "min 2 is above max 1",
-        ),
-        (
-            "resource = \"/3308/0/5900\"\nread = { table = \"holding\", at = 1 }\nwrite = {}\nguard = { min_on_s = 1 }\n",
-            4,
-            "a guard is for outputs",
-        ),
-        (
-            "resource = \"/3303/0/5700\"\nread = { table = \"input\", at = 1 }\nwrite = {}\n",
-            3,
-            "inputs cannot be written",
-        ),
-        (
-            "resource = \"/3303/0/5700\"\nread = { table = \"holding\", at = 1 }\nwrite = {}\n",
-            0,
-            "cannot be written by servers",
-        ),
-        (
-            "resource = \"/3306/0/5850\"\nfail_safe = { on = \"server_lost\" }\n",
-            2,
-            "`fail_safe`: not available in this version",
-        ),
-    ] {
+    for (point, line, words) in POINTS {
         let found = modbus("point", point);
-        let fits = |(at, problem): &&(usize, String)| *at == line && problem.contains(words);
+        let fits = |(at, problem): &&(usize, String)| at == line && problem.contains(words);
         assert!(
             found.iter().any(|found| fits(&found)),
             "\n{point}expected {line}: {words}\n{found:#?}"

@@ -52,7 +52,14 @@ fn the_main_file_shows_every_key() {
     let checked = source(&directory).check();
     assert_eq!(checked.problems, []);
     for key in schema_keys() {
-        let is_there = all.contains(&format!("{key} =")) || all.contains(&format!("{key}."));
+        let forms = [
+            format!("{key} ="),
+            format!("[{key}]"),
+            format!("[{key}."),
+            format!(".{key}."),
+            format!(".{key}]"),
+        ];
+        let is_there = forms.iter().any(|form| all.contains(form));
         assert!(is_there, "config/lamplighter.toml does not show `{key}`");
     }
 }

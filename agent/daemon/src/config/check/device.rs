@@ -3,7 +3,7 @@
 use std::{collections::BTreeMap, time::Duration};
 
 use lamplighter_adapters::iec62056::{Obis, Unit};
-use lamplighter_model::{DataType, Value, device::AdapterId};
+use lamplighter_model::{DataType, device::AdapterId};
 use lamplighter_site::boundary::{BootState, PointConfig};
 
 use super::{
@@ -110,6 +110,7 @@ impl Checker<'_> {
                 resource: point.resource.as_ref(),
                 instance: point.instance.as_ref(),
                 guard: point.guard.as_ref(),
+                fail_safe: point.fail_safe.as_ref(),
                 boot: match point
                     .boot
                     .or(device.defaults.boot)
@@ -335,6 +336,7 @@ impl Checker<'_> {
                 unit: point.unit.as_ref(),
                 limit: point.limit.as_ref(),
                 guard: point.guard.as_ref(),
+                fail_safe: point.fail_safe.as_ref(),
                 boot: BootState::Adopt,
             };
             let writable = match point.writable {
@@ -346,14 +348,11 @@ impl Checker<'_> {
             else {
                 continue;
             };
-            let text = point
-                .value
-                .as_deref()
-                .unwrap_or_else(|| first_value(checked.data_type));
-            let value = Value::parse(text, checked.data_type).unwrap_or_else(|error| {
-                self.error(&below(&at, "value"), format!("`{text}`: {error}"), "");
-                Value::Boolean(false)
-            });
+            let first = schema::Scalar(first_value(checked.data_type).to_owned());
+            let text = point.value.as_ref().unwrap_or(&first);
+            let Some(value) = self.value(&below(&at, "value"), text, checked.data_type) else {
+                continue;
+            };
             points.push(SimPoint {
                 point: checked,
                 value,
