@@ -149,6 +149,14 @@ impl Handles {
         self.all.insert(id, handle);
     }
 
+    pub fn len(&self) -> usize {
+        self.all.len()
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.all.is_empty()
+    }
+
     /// Taking a handle out ends its supervisor.
     pub fn remove(&mut self, id: AdapterId) -> Option<AdapterHandle> {
         self.all.remove(&id)
@@ -268,17 +276,11 @@ impl Counter {
                     .in_time();
                 self.desk.on_executed(op, result, Instant::now());
             }
-            Work::Read {
-                instance,
-                resources,
-            } => {
+            Work::Read(flight) => {
                 let deadline = Instant::now() + self.desk.limits().operation;
-                let result = self
-                    .attend(adapter.read(instance, &resources), deadline)
-                    .await?
-                    .in_time();
-                self.desk
-                    .on_read(instance, &resources, result, Instant::now());
+                let read = adapter.read(flight.instance, &flight.resources);
+                let result = self.attend(read, deadline).await?.in_time();
+                self.desk.on_read(&flight, result, Instant::now());
             }
             Work::Write {
                 op,

@@ -9,7 +9,11 @@
 //! 3. With a feedback contact the value of a point is what the contact says, and a Write succeeds
 //!    when the contact has followed.
 
+#[cfg(feature = "gpio-cdev")]
+pub mod cdev;
 mod debounce;
+#[cfg(feature = "gpio-rppal")]
+pub mod rppal;
 pub mod sim;
 #[cfg(test)]
 mod tests;
@@ -172,6 +176,12 @@ impl<L: Lines> Gpio<L> {
         let now = self.clock.stamp();
         for (line, level) in levels {
             self.settle(line, level, now);
+        }
+        for (number, point) in self.points.iter().enumerate() {
+            if let (None, Some(level)) = (point.input, point.driven) {
+                let sample = Sample::good(point.address, Value::Boolean(level), now);
+                self.news.insert(number, sample);
+            }
         }
         Ok(())
     }
@@ -354,7 +364,12 @@ impl<L: Lines> Adapter for Gpio<L> {
 
     async fn write(&mut self, values: &[Assignment]) -> Result<(), Fault> {
         let plan = self.plan(values)?;
-        self.open()?;
+        if plan
+            .iter()
+            .any(|&(number, _)| self.points[number].input.is_some())
+        {
+            self.open()?;
+        }
         let levels: Vec<(usize, bool)> = plan
             .iter()
             .filter_map(|&(number, level)| Some((self.points[number].output?, level)))
@@ -459,6 +474,15 @@ impl GpioPoint {
             ..Self::input(address, line)
         }
     }
+}
+
+/// How long ago something happened that the kernel stamped with its monotonic clock.
+#[cfg(any(feature = "gpio-cdev", feature = "gpio-rppal"))]
+fn age_of(stamp: Duration) -> Duration {
+    use nix::time::{ClockId, clock_gettime};
+    clock_gettime(ClockId::CLOCK_MONOTONIC).map_or(Duration::ZERO, |now| {
+        Duration::from(now).saturating_sub(stamp)
+    })
 }
 
 async fn at(time: Option<Instant>) {

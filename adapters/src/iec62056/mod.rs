@@ -112,6 +112,8 @@ pub struct MeterDevice<O: Open> {
     due: Option<Instant>,
     complaints: BTreeSet<Complaint>,
     has_errors: bool,
+    /// Told once.
+    failure: Option<Failure>,
 }
 
 impl<O: Open> MeterDevice<O> {
@@ -124,6 +126,7 @@ impl<O: Open> MeterDevice<O> {
             due: None,
             complaints: BTreeSet::new(),
             has_errors: false,
+            failure: None,
         }
     }
 
@@ -140,6 +143,14 @@ impl<O: Open> MeterDevice<O> {
         let readout = read_out(&mut line, &self.config).await?;
         self.line = Some(line);
         Ok(readout)
+    }
+
+    fn fail(&mut self, failure: Failure) -> Fault {
+        if self.failure.as_ref() != Some(&failure) {
+            tracing::warn!(%failure, "Meter cannot be read");
+            self.failure = Some(failure.clone());
+        }
+        failure.into()
     }
 
     fn samples(&mut self, readout: &Readout, at: Stamp) -> Result<Vec<Sample>, Fault> {
@@ -213,8 +224,11 @@ where
     /// One readout, whatever was asked for: the samples of all points.
     async fn read(&mut self, _: InstanceAddress, _: &[ResourceId]) -> Result<Vec<Sample>, Fault> {
         self.due = Some(Instant::now() + RETRY.min(self.config.read_every));
-        let result = self.read_out().await;
-        let readout = result.inspect_err(|failure| tracing::debug!(%failure, "Readout failed"))?;
+        let readout = match self.read_out().await {
+            Ok(readout) => readout,
+            Err(failure) => return Err(self.fail(failure)),
+        };
+        self.failure = None;
         self.due = Some(Instant::now() + self.config.read_every);
         self.samples(&readout, self.clock.stamp())
     }

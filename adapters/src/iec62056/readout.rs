@@ -291,10 +291,14 @@ impl<L: Line> Talk<'_, L> {
         let Ok(byte) = timeout(limit, self.line.read_u8()).await else {
             return Err(silence);
         };
-        let byte = byte.map_err(|error| match error.kind() {
+        let byte = byte.map_err(|error| {
             // A port that hangs up reads as an end of file.
-            io::ErrorKind::UnexpectedEof => Failure::Line("the port is gone".to_owned()),
-            _ => Failure::from(error),
+            let is_gone = error.kind() == io::ErrorKind::UnexpectedEof;
+            if is_gone {
+                Failure::Line("the port is gone".to_owned())
+            } else {
+                error.into()
+            }
         })?;
         let is_right = !self.config.software_parity || with_parity(byte) == byte;
         Ok(Received {

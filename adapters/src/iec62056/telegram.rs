@@ -84,9 +84,9 @@ pub struct Block {
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
 enum BlockState {
     #[default]
-    AwaitStart,
-    AwaitEnd,
-    AwaitCheck {
+    BeforeStart,
+    InText,
+    AtCheck {
         is_last: bool,
     },
 }
@@ -107,16 +107,16 @@ impl Block {
     /// Takes the next seven bits. What comes before the start is skipped.
     pub fn push(&mut self, byte: u8) -> BlockStep {
         match self.state {
-            BlockState::AwaitStart => {
+            BlockState::BeforeStart => {
                 if matches!(byte, STX | SOH) {
-                    self.state = BlockState::AwaitEnd;
+                    self.state = BlockState::InText;
                 }
             }
-            BlockState::AwaitEnd => {
+            BlockState::InText => {
                 self.check ^= byte;
                 match byte {
                     ETX | EOT => {
-                        self.state = BlockState::AwaitCheck {
+                        self.state = BlockState::AtCheck {
                             is_last: byte == ETX,
                         }
                     }
@@ -124,8 +124,8 @@ impl Block {
                     _ => self.text.push(byte),
                 }
             }
-            BlockState::AwaitCheck { is_last } => {
-                self.state = BlockState::AwaitStart;
+            BlockState::AtCheck { is_last } => {
+                self.state = BlockState::BeforeStart;
                 let is_right = byte == self.check & 0x7f;
                 return if is_right {
                     BlockStep::Done { is_last }
@@ -139,7 +139,7 @@ impl Block {
 
     /// Whether the start was seen.
     pub fn has_begun(&self) -> bool {
-        self.state != BlockState::AwaitStart
+        self.state != BlockState::BeforeStart
     }
 
     pub fn into_text(self) -> Vec<u8> {

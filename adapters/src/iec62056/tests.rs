@@ -58,10 +58,8 @@ impl Open for Memory {
 
 impl Line for MemoryLine {
     fn set_speed(&mut self, baud: u32) -> io::Result<()> {
-        self.speeds
-            .lock()
-            .unwrap()
-            .push((baud, self.opened.elapsed()));
+        let mut speeds = self.speeds.lock().map_err(|_| io::ErrorKind::Other)?;
+        speeds.push((baud, self.opened.elapsed()));
         Ok(())
     }
 

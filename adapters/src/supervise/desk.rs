@@ -13,7 +13,7 @@ use tokio::time::Instant;
 
 use super::{
     Limits,
-    link::{self, Link},
+    link::{self, Link, Meaning},
     outbox::Outbox,
 };
 use crate::Clock;
@@ -30,10 +30,7 @@ pub(super) enum Work {
         args: Vec<u8>,
         deadline: Instant,
     },
-    Read {
-        instance: InstanceAddress,
-        resources: Vec<ResourceId>,
-    },
+    Read(Flight),
     /// The device is left alone after a fault.
     Rest {
         until: Instant,
@@ -46,6 +43,21 @@ pub(super) enum Work {
         values: Vec<Assignment>,
         deadline: Instant,
     },
+}
+
+/// One read of the device.
+pub(super) struct Flight {
+    why: Why,
+    pub(super) instance: InstanceAddress,
+    pub(super) resources: Vec<ResourceId>,
+}
+
+#[derive(Clone, Copy)]
+enum Why {
+    /// A request waits for it.
+    Asked,
+    /// The adapter said so.
+    Due,
 }
 
 #[derive(Debug)]
@@ -156,20 +168,14 @@ impl Desk {
         while let Some((instance, mut resources)) = self.asked.0.pop_front() {
             if self.is_awaited(instance) {
                 resources.extend(self.due.take(instance));
-                return Work::Read {
-                    instance,
-                    resources: resources.into_iter().collect(),
-                };
+                return Work::Read(Flight::new(Why::Asked, instance, resources));
             }
         }
         if let Some(until) = self.link.rests_until(now) {
             return Work::Rest { until };
         }
         match self.due.0.pop_front() {
-            Some((instance, resources)) => Work::Read {
-                instance,
-                resources: resources.into_iter().collect(),
-            },
+            Some((instance, resources)) => Work::Read(Flight::new(Why::Due, instance, resources)),
             None if self.written.0.is_empty() => Work::Wait,
             None => Work::Settle,
         }
@@ -288,33 +294,42 @@ impl Desk {
         self.record(samples);
     }
 
-    /// A fault while waiting for news.
+    /// A fault of what the adapter does by itself: waiting for news, reading what is due.
     pub(super) fn on_fault(&mut self, fault: &Fault, now: Instant) {
-        let change = self.link.on_fault(fault, &self.limits, now);
+        let change = match link::meaning(fault) {
+            Meaning::None => None,
+            Meaning::Refused => self.link.refused(fault, &self.limits, now),
+            Meaning::Silence => self.link.missed(fault, &self.limits, now),
+        };
         self.tell_link(change);
+    }
+
+    /// A fault of what was asked for. That a device refuses it says nothing about its link.
+    fn on_request_fault(&mut self, fault: &Fault, now: Instant) {
+        if link::meaning(fault) == Meaning::Silence {
+            self.on_fault(fault, now);
+        }
     }
 
     pub(super) fn on_read(
         &mut self,
-        instance: InstanceAddress,
-        resources: &[ResourceId],
+        flight: &Flight,
         result: Result<Vec<Sample>, Fault>,
         now: Instant,
     ) {
-        let read = |resource: &ResourceId| ResourceAddress {
-            scope: instance.scope,
-            path: instance.path.resource(resource.0),
-        };
         let (samples, fault) = match result {
             Ok(samples) => (samples, Fault::NoValue),
             Err(fault) => {
-                self.on_fault(&fault, now);
+                match flight.why {
+                    Why::Asked => self.on_request_fault(&fault, now),
+                    Why::Due => self.on_fault(&fault, now),
+                }
                 (Vec::new(), fault)
             }
         };
         for reading in &mut self.reads {
             reading.take(&samples);
-            reading.fail(resources.iter().map(read), &fault);
+            reading.fail(flight.addresses(), &fault);
         }
         self.on_news(samples);
         self.finish_reads();
@@ -341,8 +356,7 @@ impl Desk {
                 let change = self.link.heard();
                 self.tell_link(change);
             }
-            Err(fault) if link::is_silence(fault) => self.on_fault(fault, now),
-            Err(_) => {}
+            Err(fault) => self.on_request_fault(fault, now),
         }
         self.outbox
             .push(AdapterEvent::Done(op, result.map(|()| Answer::default())));
@@ -516,6 +530,26 @@ impl Desk {
             }
         }
         self.outbox.push_samples(changed);
+    }
+}
+
+impl Flight {
+    fn new(why: Why, instance: InstanceAddress, resources: BTreeSet<ResourceId>) -> Self {
+        let resources = resources.into_iter().collect();
+        Self {
+            why,
+            instance,
+            resources,
+        }
+    }
+
+    fn addresses(&self) -> impl Iterator<Item = ResourceAddress> {
+        let InstanceAddress { scope, path } = self.instance;
+        let address = move |resource: &ResourceId| ResourceAddress {
+            scope,
+            path: path.resource(resource.0),
+        };
+        self.resources.iter().map(address)
     }
 }
 

@@ -52,28 +52,28 @@ impl Link {
         self.enter(LinkState::Online, "answers")
     }
 
-    /// A read failed. A device that answers with errors only becomes Suspect, never Offline.
-    pub(super) fn on_fault(&mut self, fault: &Fault, limits: &Limits, now: Instant) -> Change {
-        let words = fault.to_string();
-        if is_silence(fault) {
-            self.missed = self.missed.saturating_add(1);
-            self.rest(self.missed, limits, now);
-            let given_up = self.missed >= limits.offline_after;
-            return self.enter(
-                if given_up {
-                    LinkState::Offline
-                } else {
-                    LinkState::Suspect
-                },
-                &words,
-            );
-        }
+    /// Nobody answered.
+    pub(super) fn missed(&mut self, fault: &Fault, limits: &Limits, now: Instant) -> Change {
+        self.missed = self.missed.saturating_add(1);
+        self.rest(self.missed, limits, now);
+        let given_up = self.missed >= limits.offline_after;
+        let state = if given_up {
+            LinkState::Offline
+        } else {
+            LinkState::Suspect
+        };
+        self.enter(state, &fault.to_string())
+    }
+
+    /// The device answered what was due with an error of its own. One that does nothing else
+    /// becomes Suspect, never Offline.
+    pub(super) fn refused(&mut self, fault: &Fault, limits: &Limits, now: Instant) -> Change {
         self.refused = self.refused.saturating_add(1);
         if self.refused < limits.offline_after {
             return None;
         }
         self.rest(self.refused - limits.offline_after + 1, limits, now);
-        self.enter(LinkState::Suspect, &words)
+        self.enter(LinkState::Suspect, &fault.to_string())
     }
 
     /// The adapter is no more.
@@ -98,15 +98,23 @@ impl Link {
     }
 }
 
-/// Faults that mean that nobody answered.
-pub(super) fn is_silence(fault: &Fault) -> bool {
+/// What a fault says about the way to the device.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(super) enum Meaning {
+    /// Nothing: the request was wrong, not the device.
+    None,
+    /// The device or its line is in trouble, but somebody answers.
+    Refused,
+    /// Nobody answered.
+    Silence,
+}
+
+pub(super) fn meaning(fault: &Fault) -> Meaning {
     match fault {
-        Fault::Timeout | Fault::Unreachable => true,
-        Fault::BadValue(_)
-        | Fault::Busy
-        | Fault::Device(_)
-        | Fault::NoValue
-        | Fault::Refused { .. }
-        | Fault::Unsupported => false,
+        Fault::Timeout | Fault::Unreachable => Meaning::Silence,
+        Fault::Busy | Fault::Device(_) => Meaning::Refused,
+        Fault::BadValue(_) | Fault::NoValue | Fault::Refused { .. } | Fault::Unsupported => {
+            Meaning::None
+        }
     }
 }

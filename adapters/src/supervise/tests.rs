@@ -436,6 +436,44 @@ async fn a_device_that_only_answers_with_errors_is_suspect_and_not_hammered() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn requests_that_a_device_refuses_do_not_touch_its_link() {
+    let mut rig = rig(Limits::default(), |_| ());
+    rig.wakes
+        .send(Wake::News(vec![Sample::good(
+            TEMPERATURE,
+            Value::Float(1.0),
+            rig.clock.stamp(),
+        )]))
+        .unwrap();
+    while rig.link().await.0 != LinkState::Online {}
+    rig.behave(0, Err(Fault::Device("illegal address".into())));
+    for op in 1..=5 {
+        rig.read(op, SETPOINT);
+        assert!(rig.done(op).await.is_err());
+    }
+    let told = rig.told(Duration::from_secs(60)).await;
+    assert_eq!(told, [], "no change of the link");
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_is_no_longer_declared_is_forgotten() {
+    let mut rig = rig(Limits::default(), |_| ());
+    rig.read(1, TEMPERATURE);
+    rig.done(1).await.unwrap();
+    let removed = vec![TEMPERATURE];
+    rig.wakes
+        .send(Wake::Declared(Declared {
+            added: Vec::new(),
+            removed: removed.clone(),
+        }))
+        .unwrap();
+    let told = rig.told(Duration::from_millis(1)).await;
+    assert!(matches!(&told[..], [AdapterEvent::Declared(declared)] if declared.removed == removed));
+    rig.read(2, TEMPERATURE);
+    assert_eq!(rig.done(2).await, Err(Fault::Unsupported));
+}
+
+#[tokio::test(start_paused = true)]
 async fn values_that_are_not_refreshed_turn_stale_by_themselves() {
     let limits = Limits {
         stale_after: Some(Duration::from_secs(30)),

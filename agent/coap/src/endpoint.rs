@@ -190,6 +190,13 @@ impl Endpoint {
         self.answer(key, message);
     }
 
+    /// Leaves an [`Event::Request`] without any answer, and without an acknowledgement if that was
+    /// not sent yet. Its duplicates stay unanswered, too.
+    pub fn ignore(&mut self, key: RequestKey) {
+        self.theirs.forget(key);
+        self.udp.ignore(key, &mut self.cx.timers);
+    }
+
     /// A notification for a token that the peer observes with; gets the next sequence number,
     /// unless it is an error.
     pub fn notify(
@@ -238,7 +245,12 @@ impl Endpoint {
                 let todo = self.ours.on_timeout(id, &mut self.cx.timers);
                 self.perform(todo);
             }
-            Timer::Forget => self.udp.on_forget_due(&mut self.cx),
+            Timer::Forget => {
+                self.udp.on_forget_due(&mut self.cx);
+                while let Some(key) = self.udp.pop_unanswered(&self.cx) {
+                    self.theirs.forget(key);
+                }
+            }
             Timer::Retransmit(mid) => {
                 if let Some(send) = self.udp.on_retransmit_due(mid, &mut self.cx) {
                     self.on_fate(send, Delivery::TimedOut);

@@ -30,6 +30,14 @@ impl<T> Open<T> {
         Some(self.items.remove(index).1)
     }
 
+    /// Drops the first item if it `is_over`; its key.
+    pub(crate) fn pop_first_if(&mut self, is_over: impl FnOnce(&T) -> bool) -> Option<RequestKey> {
+        let (key, item) = self.items.first()?;
+        let key = is_over(item).then_some(*key)?;
+        self.items.remove(0);
+        Some(key)
+    }
+
     pub(crate) fn len(&self) -> usize {
         self.items.len()
     }

@@ -99,6 +99,7 @@ struct Pending {
 #[derive(Debug)]
 struct Waiting {
     mid: u16,
+    since: Duration,
     /// When the empty acknowledgement goes out; `None` once it has, or if none is due.
     acknowledge_at: Option<Duration>,
     kind: Kind,
@@ -278,6 +279,14 @@ impl Udp {
             .for_each(|at| cx.timers.arm(at, Timer::Forget));
     }
 
+    /// Gives up a request that was told so long ago that the peer cannot wait for an answer any
+    /// more; otherwise those that nobody answers would shut out all others one day.
+    pub(crate) fn pop_unanswered(&mut self, cx: &Context) -> Option<RequestKey> {
+        let lifetime = cx.params.exchange_lifetime();
+        self.waiting
+            .pop_first_if(|waiting| waiting.since.saturating_add(lifetime) <= cx.now)
+    }
+
     pub(crate) fn poll_transmit(&mut self) -> Option<Vec<u8>> {
         self.outbox.pop_front()
     }
@@ -401,6 +410,7 @@ impl Udp {
             key,
             Waiting {
                 mid,
+                since: cx.now,
                 acknowledge_at,
                 kind,
             },

@@ -49,6 +49,9 @@ use crate::{
 /// How long the agent waits for servers to answer its de-registrations when it is stopped.
 const FAREWELL: Duration = Duration::from_secs(5);
 
+/// How long the first Register waits for adapters to say what they have.
+const DECLARATIONS: Duration = Duration::from_millis(500);
+
 /// What the loop owns.
 #[derive(Debug)]
 pub struct Agent {
@@ -115,6 +118,7 @@ impl Agent {
     /// Runs until a signal, a reboot or a factory reset, then de-registers everywhere.
     pub async fn run(mut self) -> std::io::Result<Ended> {
         let mut signals = Signals::new()?;
+        self.hear_declarations().await;
         self.drain();
         let ended = loop {
             let happening = self.next(&mut signals).await;
@@ -127,6 +131,23 @@ impl Agent {
         self.farewell(&mut signals).await;
         self.store.close();
         Ok(ended)
+    }
+
+    /// Adapters say at once what they have. Waiting for it a moment makes the first Register whole,
+    /// instead of one that is followed by an Update.
+    async fn hear_declarations(&mut self) {
+        let mut silent = self.adapters.len();
+        let heard = async {
+            while silent > 0 {
+                let (id, event) = self.adapters.recv().await;
+                silent -= usize::from(matches!(event, None | Some(AdapterEvent::Declared(_))));
+                self.on(Happening::Adapter(id, event));
+                self.drain_site();
+            }
+        };
+        if tokio::time::timeout(DECLARATIONS, heard).await.is_err() {
+            tracing::warn!(silent, "Adapters have not said what they have");
+        }
     }
 
     async fn next(&mut self, signals: &mut Signals) -> Happening {
@@ -283,15 +304,24 @@ impl Agent {
     /// Performs everything that core and site want, until neither wants more.
     fn drain(&mut self) {
         loop {
+            self.drain_site();
             if let Some(output) = self.client.poll() {
                 self.perform_core(output);
-            } else if let Some(output) = self.site.poll() {
+            } else if let Some((id, event)) = self.waiting.links.pop_front() {
+                self.core(Input::Link(id, event));
+            } else {
+                return;
+            }
+        }
+    }
+
+    fn drain_site(&mut self) {
+        loop {
+            if let Some(output) = self.site.poll() {
                 self.perform_site(output);
             } else if let Some((id, event)) = self.waiting.bounced.pop_front() {
                 self.site
                     .handle(SiteInput::Adapter(id, event), self.clock.now());
-            } else if let Some((id, event)) = self.waiting.links.pop_front() {
-                self.core(Input::Link(id, event));
             } else {
                 return;
             }

@@ -13,10 +13,12 @@ use lamplighter_model::{
 /// What the site is told.
 #[derive(Clone, Debug)]
 pub enum SiteInput {
+    /// A `Done` of a write may carry what was read back; it counts as measured.
     Adapter(AdapterId, AdapterEvent),
     /// From the core, for a server or a person; answered by [`DeviceEvent::Done`] with the same id.
     Request(OpId, DeviceRequest),
-    /// Whether any server is registered, told on change.
+    /// Whether any server is registered, told on change; before it is told, nothing is lost. Not to
+    /// be told while every server is suspended on purpose: no fail-safe may fire because of that.
     ServerContact(bool),
     Timeout,
 }

@@ -7,7 +7,8 @@ use lamplighter_model::{ObjectId, ResourceId, device::Origin, object::Operations
 use crate::{
     boundary::{GroupConfig, Slot},
     moment::Moment,
-    output::{CommandId, OutputIndex},
+    output::OutputIndex,
+    slots::CommandId,
 };
 
 /// A resource of a group.

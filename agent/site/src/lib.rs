@@ -13,6 +13,7 @@ mod moment;
 mod output;
 pub mod saved;
 mod site;
+mod slots;
 mod status;
 
 pub use site::{GroupView, MemberView, OutputView, Site};

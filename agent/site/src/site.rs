@@ -37,8 +37,9 @@ use crate::{
     deadlines::{Deadlines, Timer},
     group::Group,
     moment::Moment,
-    output::{CommandId, GroupIndex, Output, OutputIndex},
+    output::{GroupIndex, Output, OutputIndex},
     saved::SavedSite,
+    slots::CommandId,
 };
 
 /// How often counters are published and kept while something is on.

@@ -129,6 +129,10 @@ impl Theirs {
         Some(message)
     }
 
+    pub(crate) fn forget(&mut self, key: RequestKey) {
+        self.asked.remove(key);
+    }
+
     /// The message that carries a notification.
     pub(crate) fn notification(
         &mut self,

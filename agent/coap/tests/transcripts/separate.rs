@@ -128,3 +128,37 @@ fn an_answer_to_nothing_has_no_effect() {
         .respond(0, content("2"));
     script.expect(&["asked 0.01 /b", "ACK 2.05 0001 t:aa | 1"]);
 }
+
+#[test]
+fn a_request_that_nobody_answers_is_given_up_in_the_end() {
+    let mut script = Script::new(Params {
+        max_incoming: 1,
+        ..params()
+    });
+    script.receive("CON 0.01 0001 t:aa 11:b").at(231_999);
+    script.receive("CON 0.01 0002 t:ab 11:b");
+    script.expect(&[
+        "asked 0.01 /b",
+        "@1000 ACK 0.00 0001",
+        "ACK 5.03 0002 t:ab 14:0x01",
+    ]);
+    script
+        .at(232_000)
+        .receive("CON 0.01 0002 t:ab 11:b")
+        .expect(&["asked 0.01 /b"]);
+    script.respond(0, content("1")).expect(&[]);
+}
+
+#[test]
+fn an_ignored_request_gets_nothing_however_often_it_comes() {
+    let mut script = Script::new(params());
+    script
+        .receive("CON 0.01 0001 t:aa 11:b")
+        .expect(&["asked 0.01 /b"]);
+    let key = script.keys[0];
+    script.act(|e, _| e.ignore(key)).at(2_000);
+    script
+        .receive("CON 0.01 0001 t:aa 11:b")
+        .at(5_000)
+        .expect(&[]);
+}

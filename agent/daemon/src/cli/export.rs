@@ -2,20 +2,40 @@
 
 use std::{collections::BTreeSet, io::Write, path::Path};
 
-use lamplighter_model::{ObjectId, object::Definitions, tables::VendorObject, xml};
+use lamplighter_model::{
+    ObjectId,
+    object::Definitions,
+    tables::{self, VendorObject},
+    xml,
+};
 
 use super::{args::Global, exit::Failure};
-use crate::config::{Config, Source, atomic};
+use crate::config::{Config, Source, VENDOR_OBJECT_BASE, atomic};
 
 /// Objects that the agent has whatever is configured.
 const OWN_OBJECTS: [u16; 3] = [1, 3, 4];
 
-/// Writes the definition of every object that this configuration registers.
+/// Writes the definition of every object that this configuration registers; without a
+/// configuration, of every object that is built in.
 pub(super) fn export(
     global: &Global,
     directory: &Path,
     out: &mut impl Write,
 ) -> Result<(), Failure> {
+    let used = if global.config().exists() {
+        registered(global)?
+    } else {
+        built_in()
+    };
+    atomic::directory(directory)?;
+    for (name, text) in xml::files(&used) {
+        atomic::write(&directory.join(&name), text.as_bytes(), 0o644)?;
+        writeln!(out, "{}", directory.join(&name).display())?;
+    }
+    Ok(())
+}
+
+fn registered(global: &Global) -> Result<Definitions, Failure> {
     let checked = Source::of_process(global.config()).check();
     let Some(config) = checked.config else {
         return Err(Failure::invalid(&checked.problems));
@@ -26,12 +46,15 @@ pub(super) fn export(
             used.insert(object.as_ref().clone());
         }
     }
-    atomic::directory(directory)?;
-    for (name, text) in xml::files(&used) {
-        atomic::write(&directory.join(&name), text.as_bytes(), 0o644)?;
-        writeln!(out, "{}", directory.join(&name).display())?;
-    }
-    Ok(())
+    Ok(used)
+}
+
+fn built_in() -> Definitions {
+    let mut all = tables::standard();
+    tables::vendor(VENDOR_OBJECT_BASE)
+        .into_iter()
+        .for_each(|object| all.insert(object));
+    all
 }
 
 /// The objects that servers will find here.

@@ -26,7 +26,7 @@ use super::{
 };
 
 /// Vendor objects begin here by default.
-const VENDOR_OBJECT_BASE: u16 = 42800;
+pub(crate) const VENDOR_OBJECT_BASE: u16 = 42800;
 const NAME_LENGTH: usize = 40;
 
 /// What the check needs to know of the world.

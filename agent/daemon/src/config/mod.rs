@@ -24,6 +24,7 @@ use lamplighter_model::{object::Definitions, tables};
 
 pub(crate) use atomic::write as write_file;
 pub use check::Checked;
+pub(crate) use check::VENDOR_OBJECT_BASE;
 pub use checked::*;
 pub use hardware::Hardware;
 pub use layer::{File, Texts};

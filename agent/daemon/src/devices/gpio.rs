@@ -20,7 +20,7 @@ impl Starter<'_> {
         }
     }
 
-    #[cfg(feature = "gpio-cdevx")]
+    #[cfg(feature = "gpio-cdev")]
     fn cdev(&mut self, device: &Device, gpio: &config::Gpio) -> Result<(), String> {
         self.lines(
             device,
@@ -30,13 +30,13 @@ impl Starter<'_> {
         Ok(())
     }
 
-    #[cfg(not(feature = "gpio-cdevx"))]
+    #[cfg(not(feature = "gpio-cdev"))]
     #[expect(clippy::unused_self, reason = "the same call as with the feature")]
     fn cdev(&mut self, _: &Device, _: &config::Gpio) -> Result<(), String> {
         Err("this build has no backend for the GPIO character device".to_owned())
     }
 
-    #[cfg(feature = "gpio-rppalx")]
+    #[cfg(feature = "gpio-rppal")]
     fn rppal(&mut self, device: &Device, gpio: &config::Gpio) -> Result<(), String> {
         self.lines(
             device,
@@ -46,7 +46,7 @@ impl Starter<'_> {
         Ok(())
     }
 
-    #[cfg(not(feature = "gpio-rppalx"))]
+    #[cfg(not(feature = "gpio-rppal"))]
     #[expect(clippy::unused_self, reason = "the same call as with the feature")]
     fn rppal(&mut self, _: &Device, _: &config::Gpio) -> Result<(), String> {
         Err("this build has no rppal backend".to_owned())

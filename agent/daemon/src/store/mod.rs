@@ -4,7 +4,7 @@
 //! when it is on the disk; what is only journalled is written with the next commit or after
 //! [`FLUSH`]. A disk that refuses is reported, and the box goes on without it.
 
-pub mod snapshot;
+pub(crate) mod snapshot;
 
 use std::{
     collections::BTreeMap,
@@ -23,7 +23,7 @@ use tokio::sync::mpsc as tokio_mpsc;
 const FLUSH: Duration = Duration::from_secs(60);
 
 /// The files that hold state.
-pub const FILES: [&str; 2] = [CORE.0, SITE.0];
+pub(crate) const FILES: [&str; 2] = [CORE.0, SITE.0];
 
 const CORE: (&str, &str, u32) = ("core.cbor", "lamplighter core", 1);
 const SITE: (&str, &str, u32) = ("site.cbor", "lamplighter site", 1);

@@ -23,7 +23,7 @@ struct Envelope {
 
 /// Reads the latest intact snapshot: the file, else the one before it. `None` where neither exists
 /// or can be used; what is damaged is reported, not deleted.
-pub fn read<T: DeserializeOwned>(path: &Path, format: &str, version: u32) -> Option<T> {
+pub(crate) fn read<T: DeserializeOwned>(path: &Path, format: &str, version: u32) -> Option<T> {
     [path.to_owned(), previous(path)].into_iter().find_map(|path| {
         let bytes = match fs::read(&path) {
             Ok(bytes) => bytes,
@@ -42,7 +42,7 @@ pub fn read<T: DeserializeOwned>(path: &Path, format: &str, version: u32) -> Opt
 }
 
 /// Writes a snapshot: temporary file in the same directory, synced, renamed, directory synced.
-pub fn write<T: Serialize>(path: &Path, format: &str, version: u32, body: &T) -> io::Result<()> {
+pub(crate) fn write<T: Serialize>(path: &Path, format: &str, version: u32, body: &T) -> io::Result<()> {
     let body = minicbor_serde::to_vec(body).map_err(io::Error::other)?;
     let checksum = CHECKSUM.checksum(&body);
     let envelope = Envelope {
@@ -56,7 +56,7 @@ pub fn write<T: Serialize>(path: &Path, format: &str, version: u32, body: &T) ->
 }
 
 /// Replaces a file atomically; with `keep` the former content stays beside it as `NAME.previous`.
-pub fn replace(path: &Path, bytes: &[u8], mode: u32, keep: bool) -> io::Result<()> {
+pub(crate) fn replace(path: &Path, bytes: &[u8], mode: u32, keep: bool) -> io::Result<()> {
     use std::os::unix::fs::OpenOptionsExt;
     let directory = path
         .parent()

@@ -168,12 +168,7 @@ pub(super) fn write_value(writer: &mut Writer, value: &Value) -> Written {
     match value {
         Value::Boolean(on) => writer.bool(*on)?,
         Value::Corelnk(text) | Value::String(text) => writer.str(text)?,
-        Value::Decimal(decimal) => {
-            return match decimal.to_integer() {
-                Some(integer) => writer.i64(integer).map(|_| ()),
-                None => write_float(writer, decimal.to_f64()),
-            };
-        }
+        Value::Decimal(decimal) => return write_decimal(writer, *decimal),
         Value::Float(float) => return write_float(writer, *float),
         Value::Integer(integer) | Value::Time(integer) => writer.i64(*integer)?,
         Value::Objlnk(link) => writer.str(&link.to_string())?,
@@ -181,6 +176,17 @@ pub(super) fn write_value(writer: &mut Writer, value: &Value) -> Written {
         Value::Unsigned(unsigned) => writer.u64(*unsigned)?,
     };
     Ok(())
+}
+
+/// A float where it says exactly the digits, since servers exist that take no integer for a Float
+/// resource (Leshan 2.0.0-M18); else the integer, which counts on where floats have gaps.
+fn write_decimal(writer: &mut Writer, decimal: Decimal) -> Written {
+    let float = decimal.to_f64();
+    let is_exact = float.to_string().parse() == Ok(decimal);
+    match decimal.to_integer() {
+        Some(integer) if !is_exact => writer.i64(integer).map(|_| ()),
+        Some(_) | None => write_float(writer, float),
+    }
 }
 
 pub(super) fn write_float(writer: &mut Writer, float: f64) -> Written {

@@ -80,7 +80,9 @@ fn write_record(writer: &mut Writer, record: &Record<'_>) -> Written {
 }
 
 fn write_seconds(writer: &mut Writer, milliseconds: i64) -> Written {
-    cbor::write_value(writer, &Value::Decimal(Decimal::new(milliseconds, -3)))
+    let seconds = Decimal::new(milliseconds, -3);
+    let whole = seconds.to_integer().map(Value::Integer);
+    cbor::write_value(writer, &whole.unwrap_or(Value::Decimal(seconds)))
 }
 
 pub(super) fn decode(frame: Frame<'_>, payload: &[u8]) -> Result<Decoded, DecodeError> {

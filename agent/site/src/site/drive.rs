@@ -13,7 +13,8 @@ use crate::{
     deadlines::Timer,
     group::MemberResult,
     moment::Moment,
-    output::{CommandId, DriveResult, GroupIndex, Next, OutputIndex, Writing},
+    output::{DriveResult, GroupIndex, Next, OutputIndex, Writing},
+    slots::CommandId,
 };
 
 /// Writes of outputs that may stand in the queue in front of one adapter at a time. The queue is

@@ -17,7 +17,8 @@ use crate::{
     boundary::{FailSafeOn, Slot},
     deadlines::Timer,
     moment::Moment,
-    output::{Entry, OutputIndex},
+    output::OutputIndex,
+    slots::Entry,
 };
 
 /// design: "for the output's own time (default 4 h)".

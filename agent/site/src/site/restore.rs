@@ -13,8 +13,9 @@ use crate::{
     deadlines::Timer,
     group::{Group, GroupCommand, MemberResult},
     moment::Moment,
-    output::{Entry, GroupIndex, Output, OutputIndex},
+    output::{GroupIndex, Output, OutputIndex},
     saved::{SavedEnd, SavedGroup, SavedOutput, SavedSite},
+    slots::Entry,
 };
 
 /// The highest instance id, and so the number of outputs and of groups, that the vendor objects

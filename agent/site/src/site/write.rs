@@ -27,7 +27,8 @@ use crate::{
     group::{GroupCommand, GroupResource, MemberResult},
     lamp::{LampWrite, Reset},
     moment::Moment,
-    output::{Entry, GroupIndex, OutputIndex},
+    output::{GroupIndex, OutputIndex},
+    slots::Entry,
 };
 
 /// Longer holding times than this mean the same to everybody.
