@@ -561,6 +561,7 @@ fn common(point: &schema::ModbusPoint) -> Common<'_> {
         unit: point.unit.as_ref(),
         limit: point.limit.as_ref(),
         guard: point.guard.as_ref(),
+        fail_safe: point.fail_safe.as_ref(),
         boot: BootState::Adopt,
     }
 }
