@@ -71,7 +71,7 @@ async fn live(
     server: Option<LwServerHandle>,
     uri: &str,
 ) -> Result<(), StartError> {
-    let watched = server.map(|server| Watched::new(server));
+    let watched = server.map(Watched::new);
     loop {
         let prepared = start::prepare(&home.places, true)?;
         let (run_dir, uri, own) = (

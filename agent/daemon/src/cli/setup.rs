@@ -2,7 +2,7 @@
 //! with what is configured already, writes `conf.d/10-server.toml`, and waits for the registration.
 
 use std::{
-    io::{self, Write},
+    io::Write,
     path::{Path, PathBuf},
     thread,
     time::Duration,
@@ -223,5 +223,6 @@ fn registered(global: &Global, name: &str, out: &mut impl Write) -> Result<(), F
     if global.json {
         return screen::print_json(out, &json!({ "server": name, "state": "registered" }));
     }
-    Ok(writeln!(out, "registered at `{name}`").map_err(io::Error::from)?)
+    writeln!(out, "registered at `{name}`")?;
+    Ok(())
 }

@@ -42,7 +42,12 @@ pub(crate) fn read<T: DeserializeOwned>(path: &Path, format: &str, version: u32)
 }
 
 /// Writes a snapshot: temporary file in the same directory, synced, renamed, directory synced.
-pub(crate) fn write<T: Serialize>(path: &Path, format: &str, version: u32, body: &T) -> io::Result<()> {
+pub(crate) fn write<T: Serialize>(
+    path: &Path,
+    format: &str,
+    version: u32,
+    body: &T,
+) -> io::Result<()> {
     let body = minicbor_serde::to_vec(body).map_err(io::Error::other)?;
     let checksum = CHECKSUM.checksum(&body);
     let envelope = Envelope {
@@ -61,7 +66,7 @@ pub(crate) fn replace(path: &Path, bytes: &[u8], mode: u32, keep: bool) -> io::R
     let directory = path
         .parent()
         .filter(|parent| !parent.as_os_str().is_empty())
-        .unwrap_or(Path::new("."));
+        .unwrap_or_else(|| Path::new("."));
     let temporary = with_suffix(path, ".new");
     match fs::remove_file(&temporary) {
         Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
