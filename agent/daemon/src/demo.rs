@@ -150,7 +150,7 @@ fn write_site(
         .replace("@METER@", &cabinet.meter_line().to_string_lossy())
         .replace("@MODBUS@", &cabinet.modbus_line().to_string_lossy())
         .replace("@SERVER@", uri);
-    crate::config::write_file(&home.places.config, text.as_bytes(), 0o644)
+    crate::atomic::write(&home.places.config, text.as_bytes(), 0o644)
 }
 
 /// What a newcomer needs, on standard output.

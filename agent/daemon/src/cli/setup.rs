@@ -18,7 +18,10 @@ use super::{
     exit::{Exit, Failure},
     screen, show, terminal,
 };
-use crate::config::{Checked, File, Source, atomic};
+use crate::{
+    atomic,
+    config::{Checked, File, Source},
+};
 
 const FILE: &str = "conf.d/10-server.toml";
 /// Between two looks at the state of the registration.

@@ -10,11 +10,11 @@ use std::{
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use sha2::{Digest as _, Sha256};
 
-use super::atomic;
-
 const MAX_BYTES: u64 = 64 << 10;
 const MAX_NAME: usize = 64;
 const PREFIXES: &str = "hex:, base64: or text:";
+
+use crate::atomic;
 
 /// Where a secret is.
 #[derive(Clone, Debug, Eq, PartialEq)]

@@ -412,7 +412,7 @@ const POINTS: &[(&str, usize, &str)] = &[
     (
         "resource = \"/3306/0/5850\"\nfail_safe = { on = \"server_lost\" }\n",
         2,
-        "`fail_safe`: not available in this version",
+        "`value` is missing",
     ),
 ];
 
