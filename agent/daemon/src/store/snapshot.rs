@@ -42,7 +42,12 @@ pub(crate) fn read<T: DeserializeOwned>(path: &Path, format: &str, version: u32)
 }
 
 /// Writes a snapshot: temporary file in the same directory, synced, renamed, directory synced.
-pub(crate) fn write<T: Serialize>(path: &Path, format: &str, version: u32, body: &T) -> io::Result<()> {
+pub(crate) fn write<T: Serialize>(
+    path: &Path,
+    format: &str,
+    version: u32,
+    body: &T,
+) -> io::Result<()> {
     let body = minicbor_serde::to_vec(body).map_err(io::Error::other)?;
     let checksum = CHECKSUM.checksum(&body);
     let envelope = Envelope {

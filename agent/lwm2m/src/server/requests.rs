@@ -50,6 +50,7 @@ impl Server {
             Phase::Registering if self.held.len() < MAX_HELD => self.held.push_back((key, request)),
             Phase::Disabled | Phase::Offline | Phase::Registering => {
                 tracing::debug!(ssid = %self.config.ssid, "Ignored a request of a server that has not registered us");
+                self.endpoint.ignore(key);
             }
         }
     }
