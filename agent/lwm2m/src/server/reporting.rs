@@ -74,11 +74,7 @@ impl Server {
                             ..response
                         })
                     }
-                    Watch::End => {
-                        self.end_observation(token, turn);
-                        Ok(response)
-                    }
-                    Watch::Begin | Watch::No => Ok(response),
+                    Watch::Begin | Watch::End | Watch::No => Ok(response),
                 }
             }
             Reply::Done | Reply::Samples(_) => Ok(Response::new(Code::CHANGED)),

@@ -5,7 +5,7 @@ use lamplighter_model::{Address, device::Origin};
 
 use super::Server;
 use crate::{
-    operation::{Caller, request},
+    operation::{Caller, Watch, request},
     perform::{Reply, Turn, Wish},
     registration::Phase,
     reject::Reject,
@@ -65,6 +65,10 @@ impl Server {
             }
         };
         let operation = request::operation(request, address.path);
+        if operation.watch() == Watch::End {
+            // RFC 7641, 3.6: whatever becomes of the Read.
+            self.end_observation(request.token, turn);
+        }
         let asker = Asker::Server {
             accept: request.accept,
             key,
