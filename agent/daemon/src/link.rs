@@ -120,11 +120,14 @@ impl Links {
 
 /// What an error of the socket means for the link; `None` where it means nothing.
 fn trouble(error: &io::Error) -> Option<LinkEvent> {
-    match error.kind() {
-        io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted => None,
-        io::ErrorKind::ConnectionRefused => Some(LinkEvent::Refused),
-        _ => Some(LinkEvent::Down(error.to_string())),
+    let kind = error.kind();
+    if kind == io::ErrorKind::WouldBlock || kind == io::ErrorKind::Interrupted {
+        return None;
     }
+    if kind == io::ErrorKind::ConnectionRefused {
+        return Some(LinkEvent::Refused);
+    }
+    Some(LinkEvent::Down(error.to_string()))
 }
 
 /// A fresh socket to the first address of the name that a socket can be connected to.

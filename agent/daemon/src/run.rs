@@ -368,7 +368,7 @@ impl Agent {
             return;
         }
         match output {
-            SiteOutput::Adapter(id, request) => self.to_adapter(id, request),
+            SiteOutput::Adapter(id, request) => self.hand_to(id, request),
             SiteOutput::Core(event) => {
                 self.show(&event);
                 self.core(Input::Device(event));
@@ -382,7 +382,7 @@ impl Agent {
     }
 
     /// A full queue comes back as a fault, at once.
-    fn to_adapter(&mut self, id: AdapterId, request: AdapterRequest) {
+    fn hand_to(&mut self, id: AdapterId, request: AdapterRequest) {
         let op = request.op;
         if let Err(fault) = self.adapters.try_send(id, request) {
             self.waiting.bounced.push_back((id, done(op, fault)));
@@ -421,13 +421,12 @@ impl Agent {
         self.drain();
         let farewell = async {
             while !self.waiting.stopped {
-                match self.next(signals).await {
-                    Happening::Signal(_) => break,
-                    other => {
-                        self.on(other);
-                        self.drain();
-                    }
+                let happening = self.next(signals).await;
+                if matches!(happening, Happening::Signal(_)) {
+                    break;
                 }
+                self.on(happening);
+                self.drain();
             }
         };
         if tokio::time::timeout(FAREWELL, farewell).await.is_err() {

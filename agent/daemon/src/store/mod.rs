@@ -145,7 +145,7 @@ impl Writer {
     fn run(mut self, inbox: &mpsc::Receiver<Job>) {
         loop {
             let first = if self.dirty {
-                inbox.recv_timeout(FLUSH).map_err(Into::into)
+                inbox.recv_timeout(FLUSH)
             } else {
                 inbox
                     .recv()
