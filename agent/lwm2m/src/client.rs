@@ -149,7 +149,7 @@ impl Client {
                 self.stopping = true;
                 self.servers
                     .values_mut()
-                    .for_each(|server| server.registration.deregister(now));
+                    .for_each(|server| server.registration.stop(now));
             }
             Command::Update(ssid) => {
                 if let Some(server) = self.servers.get_mut(&ssid) {
