@@ -12,8 +12,9 @@ use std::{
 };
 
 use lamplighter_lwm2m::{
-    boundary::{Command, Input},
+    boundary::{ClientId, Command, Input},
     client::{Client, ClientConfig, DeviceDescription, ServerConfig},
+    saved::Record,
     tree::Tree,
 };
 use lamplighter_model::{Now, Ssid, object::Definitions};
@@ -30,7 +31,7 @@ use crate::{
     config::{Config, Hardware, Loaded, Problem, Source},
     devices,
     link::Links,
-    run::{Agent, Ended, Waiting},
+    run::{Agent, Ended, THE_BOX, Waiting},
     status::Status,
     store::Store,
     web::{self, Page, WebConfig},
@@ -194,7 +195,7 @@ pub async fn agent(
     let mut tree = Tree::new(Arc::clone(&definitions));
     let mut client = Client::new(
         client_config(&config, &definitions, &hardware, seed),
-        loaded.records,
+        records_of(THE_BOX, loaded.records),
         now,
     );
     tell_problems(&last_good, &config, &status, now);
@@ -232,7 +233,7 @@ pub async fn agent(
     let agent = Agent {
         adapters: std::mem::take(&mut devices.handles),
         asks,
-        client,
+        clients: [(THE_BOX, client)].into(),
         clock,
         links: Links::default(),
         server_names: server_names(&config),
@@ -256,8 +257,13 @@ pub async fn agent(
     })
 }
 
-fn server_names(config: &Config) -> BTreeMap<String, Ssid> {
-    let named = |server: &ServerConfig| (server.name.clone(), server.ssid);
+fn records_of(client: ClientId, records: Vec<(ClientId, Record)>) -> Vec<Record> {
+    let mine = records.into_iter().filter(|(owner, _)| *owner == client);
+    mine.map(|(_, record)| record).collect()
+}
+
+fn server_names(config: &Config) -> BTreeMap<String, (ClientId, Ssid)> {
+    let named = |server: &ServerConfig| (server.name.clone(), (THE_BOX, server.ssid));
     config.servers.iter().map(named).collect()
 }
 
