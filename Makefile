@@ -22,7 +22,7 @@ unit: ## Tests without foreign software
 	@tests/run unit
 
 interop: ## Tests against Leshan, pymodbus and a browser
-	@tests/run interop
+	@tests/run interop page
 
 peers: ## Brings the foreign software that `interop` needs into target/peers
 	@tests/install rust python java browser
