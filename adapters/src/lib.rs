@@ -1,7 +1,7 @@
 //! Device families, one module and one feature each, behind one trait.
 //!
 //! An adapter knows lines and registers. What its values mean for the site, who may write them and
-//! how often is not its business. It runs in a task of its own under [`supervise`], which owns
+//! how often is not its business. It runs in a task of its own under [`supervise()`], which owns
 //! deadlines, retry pauses, freshness and bounded queues, so no device can delay another.
 
 #[cfg(feature = "modbus")]

@@ -106,7 +106,8 @@ fn max_age(device: &Device, point: &Point) -> Option<Duration> {
                 .points
                 .iter()
                 .find(|candidate| candidate.address == point.address);
-            modbus.stale_after.or(of_point.map(|found| 3 * found.poll))
+            let of_poll = || of_point.map(|found| 3 * found.poll);
+            modbus.stale_after.or_else(of_poll)
         }
     }
 }

@@ -71,7 +71,7 @@ async fn live(
     server: Option<LwServerHandle>,
     uri: &str,
 ) -> Result<(), StartError> {
-    let watched = server.map(|server| Watched::new(server));
+    let watched = server.map(Watched::new);
     loop {
         let prepared = start::prepare(&home.places, true)?;
         let (run_dir, uri, own) = (
@@ -150,7 +150,7 @@ fn write_site(
         .replace("@METER@", &cabinet.meter_line().to_string_lossy())
         .replace("@MODBUS@", &cabinet.modbus_line().to_string_lossy())
         .replace("@SERVER@", uri);
-    crate::config::write_file(&home.places.config, text.as_bytes(), 0o644)
+    crate::atomic::write(&home.places.config, text.as_bytes(), 0o644)
 }
 
 /// What a newcomer needs, on standard output.

@@ -2,6 +2,7 @@
 
 pub mod api;
 pub mod ask;
+mod atomic;
 mod catalogue;
 pub mod cli;
 pub mod clock;

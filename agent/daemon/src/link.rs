@@ -9,7 +9,7 @@ use std::{
 };
 
 use lamplighter_lwm2m::{
-    boundary::{LinkEvent, LinkId},
+    boundary::{ClientId, LinkEvent, LinkId},
     server::ServerUri,
 };
 use tokio::{
@@ -23,20 +23,23 @@ const DATAGRAM_MAX: usize = 2048;
 /// How many datagrams of one link are handled before the others have their turn.
 const BURST: usize = 64;
 
+/// Each client numbers its own links.
+pub type LinkKey = (ClientId, LinkId);
+
 /// All open links.
 #[derive(Debug)]
 pub struct Links {
-    sockets: BTreeMap<LinkId, UdpSocket>,
-    opened: mpsc::UnboundedReceiver<(LinkId, io::Result<UdpSocket>)>,
-    opening: mpsc::UnboundedSender<(LinkId, io::Result<UdpSocket>)>,
+    sockets: BTreeMap<LinkKey, UdpSocket>,
+    opened: mpsc::UnboundedReceiver<(LinkKey, io::Result<UdpSocket>)>,
+    opening: mpsc::UnboundedSender<(LinkKey, io::Result<UdpSocket>)>,
     buffer: Box<[u8; DATAGRAM_MAX]>,
 }
 
 /// What happened on the links.
 #[derive(Debug)]
 pub enum Heard {
-    Event(LinkId, LinkEvent),
-    Readable(LinkId),
+    Event(LinkKey, LinkEvent),
+    Readable(LinkKey),
 }
 
 impl Default for Links {
@@ -53,7 +56,7 @@ impl Default for Links {
 
 impl Links {
     /// Looks the name up and opens a socket; [`Links::heard`] tells how it went.
-    pub fn open(&self, id: LinkId, uri: ServerUri) {
+    pub fn open(&self, id: LinkKey, uri: ServerUri) {
         let opening = self.opening.clone();
         tokio::spawn(async move {
             let socket = connect(&uri).await;
@@ -62,12 +65,12 @@ impl Links {
         });
     }
 
-    pub fn close(&mut self, id: LinkId) {
+    pub fn close(&mut self, id: LinkKey) {
         self.sockets.remove(&id);
     }
 
     /// Sends now or not at all: CoAP repeats what gets lost. Says what the socket reports.
-    pub fn transmit(&self, id: LinkId, datagram: &[u8]) -> Option<LinkEvent> {
+    pub fn transmit(&self, id: LinkKey, datagram: &[u8]) -> Option<LinkEvent> {
         let socket = self.sockets.get(&id)?;
         match socket.try_send(datagram) {
             Ok(_) => None,
@@ -82,7 +85,7 @@ impl Links {
 
     /// The next datagram that waits on a link, without waiting for one; `Err` says what the socket
     /// reports instead.
-    pub fn receive(&mut self, id: LinkId) -> Option<Result<Vec<u8>, LinkEvent>> {
+    pub fn receive(&mut self, id: LinkKey) -> Option<Result<Vec<u8>, LinkEvent>> {
         let socket = self.sockets.get(&id)?;
         match socket.try_recv(&mut self.buffer[..]) {
             Ok(length) => Some(Ok(self.buffer[..length].to_vec())),
@@ -120,11 +123,14 @@ impl Links {
 
 /// What an error of the socket means for the link; `None` where it means nothing.
 fn trouble(error: &io::Error) -> Option<LinkEvent> {
-    match error.kind() {
-        io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted => None,
-        io::ErrorKind::ConnectionRefused => Some(LinkEvent::Refused),
-        _ => Some(LinkEvent::Down(error.to_string())),
+    let kind = error.kind();
+    if kind == io::ErrorKind::WouldBlock || kind == io::ErrorKind::Interrupted {
+        return None;
     }
+    if kind == io::ErrorKind::ConnectionRefused {
+        return Some(LinkEvent::Refused);
+    }
+    Some(LinkEvent::Down(error.to_string()))
 }
 
 /// A fresh socket to the first address of the name that a socket can be connected to.

@@ -12,11 +12,12 @@ use std::{
 };
 
 use lamplighter_lwm2m::{
-    boundary::{Command, Input},
-    client::{Client, ClientConfig, DeviceDescription},
+    boundary::{ClientId, Command, Input},
+    client::{Client, ClientConfig, DeviceDescription, ServerConfig},
+    saved::Record,
     tree::Tree,
 };
-use lamplighter_model::object::Definitions;
+use lamplighter_model::{Now, Ssid, object::Definitions};
 use lamplighter_site::Site;
 
 use crate::{
@@ -30,7 +31,7 @@ use crate::{
     config::{Config, Hardware, Loaded, Problem, Source},
     devices,
     link::Links,
-    run::{Agent, Ended, Waiting},
+    run::{Agent, Ended, THE_BOX, Waiting},
     status::Status,
     store::Store,
     web::{self, Page, WebConfig},
@@ -64,9 +65,9 @@ pub struct Extras {
 pub struct Announce(Box<dyn FnOnce(&str) + Send>);
 
 /// A task beside the agent that sees what people see; it ends with the agent.
-pub struct Follow(
-    Box<dyn FnOnce(Status, Clock) -> Pin<Box<dyn Future<Output = ()> + Send>> + Send>,
-);
+pub struct Follow(Box<dyn FnOnce(Status, Clock) -> Task + Send>);
+
+type Task = Pin<Box<dyn Future<Output = ()> + Send>>;
 
 impl Announce {
     pub fn new(tell: impl FnOnce(&str) + Send + 'static) -> Self {
@@ -194,25 +195,16 @@ pub async fn agent(
     let mut tree = Tree::new(Arc::clone(&definitions));
     let mut client = Client::new(
         client_config(&config, &definitions, &hardware, seed),
-        loaded.records,
+        records_of(THE_BOX, loaded.records),
         now,
     );
-    for problem in &last_good {
-        status.problem(
-            &format!("configuration {}", problem.place),
-            &problem.to_string(),
-            now,
-        );
-    }
+    tell_problems(&last_good, &config, &status, now);
     if !last_good.is_empty() {
         let error = Command::DeviceError {
             code: LAST_GOOD_RUNS,
             present: true,
         };
         client.handle(Input::Command(error), &mut tree, now);
-    }
-    if config.servers.is_empty() {
-        status.problem("servers", "not configured: lamplighter setup", now);
     }
     let mut devices = devices::start(&config, clock.for_adapters(), seed);
     let site = Site::new(config.site.clone(), loaded.site, now);
@@ -238,18 +230,13 @@ pub async fn agent(
         served.0.push(tokio::spawn(follow(status.clone(), clock)));
     }
 
-    let server_names: BTreeMap<_, _> = config
-        .servers
-        .iter()
-        .map(|server| (server.name.clone(), server.ssid))
-        .collect();
     let agent = Agent {
         adapters: std::mem::take(&mut devices.handles),
         asks,
-        client,
+        clients: [(THE_BOX, client)].into(),
         clock,
         links: Links::default(),
-        server_names,
+        server_names: server_names(&config),
         site,
         status,
         store,
@@ -268,6 +255,27 @@ pub async fn agent(
         path: "signals".to_owned(),
         error,
     })
+}
+
+fn records_of(client: ClientId, records: Vec<(ClientId, Record)>) -> Vec<Record> {
+    let mine = records.into_iter().filter(|(owner, _)| *owner == client);
+    mine.map(|(_, record)| record).collect()
+}
+
+fn server_names(config: &Config) -> BTreeMap<String, (ClientId, Ssid)> {
+    let named = |server: &ServerConfig| (server.name.clone(), (THE_BOX, server.ssid));
+    config.servers.iter().map(named).collect()
+}
+
+/// What was wrong before anything ran.
+fn tell_problems(last_good: &[Problem], config: &Config, status: &Status, now: Now) {
+    for problem in last_good {
+        let about = format!("configuration {}", problem.place);
+        status.problem(&about, &problem.to_string(), now);
+    }
+    if config.servers.is_empty() {
+        status.problem("servers", "not configured: lamplighter setup", now);
+    }
 }
 
 /// The tasks that answer people; they end with it.

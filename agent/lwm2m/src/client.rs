@@ -72,7 +72,7 @@ impl Client {
             Input::Committed(id) => turn.shared.out.committed(id),
             Input::Configure(Change::AddServer(config)) => {
                 self.remove_server(config.ssid, tree, now);
-                self.add_server(config, &[], now);
+                self.add_server(*config, &[], now);
             }
             Input::Configure(Change::RemoveServer(ssid)) => self.remove_server(ssid, tree, now),
             Input::Device(event) => self.on_device(event, tree, now),
@@ -149,7 +149,7 @@ impl Client {
                 self.stopping = true;
                 self.servers
                     .values_mut()
-                    .for_each(|server| server.registration.deregister(now));
+                    .for_each(|server| server.registration.stop(now));
             }
             Command::Update(ssid) => {
                 if let Some(server) = self.servers.get_mut(&ssid) {

@@ -2,6 +2,7 @@
 
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
+use lamplighter_coap::Params;
 use lamplighter_model::{
     ObjectId, Ssid,
     object::{Definitions, Version},
@@ -25,6 +26,8 @@ pub struct ClientConfig {
 /// One `[server.NAME]` of the configuration.
 #[derive(Clone, Debug, PartialEq)]
 pub struct ServerConfig {
+    /// RFC 7252, 4.8, and our own limits.
+    pub coap: Params,
     pub lifetime: Duration,
     pub name: String,
     /// Versions to announce instead of our own, where a server knows only an older definition.
@@ -63,6 +66,6 @@ pub struct DeviceDescription {
 /// A change of the configuration while running.
 #[derive(Clone, Debug)]
 pub enum Change {
-    AddServer(ServerConfig),
+    AddServer(Box<ServerConfig>),
     RemoveServer(Ssid),
 }

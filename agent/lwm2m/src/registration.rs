@@ -36,15 +36,29 @@ pub enum Enabler {
 #[derive(Debug)]
 pub(crate) struct Registration {
     backoff: Backoff,
-    choice: VersionChoice,
-    lifetime: Duration,
+    /// The version has been accepted by this server.
+    is_proven: bool,
     pending: Pending,
-    /// Links that did not come up since the last that did.
+    /// Links that were opened since the server has last answered over one.
     reconnects: u32,
     rng: Rng,
     state: State,
     steps: VecDeque<Step>,
+    terms: Terms,
     version: Enabler,
+}
+
+/// What a registration is made with.
+#[derive(Clone, Debug)]
+pub(crate) struct Terms {
+    pub(crate) choice: VersionChoice,
+    /// Under which name at which address. A registration that was saved with another is not ours.
+    pub(crate) identity: String,
+    pub(crate) lifetime: Duration,
+    /// How long before the end of the lifetime an Update goes out, so that it can use all its
+    /// retransmissions (RFC 7252, 4.8.2: MAX_TRANSMIT_WAIT).
+    pub(crate) margin: Duration,
+    pub(crate) policy: RetryPolicy,
 }
 
 /// What the server at run time is to do, in order.
@@ -141,9 +155,6 @@ struct Pending {
     trigger: bool,
 }
 
-/// RFC 7252, 4.8.2 with its default parameters: an Update sent this long before the end can use all
-/// its retransmissions.
-const MAX_TRANSMIT_WAIT: Duration = Duration::from_secs(93);
 /// A link that is not there by then is not coming (name look-up included).
 const OPEN_TIMEOUT: Duration = Duration::from_secs(60);
 /// De-register is a courtesy; nobody waits for it longer.
@@ -157,16 +168,10 @@ const RECONNECT_LONGEST: Duration = Duration::from_secs(60);
 pub(crate) const MAX_ABSENCE: Duration = Duration::from_secs(86_400);
 
 impl Registration {
-    pub(crate) const fn new(
-        choice: VersionChoice,
-        lifetime: Duration,
-        policy: RetryPolicy,
-        rng: Rng,
-    ) -> Self {
+    pub(crate) const fn new(terms: Terms, rng: Rng) -> Self {
         Self {
-            backoff: Backoff::new(policy),
-            choice,
-            lifetime,
+            backoff: Backoff::new(terms.policy),
+            is_proven: false,
             pending: Pending {
                 lifetime: false,
                 objects: None,
@@ -176,7 +181,8 @@ impl Registration {
             rng,
             state: State::Off,
             steps: VecDeque::new(),
-            version: choice.highest(),
+            version: terms.choice.highest(),
+            terms,
         }
     }
 
@@ -191,15 +197,28 @@ impl Registration {
             Some(SavedRegistration::Disabled { began, lasts }) => {
                 // Where no clock can tell how long we were off, the time counts from now.
                 let elapsed = began.elapsed(now).unwrap_or_default();
-                self.disabled_until(now.mono + lasts.saturating_sub(elapsed), lasts);
+                let until = now.mono + lasts.saturating_sub(elapsed);
+                self.state = State::Disabled { until };
+            }
+            Some(SavedRegistration::Registered { identity, .. })
+                if identity != self.terms.identity =>
+            {
+                self.open(None, now);
             }
             Some(SavedRegistration::Registered {
                 at,
+                identity: _,
                 lifetime,
                 location,
                 version,
             }) => {
                 self.remember(version);
+                if version != self.version {
+                    return self.open(None, now);
+                }
+                self.is_proven = true;
+                // The server counts with what it was told.
+                self.pending.lifetime = lifetime != self.terms.lifetime;
                 let left = lifetime.saturating_sub(at.elapsed(now).unwrap_or_default());
                 let live = Live {
                     expires: now.mono + left,
@@ -226,7 +245,7 @@ impl Registration {
     }
 
     pub(crate) fn set_lifetime(&mut self, lifetime: Duration, now: Now) {
-        self.lifetime = lifetime;
+        self.terms.lifetime = lifetime;
         self.pending.lifetime = true;
         self.update_if_due(now);
     }
@@ -238,14 +257,33 @@ impl Registration {
 
     /// 1/x/4: leave, and send nothing for this long.
     pub(crate) fn disable(&mut self, lasts: Duration, now: Now) {
-        let lasts = lasts.min(MAX_ABSENCE);
+        let lasts = self.spread(lasts.min(MAX_ABSENCE));
         self.steps
             .push_back(Step::Save(SavedRegistration::Disabled {
                 began: Moment::of(now),
                 lasts,
             }));
-        let until = self.return_at(now.mono + lasts, lasts);
+        let until = now.mono + lasts;
         self.leave(After::Disabled { until }, now);
+    }
+
+    /// The agent ends: de-register, but a silence that a server has asked for goes on afterwards.
+    pub(crate) fn stop(&mut self, now: Now) {
+        match &mut self.state {
+            State::Disabled { .. } => self.left(After::Off),
+            State::Leaving {
+                after: after @ After::Disabled { .. },
+                ..
+            } => *after = After::Off,
+            State::Leaving {
+                after: After::Off, ..
+            }
+            | State::Off
+            | State::Opening { .. }
+            | State::Registered(_)
+            | State::Registering
+            | State::Waiting { .. } => self.deregister(now),
+        }
     }
 
     /// De-register and stay away.
@@ -258,7 +296,6 @@ impl Registration {
 
     /// The link is there and the session stands.
     pub(crate) fn connected(&mut self, now: Now) {
-        self.reconnects = 0;
         match std::mem::replace(&mut self.state, State::Registering) {
             State::Opening {
                 live: Some(live), ..
@@ -278,9 +315,18 @@ impl Registration {
 
     /// The path under an existing registration was replaced: the server must learn the new address.
     pub(crate) fn moved(&mut self, now: Now) {
-        if let State::Registered(live) = &mut self.state {
-            self.pending.add(live.in_flight.take());
-            self.trigger(now);
+        match &mut self.state {
+            State::Registered(live) => {
+                self.pending.add(live.in_flight.take());
+                self.trigger(now);
+            }
+            // What was asked over the former path is not answered any more.
+            State::Registering => self.send_register(),
+            State::Disabled { .. }
+            | State::Leaving { .. }
+            | State::Off
+            | State::Opening { .. }
+            | State::Waiting { .. } => {}
         }
     }
 
@@ -289,6 +335,11 @@ impl Registration {
         match std::mem::replace(&mut self.state, State::Off) {
             State::Registered(mut live) => {
                 self.pending.add(live.in_flight.take());
+                // Links that break before the server has answered over them come with pauses.
+                if self.reconnects > 0 {
+                    return self.not_opened(Some(live), reason, now);
+                }
+                self.reconnects = 1;
                 self.steps.push_back(Step::Close);
                 self.open(Some(live), now);
             }
@@ -306,8 +357,9 @@ impl Registration {
         let Some(live) = live.filter(|live| live.expires > now.mono) else {
             return self.retry(reason.to_owned(), None, now);
         };
-        let factor = 1u32.checked_shl(self.reconnects).unwrap_or(u32::MAX);
-        self.reconnects = self.reconnects.saturating_add(1);
+        let before = self.reconnects.saturating_sub(1);
+        let factor = 1u32.checked_shl(before).unwrap_or(u32::MAX);
+        self.reconnects = self.reconnects.max(1).saturating_add(1);
         let delay = RECONNECT_FIRST
             .saturating_mul(factor)
             .min(RECONNECT_LONGEST);
@@ -328,6 +380,7 @@ impl Registration {
     }
 
     pub(crate) fn replied(&mut self, purpose: Purpose, reply: Reply, now: Now) {
+        self.reconnects = 0;
         match purpose {
             Purpose::Deregister => self.leaving_ended(),
             Purpose::Register => self.register_replied(reply, now),
@@ -364,6 +417,12 @@ impl Registration {
                 let live = live.take();
                 self.not_opened(live, "no link to the server could be opened", now);
             }
+            // Overloaded for longer than the lifetime: not even a Register before that has ended.
+            State::Registered(live) if live.expires <= now.mono && live.update_at > now.mono => {
+                let until = live.update_at;
+                self.steps.push_back(Step::Close);
+                self.state = State::Waiting { live: None, until };
+            }
             State::Registered(live) if live.expires <= now.mono => self.register_over_new_link(now),
             State::Registered(_) => self.send_update(now),
             State::Off | State::Registering => {}
@@ -399,7 +458,7 @@ impl Registration {
     }
 
     pub(crate) const fn lifetime(&self) -> Duration {
-        self.lifetime
+        self.terms.lifetime
     }
 
     pub(crate) const fn is_off(&self) -> bool {
@@ -457,6 +516,15 @@ impl Registration {
             Code::CREATED => self.registered(reply.location, now),
             // Core 1.1, 6.2.1: the version is not supported.
             Code::PRECONDITION_FAILED => self.step_down(&reply, now),
+            // Old servers say this to a version that they do not know (lwm2m/10, 17): after the
+            // pause with another one, unless this one has worked already.
+            Code::BAD_REQUEST if !self.is_proven && self.terms.choice == VersionChoice::Auto => {
+                self.version = match self.version {
+                    Enabler::V1_0 => self.terms.choice.highest(),
+                    Enabler::V1_1 => Enabler::V1_0,
+                };
+                self.retry(reply.reason(), None, now);
+            }
             Code::SERVICE_UNAVAILABLE => self.retry(reply.reason(), reply.max_age, now),
             _ => self.retry(reply.reason(), None, now),
         }
@@ -464,6 +532,7 @@ impl Registration {
 
     fn registered(&mut self, location: Vec<String>, now: Now) {
         self.backoff.reset();
+        self.is_proven = true;
         self.steps
             .push_back(Step::Save(self.saved(location.clone(), now)));
         self.steps.push_back(Step::Registered { anew: true });
@@ -500,13 +569,13 @@ impl Registration {
 
     /// One version lower at once, or the round begins anew after a pause.
     fn step_down(&mut self, reply: &Reply, now: Now) {
-        match (self.choice, self.version) {
+        match (self.terms.choice, self.version) {
             (VersionChoice::Auto, Enabler::V1_1) => {
                 self.version = Enabler::V1_0;
                 self.send_register();
             }
             (VersionChoice::Auto | VersionChoice::V1_0 | VersionChoice::V1_1, _) => {
-                self.version = self.choice.highest();
+                self.version = self.terms.choice.highest();
                 self.retry(reply.reason(), None, now);
             }
         }
@@ -560,16 +629,10 @@ impl Registration {
         };
     }
 
-    fn disabled_until(&mut self, end: Duration, lasts: Duration) {
-        self.state = State::Disabled {
-            until: self.return_at(end, lasts),
-        };
-    }
-
     /// Never before the end, and spread so that a thousand boxes do not return at once.
-    fn return_at(&mut self, end: Duration, lasts: Duration) -> Duration {
+    fn spread(&mut self, lasts: Duration) -> Duration {
         let spread = Duration::from_secs(60).max(lasts / 4);
-        end + self.rng.between(Duration::ZERO, spread)
+        lasts + self.rng.between(Duration::ZERO, spread)
     }
 
     fn update_if_due(&mut self, now: Now) {
@@ -599,17 +662,18 @@ impl Registration {
 
     fn live(&self, location: Vec<String>, now: Now) -> Live {
         Live {
-            expires: now.mono + self.lifetime,
+            expires: now.mono + self.terms.lifetime,
             in_flight: None,
             location,
-            update_at: now.mono + update_after(self.lifetime),
+            update_at: now.mono + self.terms.update_after(),
         }
     }
 
     fn saved(&self, location: Vec<String>, now: Now) -> SavedRegistration {
-        let (at, lifetime, version) = (Moment::of(now), self.lifetime, self.version);
+        let (at, lifetime, version) = (Moment::of(now), self.terms.lifetime, self.version);
         SavedRegistration::Registered {
             at,
+            identity: self.terms.identity.clone(),
             lifetime,
             location,
             version,
@@ -618,7 +682,7 @@ impl Registration {
 
     /// The version of the last time, unless the configuration now says otherwise.
     fn remember(&mut self, version: Enabler) {
-        if self.choice == VersionChoice::Auto {
+        if self.terms.choice == VersionChoice::Auto {
             self.version = version;
         }
     }
@@ -655,12 +719,14 @@ impl VersionChoice {
     }
 }
 
-/// When to send an Update after the last one: early enough for all retransmissions.
-fn update_after(lifetime: Duration) -> Duration {
-    if lifetime >= 2 * MAX_TRANSMIT_WAIT {
-        lifetime - MAX_TRANSMIT_WAIT
-    } else {
-        lifetime / 2
+impl Terms {
+    /// When to send an Update after the last one.
+    fn update_after(&self) -> Duration {
+        if self.lifetime >= self.margin.saturating_mul(2) {
+            self.lifetime.saturating_sub(self.margin)
+        } else {
+            self.lifetime / 2
+        }
     }
 }
 

@@ -58,12 +58,14 @@ pub struct SavedObservation {
 /// Where a server was left.
 #[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
 pub enum SavedRegistration {
-    /// No packet to it before the end.
+    /// No packet to it before the end, which includes the spread of the return.
     Disabled { began: Moment, lasts: Duration },
     /// Not registered; the version that it was last spoken to in.
     None { version: Enabler },
     Registered {
         at: Moment,
+        /// Our name, and where the server is.
+        identity: String,
         lifetime: Duration,
         location: Vec<String>,
         version: Enabler,

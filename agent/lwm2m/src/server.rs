@@ -11,7 +11,7 @@ use std::{
 };
 
 use lamplighter_coap::{
-    Delivery, Endpoint, Event as Coap, ExchangeId, Failure, NotificationId, Params, Request,
+    Delivery, Endpoint, Event as Coap, ExchangeId, Failure, NotificationId, Reliability, Request,
     RequestKey, Token,
 };
 use lamplighter_dtls::{Session, SessionEvent};
@@ -23,7 +23,7 @@ use crate::{
     observe::{AttributeStore, Defaults, Observations, Rules},
     operation::links::{self, Versions},
     perform::{Shared, Turn},
-    registration::{Phase, Purpose, Registration, Step},
+    registration::{Phase, Purpose, Registration, RetryPolicy, Step, Terms},
     rng::Rng,
     saved::{Record, SavedRegistration},
     view::View,
@@ -50,7 +50,7 @@ pub(crate) struct Server {
     held: VecDeque<(RequestKey, Request)>,
     last_error: Option<String>,
     link: Link,
-    notifications: BTreeMap<NotificationId, Token>,
+    notifications: BTreeMap<NotificationId, (Token, Reliability)>,
     observations: Observations,
     pub(crate) registration: Registration,
     session: Session,
@@ -72,12 +72,25 @@ struct Link {
 const MAX_NOTIFICATIONS: usize = 2048;
 
 impl Server {
-    pub(crate) fn new(config: ServerConfig, lifetime: Duration, seed: u64, now: Now) -> Self {
+    /// `name`: of this endpoint.
+    pub(crate) fn new(
+        config: ServerConfig,
+        name: &str,
+        lifetime: Duration,
+        seed: u64,
+        now: Now,
+    ) -> Self {
         let mut rng = Rng::new(seed ^ u64::from(config.ssid.0));
-        let mut endpoint = Endpoint::new(Params::default(), rng.next());
+        let mut endpoint = Endpoint::new(config.coap.clone(), rng.next());
         endpoint.continue_sequence(first_sequence(now));
-        let policy = crate::registration::RetryPolicy::STANDARD;
-        let registration = Registration::new(config.version, lifetime, policy, rng);
+        let terms = Terms {
+            choice: config.version,
+            identity: format!("{name} at {}", config.uri),
+            lifetime,
+            margin: config.coap.max_transmit_wait(),
+            policy: RetryPolicy::STANDARD,
+        };
+        let registration = Registration::new(terms, rng);
         Self {
             attributes: AttributeStore::default(),
             config,
@@ -328,7 +341,9 @@ impl Server {
 
     fn close(&mut self, turn: &mut Turn<'_>) {
         self.abandon_exchanges();
-        self.held.clear();
+        for (key, _) in std::mem::take(&mut self.held) {
+            self.endpoint.ignore(key);
+        }
         let Link { former, id, .. } = std::mem::take(&mut self.link);
         for link in former.into_iter().chain(id) {
             turn.shared.out.push(Output::Close(link));
@@ -356,7 +371,7 @@ impl Server {
     }
 
     fn on_delivered(&mut self, id: NotificationId, delivery: Delivery, turn: &mut Turn<'_>) {
-        let Some(token) = self.notifications.remove(&id) else {
+        let Some((token, _)) = self.notifications.remove(&id) else {
             return;
         };
         match delivery {

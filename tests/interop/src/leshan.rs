@@ -40,7 +40,7 @@ impl Leshan {
         let classes = format!("{0}/lib/*:{0}/classes", home.display());
         let mut java = Command::new("java");
         java.args(["-Xmx256m", "-cp", &classes, "LeshanPeer", "0"]);
-        java.arg(models.map_or_else(|| Path::new("-"), |models| models));
+        java.arg(models.unwrap_or_else(|| Path::new("-")));
         let lines = Lines::start(&mut java);
         let mut server = Self {
             lines,

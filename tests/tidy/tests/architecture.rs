@@ -19,7 +19,7 @@ const EDGES: &[(&str, &[&str])] = &[
     ("lamplighter-adapters", &["model"]),
     ("lamplighter-coap", &[]),
     ("lamplighter-dtls", &[]),
-    ("lamplighter-interop", &[]),
+    ("lamplighter-interop", &["adapters", "sim"]),
     ("lamplighter-lwm2m", &["coap", "dtls", "model"]),
     ("lamplighter-model", &[]),
     (
@@ -28,6 +28,7 @@ const EDGES: &[(&str, &[&str])] = &[
     ),
     ("lamplighter-site", &["model"]),
     ("lamplighter-tidy", &[]),
+    ("lamplighter-web", &[]),
 ];
 
 /// Crates that must stay free of any runtime.

@@ -174,7 +174,7 @@ Examples:
 
 #[derive(Args, Clone, Debug)]
 pub struct Setup {
-    /// Address of the server, coap://HOST[:PORT]
+    /// Address of the server, `coap://HOST[:PORT]`
     #[arg(long, value_name = "URI")]
     pub server: Option<String>,
     /// Name of the [server.NAME] table

@@ -7,7 +7,7 @@ use std::{
 };
 
 use lamplighter_model::{InstancePath, ObjectId, object::Version, tables::VendorObject};
-use lamplighter_site::boundary::PointKind;
+use lamplighter_site::boundary::{FailSafeOn, PointConfig, PointKind};
 use serde::Serialize;
 
 use super::{
@@ -301,14 +301,21 @@ fn outputs(config: &Config) -> Vec<OutputLine> {
     outputs
         .map(|point| OutputLine {
             name: point.name.clone(),
-            fail_safe: if point.fail_safe.is_some() {
-                "configured"
-            } else {
-                "none: keeps its state"
-            }
-            .to_owned(),
+            fail_safe: fail_safe(point),
         })
         .collect()
+}
+
+fn fail_safe(point: &PointConfig) -> String {
+    let Some(fail_safe) = &point.fail_safe else {
+        return "none: what was commanded stays".to_owned();
+    };
+    let lost = match fail_safe.on {
+        FailSafeOn::DeviceLost => "its device",
+        FailSafeOn::ServerLost => "every server",
+    };
+    let after = screen::duration(fail_safe.after.as_secs_f64());
+    format!("{} when {lost} is lost for {after}", fail_safe.value)
 }
 
 /// The links of a Register: the objects with their versions, then every instance (Core 1.1, 6.2.1).

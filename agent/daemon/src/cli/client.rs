@@ -286,6 +286,18 @@ mod tests {
     }
 
     #[test]
+    fn a_socket_that_may_not_be_opened_names_the_group() {
+        let client = Client::new(Path::new("/run/lamplighter")).unwrap();
+        let failure = client.unreachable(&io::ErrorKind::PermissionDenied.into());
+        assert_eq!(failure.exit, Exit::NoPermission);
+        assert!(failure.text.contains("group `lamplighter`"), "{failure}");
+        assert_eq!(
+            client.unreachable(&io::ErrorKind::NotFound.into()).exit,
+            Exit::NotRunning
+        );
+    }
+
+    #[test]
     fn a_refusal_has_its_exit_code() {
         let refused = refusal(
             StatusCode::METHOD_NOT_ALLOWED,

@@ -10,7 +10,10 @@ use lamplighter_model::{
 };
 
 use super::{args::Global, exit::Failure};
-use crate::config::{Config, Source, VENDOR_OBJECT_BASE, atomic};
+use crate::{
+    atomic,
+    config::{Config, Source, VENDOR_OBJECT_BASE},
+};
 
 /// Objects that the agent has whatever is configured.
 const OWN_OBJECTS: [u16; 3] = [1, 3, 4];

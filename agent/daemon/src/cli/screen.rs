@@ -65,8 +65,9 @@ pub(super) fn value(value: &Value, unit: Option<&str>) -> String {
         Value::Array(_) | Value::Object(_) => value.to_string(),
     };
     match unit {
-        Some(unit) if !unit.is_empty() => format!("{text} {unit}"),
-        Some(_) | None => text,
+        Some("/100") => format!("{text} %"),
+        Some("") | None => text,
+        Some(unit) => format!("{text} {unit}"),
     }
 }
 

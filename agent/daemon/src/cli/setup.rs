@@ -2,7 +2,7 @@
 //! with what is configured already, writes `conf.d/10-server.toml`, and waits for the registration.
 
 use std::{
-    io::{self, Write},
+    io::Write,
     path::{Path, PathBuf},
     thread,
     time::Duration,
@@ -18,7 +18,10 @@ use super::{
     exit::{Exit, Failure},
     screen, show, terminal,
 };
-use crate::config::{Checked, File, Source, atomic};
+use crate::{
+    atomic,
+    config::{Checked, File, Source},
+};
 
 const FILE: &str = "conf.d/10-server.toml";
 /// Between two looks at the state of the registration.
@@ -223,5 +226,6 @@ fn registered(global: &Global, name: &str, out: &mut impl Write) -> Result<(), F
     if global.json {
         return screen::print_json(out, &json!({ "server": name, "state": "registered" }));
     }
-    Ok(writeln!(out, "registered at `{name}`").map_err(io::Error::from)?)
+    writeln!(out, "registered at `{name}`")?;
+    Ok(())
 }

@@ -7,6 +7,7 @@ mod device;
 mod lamp;
 mod modbus;
 mod point;
+mod register;
 mod server;
 mod site;
 mod units;

@@ -11,7 +11,7 @@ use lamplighter_site::boundary::{PointKind, SiteConfig};
 
 pub use super::schema::{Backend, Bias, Exit, MeterMode, Rs485};
 
-/// Everything the daemon is made of. Built by [`super::load`] only.
+/// Everything the daemon is made of. Built by [`super::Source::check`] only.
 #[derive(Clone, Debug)]
 pub struct Config {
     pub endpoint: Endpoint,

@@ -139,8 +139,15 @@ impl<'a> Reader<'a> {
         key
     }
 
+    /// Hidden itself, or a table whose kind is not known, so that nothing in it can be.
     fn is_hidden(&self, key: &Key) -> bool {
-        self.run.hidden.borrow().contains(key)
+        let hidden = self.run.hidden.borrow();
+        let has_no_kind = |(_, name): &(&str, &str)| {
+            let mut kind = key.clone();
+            kind.push((*name).to_owned());
+            hidden.contains(&kind)
+        };
+        hidden.contains(key) || KIND_KEYS.iter().any(has_no_kind)
     }
 
     /// Entries of a table that serde may see. `fields`: the keys that exist; none means any.
@@ -187,8 +194,20 @@ impl<'a> de::Deserializer<'a> for Reader<'a> {
         deserialize_u32 u32, deserialize_u64 u64
     }
 
-    fn deserialize_any<V: Visitor<'a>>(self, _: V) -> Result<V::Value, Wrong> {
-        Err(self.wrong("a type of the schema"))
+    /// For a value whose type is known only with its resource.
+    fn deserialize_any<V: Visitor<'a>>(self, visitor: V) -> Result<V::Value, Wrong> {
+        match self.value {
+            Value::Bool(_, on) => visitor.visit_bool(*on),
+            Value::Num(_, number) => match (whole(*number), number.to_f64()) {
+                (Some(whole), _) => visitor.visit_i64(whole),
+                (None, Some(float)) if float.is_finite() => visitor.visit_f64(float),
+                (None, _) => Err(self.wrong("a number")),
+            },
+            Value::String(_, text) => visitor.visit_borrowed_str(text),
+            Value::Array(..) | Value::Char(..) | Value::Dict(..) | Value::Empty(..) => {
+                Err(self.wrong("true, false, a number or a text"))
+            }
+        }
     }
 
     fn deserialize_bool<V: Visitor<'a>>(self, visitor: V) -> Result<V::Value, Wrong> {

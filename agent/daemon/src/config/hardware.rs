@@ -81,3 +81,94 @@ fn text(path: &Path) -> Option<String> {
     let text = text.trim_matches(|letter: char| letter == '\0' || letter.is_whitespace());
     (!text.is_empty() && text.len() <= 128).then(|| text.to_owned())
 }
+
+#[cfg(test)]
+mod tests {
+    use std::{io::Write as _, os::unix::fs::symlink};
+
+    use super::*;
+
+    fn board(name: &str, files: &[(&str, &str)]) -> Hardware {
+        let root = std::env::temp_dir().join(format!("lamplighter-{name}-{}", std::process::id()));
+        let _ = fs::remove_dir_all(&root);
+        for (path, text) in files {
+            let path = root.join(path);
+            fs::create_dir_all(path.parent().unwrap()).unwrap();
+            fs::File::create(path)
+                .unwrap()
+                .write_all(text.as_bytes())
+                .unwrap();
+        }
+        let hardware = Hardware::read(&root);
+        fs::remove_dir_all(root).unwrap();
+        hardware
+    }
+
+    #[test]
+    fn a_board_is_named_after_its_serial_number() {
+        let files = [
+            ("proc/device-tree/serial-number", "10000000ABCD1234\0"),
+            ("proc/device-tree/model", "Some Board 5\0"),
+        ];
+        let board = board("device-tree", &files);
+        assert_eq!(board.endpoint().unwrap().0, "lamplighter-10000000abcd1234");
+        assert_eq!(board.model.as_deref(), Some("Some Board 5"));
+    }
+
+    #[test]
+    fn a_machine_is_named_after_its_uuid_unless_nobody_filled_it_in() {
+        let uuid = board(
+            "dmi",
+            &[(
+                "sys/class/dmi/id/product_uuid",
+                "4c4c4544-0042-3510-8053-b4c04f4d3732\n",
+            )],
+        );
+        assert_eq!(
+            uuid.endpoint().unwrap().0,
+            "lamplighter-4c4c4544004235108053b4c04f4d3732"
+        );
+        for wrong in [
+            "00000000-0000-0000-0000-000000000000",
+            "To be filled by O.E.M.",
+            "123",
+        ] {
+            assert_eq!(
+                board("dmi-empty", &[("sys/class/dmi/id/product_uuid", wrong)]).serial,
+                None,
+                "{wrong}"
+            );
+        }
+    }
+
+    #[test]
+    fn the_first_permanent_mac_is_the_last_resort() {
+        let root = std::env::temp_dir().join(format!("lamplighter-mac-{}", std::process::id()));
+        let _ = fs::remove_dir_all(&root);
+        for (card, kind, mac) in [
+            ("docker0", "3", "02:42:00:00:00:01"),
+            ("eth1", "0", "b8:27:eb:01:02:03"),
+            ("lo", "0", "00:00:00:00:00:00"),
+        ] {
+            let card = root.join("sys/class/net").join(card);
+            fs::create_dir_all(&card).unwrap();
+            for (name, text) in [("addr_assign_type", kind), ("address", mac)] {
+                fs::File::create(card.join(name))
+                    .unwrap()
+                    .write_all(text.as_bytes())
+                    .unwrap();
+            }
+            symlink("/", card.join("device")).unwrap();
+        }
+        let hardware = Hardware::read(&root);
+        fs::remove_dir_all(root).unwrap();
+        let (name, source) = hardware.endpoint().unwrap();
+        assert_eq!(
+            (name.as_str(), source.as_str()),
+            (
+                "lamplighter-b827eb010203",
+                "the permanent MAC address of eth1"
+            )
+        );
+    }
+}

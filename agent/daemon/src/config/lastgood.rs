@@ -9,7 +9,8 @@ use std::{
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 
-use super::{atomic, layer::Texts};
+use super::layer::Texts;
+use crate::atomic;
 
 const FORMAT: &str = "lamplighter last good configuration";
 const VERSION: u32 = 1;

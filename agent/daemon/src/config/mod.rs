@@ -5,7 +5,6 @@
 //! 3. `check.rs` finds every problem and makes the [`Config`] that is used; nothing checks again.
 //! 4. What was accepted is kept by `lastgood.rs` for the day when the files are broken.
 
-pub(crate) mod atomic;
 mod check;
 mod checked;
 mod extract;
@@ -22,7 +21,6 @@ use std::path::{Path, PathBuf};
 
 use lamplighter_model::{object::Definitions, tables};
 
-pub(crate) use atomic::write as write_file;
 pub use check::Checked;
 pub(crate) use check::VENDOR_OBJECT_BASE;
 pub use checked::*;

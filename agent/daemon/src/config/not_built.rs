@@ -34,7 +34,6 @@ const NOT_BUILT: &[(&str, Refused)] = &[
     ),
     ("device.*.defaults.min_switch_s", Refused::Always),
     ("device.*.mode", Refused::Words(&["A", "B", "D"])),
-    ("device.*.point.*.fail_safe", Refused::Always),
     ("device.*.point.*.feedback", Refused::Always),
     ("device.*.point.*.min_switch_s", Refused::Always),
     ("device.*.point.*.monotonic", Refused::Always),

@@ -7,6 +7,7 @@
 
 mod bus;
 mod device;
+mod scalar;
 
 use std::collections::BTreeMap;
 
@@ -14,11 +15,12 @@ use serde::Deserialize;
 
 pub use bus::{Bus, Reopen, Rs485, SerialBus, TcpBus};
 pub use device::{
-    Addressing, Backend, Bias, Boot, Device, Exit, GpioDefaults, GpioDevice, GpioPoint, Guard,
-    Iec62056Device, Iec62056Point, Limit, MeterMode, ModbusDevice, ModbusPoint, OnViolation, Order,
-    Probe, Read, RegisterType, SimDevice, SimPoint, Table, Verify, WhileWaiting, Write,
-    WriteFunction,
+    Addressing, Backend, Bias, Boot, Device, Exit, FailSafe, FailSafeOn, GpioDefaults, GpioDevice,
+    GpioPoint, Guard, Iec62056Device, Iec62056Point, Limit, MeterMode, ModbusDevice, ModbusPoint,
+    OnViolation, Order, Probe, Read, RegisterType, SimDevice, SimPoint, Table, Verify,
+    WhileWaiting, Write, WriteFunction,
 };
+pub use scalar::Scalar;
 
 /// Which key says what kind of table it is, by the name of the enum.
 pub const KIND_KEYS: [(&str, &str); 2] = [("Bus", "kind"), ("Device", "adapter")];

@@ -10,11 +10,11 @@ use std::{
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use sha2::{Digest as _, Sha256};
 
-use super::atomic;
-
 const MAX_BYTES: u64 = 64 << 10;
 const MAX_NAME: usize = 64;
 const PREFIXES: &str = "hex:, base64: or text:";
+
+use crate::atomic;
 
 /// Where a secret is.
 #[derive(Clone, Debug, Eq, PartialEq)]
@@ -247,6 +247,39 @@ mod tests {
             Secret::decode(b"text:\n"),
             Err(SecretError::Empty)
         ));
+    }
+
+    #[test]
+    fn a_secret_that_others_can_read_is_refused() {
+        let directory =
+            std::env::temp_dir().join(format!("lamplighter-secret-{}", std::process::id()));
+        let _ = fs::remove_dir_all(&directory);
+        let shelf = Shelf {
+            from_systemd: Some(directory.join("systemd")),
+            beside: directory.join("credentials"),
+        };
+        let reference = Reference::parse("credential:key").unwrap();
+        assert!(matches!(
+            read(&reference, &shelf),
+            Err(SecretError::Read(_))
+        ));
+        let (path, secret) = write("key", b"text:swordfish\n", &shelf).unwrap();
+        assert_eq!(read(&reference, &shelf).unwrap(), secret);
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o640)).unwrap();
+        assert!(matches!(
+            read(&reference, &shelf),
+            Err(SecretError::Mode(0o640))
+        ));
+        // What systemd passes comes first.
+        fs::create_dir(directory.join("systemd")).unwrap();
+        fs::rename(path, directory.join("systemd/key")).unwrap();
+        fs::set_permissions(
+            directory.join("systemd/key"),
+            fs::Permissions::from_mode(0o400),
+        )
+        .unwrap();
+        assert_eq!(read(&reference, &shelf).unwrap().bytes(), b"swordfish");
+        fs::remove_dir_all(directory).unwrap();
     }
 
     #[test]

@@ -32,7 +32,7 @@ impl Starter<'_> {
 
     #[cfg(not(feature = "gpio-cdev"))]
     #[expect(clippy::unused_self, reason = "the same call as with the feature")]
-    fn cdev(&mut self, _: &Device, _: &config::Gpio) -> Result<(), String> {
+    fn cdev(&self, _: &Device, _: &config::Gpio) -> Result<(), String> {
         Err("this build has no backend for the GPIO character device".to_owned())
     }
 
@@ -41,14 +41,14 @@ impl Starter<'_> {
         self.lines(
             device,
             gpio,
-            lamplighter_adapters::gpio::rppal::RppalLines::new(),
+            lamplighter_adapters::gpio::rppal::RppalLines::default(),
         );
         Ok(())
     }
 
     #[cfg(not(feature = "gpio-rppal"))]
     #[expect(clippy::unused_self, reason = "the same call as with the feature")]
-    fn rppal(&mut self, _: &Device, _: &config::Gpio) -> Result<(), String> {
+    fn rppal(&self, _: &Device, _: &config::Gpio) -> Result<(), String> {
         Err("this build has no rppal backend".to_owned())
     }
 

@@ -15,7 +15,10 @@ use std::{
     time::Duration,
 };
 
-use lamplighter_lwm2m::{boundary::CommitId, saved::Record};
+use lamplighter_lwm2m::{
+    boundary::{ClientId, CommitId},
+    saved::Record,
+};
 use lamplighter_site::saved::SavedSite;
 use tokio::sync::mpsc as tokio_mpsc;
 
@@ -31,7 +34,7 @@ const SITE: (&str, &str, u32) = ("site.cbor", "lamplighter site", 1);
 /// What the state directory held at start.
 #[derive(Debug, Default)]
 pub struct Loaded {
-    pub records: Vec<Record>,
+    pub records: Vec<(ClientId, Record)>,
     pub site: Option<SavedSite>,
 }
 
@@ -47,7 +50,7 @@ pub struct Store {
 #[derive(Debug, Eq, PartialEq)]
 pub enum Stored {
     /// In order. Also sent where the disk refused, after a [`Stored::Trouble`].
-    Committed(CommitId),
+    Committed(ClientId, CommitId),
     SiteSaved,
     /// The disk refuses (the reason), or takes again (`None`). Sent on change.
     Trouble(Option<String>),
@@ -55,19 +58,22 @@ pub enum Stored {
 
 #[derive(Debug)]
 enum Job {
-    Commit(CommitId, Record),
-    Journal(Record),
+    Commit(ClientId, CommitId, Record),
+    Journal(ClientId, Record),
     Site(SavedSite),
 }
 
 impl Store {
     /// Loads what is there and starts the thread.
     pub fn open(state_dir: &Path) -> (Self, Loaded) {
-        let records: BTreeMap<String, Record> =
+        let records: Records =
             snapshot::read(&state_dir.join(CORE.0), CORE.1, CORE.2).unwrap_or_default();
         let site = snapshot::read(&state_dir.join(SITE.0), SITE.1, SITE.2);
         let loaded = Loaded {
-            records: records.values().cloned().collect(),
+            records: records
+                .values()
+                .map(|(client, record)| (ClientId(*client), record.clone()))
+                .collect(),
             site,
         };
         let (jobs, inbox) = mpsc::channel();
@@ -93,12 +99,12 @@ impl Store {
         )
     }
 
-    pub fn commit(&self, id: CommitId, record: Record) {
-        self.send(Job::Commit(id, record));
+    pub fn commit(&self, client: ClientId, id: CommitId, record: Record) {
+        self.send(Job::Commit(client, id, record));
     }
 
-    pub fn journal(&self, record: Record) {
-        self.send(Job::Journal(record));
+    pub fn journal(&self, client: ClientId, record: Record) {
+        self.send(Job::Journal(client, record));
     }
 
     pub fn save_site(&self, site: SavedSite) {
@@ -132,9 +138,12 @@ impl Store {
     }
 }
 
+/// The latest record of each key, and whose it is.
+type Records = BTreeMap<String, (u16, Record)>;
+
 struct Writer {
     state_dir: PathBuf,
-    records: BTreeMap<String, Record>,
+    records: Records,
     reports: tokio_mpsc::UnboundedSender<Stored>,
     refused: bool,
     /// Journalled records wait for the disk.
@@ -145,7 +154,7 @@ impl Writer {
     fn run(mut self, inbox: &mpsc::Receiver<Job>) {
         loop {
             let first = if self.dirty {
-                inbox.recv_timeout(FLUSH).map_err(Into::into)
+                inbox.recv_timeout(FLUSH)
             } else {
                 inbox
                     .recv()
@@ -167,13 +176,13 @@ impl Writer {
         let (mut reports, mut site, mut commit) = (Vec::new(), None, false);
         for job in std::iter::once(first).chain(inbox.try_iter()) {
             match job {
-                Job::Commit(id, record) => {
-                    self.keep(record);
+                Job::Commit(client, id, record) => {
+                    self.keep(client, record);
                     commit = true;
-                    reports.push(Stored::Committed(id));
+                    reports.push(Stored::Committed(client, id));
                 }
-                Job::Journal(record) => {
-                    self.keep(record);
+                Job::Journal(client, record) => {
+                    self.keep(client, record);
                     self.dirty = true;
                 }
                 Job::Site(saved) => {
@@ -195,12 +204,12 @@ impl Writer {
         }
     }
 
-    fn keep(&mut self, record: Record) {
-        let key = record.key().to_string();
+    fn keep(&mut self, client: ClientId, record: Record) {
+        let key = format!("{}/{}", client.0, record.key());
         if record.is_removal() {
             self.records.remove(&key);
         } else {
-            self.records.insert(key, record);
+            self.records.insert(key, (client.0, record));
         }
     }
 

@@ -2,12 +2,13 @@
 //! the previous one kept. A power cut leaves the old or the new file, never half a one.
 
 use std::{
-    fs::{self, File},
-    io::{self, Write},
+    fs, io,
     path::{Path, PathBuf},
 };
 
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
+
+use crate::atomic;
 
 const CHECKSUM: crc::Crc<u32> = crc::Crc::<u32>::new(&crc::CRC_32_ISO_HDLC);
 
@@ -42,7 +43,12 @@ pub(crate) fn read<T: DeserializeOwned>(path: &Path, format: &str, version: u32)
 }
 
 /// Writes a snapshot: temporary file in the same directory, synced, renamed, directory synced.
-pub(crate) fn write<T: Serialize>(path: &Path, format: &str, version: u32, body: &T) -> io::Result<()> {
+pub(crate) fn write<T: Serialize>(
+    path: &Path,
+    format: &str,
+    version: u32,
+    body: &T,
+) -> io::Result<()> {
     let body = minicbor_serde::to_vec(body).map_err(io::Error::other)?;
     let checksum = CHECKSUM.checksum(&body);
     let envelope = Envelope {
@@ -52,36 +58,18 @@ pub(crate) fn write<T: Serialize>(path: &Path, format: &str, version: u32, body:
         body,
     };
     let bytes = minicbor_serde::to_vec(&envelope).map_err(io::Error::other)?;
-    replace(path, &bytes, 0o600, true)
+    replace(path, &bytes)
 }
 
-/// Replaces a file atomically; with `keep` the former content stays beside it as `NAME.previous`.
-pub(crate) fn replace(path: &Path, bytes: &[u8], mode: u32, keep: bool) -> io::Result<()> {
-    use std::os::unix::fs::OpenOptionsExt;
-    let directory = path
-        .parent()
-        .filter(|parent| !parent.as_os_str().is_empty())
-        .unwrap_or(Path::new("."));
-    let temporary = with_suffix(path, ".new");
-    match fs::remove_file(&temporary) {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
-        Ok(()) | Err(_) => {}
-    }
-    let mut file = File::options()
-        .write(true)
-        .create_new(true)
-        .mode(mode)
-        .open(&temporary)?;
-    file.write_all(bytes)?;
-    file.sync_all()?;
-    if keep && path.exists() {
+/// Replaces a file atomically; the former content stays beside it as `NAME.previous`.
+fn replace(path: &Path, bytes: &[u8]) -> io::Result<()> {
+    if path.exists() {
         // A hard link, so that at no moment the file itself is missing.
         let previous = previous(path);
         let _ = fs::remove_file(&previous);
         fs::hard_link(path, &previous)?;
     }
-    fs::rename(&temporary, path)?;
-    File::open(directory)?.sync_all()
+    atomic::write(path, bytes, 0o600)
 }
 
 fn decode<T: DeserializeOwned>(bytes: &[u8], format: &str, version: u32) -> Option<T> {
@@ -168,13 +156,13 @@ mod tests {
         write(&path, "test", 1, &2u32).unwrap();
         let whole = fs::read(&path).unwrap();
         for cut in 0..whole.len() {
-            replace(&path, &whole[..cut], 0o600, false).unwrap();
+            atomic::write(&path, &whole[..cut], 0o600).unwrap();
             assert_eq!(read::<u32>(&path, "test", 1), Some(1), "cut at {cut}");
         }
         for at in 0..whole.len() {
             let mut flipped = whole.clone();
             flipped[at] ^= 0x10;
-            replace(&path, &flipped, 0o600, false).unwrap();
+            atomic::write(&path, &flipped, 0o600).unwrap();
             assert!(
                 matches!(read::<u32>(&path, "test", 1), Some(1 | 2)),
                 "flipped at {at}"

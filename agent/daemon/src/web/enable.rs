@@ -6,7 +6,8 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use super::password::{self, PasswordError, replace};
+use super::password::{self, PasswordError};
+use crate::atomic;
 
 /// The only file that this command writes beside the password.
 const DROP_IN: &str = "20-web.toml";
@@ -43,7 +44,7 @@ pub fn enable(
         "# Written by `lamplighter web enable`, which replaces it.\n[web]\nlisten = \"{listen}\"\n"
     );
     fs::create_dir_all(&dir)
-        .and_then(|()| replace(&drop_in, &dir, text.as_bytes(), 0o644))
+        .and_then(|()| atomic::write(&drop_in, text.as_bytes(), 0o644))
         .map_err(|error| EnableError::Io {
             path: drop_in.clone(),
             error,

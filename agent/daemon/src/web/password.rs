@@ -2,8 +2,6 @@
 
 use std::{
     fs, io,
-    io::Write,
-    os::unix::fs::{MetadataExt, OpenOptionsExt, chown},
     path::{Path, PathBuf},
 };
 
@@ -14,6 +12,7 @@ use argon2::{
 use serde::{Deserialize, Serialize};
 
 use super::secret::random_bytes;
+use crate::atomic;
 
 const FILE: &str = "web.json";
 /// Of this file, not of the product.
@@ -99,7 +98,7 @@ fn write(
         error,
     };
     let text = hashed(password, params).map_err(failed)?;
-    replace(&path, state_dir, text.as_bytes(), 0o600).map_err(failed)
+    atomic::write(&path, text.as_bytes(), 0o600).map_err(failed)
 }
 
 fn hashed(password: &str, params: argon2::Result<Params>) -> io::Result<String> {
@@ -112,27 +111,6 @@ fn hashed(password: &str, params: argon2::Result<Params>) -> io::Result<String> 
         format: FORMAT,
         password: hash.to_string(),
     })?)
-}
-
-/// Writes a file whole or not at all, and gives it to the owner of its directory: commands run as
-/// root, the agent does not.
-pub(super) fn replace(path: &Path, dir: &Path, text: &[u8], mode: u32) -> io::Result<()> {
-    let new = path.with_extension("new");
-    let _ = fs::remove_file(&new);
-    let mut file = fs::OpenOptions::new()
-        .write(true)
-        .create_new(true)
-        .mode(mode)
-        .open(&new)?;
-    file.write_all(text)?;
-    let owner = fs::metadata(dir)?;
-    let current = file.metadata()?;
-    if (owner.uid(), owner.gid()) != (current.uid(), current.gid()) {
-        chown(&new, Some(owner.uid()), Some(owner.gid()))?;
-    }
-    file.sync_all()?;
-    fs::rename(&new, path)?;
-    fs::File::open(dir)?.sync_all()
 }
 
 /// Sets a password with the least work, for tests of everything but the hash.
@@ -187,7 +165,7 @@ mod tests {
             r#"{"format":2,"password":"x"}"#,
             r#"{"format":1,"password":"x"}"#,
         ] {
-            replace(&dir.join(FILE), &dir, text.as_bytes(), 0o600).unwrap();
+            atomic::write(&dir.join(FILE), text.as_bytes(), 0o600).unwrap();
             assert!(
                 matches!(verify(&dir, "x"), Err(PasswordError::Damaged(_))),
                 "{text}"

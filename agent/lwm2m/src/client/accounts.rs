@@ -30,7 +30,8 @@ impl Client {
                 | Record::Registration(..) => {}
             }
         }
-        let mut server = Server::new(config, account.lifetime, self.seed, now);
+        let name = &self.shared.endpoint;
+        let mut server = Server::new(config, name, account.lifetime, self.seed, now);
         self.shared.core.remove(ssid);
         self.shared.core.add(ssid, account);
         server.start(registration, &mut self.shared, now);

@@ -1,9 +1,9 @@
 //! Information reporting: who watches what, and when he is told.
 //!
-//! 1. [`Observations`] keeps the relations of one server; [`Index`] finds those that a change
+//! 1. [`Observations`] keeps the relations of one server; `Index` finds those that a change
 //!    concerns by looking up the changed address and its few ancestors.
 //! 2. The trigger algorithm (`engine`) says now, later, or not at all.
-//! 3. What is to be told goes through the [`Outbox`], also when the link is up; its content is
+//! 3. What is to be told goes through the `Outbox`, also when the link is up; its content is
 //!    read when it leaves, so that the newest value is told.
 
 mod attributes;

@@ -72,6 +72,12 @@ fn check_resource(
     context: Context<'_>,
 ) -> Result<(), Reject> {
     let found = target::find(resource, context)?;
+    if let (true, None, Mode::Partial) = (found.operations.execute, index, mode) {
+        return Err(Reject::new(
+            Code::UNSUPPORTED_CONTENT_FORMAT,
+            "arguments of an Execute are plain text",
+        ));
+    }
     if !found.operations.write {
         return Err(Reject::method_not_allowed("the resource cannot be written"));
     }

@@ -9,6 +9,8 @@ struct Machine {
     registration: Registration,
 }
 
+const IDENTITY: &str = "cab-17 at coap://server.example:5683";
+
 fn at(seconds: u64) -> Now {
     now(1, Duration::from_secs(seconds))
 }
@@ -36,7 +38,14 @@ fn secs(seconds: u64) -> Duration {
 
 impl Machine {
     fn new(choice: VersionChoice, lifetime: u64, policy: RetryPolicy) -> Self {
-        let registration = Registration::new(choice, secs(lifetime), policy, Rng::new(1));
+        let terms = Terms {
+            choice,
+            identity: IDENTITY.to_owned(),
+            lifetime: secs(lifetime),
+            margin: secs(93),
+            policy,
+        };
+        let registration = Registration::new(terms, Rng::new(1));
         Self {
             now: Duration::ZERO,
             registration,
@@ -274,6 +283,34 @@ fn a_version_that_worked_is_remembered() {
 }
 
 #[test]
+fn a_bad_request_to_the_first_register_is_answered_by_another_version_after_the_pause() {
+    let mut machine = Machine::standard(300);
+    machine.registration.start(None, at(0));
+    let mut versions = Vec::new();
+    for wait in [60, 120] {
+        machine.connect();
+        machine.steps();
+        versions.push(machine.registration.version());
+        machine.reply(Purpose::Register, reply(Code::BAD_REQUEST));
+        let steps = machine.steps();
+        assert!(matches!(steps[..], [Step::Close, Step::Failed { .. }]));
+        assert!(is_within(machine.next(), wait));
+    }
+    versions.push(machine.registration.version());
+    assert_eq!(versions, [Enabler::V1_1, Enabler::V1_0, Enabler::V1_1]);
+}
+
+#[test]
+fn a_version_that_worked_is_not_given_up_for_a_bad_request() {
+    let mut machine = Machine::registered(300);
+    machine.registration.register_now(machine.now());
+    machine.connect();
+    machine.reply(Purpose::Register, reply(Code::BAD_REQUEST));
+    assert!(is_within(machine.next(), 60));
+    assert_eq!(machine.registration.version(), Enabler::V1_1);
+}
+
+#[test]
 fn a_pinned_version_is_not_left() {
     let mut machine = Machine::new(VersionChoice::V1_1, 300, RetryPolicy::STANDARD);
     machine.registration.start(None, at(0));
@@ -349,6 +386,24 @@ fn an_overloaded_server_gets_its_update_later() {
     machine.reply(Purpose::Update, overloaded);
     assert_eq!(machine.next(), secs(30));
     assert_eq!(machine.steps(), [update(false, false)]);
+}
+
+#[test]
+fn overload_is_obeyed_beyond_the_end_of_the_lifetime() {
+    let mut machine = Machine::registered(300);
+    let updated = machine.next();
+    machine.steps();
+    let overloaded = Reply {
+        max_age: Some(secs(1000)),
+        ..reply(Code::SERVICE_UNAVAILABLE)
+    };
+    machine.reply(Purpose::Update, overloaded);
+    assert_eq!(updated + machine.next(), secs(300));
+    assert_eq!(machine.steps(), [Step::Close]);
+    assert_eq!(machine.registration.phase(), Phase::Offline);
+    machine.next();
+    assert_eq!(machine.now, updated + secs(1000));
+    assert_eq!(machine.steps(), [Step::Open]);
 }
 
 #[test]
@@ -480,14 +535,17 @@ fn the_rest_of_a_disable_survives_a_restart() {
             saved = Some(record);
         }
     }
+    let (end, _) = {
+        machine.reply(Purpose::Deregister, reply(Code::DELETED));
+        machine.registration.timeout().unwrap()
+    };
     // The same boot, another boot with a date, another boot without.
-    for (now, left) in [(now(1, secs(400)), 600), (now(2, secs(400)), 600)] {
+    for now in [now(1, secs(400)), now(2, secs(400))] {
         let mut restarted = Machine::standard(3600);
         restarted.registration.start(saved.clone(), now);
         assert_eq!(restarted.steps(), []);
         let (due, _) = restarted.registration.timeout().unwrap();
-        let away = due - now.mono;
-        assert!(away >= secs(left) && away <= secs(left + 250), "{away:?}");
+        assert_eq!(due, end, "the spread is not drawn again");
     }
     let unknown = Now {
         unix: None,
@@ -500,9 +558,67 @@ fn the_rest_of_a_disable_survives_a_restart() {
 }
 
 #[test]
+fn a_stop_keeps_the_silence_that_a_server_has_asked_for() {
+    for is_answered in [false, true] {
+        let mut machine = Machine::registered(3600);
+        machine.registration.disable(secs(1000), at(0));
+        if is_answered {
+            machine.reply(Purpose::Deregister, reply(Code::DELETED));
+        }
+        machine.registration.stop(at(1));
+        machine.reply(Purpose::Deregister, reply(Code::DELETED));
+        assert!(machine.registration.is_off());
+        let saves = std::iter::from_fn(|| machine.registration.poll())
+            .filter(|step| matches!(step, Step::Save(_)))
+            .collect::<Vec<_>>();
+        assert!(
+            matches!(saves[..], [Step::Save(SavedRegistration::Disabled { .. })]),
+            "{saves:?}"
+        );
+    }
+}
+
+#[test]
+fn a_registration_under_another_name_or_version_is_not_continued() {
+    let saved = |identity: &str, version| SavedRegistration::Registered {
+        at: Moment::of(at(100)),
+        identity: identity.to_owned(),
+        lifetime: secs(300),
+        location: vec!["rd".to_owned(), "1".to_owned()],
+        version,
+    };
+    let mut other = Machine::standard(300);
+    let renamed = saved("cab-18 at coap://server.example:5683", Enabler::V1_1);
+    other.registration.start(Some(renamed), at(150));
+    other.connect();
+    assert_eq!(other.steps(), [Step::Open, Step::Register]);
+    let mut pinned = Machine::new(VersionChoice::V1_0, 300, RetryPolicy::STANDARD);
+    let newer = saved(IDENTITY, Enabler::V1_1);
+    pinned.registration.start(Some(newer), at(150));
+    pinned.connect();
+    assert_eq!(pinned.steps(), [Step::Open, Step::Register]);
+}
+
+#[test]
+fn a_lifetime_that_was_configured_anew_is_told_by_the_first_update() {
+    let saved = SavedRegistration::Registered {
+        at: Moment::of(at(100)),
+        identity: IDENTITY.to_owned(),
+        lifetime: secs(300),
+        location: vec!["rd".to_owned(), "1".to_owned()],
+        version: Enabler::V1_1,
+    };
+    let mut machine = Machine::standard(3600);
+    machine.registration.start(Some(saved), at(150));
+    machine.connect();
+    assert_eq!(machine.steps(), [Step::Open, update(true, false)]);
+}
+
+#[test]
 fn a_restart_continues_with_an_update_where_the_server_still_knows_us() {
     let saved = |seconds| SavedRegistration::Registered {
         at: Moment::of(at(seconds)),
+        identity: IDENTITY.to_owned(),
         lifetime: secs(300),
         location: vec!["rd".to_owned(), "1".to_owned()],
         version: Enabler::V1_1,
@@ -539,6 +655,36 @@ fn a_lost_link_is_opened_again_and_followed_by_an_update() {
     machine.steps();
     machine.connect();
     assert_eq!(machine.steps(), [update(false, false)]);
+}
+
+#[test]
+fn links_that_break_at_once_are_opened_with_growing_pauses() {
+    let mut machine = Machine::registered(3600);
+    machine.registration.disconnected("reset", machine.now());
+    machine.steps();
+    let mut pauses = Vec::new();
+    for _ in 0..8 {
+        machine.connect();
+        machine.registration.disconnected("reset", machine.now());
+        machine.steps();
+        pauses.push(machine.next().as_secs());
+    }
+    assert_eq!(pauses, [1, 2, 4, 8, 16, 32, 60, 60]);
+    machine.connect();
+    machine.reply(Purpose::Update, reply(Code::CHANGED));
+    machine.steps();
+    machine.registration.disconnected("reset", machine.now());
+    assert_eq!(machine.steps(), [Step::Close, Step::Open], "a good link");
+}
+
+#[test]
+fn a_better_path_during_the_registration_is_registered_over() {
+    let mut machine = Machine::standard(300);
+    machine.registration.start(None, at(0));
+    machine.connect();
+    machine.steps();
+    machine.registration.moved(machine.now());
+    assert_eq!(machine.steps(), [Step::Register]);
 }
 
 #[test]

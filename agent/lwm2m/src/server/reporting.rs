@@ -74,11 +74,7 @@ impl Server {
                             ..response
                         })
                     }
-                    Watch::End => {
-                        self.end_observation(token, turn);
-                        Ok(response)
-                    }
-                    Watch::Begin | Watch::No => Ok(response),
+                    Watch::Begin | Watch::End | Watch::No => Ok(response),
                 }
             }
             Reply::Done | Reply::Samples(_) => Ok(Response::new(Code::CHANGED)),
@@ -153,6 +149,7 @@ impl Server {
     /// The server does not listen any more.
     pub(super) fn end_observation(&mut self, token: Token, turn: &mut Turn<'_>) {
         self.endpoint.forget_observer(&token);
+        self.notifications.retain(|_, (of, _)| *of != token);
         self.drop_observation(token, turn);
     }
 
@@ -245,9 +242,16 @@ impl Server {
         let id = self
             .endpoint
             .notify(&token, response, reliability, turn.now.mono);
-        self.notifications.insert(id, token);
+        self.notifications.insert(id, (token, reliability));
         if self.notifications.len() > MAX_NOTIFICATIONS {
-            self.notifications.pop_first();
+            // Of those that are not confirmed only a reset is ever told. An observation waits for
+            // the end of a confirmable one: that must not be forgotten.
+            let oldest = self
+                .notifications
+                .iter()
+                .find(|(_, (_, reliability))| *reliability == Reliability::NonConfirmable)
+                .map(|(id, _)| *id);
+            oldest.map(|id| self.notifications.remove(&id));
         }
     }
 

@@ -5,7 +5,7 @@ use lamplighter_model::{Address, device::Origin};
 
 use super::Server;
 use crate::{
-    operation::{Caller, request},
+    operation::{Caller, Watch, request},
     perform::{Reply, Turn, Wish},
     registration::Phase,
     reject::Reject,
@@ -50,6 +50,7 @@ impl Server {
             Phase::Registering if self.held.len() < MAX_HELD => self.held.push_back((key, request)),
             Phase::Disabled | Phase::Offline | Phase::Registering => {
                 tracing::debug!(ssid = %self.config.ssid, "Ignored a request of a server that has not registered us");
+                self.endpoint.ignore(key);
             }
         }
     }
@@ -64,6 +65,10 @@ impl Server {
             }
         };
         let operation = request::operation(request, address.path);
+        if operation.watch() == Watch::End {
+            // RFC 7641, 3.6: whatever becomes of the Read.
+            self.end_observation(request.token, turn);
+        }
         let asker = Asker::Server {
             accept: request.accept,
             key,

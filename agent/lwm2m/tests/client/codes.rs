@@ -137,6 +137,15 @@ fn replaces_have_the_codes_of_the_standard() {
             request(Method::Put, "/1/0", Some(0), b"5"),
             Code::UNSUPPORTED_CONTENT_FORMAT,
         ),
+        // A payload without a value does not say what to write.
+        (
+            request(Method::Put, "/1/0/2", Some(TLV), b""),
+            Code::BAD_REQUEST,
+        ),
+        (
+            request(Method::Put, "/1/0/2", Some(SENML_JSON), b"[]"),
+            Code::BAD_REQUEST,
+        ),
         (
             request(Method::Put, "/1/0/2", None, b"5"),
             Code::UNSUPPORTED_CONTENT_FORMAT,
@@ -228,6 +237,10 @@ fn executes_have_the_codes_of_the_standard() {
             Code::METHOD_NOT_ALLOWED,
         ),
         (request(Method::Post, "/3/0/50", None, b""), Code::NOT_FOUND),
+        (
+            request(Method::Post, "/3/0/12", Some(42), b"1"),
+            Code::UNSUPPORTED_CONTENT_FORMAT,
+        ),
         (
             request(Method::Post, "/3/0/11/0", None, b""),
             Code::METHOD_NOT_ALLOWED,

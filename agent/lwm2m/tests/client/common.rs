@@ -91,6 +91,7 @@ pub(crate) fn config() -> ClientConfig {
 
 pub(crate) fn server_config() -> ServerConfig {
     ServerConfig {
+        coap: Params::default(),
         lifetime: Duration::from_secs(3600),
         name: "main".to_owned(),
         object_versions: BTreeMap::new(),

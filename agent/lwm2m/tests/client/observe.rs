@@ -202,6 +202,50 @@ fn an_observation_ends_by_observe_1_and_the_value_is_told_a_last_time() {
 }
 
 #[test]
+fn observe_1_ends_the_observation_of_a_device_that_does_not_answer() {
+    let mut world = World::registered();
+    world.sample(TEMPERATURE, Value::Float(20.0));
+    let id = world.server.request(
+        Request {
+            observe: Some(0),
+            ..get("/3303/0/5700")
+        },
+        world.now,
+    );
+    world.run();
+    world.done(Ok(lamplighter_model::device::Answer::default()));
+    world.server.stop_observing(id, world.now);
+    world.run();
+    world.done(Err(lamplighter_model::device::Fault::Unreachable));
+    let (_, response) = world.responses.last().unwrap();
+    assert_eq!(response.code, Code::GATEWAY_TIMEOUT);
+    assert_eq!(world.client.servers().next().unwrap().observations, 0);
+}
+
+#[test]
+fn a_flood_of_notifications_does_not_hide_the_end_of_a_confirmable_one() {
+    let mut world = observing(&[]);
+    world.seconds(24 * 3600);
+    // The confirmable one, not acknowledged, while another observation floods.
+    world.lossy = true;
+    celsius(&mut world, 21.0);
+    world.lossy = false;
+    observe(&mut world, "/3/0/11");
+    for number in 0..2_100 {
+        let error = lamplighter_lwm2m::boundary::Command::DeviceError {
+            code: 16,
+            present: number % 2 == 0,
+        };
+        world.input(Input::Command(error));
+    }
+    world.seconds(10);
+    celsius(&mut world, 22.0);
+    world.seconds(5);
+    let newest = |(_, _, response): &(_, _, lamplighter_coap::Response)| response.payload == b"22";
+    assert!(world.notifications.iter().any(newest));
+}
+
+#[test]
 fn a_reset_ends_the_observation() {
     let mut world = World::registered();
     world.sample(TEMPERATURE, Value::Float(20.0));

@@ -82,6 +82,7 @@ impl World {
             endpoint: NAME.to_owned(),
             seed: 3,
             servers: vec![ServerConfig {
+                coap: lamplighter_coap::Params::default(),
                 lifetime: Duration::from_secs(lifetime),
                 name: "main".to_owned(),
                 object_versions: BTreeMap::new(),

@@ -2,7 +2,8 @@
 
 use std::{collections::BTreeMap, time::Duration};
 
-use lamplighter_model::{DataType, Value, device::AdapterId};
+use lamplighter_adapters::iec62056::{Obis, Unit};
+use lamplighter_model::{DataType, device::AdapterId};
 use lamplighter_site::boundary::{BootState, PointConfig};
 
 use super::{
@@ -12,7 +13,7 @@ use super::{
 use crate::config::{
     checked::{
         BusId, BusLine, Device, DeviceKind, Direction, Gpio, GpioPoint, Iec62056, MeterPoint,
-        Modbus, SimPoint,
+        Modbus, Point, SimPoint,
     },
     layer::Key,
     schema,
@@ -82,6 +83,9 @@ impl Checker<'_> {
         lines: &mut BTreeMap<Line, Key>,
     ) -> (Gpio, Vec<PointConfig>) {
         let backend = device.backend.unwrap_or(schema::Backend::Auto);
+        if backend == schema::Backend::Rppal && !cfg!(feature = "gpio-rppal") {
+            self.error(&below(at, "backend"), "this build has no rppal", "use cdev");
+        }
         let chip = device
             .chip
             .as_ref()
@@ -106,6 +110,7 @@ impl Checker<'_> {
                 resource: point.resource.as_ref(),
                 instance: point.instance.as_ref(),
                 guard: point.guard.as_ref(),
+                fail_safe: point.fail_safe.as_ref(),
                 boot: match point
                     .boot
                     .or(device.defaults.boot)
@@ -209,7 +214,7 @@ impl Checker<'_> {
         for (name, point) in &device.point {
             let at = below(&below(at, "point"), name);
             let obis = self.required(&at, "obis", point.obis.as_ref());
-            if let Some(obis) = obis.filter(|obis| !is_obis(obis)) {
+            if let Some(obis) = obis.filter(|obis| obis.parse::<Obis>().is_err()) {
                 self.error(
                     &below(&at, "obis"),
                     format!("`{obis}` is not an OBIS code"),
@@ -222,6 +227,9 @@ impl Checker<'_> {
                 ..Common::default()
             };
             let checked = self.point(&at, id, common, Carries::Anything, Writable::No);
+            if let Some((point, _)) = &checked {
+                self.meter_unit(&at, point);
+            }
             let (Some(obis), Some((point, config))) = (obis, checked) else {
                 continue;
             };
@@ -281,6 +289,18 @@ impl Checker<'_> {
         (meter, configs)
     }
 
+    /// What the meter says is converted to this unit; only powers of ten are exact.
+    fn meter_unit(&mut self, at: &Key, point: &Point) {
+        if !point.unit.is_empty() && point.unit.parse::<Unit>().is_err() {
+            let what = format!("readings cannot be converted to {}", point.unit);
+            self.error(
+                &below(at, "unit"),
+                what,
+                "Wh, W, varh, var, VAh, VA, V, A, Hz, m3, m3/h, J, Cel, with m, k, M or G",
+            );
+        }
+    }
+
     fn optical_head(&mut self, device: &Key, bus: BusId) {
         let Some(bus) = self.buses.get(usize::from(bus.0)) else {
             return;
@@ -316,6 +336,7 @@ impl Checker<'_> {
                 unit: point.unit.as_ref(),
                 limit: point.limit.as_ref(),
                 guard: point.guard.as_ref(),
+                fail_safe: point.fail_safe.as_ref(),
                 boot: BootState::Adopt,
             };
             let writable = match point.writable {
@@ -327,14 +348,11 @@ impl Checker<'_> {
             else {
                 continue;
             };
-            let text = point
-                .value
-                .as_deref()
-                .unwrap_or_else(|| first_value(checked.data_type));
-            let value = Value::parse(text, checked.data_type).unwrap_or_else(|error| {
-                self.error(&below(&at, "value"), format!("`{text}`: {error}"), "");
-                Value::Boolean(false)
-            });
+            let first = schema::Scalar(first_value(checked.data_type).to_owned());
+            let text = point.value.as_ref().unwrap_or(&first);
+            let Some(value) = self.value(&below(&at, "value"), text, checked.data_type) else {
+                continue;
+            };
             points.push(SimPoint {
                 point: checked,
                 value,
@@ -382,12 +400,26 @@ impl Checker<'_> {
         }
         let idle: Vec<Key> = (0u16..)
             .zip(&self.buses)
-            .filter(|(id, _)| !users.contains_key(&BusId(*id)))
+            .filter(|(id, bus)| !users.contains_key(&BusId(*id)) && !self.is_named(&bus.name))
             .map(|(_, bus)| key(&["bus", &bus.name]))
             .collect();
         for bus in idle {
             self.warning(&bus, "no device uses this bus", "");
         }
+    }
+}
+
+impl Checker<'_> {
+    /// Whether a device names the bus, also one that could not be checked.
+    fn is_named(&self, bus: &str) -> bool {
+        let Some(figment::value::Value::Dict(_, devices)) = self.layers.find(&key(&["device"]))
+        else {
+            return false;
+        };
+        devices.keys().any(|device| {
+            let named = self.layers.find(&key(&["device", device, "bus"]));
+            named.and_then(figment::value::Value::as_str) == Some(bus)
+        })
     }
 }
 
@@ -400,59 +432,5 @@ fn first_value(data_type: DataType) -> &'static str {
         | DataType::Integer
         | DataType::Time
         | DataType::Unsigned => "0",
-    }
-}
-
-/// `[A-B:]C.D[.E][*F]`, where C and D may be letters (`F.F`, `C.1.0`).
-fn is_obis(text: &str) -> bool {
-    let (medium, rest) = text
-        .split_once(':')
-        .map_or((None, text), |(medium, rest)| (Some(medium), rest));
-    let (groups, last) = rest
-        .split_once(['*', '&'])
-        .map_or((rest, None), |(groups, last)| (groups, Some(last)));
-    let is_byte = |text: &str| text.parse::<u8>().is_ok() && !text.starts_with('+');
-    let is_group = |text: &str| is_byte(text) || matches!(text, "C" | "F" | "L" | "P");
-    let medium_fits = medium.is_none_or(|medium| {
-        medium
-            .split_once('-')
-            .is_some_and(|(a, b)| is_byte(a) && is_byte(b))
-    });
-    let count = groups.split('.').count();
-    medium_fits
-        && (2..=3).contains(&count)
-        && groups.split('.').all(is_group)
-        && last.is_none_or(is_byte)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn obis_codes_come_in_short_and_long_forms() {
-        for right in [
-            "1-0:1.8.0*255",
-            "1.8.0",
-            "F.F",
-            "C.1.0",
-            "1-0:32.7.0",
-            "0.9.1",
-            "1.8.0*01",
-            "1.8.0&1",
-        ] {
-            assert!(is_obis(right), "{right}");
-        }
-        for wrong in [
-            "",
-            "1",
-            "1-0:1.8.0*256",
-            "a-0:1.8.0",
-            "1.8.0.0",
-            "1..0",
-            "energy",
-        ] {
-            assert!(!is_obis(wrong), "{wrong}");
-        }
     }
 }

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use lamplighter_model::{
-    DataType, InstancePath, Path, ResourceAddress, ResourcePath, Scope, device::AdapterId,
+    DataType, InstancePath, Path, ResourceAddress, ResourcePath, Scope, Value, device::AdapterId,
     object::ResourceDef, tables,
 };
 use lamplighter_site::boundary::{self, PointConfig, PointKind};
@@ -22,6 +22,7 @@ pub(super) struct Common<'a> {
     pub(super) unit: Option<&'a String>,
     pub(super) limit: Option<&'a schema::Limit>,
     pub(super) guard: Option<&'a schema::Guard>,
+    pub(super) fail_safe: Option<&'a schema::FailSafe>,
     pub(super) boot: boundary::BootState,
 }
 
@@ -89,6 +90,9 @@ impl Checker<'_> {
             definition.data_type
         };
         let kind = kind_of(&target, data_type, writable);
+        let fail_safe = common.fail_safe;
+        let fail_safe =
+            fail_safe.and_then(|fail_safe| self.fail_safe(at, fail_safe, kind, data_type));
         let name = name_of(at);
         let address = ResourceAddress {
             scope: Scope::Gateway,
@@ -104,7 +108,7 @@ impl Checker<'_> {
                 .limit
                 .and_then(|limit| self.limit(at, limit, data_type, writable)),
             guard: common.guard.map(|guard| self.guard(at, guard, kind)),
-            fail_safe: None,
+            fail_safe,
             boot: common.boot,
         };
         Some((
@@ -394,6 +398,52 @@ impl Checker<'_> {
                 schema::WhileWaiting::Reject => boundary::WhileWaiting::Reject,
             },
         }
+    }
+}
+
+impl Checker<'_> {
+    fn fail_safe(
+        &mut self,
+        at: &Key,
+        fail_safe: &schema::FailSafe,
+        kind: PointKind,
+        data_type: DataType,
+    ) -> Option<boundary::FailSafe> {
+        let at = below(at, "fail_safe");
+        if kind == PointKind::Value {
+            self.error(
+                &at,
+                "a fail-safe is for outputs that are switched on and off",
+                "",
+            );
+        }
+        let on = self.required(&at, "on", fail_safe.on);
+        let after = fail_safe.after_s.unwrap_or(14_400);
+        let after = self.within(&below(&at, "after_s"), after, 1, 604_800);
+        let text = self.required(&at, "value", fail_safe.value.as_ref())?;
+        let value = self.value(&below(&at, "value"), text, data_type);
+        Some(boundary::FailSafe {
+            on: match on? {
+                schema::FailSafeOn::DeviceLost => boundary::FailSafeOn::DeviceLost,
+                schema::FailSafeOn::ServerLost => boundary::FailSafeOn::ServerLost,
+            },
+            after: Duration::from_secs(after),
+            value: value?,
+        })
+    }
+
+    /// A value as the type of its resource.
+    pub(super) fn value(
+        &mut self,
+        at: &Key,
+        text: &schema::Scalar,
+        data_type: DataType,
+    ) -> Option<Value> {
+        let parsed = Value::parse(&text.0, data_type);
+        if let Err(error) = parsed {
+            self.error(at, format!("`{}`: {error}", text.0), "");
+        }
+        parsed.ok()
     }
 }
 

@@ -4,6 +4,8 @@ use std::collections::BTreeMap;
 
 use serde::Deserialize;
 
+use super::Scalar;
+
 #[derive(Clone, Debug, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Device {
@@ -100,6 +102,7 @@ pub struct ModbusPoint {
     pub map: BTreeMap<String, String>,
     pub limit: Option<Limit>,
     pub guard: Option<Guard>,
+    pub fail_safe: Option<FailSafe>,
 }
 
 #[derive(Clone, Debug, Default, Deserialize)]
@@ -275,6 +278,7 @@ pub struct GpioPoint {
     /// What an output does when the agent ends. Default: `"keep"`.
     pub exit: Option<Exit>,
     pub guard: Option<Guard>,
+    pub fail_safe: Option<FailSafe>,
 }
 
 #[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq)]
@@ -317,14 +321,15 @@ pub struct SimPoint {
     pub resource: Option<String>,
     /// The lamp or relay instance that this point switches. Example: `"/3416/1"`.
     pub instance: Option<String>,
-    /// First value, as people write it. Default: 0, off or empty.
-    pub value: Option<String>,
+    /// First value. Default: 0, false or empty. Example: `21.5`.
+    pub value: Option<Scalar>,
     /// Whether it may be written. Default: as the object definition says.
     pub writable: Option<bool>,
     /// SenML unit of the value. Default: that of the object definition.
     pub unit: Option<String>,
     pub limit: Option<Limit>,
     pub guard: Option<Guard>,
+    pub fail_safe: Option<FailSafe>,
 }
 
 /// Permitted values of a write, in the point's unit.
@@ -346,6 +351,27 @@ pub enum OnViolation {
     Clamp,
     /// Answered with 4.00, nothing is written.
     Reject,
+}
+
+/// What an output does when nobody can command it any more.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct FailSafe {
+    /// Required. Example: `"server_lost"`.
+    pub on: Option<FailSafeOn>,
+    /// How long that must last in seconds, 1–604800. Default: 14400.
+    pub after_s: Option<u64>,
+    /// What the output is set to, required. Example: `false`.
+    pub value: Option<Scalar>,
+}
+
+#[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq)]
+#[serde(rename_all = "snake_case")]
+pub enum FailSafeOn {
+    /// The output's own device does not answer.
+    DeviceLost,
+    /// No server can be reached.
+    ServerLost,
 }
 
 /// Protects what is switched from being switched too often.

@@ -1,0 +1,198 @@
+//! What the checked form says of a configuration without problems.
+
+use std::time::Duration;
+
+use lamplighter::config::{BusLine, Config, DeviceKind, Direction};
+use lamplighter_adapters::modbus::{RegisterType, Table, WriteFunction};
+use lamplighter_lwm2m::client::VersionChoice;
+use lamplighter_model::{DataType, Decimal, Path};
+use lamplighter_site::boundary::{OnViolation, PointKind};
+
+use crate::{SERVER, check};
+
+const SITE: &str = r#"
+[bus.line]
+kind = "serial"
+device = "/dev/serial/by-id/x"
+line = "19200-8N2"
+[bus.net]
+kind = "tcp"
+address = "192.0.2.20:502"
+[device.ahu]
+adapter = "modbus"
+bus = "line"
+unit = 17
+addressing = "one_based"
+[device.ahu.point.setpoint]
+resource = "/3308/0/5900"
+read = { table = "holding", at = 6, type = "i16" }
+write = { verify = "read_back", tolerance = 0.05 }
+scale = 0.1
+unit = "Cel"
+poll_s = 15
+limit = { min = 16, max = 28.0 }
+[device.ahu.point.compressor]
+resource = "/3306/0/5850"
+read = { table = "coil", at = 15 }
+write = {}
+guard = { min_off_s = 300 }
+[device.lamps]
+adapter = "gpio"
+backend = "sim"
+defaults = { active_low = true }
+[device.lamps.point]
+l1 = { line = "GPIO5", instance = "/3416/1" }
+l2 = { line = "GPIO6", instance = "/3416/2", active_low = false }
+hand = { line = "GPIO22", resource = "/3342/9/5500", debounce_ms = 20 }
+[device.net]
+adapter = "modbus"
+bus = "net"
+unit = 255
+point.power = { resource = "/3305/0/5800", read = { table = "input", at = 1, type = "f32" } }
+[site.group.main_street]
+members = ["lamps.l1", "/3416/2", "ahu.compressor"]
+instance = "/3416/60000"
+[web]
+"#;
+
+fn config() -> Config {
+    let checked = check("accepted", &format!("{SERVER}{SITE}"));
+    assert_eq!(checked.problems, []);
+    checked.config.unwrap()
+}
+
+#[test]
+fn defaults_are_filled_in() {
+    let config = config();
+    assert_eq!(config.endpoint.name, "lamplighter-10000000deadbeef");
+    assert_eq!(config.endpoint.source, "the board's serial number");
+    let server = &config.servers[0];
+    assert_eq!(
+        (server.name.as_str(), server.ssid.0, server.lifetime),
+        ("main", 101, Duration::from_secs(3600))
+    );
+    assert_eq!(
+        (server.uri.port, server.version, server.store_notifications),
+        (5683, VersionChoice::Auto, true)
+    );
+    assert_eq!(config.web.unwrap().listen.to_string(), "127.0.0.1:8080");
+    assert_eq!(config.site.vendor_object_base, 42800);
+    assert!(
+        config
+            .definitions
+            .object(lamplighter_model::ObjectId(42801))
+            .is_some()
+    );
+}
+
+#[test]
+fn modbus_devices_are_ready_for_their_adapter() {
+    let config = config();
+    let DeviceKind::Modbus(ahu) = &config.devices[0].kind else {
+        panic!("{:?}", config.devices[0])
+    };
+    let bus = config.bus(ahu.bus).unwrap();
+    assert!(matches!(&bus.line, BusLine::Serial(line) if line.settings.baud == 19_200));
+    assert_eq!(ahu.config.problems(&bus.modbus_settings()), []);
+    let [compressor, setpoint] = ahu.config.points.as_slice() else {
+        panic!("{ahu:?}")
+    };
+    assert_eq!(compressor.codec.kind, RegisterType::Bool);
+    let read = setpoint.read.unwrap();
+    assert_eq!(
+        (
+            read.table,
+            ahu.config.addressing.resolve(read.table, read.at)
+        ),
+        (Table::Holding, Some(5))
+    );
+    assert_eq!(setpoint.codec.scaling.scale, Decimal::new(1, -1));
+    assert_eq!(setpoint.codec.data_type, DataType::Float);
+    let write = setpoint.write.unwrap();
+    assert_eq!(
+        (write.function, write.verify.unwrap().tolerance),
+        (WriteFunction::Auto, Some(Decimal::new(5, -2)))
+    );
+    assert_eq!(setpoint.poll, Duration::from_secs(15));
+    assert_eq!(config.bus(ahu.bus).unwrap().name, "line");
+}
+
+#[test]
+fn points_know_what_the_site_makes_of_them() {
+    let config = config();
+    let point = |name: &str| {
+        config
+            .site
+            .points
+            .iter()
+            .find(|point| point.name == name)
+            .unwrap()
+    };
+    assert_eq!(point("lamps.l1").kind, PointKind::Lamp);
+    assert_eq!(point("lamps.l1").address.to_string(), "/3416/1/1");
+    assert_eq!(point("lamps.hand").kind, PointKind::Value);
+    assert_eq!(point("ahu.compressor").kind, PointKind::Output);
+    assert_eq!(
+        point("ahu.compressor").guard.unwrap().min_off,
+        Duration::from_secs(300)
+    );
+    let limit = point("ahu.setpoint").limit.unwrap();
+    assert_eq!(
+        (limit.min, limit.max, limit.on_violation),
+        (Some(16.0), Some(28.0), OnViolation::Reject)
+    );
+    let group = &config.site.groups[0];
+    assert_eq!(
+        (group.members.len(), group.stagger),
+        (3, Duration::from_millis(300))
+    );
+    assert_eq!(
+        group.standard_instance.unwrap().path.to_string(),
+        "/3416/60000"
+    );
+}
+
+#[test]
+fn the_direction_of_a_line_follows_from_its_resource() {
+    let config = config();
+    let DeviceKind::Gpio(lamps) = &config.devices[1].kind else {
+        panic!("{:?}", config.devices[1])
+    };
+    let point = |name: &str| {
+        lamps
+            .points
+            .iter()
+            .find(|point| point.point.name == name)
+            .unwrap()
+    };
+    assert_eq!(
+        point("lamps.hand").direction,
+        Direction::Input {
+            debounce: Duration::from_millis(20)
+        }
+    );
+    assert!(matches!(
+        point("lamps.l1").direction,
+        Direction::Output { .. }
+    ));
+    assert!(point("lamps.l1").active_low && !point("lamps.l2").active_low);
+    assert_eq!(point("lamps.l1").point.data_type, DataType::Boolean);
+}
+
+#[test]
+fn names_stand_for_paths_and_back() {
+    let config = config();
+    let names = &config.names;
+    let path = |text: &str| text.parse::<Path>().unwrap();
+    for (name, wanted) in [
+        ("ahu.setpoint", "/3308/0/5900"),
+        ("lamps.l1", "/3416/1/1"),
+        ("main_street", "/42801/0/2"),
+        ("/3/0", "/3/0"),
+    ] {
+        assert_eq!(names.resolve(name), Some(path(wanted)), "{name}");
+    }
+    assert_eq!(names.resolve("ahu.nothing"), None);
+    assert_eq!(names.name_of(path("/3308/0/5900")), Some("ahu.setpoint"));
+    assert_eq!(names.nearest("ahu.setpiont"), Some("ahu.setpoint"));
+}

@@ -1,0 +1,594 @@
+//! Broken configurations: every problem is found, at its line, with what to do.
+
+use lamplighter::config::{Problem, Severity};
+
+use crate::{SERVER, check};
+
+/// Text behind [`SERVER`], and the problems it has: line within that text, words of the problem.
+type Case = (&'static str, &'static [(usize, &'static str)]);
+
+/// Lines are counted from the first line of the case.
+fn found(name: &str, text: &str) -> Vec<(usize, String)> {
+    let before = SERVER.lines().count();
+    let checked = check(name, &format!("{SERVER}{text}"));
+    let place = |problem: &Problem| problem.place.line.unwrap_or(0).saturating_sub(before);
+    checked
+        .problems
+        .iter()
+        .map(|problem| (place(problem), problem.to_string()))
+        .collect()
+}
+
+fn assert_cases(name: &str, cases: &[Case]) {
+    for (number, (text, expected)) in cases.iter().enumerate() {
+        let found = found(&format!("{name}-{number}"), text);
+        let fits = found.len() == expected.len()
+            && expected.iter().all(|(line, words)| {
+                found
+                    .iter()
+                    .any(|(at, problem)| at == line && problem.contains(words))
+            });
+        assert!(fits, "\n{text}\nexpected {expected:#?}\nfound {found:#?}");
+    }
+}
+
+#[test]
+fn wrong_keys_and_types_are_all_found_with_their_lines() {
+    assert_cases(
+        "types",
+        &[
+            (
+                "[cleint]\nendpoint = \"a\"\n[web]\nlisten = 8080\nlistne = \"x\"\n",
+                &[
+                    (1, "unknown key `cleint` (did you mean `client`?)"),
+                    (4, "expected a text in quotes, found the number 8080"),
+                    (5, "unknown key `listne` (did you mean `listen`?)"),
+                ],
+            ),
+            (
+                "[bus.a]\nkind = \"serial\"\ndevice = \"/dev/a\"\nrs485 = \"sometimes\"\ngap_ms = -1\nreopen = 5\necho = \"yes\"\n",
+                &[
+                    (1, "no device uses this bus"),
+                    (4, "unknown value `sometimes` (known: `adapter`, `auto`)"),
+                    (5, "-1 is not within 0 to"),
+                    (6, "expected a table, found the number 5"),
+                    (7, "expected true or false, found the text \"yes\""),
+                ],
+            ),
+            (
+                "[bus.a]\nkind = \"cereal\"\n",
+                &[(2, "unknown value `cereal` (did you mean `serial`?)")],
+            ),
+            (
+                "[bus.a]\ndevice = \"/dev/a\"\n",
+                &[(
+                    1,
+                    "the key `kind` is missing (one of `rtu_over_tcp`, `serial`, `tcp`)",
+                )],
+            ),
+            (
+                "[device.a]\nadapter = 5\n",
+                &[(
+                    2,
+                    "expected one of `gpio`, `iec62056`, `modbus`, `sim`, found the number 5",
+                )],
+            ),
+            (
+                "[device.a]\nadapter = \"sim\"\n[device.a.point.\"x y\"]\nresource = \"/3303/0/5700\"\n",
+                &[(3, "`x y` cannot be a name")],
+            ),
+        ],
+    );
+}
+
+#[test]
+fn a_file_that_is_not_toml_is_reported_with_its_line() {
+    let problems = check(
+        "syntax",
+        "[client]\nendpoint = \"a\"\n[server.main\nuri = 1\n",
+    )
+    .problems;
+    assert_eq!(problems.len(), 1, "{problems:?}");
+    assert_eq!(problems[0].place.line, Some(3), "{problems:?}");
+}
+
+#[test]
+fn servers_are_checked() {
+    for (text, words) in [
+        ("[server.a]\n", "1: error: the key `uri` is missing"),
+        ("[server.a]\n", "1: error: the key `short_id` is missing"),
+        ("[server.a]\n", "1: error: the key `security` is missing"),
+        (
+            "[server.a]\nuri = \"coaps://a\"\n",
+            "2: error: `coaps://a`: coaps:// is not available in this version",
+        ),
+        (
+            "[server.a]\nuri = \"http//a\"\n",
+            "2: error: `http//a`: a server's address looks like",
+        ),
+        (
+            "[server.a]\nshort_id = 0\n",
+            "2: error: `short_id = 0` is not within 1 to 65534",
+        ),
+        (
+            "[server.a]\nlifetime_s = 1\n",
+            "2: error: `lifetime_s = 1` is not within",
+        ),
+        (
+            "[server.a]\nobject_versions = { 3416 = \"one\" }\n",
+            "2: error: `one` is not a version",
+        ),
+        (
+            "[server.a]\nsecurity = { mode = \"none\" }\n",
+            "2: error: nothing protects this connection",
+        ),
+        (
+            "[server.a]\nsecurity = { mode = \"psk\" }\n",
+            "2: error: `mode = \"psk\"`: not available in this version",
+        ),
+        (
+            "[server.a]\nversion = \"1.2\"\n",
+            "2: error: `version = \"1.2\"`: not available in this version",
+        ),
+        (
+            "[server.a]\nqueue_mode = true\n",
+            "2: error: `queue_mode = true`: not available in this version",
+        ),
+        (
+            "[server.a]\nshort_id = 7\n[server.b]\nshort_id = 7\n",
+            "4: error: short_id 7 is also that of [server.a]",
+        ),
+        (
+            "[server.a]\n[server.b]\n",
+            "2: error: two servers and no rights: say who may write",
+        ),
+        ("[web]\n", "1: warning: no server is configured"),
+    ] {
+        let problems = check("server", text).problems;
+        let texts: Vec<String> = problems.iter().map(ToString::to_string).collect();
+        assert!(
+            texts
+                .iter()
+                .any(|found| found.contains(&format!("lamplighter.toml:{words}"))),
+            "{text}{texts:#?}"
+        );
+    }
+}
+
+#[test]
+fn what_may_be_false_or_usual_is_accepted_where_only_the_rest_is_not_built() {
+    let text =
+        "queue_mode = false\nexpose = \"flat\"\nversion = \"1.1\"\nstore_notifications = true\n";
+    assert_eq!(found("usual", text), []);
+}
+
+#[test]
+fn keys_that_are_not_built_are_refused_by_name() {
+    for (text, name) in [
+        ("[bearer.a]\nkind = \"cellular\"\n", "`bearer`"),
+        ("[bootstrap]\nuri = \"coap://a\"\n", "`bootstrap`"),
+        ("[mqtt]\nurl = \"mqtt://a\"\n", "`mqtt`"),
+        ("[store]\nqueue_max = \"1MiB\"\n", "`store`"),
+        (
+            "[site]\nposition = { lat = 1.0, lon = 1.0 }\n",
+            "`position`",
+        ),
+        ("[site.interlock.a]\nnever_together = []\n", "`interlock`"),
+        ("[site.thermostat.a]\nmode = \"cool\"\n", "`thermostat`"),
+        ("[device.a]\nadapter = \"sml\"\n", "`adapter = \"sml\"`"),
+        (
+            "[device.a]\nadapter = \"sim\"\ntemplate = \"x\"\n",
+            "`template`",
+        ),
+        ("[bus.a]\nkind = \"udp\"\n", "`kind = \"udp\"`"),
+    ] {
+        let found = found("not-built", text);
+        let fits = |(_, problem): &&(usize, String)| {
+            problem.contains(&format!("{name}: not available in this version"))
+        };
+        assert!(found.iter().any(|found| fits(&found)), "{text}{found:#?}");
+        assert!(
+            !found.iter().any(|(_, problem)| problem.contains("unknown")),
+            "{text}{found:#?}"
+        );
+    }
+}
+
+#[test]
+fn buses_are_checked() {
+    assert_cases(
+        "bus",
+        &[
+            (
+                "[bus.a]\nkind = \"serial\"\nline = \"9601-8E1\"\n[bus.b]\nkind = \"tcp\"\naddress = \"a:0\"\n",
+                &[
+                    (1, "the key `device` is missing"),
+                    (3, "`9601-8E1` is not a line setting"),
+                    (6, "`a:0` is not HOST:PORT"),
+                ],
+            ),
+            (
+                "[bus.a]\nkind = \"serial\"\ndevice = \"/dev/ttyUSB0\"\nreopen = { first_ms = 900, max_ms = 800 }\n",
+                &[
+                    (1, "no device uses this bus"),
+                    (3, "the number of /dev/ttyUSB0 changes"),
+                    (4, "`max_ms = 800` is not within 900 to"),
+                ],
+            ),
+            (
+                "[bus.a]\nkind = \"tcp\"\naddress = \"a:502\"\n[bus.b]\nkind = \"tcp\"\naddress = \"a:502\"\n",
+                &[
+                    (1, "no device uses this bus"),
+                    (4, "a:502 is also the line of [bus.a]"),
+                    (4, "no device uses this bus"),
+                ],
+            ),
+        ],
+    );
+}
+
+const MODBUS: &str = "[bus.a]\nkind = \"serial\"\ndevice = \"/dev/a\"\n[device.d]\nadapter = \"modbus\"\nbus = \"a\"\nunit = 1\n";
+
+fn modbus(name: &str, point: &str) -> Vec<(usize, String)> {
+    let before = MODBUS.lines().count() + 1;
+    let found = found(name, &format!("{MODBUS}[device.d.point.p]\n{point}"));
+    found
+        .into_iter()
+        .map(|(line, problem)| (line.saturating_sub(before), problem))
+        .collect()
+}
+
+#[test]
+fn modbus_devices_are_checked() {
+    assert_cases(
+        "modbus",
+        &[
+            (
+                "[device.d]\nadapter = \"modbus\"\nbus = \"rs485\"\nunit = 0\nholes = [\"holding:9..1\"]\n",
+                &[
+                    (1, "the device has no points"),
+                    (3, "there is no [bus.rs485]"),
+                    (4, "`unit = 0` is not within 1 to 247"),
+                    (5, "`holding:9..1` is not a range of registers"),
+                ],
+            ),
+            (
+                "[device.d]\nadapter = \"modbus\"\npoint = {}\n",
+                &[(1, "`bus` is missing"), (1, "`unit` is missing")],
+            ),
+        ],
+    );
+}
+
+/// Keys of a point, and a problem they have: line within them, words of the problem.
+const POINTS: &[(&str, usize, &str)] = &[
+    ("", 0, "the key `read` is missing"),
+    ("", 0, "the key `resource` is missing"),
+    (
+        "resource = \"3303/0\"\n",
+        1,
+        "`3303/0` does not name a resource: a path begins with a slash",
+    ),
+    (
+        "resource = \"/3333333/0/1\"\n",
+        1,
+        "does not name a resource",
+    ),
+    (
+        "resource = \"/3399/0/1\"\n",
+        1,
+        "no definition of object 3399 is known",
+    ),
+    (
+        "resource = \"/3303/0/5701\"\nread = { table = \"input\", at = 1 }\n",
+        0,
+        "`Sensor Units` (String) needs a text or a `map`",
+    ),
+    (
+        "resource = \"/3303/0/5709\"\n",
+        1,
+        "object 3303 (Temperature) has no resource 5709 (did you mean `",
+    ),
+    (
+        "resource = \"/3/0/9\"\n",
+        1,
+        "object 3 belongs to the agent itself",
+    ),
+    (
+        "resource = \"/42801/0/2\"\n",
+        1,
+        "object 42801 belongs to the agent itself",
+    ),
+    (
+        "instance = \"/3303/0\"\n",
+        1,
+        "object 3303 is not a lamp or relay",
+    ),
+    (
+        "instance = \"/3416/60000\"\n",
+        1,
+        "instances from 60000 are for groups",
+    ),
+    (
+        "instance = \"/3416/1\"\nresource = \"/3416/1/1\"\n",
+        1,
+        "not both",
+    ),
+    (
+        "instance = \"/3416/1\"\nread = { table = \"coil\", at = 1 }\n",
+        1,
+        "a lamp or relay must be writable",
+    ),
+    (
+        "resource = \"/3303/0/5700\"\nread = { table = \"coil\", at = 1 }\n",
+        0,
+        "needs a number",
+    ),
+    (
+        "resource = \"/3200/0/5500\"\nread = { table = \"input\", at = 1 }\n",
+        0,
+        "needs a line, a coil, a discrete input or a `bit`",
+    ),
+    (
+        "read = { table = \"coil\", at = 1, type = \"u16\" }\n",
+        1,
+        "coils and discrete inputs are single bits",
+    ),
+    (
+        "read = { table = \"input\", at = 65535, type = \"u32\" }\n",
+        1,
+        "does not fit before the end of the table",
+    ),
+    (
+        "read = { table = \"input\", at = 1, type = \"string\" }\n",
+        1,
+        "the key `registers` is missing",
+    ),
+    (
+        "read = { table = \"input\", at = 1, bit = 16 }\n",
+        1,
+        "`bit = 16` is not within 0 to 15",
+    ),
+    (
+        "read = { table = \"input\", at = 1 }\nwrite = {}\n",
+        2,
+        "inputs cannot be written",
+    ),
+    (
+        "read = { table = \"coil\", at = 1 }\nwrite = { function = \"write_single\" }\n",
+        2,
+        "cannot write this value",
+    ),
+    (
+        "read = { table = \"holding\", at = 1 }\nscale = 0\n",
+        2,
+        "a scale of 0",
+    ),
+    (
+        "read = { table = \"holding\", at = 1 }\nvalid = [1.0]\n",
+        2,
+        "the lowest and the highest",
+    ),
+    (
+        "read = { table = \"holding\", at = 1 }\nmap = { a = \"x\" }\n",
+        2,
+        "`a` is not a whole number",
+    ),
+    (
+        "resource = \"/3303/0/5700\"\nread = { table = \"input\", at = 1 }\nunit = \"°C\"\n",
+        3,
+        "`°C` is not a SenML unit (did you mean `Cel`?)",
+    ),
+    (
+        "resource = \"/3305/0/5800\"\nread = { table = \"input\", at = 1 }\nunit = \"kW\"\n",
+        3,
+        "is measured in W, not in kW",
+    ),
+    (
+        "resource = \"/3303/0/5700\"\nread = { table = \"input\", at = 1 }\nlimit = { max = 1 }\n",
+        3,
+        "a limit is for numbers that may be written",
+    ),
+    (
+        "resource = \"/3308/0/5900\"\nread = { table = \"holding\", at = 1 }\nwrite = {}\nlimit = { min = 2, max = 1 }\n",
+        4,
+        "min 2 is above max 1",
+    ),
+    (
+        "resource = \"/3308/0/5900\"\nread = { table = \"holding\", at = 1 }\nwrite = {}\nguard = { min_on_s = 1 }\n",
+        4,
+        "a guard is for outputs",
+    ),
+    (
+        "resource = \"/3303/0/5700\"\nread = { table = \"input\", at = 1 }\nwrite = {}\n",
+        3,
+        "inputs cannot be written",
+    ),
+    (
+        "resource = \"/3303/0/5700\"\nread = { table = \"holding\", at = 1 }\nwrite = {}\n",
+        0,
+        "cannot be written by servers",
+    ),
+    (
+        "resource = \"/3306/0/5850\"\nfail_safe = { on = \"server_lost\" }\n",
+        2,
+        "`value` is missing",
+    ),
+];
+
+#[test]
+fn modbus_points_are_checked() {
+    for (point, line, words) in POINTS {
+        let found = modbus("point", point);
+        let fits = |(at, problem): &&(usize, String)| at == line && problem.contains(words);
+        assert!(
+            found.iter().any(|found| fits(&found)),
+            "\n{point}expected {line}: {words}\n{found:#?}"
+        );
+    }
+}
+
+#[test]
+fn a_busy_line_and_a_unit_used_twice_are_found() {
+    let slow = MODBUS.replace("/dev/a\"", "/dev/a\"\nline = \"1200-8E1\"");
+    let text = format!(
+        "{slow}point.p = {{ resource = \"/3303/0/5700\", read = {{ table = \"input\", at = 1 }}, poll_s = 0.1 }}\n\
+         [device.e]\nadapter = \"modbus\"\nbus = \"a\"\nunit = 1\n\
+         point.p = {{ resource = \"/3303/1/5700\", read = {{ table = \"input\", at = 1 }}, poll_s = 0.05 }}\n"
+    );
+    let problems = found("busy", &text);
+    for (line, words) in [
+        (1, "of the line's time (at most 80 %"),
+        (13, "unit 1 is also that of [device.d] on the same bus"),
+        (14, "`poll_s = 0.05` is not within 0.1"),
+    ] {
+        assert!(
+            problems
+                .iter()
+                .any(|(at, found)| *at == line && found.contains(words)),
+            "{line} {words} {problems:#?}"
+        );
+    }
+}
+
+#[test]
+fn a_resource_and_a_line_have_one_owner() {
+    assert_cases(
+        "owner",
+        &[
+            (
+                "[device.d]\nadapter = \"gpio\"\n[device.d.point]\na = { line = \"GPIO1\", resource = \"/3342/0/5500\" }\n\
+             b = { line = \"GPIO1\", resource = \"/3342/0/5500\" }\n",
+                &[
+                    (5, "line GPIO1 is also that of `d.a` ("),
+                    (5, "/3342/0/5500 is also declared by `d.a` ("),
+                ],
+            ),
+            (
+                "[device.d]\nadapter = \"gpio\"\n[device.d.point]\na = { line = \"GPIO1\", instance = \"/3416/1\" }\n\
+             b = { line = \"GPIO2\", resource = \"/3416/1/5\" }\nc = { line = \"GPIO3\", instance = \"/3416/1\" }\n",
+                &[(6, "/3416/1/1 is also declared by `d.a` (")],
+            ),
+        ],
+    );
+}
+
+#[test]
+fn gpio_points_are_checked() {
+    assert_cases(
+        "gpio",
+        &[(
+            "[device.d]\nadapter = \"gpio\"\nchip = \"/dev/gpiochip0\"\n[device.d.point]\n\
+         a = { resource = \"/3342/0/5500\" }\n\
+         b = { line = \"G2\", resource = \"/3342/1/5500\", boot = \"on\" }\n\
+         c = { line = \"G3\", instance = \"/3416/1\", debounce_ms = 5 }\n",
+            &[
+                (3, "`/dev/gpiochip0` is not the label of a chip"),
+                (5, "the key `line` is missing"),
+                (6, "only an output has a first value"),
+                (7, "only an input is debounced"),
+            ],
+        )],
+    );
+}
+
+#[test]
+fn meters_are_checked() {
+    assert_cases(
+        "meter",
+        &[
+            (
+                "[bus.b]\nkind = \"serial\"\ndevice = \"/dev/b\"\nline = \"300-7E1\"\n\
+             [device.m]\nadapter = \"iec62056\"\nbus = \"b\"\nmax_baud = 9601\n\
+             [device.m.point.e]\nresource = \"/3331/0/5700\"\nobis = \"energy\"\n\
+             [device.m.point.t]\nresource = \"/3303/0/5700\"\nobis = \"1.8.0\"\nunit = \"lx\"\n\
+             [device.x]\nadapter = \"modbus\"\nbus = \"b\"\nunit = 1\n",
+                &[
+                    (7, "the meter shares its line with [device.x]"),
+                    (8, "9601 is not a speed"),
+                    (11, "`energy` is not an OBIS code"),
+                    (15, "readings cannot be converted to lx"),
+                    (16, "the device has no points"),
+                ],
+            ),
+            (
+                "[bus.b]\nkind = \"tcp\"\naddress = \"a:1\"\n[device.m]\nadapter = \"iec62056\"\nbus = \"b\"\npoint = {}\n",
+                &[(6, "[bus.b] is not serial")],
+            ),
+        ],
+    );
+}
+
+#[test]
+fn groups_are_checked() {
+    let devices = "[device.d]\nadapter = \"sim\"\n[device.d.point]\na = { instance = \"/3416/1\" }\n\
+                   t = { resource = \"/3303/0/5700\" }\nw = { instance = \"/3416/x\" }\n";
+    let text = format!(
+        "{devices}[site.group.g]\nmembers = [\"d.a\", \"/3416/1\", \"d.b\", \"d.t\", \"d.w\"]\ninstance = \"/3416/5\"\n\
+         [site.group.h]\nmembers = []\nstagger_ms = 99999\n[site.group.i]\n"
+    );
+    let problems = found("groups", &text);
+    let expected = [
+        (6, "`/3416/x` does not name an instance"),
+        (8, "`/3416/1` is a member twice"),
+        (8, "there is no point `d.b` (did you mean `d.a`?)"),
+        (8, "`d.t` cannot be switched"),
+        (9, "`/3416/5` cannot show a group"),
+        (11, "a group has at least one member"),
+        (12, "`stagger_ms = 99999` is not within"),
+        (13, "the key `members` is missing"),
+    ];
+    assert_eq!(problems.len(), expected.len(), "{problems:#?}");
+    for (line, words) in expected {
+        assert!(
+            problems
+                .iter()
+                .any(|(at, found)| *at == line && found.contains(words)),
+            "{line} {words} {problems:#?}"
+        );
+    }
+}
+
+#[test]
+fn a_board_without_serial_must_be_named() {
+    let directory = crate::directory("nameless");
+    crate::put(&directory, "lamplighter.toml", SERVER);
+    let mut source = crate::source(&directory);
+    source.hardware.serial = None;
+    let problems = source.check().problems;
+    assert!(
+        problems[0]
+            .to_string()
+            .contains("the key `endpoint` is missing in [client]"),
+        "{problems:?}"
+    );
+    assert_eq!(problems[0].severity, Severity::Error);
+}
+
+#[test]
+fn nonsense_of_any_kind_is_a_problem_and_never_a_panic() {
+    for (number, text) in [
+        "\0",
+        "[[server]]",
+        "server = 5",
+        "[device]\na = \"x\"",
+        "[device.a.point]\nadapter = 1",
+        "a.b.c.d.e = 1",
+        "[site.group.a.members]",
+        "[bus.a]\nkind = {}",
+        "client.endpoint = []",
+        "[client]\nendpoint = \"\"",
+        "[client]\nvendor_object_base = 1",
+        "web = 1979-05-27",
+        "[web]\nlisten = \"everywhere\"",
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        let checked = check(&format!("nonsense-{number}"), text);
+        assert!(
+            checked.config.is_none() && !checked.problems.is_empty(),
+            "{text}"
+        );
+    }
+}
