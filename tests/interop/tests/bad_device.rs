@@ -254,7 +254,10 @@ fn what_a_sick_device_does_is_told_and_disturbs_nobody() {
         });
     }
     let log = std::fs::read_to_string(directory.join("log")).unwrap();
-    let told = log.lines().filter(|line| line.contains("Offline")).count();
+    let told = log
+        .lines()
+        .filter(|line| line.contains("state=Offline"))
+        .count();
     assert_eq!(told, 6, "once per change:\n{log}");
     assert!(log.lines().count() < 120, "{log}");
 }
