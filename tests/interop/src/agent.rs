@@ -11,7 +11,7 @@ use std::{
 
 use serde_json::Value;
 
-use crate::{lines::Lines, target};
+use crate::{lines::Lines, target, write};
 
 /// Between two questions to the same agent.
 const PAUSE: Duration = Duration::from_millis(50);
@@ -66,8 +66,7 @@ impl Agent {
     /// Starts `lamplighter run` with this configuration. What it logs goes to `DIRECTORY/log`, not
     /// to the test's standard error.
     pub fn run(directory: &Path, configuration: &str, arguments: &[&str]) -> Self {
-        std::fs::write(directory.join(CONFIGURATION), configuration)
-            .expect("the scratch directory can be written");
+        write(&directory.join(CONFIGURATION), configuration);
         Self::rerun(directory, arguments)
     }
 

@@ -9,6 +9,7 @@ use std::{
 
 use lamplighter_interop::{
     agent::{Agent, program},
+    coap::Server,
     lines::Lines,
     scratch,
 };
@@ -58,9 +59,7 @@ fn code(output: &Output) -> i32 {
 }
 
 fn write(directory: &Path, file: &str, text: &str) {
-    let path = directory.join(file);
-    std::fs::create_dir_all(path.parent().unwrap()).unwrap();
-    std::fs::write(path, text).unwrap();
+    lamplighter_interop::write(&directory.join(file), text);
 }
 
 /// What stands in the file, by its line.
@@ -307,11 +306,38 @@ fn damaged_state_is_no_reason_to_stay_dark() {
         let mut bytes = std::fs::read(&path).unwrap();
         let middle = bytes.len() / 2;
         bytes.truncate(middle);
-        std::fs::write(&path, bytes).unwrap();
+        lamplighter_interop::write(&path, bytes);
     }
     let agent = Agent::rerun(&directory, &[]);
     agent.until(&["points"], SOON, |points| points[0]["quality"] == "good");
     assert!(agent.cli(&["on", "lamps.l2"]).status.success());
+}
+
+#[test]
+fn setup_is_not_content_with_the_registration_at_the_server_before() {
+    let directory = scratch("config-setup");
+    let (mut before, after) = (Server::start(), Server::start());
+    let account = format!(
+        "{GOOD}[server.main]\nuri = \"coap://127.0.0.1:{}\"\nshort_id = 1\n\
+         security = {{ mode = \"none\" }}\nallow_unsecured = true\n",
+        before.port()
+    );
+    let agent = Agent::run(&directory, &account, &[]);
+    before.accept();
+    agent.until(&["status"], SOON, |status| {
+        status["servers"][0]["state"] == "registered"
+    });
+    let setup = |port: u16| {
+        let uri = format!("coap://127.0.0.1:{port}");
+        let arguments = ["setup", "--allow-unsecured", "--wait", "1s", "--server"];
+        lamplighter(&directory, &[&arguments[..], &[&uri]].concat())
+    };
+    let same = setup(before.port());
+    assert_eq!(code(&same), 0, "{same:?}");
+    let other = setup(after.port());
+    assert_eq!(code(&other), 1, "{other:?}");
+    let text = std::fs::read_to_string(directory.join("conf.d/10-server.toml")).unwrap();
+    assert!(text.contains(&after.port().to_string()), "{text}");
 }
 
 #[test]
