@@ -226,8 +226,11 @@ impl Agent {
     fn on_adapter(&mut self, id: AdapterId, event: AdapterEvent) {
         let now = self.clock.now();
         if let AdapterEvent::Link(state, words) = &event {
-            tracing::info!(adapter = id.0, ?state, words, "Device link changed");
-            self.status.on_link(id, *state, words, now);
+            // Other words for the same state are no news to an operator.
+            match self.status.on_link(id, *state, words, now) {
+                Some(device) => tracing::info!(device, ?state, words, "Device link changed"),
+                None => tracing::debug!(adapter = id.0, ?state, words, "Device link explained"),
+            }
         }
         self.site.handle(SiteInput::Adapter(id, event), now);
     }

@@ -19,6 +19,10 @@ use lamplighter_lwm2m::{
 };
 use lamplighter_model::{Now, Ssid, object::Definitions};
 use lamplighter_site::Site;
+use nix::{
+    errno::Errno,
+    fcntl::{Flock, FlockArg},
+};
 
 use crate::{
     api::{
@@ -40,6 +44,9 @@ use crate::{
 /// Error code 16 of 3/0/11, the first that is free for the maker: the files have errors, and what
 /// runs is the last configuration that was accepted.
 const LAST_GOOD_RUNS: u8 = 16;
+
+/// Problems of the files that `status` lists; there must be room for those of devices.
+const TOLD: usize = 64;
 
 /// Questions of people that may wait for the loop.
 const ASKS: usize = 64;
@@ -102,6 +109,8 @@ pub enum StartError {
     Configuration(Vec<Problem>),
     #[error(transparent)]
     Control(#[from] ControlError),
+    #[error("another agent uses the state directory {0}")]
+    StateInUse(String),
     #[error("{what} {path}: {error}")]
     Io {
         what: &'static str,
@@ -186,6 +195,7 @@ pub async fn agent(
         hardware,
     } = prepared;
     let control = ControlSocket::bind(&places.run_dir)?;
+    let _ours = claim(&places.state_dir)?;
     let definitions = Arc::clone(&config.definitions);
     let clock = Clock::start(&places.state_dir);
     let now = clock.now();
@@ -267,10 +277,37 @@ fn server_names(config: &Config) -> BTreeMap<String, (ClientId, Ssid)> {
     config.servers.iter().map(named).collect()
 }
 
+/// Two agents on one state would overwrite each other's. Freed by the kernel however we end; where
+/// the file system has no locks, nobody can tell.
+fn claim(state_dir: &Path) -> Result<Option<Flock<fs::File>>, StartError> {
+    let path = state_dir.display().to_string();
+    let directory = fs::File::open(state_dir).map_err(|error| StartError::Io {
+        what: "cannot open the directory",
+        path: path.clone(),
+        error,
+    })?;
+    match Flock::lock(directory, FlockArg::LockExclusiveNonblock) {
+        Ok(lock) => Ok(Some(lock)),
+        Err((_, Errno::EWOULDBLOCK)) => Err(StartError::StateInUse(path)),
+        Err((_, error)) => {
+            tracing::warn!(path, %error, "Cannot lock the state directory");
+            Ok(None)
+        }
+    }
+}
+
 /// What was wrong before anything ran.
 fn tell_problems(last_good: &[Problem], config: &Config, status: &Status, now: Now) {
-    for problem in last_good {
-        let about = format!("configuration {}", problem.place);
+    if !last_good.is_empty() {
+        let count = last_good.len();
+        let text = format!(
+            "the files have {count} problems, the last good configuration runs: lamplighter check"
+        );
+        status.problem("configuration", &text, now);
+    }
+    // Several may stand in one line; whoever has more than fit asks `check`.
+    for (number, problem) in (1..=TOLD).zip(last_good) {
+        let about = format!("configuration {number}");
         status.problem(&about, &problem.to_string(), now);
     }
     if config.servers.is_empty() {

@@ -5,6 +5,7 @@
 #![expect(clippy::unwrap_used, reason = "a panic is how a test fails")]
 
 pub mod agent;
+pub mod coap;
 pub mod leshan;
 pub mod lines;
 
@@ -32,6 +33,16 @@ pub fn target() -> PathBuf {
 /// Where `make peers` puts foreign software.
 pub fn peers() -> PathBuf {
     std::env::var_os("PEERS_DIR").map_or_else(|| root().join("target/peers"), PathBuf::from)
+}
+
+/// Writes a file of a test.
+#[expect(
+    clippy::disallowed_methods,
+    reason = "no power cut to fear: nobody reads it before it is whole"
+)]
+pub fn write(path: &Path, content: impl AsRef<[u8]>) {
+    std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+    std::fs::write(path, content).unwrap();
 }
 
 /// A fresh directory of one test below the target directory.

@@ -29,7 +29,7 @@ const PAUSE: Duration = Duration::from_millis(500);
 
 /// What was asked for.
 struct Answers {
-    uri: String,
+    uri: ServerUri,
     short_id: u16,
     lifetime_s: u32,
     endpoint: Option<String>,
@@ -68,7 +68,7 @@ pub(super) fn setup(
     if !is_reloaded && !global.json {
         writeln!(out, "restart the agent: systemctl restart lamplighter")?;
     }
-    wait(global, &client, options, out)
+    wait(global, &client, options, &answers.uri, out)
 }
 
 fn ask(options: &args::Setup, source: &Source) -> Result<Answers, Failure> {
@@ -84,9 +84,9 @@ fn ask(options: &args::Setup, source: &Source) -> Result<Answers, Failure> {
             ));
         }
     };
-    if let Err(error) = uri.parse::<ServerUri>() {
-        return Err(Failure::usage(format!("`{uri}`: {error}")));
-    }
+    let uri: ServerUri = uri
+        .parse()
+        .map_err(|error| Failure::usage(format!("`{uri}`: {error}")))?;
     let default = source.hardware.endpoint().map(|(name, _)| name);
     let endpoint = match &options.endpoint {
         Some(name) => Some(name.clone()),
@@ -138,7 +138,7 @@ fn document(name: &str, answers: &Answers) -> DocumentMut {
     let mut security = InlineTable::new();
     security.insert("mode", Value::from("none"));
     let mut server = Table::new();
-    server.insert("uri", toml_edit::value(&answers.uri));
+    server.insert("uri", toml_edit::value(answers.uri.to_string()));
     server.insert("short_id", toml_edit::value(i64::from(answers.short_id)));
     server.insert(
         "lifetime_s",
@@ -180,11 +180,13 @@ fn not_running(global: &Global, path: &Path, out: &mut impl Write) -> Result<(),
     )?)
 }
 
-/// Says what becomes of the registration.
+/// Says what becomes of the registration. An agent that was not started anew may still be registered
+/// where it was before.
 fn wait(
     global: &Global,
     client: &Client,
     options: &args::Setup,
+    uri: &ServerUri,
     out: &mut impl Write,
 ) -> Result<(), Failure> {
     let mut why = "the agent does not know this server yet".to_owned();
@@ -198,7 +200,7 @@ fn wait(
         let server = status
             .servers
             .iter()
-            .find(|server| server.name == options.name);
+            .find(|server| server.name == options.name && server.uri == uri.to_string());
         if let Some(server) = server {
             if server.state == "registered" {
                 return registered(global, &options.name, out);
@@ -206,7 +208,7 @@ fn wait(
             why = server
                 .last_error
                 .clone()
-                .unwrap_or_else(|| server.state.clone());
+                .unwrap_or_else(|| format!("{}, no answer from {uri} yet", server.state));
         }
         if left.is_zero() {
             let text = format!(

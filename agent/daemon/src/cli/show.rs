@@ -30,7 +30,7 @@ pub(super) struct Server {
     pub(super) name: String,
     pub(super) state: String,
     since_s: Option<f64>,
-    uri: String,
+    pub(super) uri: String,
     version: Option<String>,
     pub(super) last_error: Option<String>,
     retry_in_s: Option<f64>,

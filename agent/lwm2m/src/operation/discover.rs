@@ -7,10 +7,14 @@ use std::collections::BTreeMap;
 
 use lamplighter_model::{
     Address, InstanceAddress, InstancePath, ObjectId, Path, ResourceAddress, ResourcePath,
-    object::Multiplicity,
+    device::Origin, object::Multiplicity,
 };
 
-use super::{Context, Plan, links::Versions, target};
+use super::{
+    Context, Plan,
+    links::{self, Versions},
+    target,
+};
 use crate::{
     format::{
         Content,
@@ -19,9 +23,13 @@ use crate::{
     observe::{AttributeStore, Attributes},
     reject::Reject,
     tree::Owner,
+    view::View,
 };
 
 pub(super) fn plan(address: Address, context: Context<'_>) -> Result<Plan, Reject> {
+    if address.path == Path::Root && matches!(context.caller.origin, Origin::Local(_)) {
+        return Ok(Plan::Links(link::write(&everything(context))));
+    }
     let object = target::check_object(address, context)?;
     if let Some(instance) = target::instance_of(address)
         && !context.catalogue.has_instance(instance)
@@ -44,6 +52,15 @@ pub(super) fn plan(address: Address, context: Context<'_>) -> Result<Plan, Rejec
         }
     };
     Ok(Plan::Links(link::write(&links)))
+}
+
+/// For a person, what a Register lists. A server was told already.
+fn everything(context: Context<'_>) -> Vec<Link> {
+    let versions = Versions {
+        configured: &BTreeMap::new(),
+        enabler: context.caller.enabler,
+    };
+    links::registration(context.catalogue, View::Flat, versions)
 }
 
 fn object_links(object: ObjectId, address: Address, context: Context<'_>) -> Vec<Link> {

@@ -133,4 +133,13 @@ fn discover_and_wide_reads_answer_at_once() {
     };
     assert_eq!((wide.len(), own.len()), (1, 1));
     assert_eq!(links, "</3303/1>,</3303/1/5700>");
+
+    world.local(LocalOperation::Discover(path("/")));
+    let Some((_, Ok(LocalAnswer::Links(all)))) = world.answers.last() else {
+        panic!("{:?}", world.answers);
+    };
+    assert!(
+        all.contains("</3/0>") && all.contains("</3303/1>") && !all.contains("</0"),
+        "{all}"
+    );
 }

@@ -2,6 +2,7 @@
 
 use std::{collections::BTreeMap, time::Duration};
 
+use lamplighter_coap::Params;
 use lamplighter_lwm2m::{
     client::{ServerConfig, VersionChoice},
     server::ServerUri,
@@ -58,6 +59,7 @@ impl Checker<'_> {
         let object_versions =
             self.object_versions(&below(at, "object_versions"), &server.object_versions);
         Some(ServerConfig {
+            coap: Params::default(),
             lifetime: Duration::from_secs(u64::from(lifetime)),
             name: name.to_owned(),
             object_versions,
