@@ -66,6 +66,6 @@ pub struct DeviceDescription {
 /// A change of the configuration while running.
 #[derive(Clone, Debug)]
 pub enum Change {
-    AddServer(ServerConfig),
+    AddServer(Box<ServerConfig>),
     RemoveServer(Ssid),
 }

@@ -237,7 +237,7 @@ fn a_replaced_account_leaves_the_old_server_and_registers_with_the_new() {
         lifetime: Duration::from_secs(120),
         ..server_config()
     };
-    world.input(Input::Configure(Change::AddServer(server)));
+    world.input(Input::Configure(Change::AddServer(Box::new(server))));
     let methods: Vec<_> = world
         .requests
         .iter()
