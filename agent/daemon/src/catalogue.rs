@@ -146,7 +146,7 @@ backend = "sim"
 street = { line = "GPIO5", instance = "/3416/1" }
 light = { line = "GPIO6", instance = "/3311/0" }
 "#;
-        std::fs::write(&main, text).unwrap();
+        crate::atomic::write(&main, text.as_bytes(), 0o600).unwrap();
         let source = Source {
             main,
             environment: Vec::new(),

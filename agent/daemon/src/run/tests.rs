@@ -29,7 +29,7 @@ allow_unsecured = true
 fn agent(text: &str) -> Agent {
     let directory = crate::fake::directory("run");
     let main = directory.join("lamplighter.toml");
-    std::fs::write(&main, text).unwrap();
+    crate::atomic::write(&main, text.as_bytes(), 0o600).unwrap();
     let source = Source {
         main,
         environment: Vec::new(),
