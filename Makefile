@@ -10,7 +10,7 @@ help: ## This list
 
 demo: ## A simulated street cabinet with its own server and page; nothing else needed
 	@tests/install rust
-	$(CARGO) run --release --locked --package lamplighter -- demo $(ARGS)
+	$(CARGO) run --profile demo --locked --package lamplighter -- demo $(ARGS)
 
 test: ## Everything that can be tested on this machine; what CI runs
 	@tests/run
@@ -22,7 +22,7 @@ unit: ## Tests without foreign software
 	@tests/run unit
 
 interop: ## Tests against Leshan, pymodbus and a browser
-	@tests/run interop
+	@tests/run interop page
 
 peers: ## Brings the foreign software that `interop` needs into target/peers
 	@tests/install rust python java browser

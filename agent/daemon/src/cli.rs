@@ -54,7 +54,9 @@ fn perform(cli: Cli) -> Result<Exit, Failure> {
     let Cli { global, command } = cli;
     let mut out = io::stdout().lock();
     let done = match command {
-        Command::Check(check) => return check::check(&global, &check, &mut out),
+        Command::Check(check) => {
+            return check::check(&global, &check, &mut out).or_else(closed_pipe);
+        }
         Command::Demo(demo) => run_demo(&global, demo),
         Command::Devices => show::devices(&global, &mut out),
         Command::Discover { path } => operate::discover(&global, &path, &mut out),

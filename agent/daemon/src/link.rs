@@ -10,7 +10,7 @@ use std::{
 };
 
 use lamplighter_lwm2m::{
-    boundary::{LinkEvent, LinkId},
+    boundary::{ClientId, LinkEvent, LinkId},
     server::ServerUri,
 };
 use nix::errno::Errno;
@@ -26,24 +26,27 @@ const DATAGRAM_MAX: usize = 2048;
 /// How many datagrams of one link are handled before the others have their turn.
 const BURST: usize = 64;
 
+/// Each client numbers its own links.
+pub(crate) type LinkKey = (ClientId, LinkId);
+
 /// All open links.
 #[derive(Debug)]
 pub struct Links {
-    sockets: BTreeMap<LinkId, UdpSocket>,
-    opened: mpsc::UnboundedReceiver<(LinkId, io::Result<UdpSocket>)>,
-    opening: mpsc::UnboundedSender<(LinkId, io::Result<UdpSocket>)>,
+    sockets: BTreeMap<LinkKey, UdpSocket>,
+    opened: mpsc::UnboundedReceiver<(LinkKey, io::Result<UdpSocket>)>,
+    opening: mpsc::UnboundedSender<(LinkKey, io::Result<UdpSocket>)>,
     /// Links that were asked for and not closed before they came up.
-    awaited: BTreeMap<LinkId, AbortHandle>,
+    awaited: BTreeMap<LinkKey, AbortHandle>,
     /// Heard last; the next look begins behind it, so that no link drowns the others.
-    last: Option<LinkId>,
+    last: Option<LinkKey>,
     buffer: Box<[u8; DATAGRAM_MAX]>,
 }
 
 /// What happened on the links.
 #[derive(Debug)]
 pub enum Heard {
-    Event(LinkId, LinkEvent),
-    Readable(LinkId),
+    Event(LinkKey, LinkEvent),
+    Readable(LinkKey),
 }
 
 impl Default for Links {
@@ -62,7 +65,7 @@ impl Default for Links {
 
 impl Links {
     /// Looks the name up and opens a socket; [`Links::heard`] tells how it went.
-    pub fn open(&mut self, id: LinkId, uri: ServerUri) {
+    pub fn open(&mut self, id: LinkKey, uri: ServerUri) {
         let opening = self.opening.clone();
         let task = tokio::spawn(async move {
             let socket = connect(&uri).await;
@@ -72,7 +75,7 @@ impl Links {
         self.awaited.insert(id, task.abort_handle());
     }
 
-    pub fn close(&mut self, id: LinkId) {
+    pub fn close(&mut self, id: LinkKey) {
         if let Some(task) = self.awaited.remove(&id) {
             task.abort();
         }
@@ -80,7 +83,7 @@ impl Links {
     }
 
     /// Sends now or not at all: CoAP repeats what gets lost. Says what the socket reports.
-    pub fn transmit(&self, id: LinkId, datagram: &[u8]) -> Option<LinkEvent> {
+    pub fn transmit(&self, id: LinkKey, datagram: &[u8]) -> Option<LinkEvent> {
         let socket = self.sockets.get(&id)?;
         match socket.try_send(datagram) {
             Ok(_) => None,
@@ -95,7 +98,7 @@ impl Links {
 
     /// The next datagram that waits on a link, without waiting for one; `Err` says what the socket
     /// reports instead.
-    pub fn receive(&mut self, id: LinkId) -> Option<Result<Vec<u8>, LinkEvent>> {
+    pub fn receive(&mut self, id: LinkKey) -> Option<Result<Vec<u8>, LinkEvent>> {
         let socket = self.sockets.get(&id)?;
         match socket.try_recv(&mut self.buffer[..]) {
             Ok(length) => Some(Ok(self.buffer[..length].to_vec())),
@@ -190,6 +193,10 @@ mod tests {
 
     use super::*;
 
+    fn key(link: u64) -> LinkKey {
+        (ClientId(0), LinkId(link))
+    }
+
     fn uri(socket: &StdSocket) -> ServerUri {
         let address = socket.local_addr().unwrap();
         format!("coap://{address}").parse().unwrap()
@@ -199,14 +206,14 @@ mod tests {
     async fn a_link_that_was_closed_before_it_came_up_is_not_heard_of() {
         let peer = StdSocket::bind("127.0.0.1:0").unwrap();
         let mut links = Links::default();
-        links.open(LinkId(1), uri(&peer));
+        links.open(key(1), uri(&peer));
         // Its socket may stand in the queue already.
         let socket = connect(&uri(&peer)).await;
-        links.opening.send((LinkId(1), socket)).unwrap();
-        links.close(LinkId(1));
-        links.open(LinkId(2), uri(&peer));
+        links.opening.send((key(1), socket)).unwrap();
+        links.close(key(1));
+        links.open(key(2), uri(&peer));
         let heard = links.heard().await;
-        assert!(matches!(heard, Heard::Event(LinkId(2), LinkEvent::Up)));
+        assert!(matches!(heard, Heard::Event((_, LinkId(2)), LinkEvent::Up)));
         assert_eq!(links.sockets.len(), 1);
     }
 
@@ -215,7 +222,7 @@ mod tests {
         let peer = StdSocket::bind("127.0.0.1:0").unwrap();
         let mut links = Links::default();
         for id in [1, 2] {
-            links.open(LinkId(id), uri(&peer));
+            links.open(key(id), uri(&peer));
             links.heard().await;
         }
         for socket in links.sockets.values() {
@@ -226,7 +233,7 @@ mod tests {
         while turns.len() < 4 {
             // What is readable is not read: it stays so.
             if let Heard::Readable(id) = links.heard().await {
-                turns.push(id.0);
+                turns.push(id.1.0);
             }
         }
         turns.sort_unstable();

@@ -8,7 +8,7 @@
 //! 3. Outputs behind a commit wait for the store; everything else goes on.
 
 use std::{
-    collections::{BTreeMap, VecDeque},
+    collections::{BTreeMap, BTreeSet, VecDeque},
     time::Duration,
 };
 
@@ -16,8 +16,7 @@ use lamplighter_adapters::supervise::Handles;
 use lamplighter_coap::Code;
 use lamplighter_lwm2m::{
     boundary::{
-        Command, CommitId, Event, HostRequest, Input, LinkEvent, LinkId, LocalAnswer, Output,
-        RequestId,
+        ClientId, Command, Event, HostRequest, Input, LinkEvent, LocalAnswer, Output, RequestId,
     },
     client::Client,
     reject::Reject,
@@ -26,7 +25,7 @@ use lamplighter_lwm2m::{
 };
 use lamplighter_model::{
     Ssid,
-    device::{AdapterEvent, AdapterId, AdapterRequest, DeviceEvent, Fault, LinkState},
+    device::{AdapterEvent, AdapterId, AdapterRequest, DeviceEvent, Fault, LinkState, OpId},
 };
 use lamplighter_site::{
     Site,
@@ -41,13 +40,16 @@ use tokio::{
 use crate::{
     ask::{Ask, ServerAction},
     clock::Clock,
-    link::{Heard, Links},
+    link::{Heard, LinkKey, Links},
     status::{self, Status},
     store::{Store, Stored},
 };
 
 /// How long the agent waits for servers to answer its de-registrations when it is stopped.
 const FAREWELL: Duration = Duration::from_secs(5);
+
+/// The endpoint that is the box itself; people speak to it.
+pub const THE_BOX: ClientId = ClientId(0);
 
 /// How long the first Register waits for adapters to say what they have.
 const DECLARATIONS: Duration = Duration::from_millis(500);
@@ -61,10 +63,11 @@ const LONGEST_SLEEP: Duration = Duration::from_secs(60);
 pub struct Agent {
     pub adapters: Handles,
     pub asks: mpsc::Receiver<Ask>,
-    pub client: Client,
+    /// The endpoints of this box over one tree; the first is the box itself.
+    pub clients: BTreeMap<ClientId, Client>,
     pub clock: Clock,
     pub links: Links,
-    pub server_names: BTreeMap<String, Ssid>,
+    pub server_names: BTreeMap<String, (ClientId, Ssid)>,
     pub site: Site,
     pub status: Status,
     pub store: Store,
@@ -76,21 +79,22 @@ pub struct Agent {
 #[derive(Debug, Default)]
 pub struct Waiting {
     answers: BTreeMap<RequestId, oneshot::Sender<Result<LocalAnswer, Reject>>>,
-    /// Outputs of the core behind the commit in front of them.
-    behind_commit: Option<(CommitId, VecDeque<Output>)>,
     /// Outputs of the site behind a save of its state.
     behind_save: Option<VecDeque<SiteOutput>>,
     /// Adapters whose queue was full: told to the site after its outputs are drained.
     bounced: VecDeque<(AdapterId, AdapterEvent)>,
     ended: Option<Ended>,
     /// What sockets reported while sending.
-    links: VecDeque<(LinkId, LinkEvent)>,
+    links: VecDeque<(LinkKey, LinkEvent)>,
+    next_op: u64,
     next_request: u64,
+    /// Requests at the site, by its number, and whose they are.
+    ops: BTreeMap<OpId, (ClientId, OpId)>,
     /// What people and the site were last told of the servers.
     servers: Vec<(Ssid, ServerState)>,
     /// Whether the site was told that a server can be reached.
     contact: Option<bool>,
-    stopped: bool,
+    stopped: BTreeSet<ClientId>,
 }
 
 /// Why the loop ended.
@@ -180,8 +184,9 @@ impl Agent {
 
     /// Time until core or site want to be called again.
     fn until_timer(&self) -> Duration {
-        let deadlines = [self.client.poll_timeout(), self.site.poll_timeout()];
-        let next = deadlines.into_iter().flatten().map(|(at, _)| at).min();
+        let clients = self.clients.values().map(Client::poll_timeout);
+        let deadlines = clients.chain([self.site.poll_timeout()]);
+        let next = deadlines.flatten().map(|(at, _)| at).min();
         let now = self.clock.now().mono;
         next.map_or(LONGEST_SLEEP, |at| {
             at.saturating_sub(now).min(LONGEST_SLEEP)
@@ -198,8 +203,8 @@ impl Agent {
             }
             Happening::Ask(Some(ask)) => self.on_ask(ask),
             Happening::Ask(None) => {}
-            Happening::Link(Heard::Event(id, event)) => self.core(Input::Link(id, event)),
-            Happening::Link(Heard::Readable(id)) => self.on_readable(id),
+            Happening::Link(Heard::Event(key, event)) => self.on_link(key, event),
+            Happening::Link(Heard::Readable(key)) => self.on_readable(key),
             Happening::Signal("SIGHUP") => {
                 tracing::warn!(
                     "Reloading is not available in this version, restart the agent instead"
@@ -211,24 +216,26 @@ impl Agent {
             }
             Happening::Stored(stored) => self.on_stored(stored),
             Happening::Timer => {
-                self.core(Input::Timeout);
+                self.every_client(&Input::Timeout);
                 self.site.handle(SiteInput::Timeout, self.clock.now());
             }
         }
     }
 
+    fn on_link(&mut self, (client, link): LinkKey, event: LinkEvent) {
+        self.core(client, Input::Link(link, event));
+    }
+
     /// A readable socket is drained before the loop waits again.
-    fn on_readable(&mut self, id: LinkId) {
+    fn on_readable(&mut self, key: LinkKey) {
+        let (client, link) = key;
         for _ in 0..Links::burst() {
-            match self.links.receive(id) {
+            match self.links.receive(key) {
                 Some(Ok(datagram)) => {
-                    self.core(Input::Received(id, datagram));
+                    self.core(client, Input::Received(link, datagram));
                     self.drain();
                 }
-                Some(Err(event)) => {
-                    self.core(Input::Link(id, event));
-                    return;
-                }
+                Some(Err(event)) => return self.on_link(key, event),
                 None => return,
             }
         }
@@ -237,8 +244,11 @@ impl Agent {
     fn on_adapter(&mut self, id: AdapterId, event: AdapterEvent) {
         let now = self.clock.now();
         if let AdapterEvent::Link(state, words) = &event {
-            tracing::info!(adapter = id.0, ?state, words, "Device link changed");
-            self.status.on_link(id, *state, words, now);
+            // Other words for the same state are no news to an operator.
+            match self.status.on_link(id, *state, words, now) {
+                Some(device) => tracing::info!(device, ?state, words, "Device link changed"),
+                None => tracing::debug!(adapter = id.0, ?state, words, "Device link explained"),
+            }
         }
         self.site.handle(SiteInput::Adapter(id, event), now);
     }
@@ -249,7 +259,7 @@ impl Agent {
                 let id = RequestId(self.waiting.next_request);
                 self.waiting.next_request += 1;
                 self.waiting.answers.insert(id, reply);
-                self.core(Input::Command(Command::Local(id, request)));
+                self.core(THE_BOX, Input::Command(Command::Local(id, request)));
             }
             Ask::Server {
                 name,
@@ -268,25 +278,26 @@ impl Agent {
     }
 
     fn tell_server(&mut self, name: &str, action: ServerAction, user: &str) -> Result<(), Reject> {
-        let Some(ssid) = self.server_names.get(name).copied() else {
+        let Some((client, ssid)) = self.server_names.get(name).copied() else {
             return Err(Reject::new(
                 Code::NOT_FOUND,
                 format!("there is no server {name}"),
             ));
         };
         tracing::info!(server = name, ?action, user, "Asked by a person");
-        self.core(Input::Command(match action {
+        let command = match action {
             ServerAction::Deregister => Command::Deregister(Some(ssid)),
             ServerAction::Refresh => Command::Update(ssid),
             ServerAction::Register => Command::Register(ssid),
-        }));
+        };
+        self.core(client, Input::Command(command));
         Ok(())
     }
 
     fn on_stored(&mut self, stored: Stored) {
         let now = self.clock.now();
         match stored {
-            Stored::Committed(id) => self.on_committed(id),
+            Stored::Committed(client, id) => self.core(client, Input::Committed(id)),
             Stored::SiteSaved => {
                 for output in self.waiting.behind_save.take().into_iter().flatten() {
                     self.perform_site(output);
@@ -300,33 +311,29 @@ impl Agent {
         }
     }
 
-    fn on_committed(&mut self, id: CommitId) {
-        self.core(Input::Committed(id));
-        let held = match self.waiting.behind_commit.take() {
-            Some((awaited, held)) if awaited == id => held,
-            other => {
-                self.waiting.behind_commit = other;
-                return;
-            }
-        };
-        for output in held {
-            self.perform_core(output);
+    fn core(&mut self, id: ClientId, input: Input) {
+        let now = self.clock.now();
+        if let Some(client) = self.clients.get_mut(&id) {
+            client.handle(input, &mut self.tree, now);
         }
     }
 
-    fn core(&mut self, input: Input) {
+    fn every_client(&mut self, input: &Input) {
         let now = self.clock.now();
-        self.client.handle(input, &mut self.tree, now);
+        for client in self.clients.values_mut() {
+            client.handle(input.clone(), &mut self.tree, now);
+        }
     }
 
-    /// Performs everything that core and site want, until neither wants more.
+    /// Performs everything that core and site want, until neither wants more. A client behind a
+    /// commit has nothing to say until that is on the disk; the others go on.
     fn drain(&mut self) {
         loop {
             self.drain_site();
-            if let Some(output) = self.client.poll() {
-                self.perform_core(output);
-            } else if let Some((id, event)) = self.waiting.links.pop_front() {
-                self.core(Input::Link(id, event));
+            if let Some((id, output)) = self.poll_clients() {
+                self.perform_core(id, output);
+            } else if let Some((key, event)) = self.waiting.links.pop_front() {
+                self.on_link(key, event);
             } else if !self.tell_states() {
                 return;
             }
@@ -335,15 +342,12 @@ impl Agent {
 
     /// Tells people where the servers stand, and the site whether any can be reached.
     fn tell_states(&mut self) -> bool {
-        if self
-            .client
-            .states()
-            .eq(self.waiting.servers.iter().copied())
-        {
+        let states = self.clients.values().flat_map(Client::states);
+        if states.eq(self.waiting.servers.iter().copied()) {
             return false;
         }
         let now = self.clock.now();
-        self.waiting.servers = self.client.states().collect();
+        self.waiting.servers = self.clients.values().flat_map(Client::states).collect();
         for (ssid, state) in &self.waiting.servers {
             self.status.on_server_state(*ssid, shown(*state), now);
         }
@@ -355,6 +359,11 @@ impl Agent {
         }
         self.site.handle(SiteInput::ServerContact(contact), now);
         true
+    }
+
+    fn poll_clients(&mut self) -> Option<(ClientId, Output)> {
+        let mut clients = self.clients.iter_mut();
+        clients.find_map(|(id, client)| Some((*id, client.poll()?)))
     }
 
     fn drain_site(&mut self) {
@@ -370,36 +379,33 @@ impl Agent {
         }
     }
 
-    fn perform_core(&mut self, output: Output) {
-        if let Some((_, held)) = &mut self.waiting.behind_commit {
-            held.push_back(output);
-            return;
-        }
+    fn perform_core(&mut self, id: ClientId, output: Output) {
         match output {
-            Output::Answer(id, answer) => {
-                if let Some(reply) = self.waiting.answers.remove(&id) {
+            Output::Answer(request, answer) => {
+                if let Some(reply) = self.waiting.answers.remove(&request) {
                     let _ = reply.send(answer);
                 }
             }
-            Output::Close(id) => self.links.close(id),
-            Output::Commit(id, record) => {
-                self.waiting.behind_commit = Some((id, VecDeque::new()));
-                self.store.commit(id, record);
-            }
+            Output::Close(link) => self.links.close((id, link)),
+            Output::Commit(commit, record) => self.store.commit(id, commit, record),
             Output::Device(op, request) => {
-                self.site
-                    .handle(SiteInput::Request(op, request), self.clock.now());
+                let ours = OpId(self.waiting.next_op);
+                self.waiting.next_op += 1;
+                self.waiting.ops.insert(ours, (id, op));
+                let now = self.clock.now();
+                self.site.handle(SiteInput::Request(ours, request), now);
             }
-            Output::Event(event) => self.on_event(&event),
+            Output::Event(event) => self.on_event(id, &event),
             Output::Host(HostRequest::FactoryReset) => {
                 self.waiting.ended = Some(Ended::FactoryReset)
             }
             Output::Host(HostRequest::Reboot) => self.waiting.ended = Some(Ended::Reboot),
-            Output::Journal(record) => self.store.journal(record),
-            Output::Open(id, uri, _) => self.links.open(id, uri),
-            Output::Transmit(id, datagram) => {
-                let event = self.links.transmit(id, &datagram);
-                self.waiting.links.extend(event.map(|event| (id, event)));
+            Output::Journal(record) => self.store.journal(id, record),
+            Output::Open(link, uri, _) => self.links.open((id, link), uri),
+            Output::Transmit(link, datagram) => {
+                let event = self.links.transmit((id, link), &datagram);
+                let noticed = event.map(|event| ((id, link), event));
+                self.waiting.links.extend(noticed);
             }
         }
     }
@@ -413,7 +419,7 @@ impl Agent {
             SiteOutput::Adapter(id, request) => self.hand_to(id, request),
             SiteOutput::Core(event) => {
                 self.show(&event);
-                self.core(Input::Device(event));
+                self.tell_clients(event);
             }
             SiteOutput::Event(event) => self.status.on_site_event(&event, self.clock.now()),
             SiteOutput::Save(state) => {
@@ -431,6 +437,16 @@ impl Agent {
         }
     }
 
+    /// What is done goes to the client that asked, everything else to all of them.
+    fn tell_clients(&mut self, event: DeviceEvent) {
+        let DeviceEvent::Done(ours, result) = event else {
+            return self.every_client(&Input::Device(event));
+        };
+        if let Some((id, op)) = self.waiting.ops.remove(&ours) {
+            self.core(id, Input::Device(DeviceEvent::Done(op, result)));
+        }
+    }
+
     fn show(&self, event: &DeviceEvent) {
         match event {
             DeviceEvent::Changed(samples) => self.status.on_samples(samples),
@@ -440,21 +456,21 @@ impl Agent {
         }
     }
 
-    fn on_event(&mut self, event: &Event) {
+    fn on_event(&mut self, id: ClientId, event: &Event) {
         let now = self.clock.now();
         log(event);
         self.status.on_event(event, now);
         if matches!(event, Event::Stopped) {
-            self.waiting.stopped = true;
+            self.waiting.stopped.insert(id);
         }
     }
 
     /// De-registers everywhere, for a bounded time; a second signal ends it at once.
     async fn farewell(&mut self, signals: &mut Signals) {
-        self.core(Input::Command(Command::Stop));
+        self.every_client(&Input::Command(Command::Stop));
         self.drain();
         let farewell = async {
-            while !self.waiting.stopped {
+            while self.waiting.stopped.len() < self.clients.len() {
                 let happening = self.next(signals).await;
                 if matches!(happening, Happening::Signal(_)) {
                     break;
@@ -487,7 +503,7 @@ impl Signals {
     }
 }
 
-fn done(op: lamplighter_model::device::OpId, fault: Fault) -> AdapterEvent {
+fn done(op: OpId, fault: Fault) -> AdapterEvent {
     AdapterEvent::Done(op, Err(fault))
 }
 

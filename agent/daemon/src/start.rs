@@ -12,12 +12,17 @@ use std::{
 };
 
 use lamplighter_lwm2m::{
-    boundary::{Command, Input},
+    boundary::{ClientId, Command, Input},
     client::{Client, ClientConfig, DeviceDescription, ServerConfig},
+    saved::Record,
     tree::Tree,
 };
 use lamplighter_model::{Now, Ssid, object::Definitions};
 use lamplighter_site::Site;
+use nix::{
+    errno::Errno,
+    fcntl::{Flock, FlockArg},
+};
 
 use crate::{
     api::{
@@ -30,7 +35,7 @@ use crate::{
     config::{Config, Hardware, Loaded, Problem, Source},
     devices,
     link::Links,
-    run::{Agent, Ended, Waiting},
+    run::{Agent, Ended, THE_BOX, Waiting},
     status::Status,
     store::Store,
     web::{self, Page, WebConfig},
@@ -39,6 +44,9 @@ use crate::{
 /// Error code 16 of 3/0/11, the first that is free for the maker: the files have errors, and what
 /// runs is the last configuration that was accepted.
 const LAST_GOOD_RUNS: u8 = 16;
+
+/// Problems of the files that `status` lists; there must be room for those of devices.
+const TOLD: usize = 64;
 
 /// Questions of people that may wait for the loop.
 const ASKS: usize = 64;
@@ -101,6 +109,8 @@ pub enum StartError {
     Configuration(Vec<Problem>),
     #[error(transparent)]
     Control(#[from] ControlError),
+    #[error("another agent uses the state directory {0}")]
+    StateInUse(String),
     #[error("{what} {path}: {error}")]
     Io {
         what: &'static str,
@@ -185,6 +195,7 @@ pub async fn agent(
         hardware,
     } = prepared;
     let control = ControlSocket::bind(&places.run_dir)?;
+    let _ours = claim(&places.state_dir)?;
     let definitions = Arc::clone(&config.definitions);
     let clock = Clock::start(&places.state_dir);
     let now = clock.now();
@@ -194,7 +205,7 @@ pub async fn agent(
     let mut tree = Tree::new(Arc::clone(&definitions));
     let mut client = Client::new(
         client_config(&config, &definitions, &hardware, seed),
-        loaded.records,
+        records_of(THE_BOX, loaded.records),
         now,
     );
     tell_problems(&last_good, &config, &status, now);
@@ -232,7 +243,7 @@ pub async fn agent(
     let agent = Agent {
         adapters: std::mem::take(&mut devices.handles),
         asks,
-        client,
+        clients: [(THE_BOX, client)].into(),
         clock,
         links: Links::default(),
         server_names: server_names(&config),
@@ -256,15 +267,47 @@ pub async fn agent(
     })
 }
 
-fn server_names(config: &Config) -> BTreeMap<String, Ssid> {
-    let named = |server: &ServerConfig| (server.name.clone(), server.ssid);
+fn records_of(client: ClientId, records: Vec<(ClientId, Record)>) -> Vec<Record> {
+    let mine = records.into_iter().filter(|(owner, _)| *owner == client);
+    mine.map(|(_, record)| record).collect()
+}
+
+fn server_names(config: &Config) -> BTreeMap<String, (ClientId, Ssid)> {
+    let named = |server: &ServerConfig| (server.name.clone(), (THE_BOX, server.ssid));
     config.servers.iter().map(named).collect()
+}
+
+/// Two agents on one state would overwrite each other's. Freed by the kernel however we end; where
+/// the file system has no locks, nobody can tell.
+fn claim(state_dir: &Path) -> Result<Option<Flock<fs::File>>, StartError> {
+    let path = state_dir.display().to_string();
+    let directory = fs::File::open(state_dir).map_err(|error| StartError::Io {
+        what: "cannot open the directory",
+        path: path.clone(),
+        error,
+    })?;
+    match Flock::lock(directory, FlockArg::LockExclusiveNonblock) {
+        Ok(lock) => Ok(Some(lock)),
+        Err((_, Errno::EWOULDBLOCK)) => Err(StartError::StateInUse(path)),
+        Err((_, error)) => {
+            tracing::warn!(path, %error, "Cannot lock the state directory");
+            Ok(None)
+        }
+    }
 }
 
 /// What was wrong before anything ran.
 fn tell_problems(last_good: &[Problem], config: &Config, status: &Status, now: Now) {
-    for problem in last_good {
-        let about = format!("configuration {}", problem.place);
+    if !last_good.is_empty() {
+        let count = last_good.len();
+        let text = format!(
+            "the files have {count} problems, the last good configuration runs: lamplighter check"
+        );
+        status.problem("configuration", &text, now);
+    }
+    // Several may stand in one line; whoever has more than fit asks `check`.
+    for (number, problem) in (1..=TOLD).zip(last_good) {
+        let about = format!("configuration {number}");
         status.problem(&about, &problem.to_string(), now);
     }
     if config.servers.is_empty() {

@@ -128,9 +128,18 @@ impl Status {
         self.model().on_site_event(event, now);
     }
 
-    /// The way to a device changed, with the reason in words.
-    pub fn on_link(&self, device: AdapterId, state: LinkState, detail: &str, now: Now) {
-        self.model().on_link(device, state, detail, now);
+    /// The way to a device changed, with the reason in words. Gives the name of the device where the
+    /// state is another than before, not only the words.
+    pub fn on_link(
+        &self,
+        device: AdapterId,
+        state: LinkState,
+        detail: &str,
+        now: Now,
+    ) -> Option<String> {
+        let mut model = self.model();
+        let changed = model.on_link(device, state, detail, now);
+        changed.then(|| model.device_name(device))
     }
 
     /// Every `DeviceEvent::Changed` that the core is given.
@@ -351,12 +360,22 @@ impl Model {
         }
     }
 
-    fn on_link(&mut self, id: AdapterId, state: LinkState, detail: &str, now: Now) {
+    /// As the configuration names it.
+    fn device_name(&self, id: AdapterId) -> String {
+        let mut names = self.index.device_ids.iter();
+        names
+            .find(|(_, other)| **other == id)
+            .map_or_else(|| format!("adapter {}", id.0), |(name, _)| name.clone())
+    }
+
+    /// True where the state is another than before.
+    fn on_link(&mut self, id: AdapterId, state: LinkState, detail: &str, now: Now) -> bool {
         let device = self
             .devices
             .entry(id)
             .or_insert_with(|| Device::new(now.stamp()));
-        if device.state != state {
+        let is_changed = device.state != state;
+        if is_changed {
             device.state = state;
             device.since = now.stamp();
             device.changes = device.changes.saturating_add(1);
@@ -371,6 +390,7 @@ impl Model {
             .collect();
         self.watchers.values_changed(&keys);
         self.watchers.status_changed();
+        is_changed
     }
 
     fn on_samples(&mut self, samples: &[Sample]) {

@@ -13,6 +13,11 @@ use lamplighter_model::{
 
 use crate::{client::Change, reject::Reject, saved::Record, server::ServerUri};
 
+/// One LwM2M endpoint of this box. The shell names it with everything that it passes between a
+/// client and the rest; a client does not know its own.
+#[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
+pub struct ClientId(pub u16);
+
 /// A datagram path to one server over one bearer; numbered by the core when it asks for one.
 #[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
 pub struct LinkId(pub u64);

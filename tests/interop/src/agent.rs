@@ -1,6 +1,9 @@
 //! The agent as a user starts it.
 
 use std::{
+    fs::File,
+    io::{Read as _, Write as _},
+    os::unix::net::UnixStream,
     path::{Path, PathBuf},
     process::{Command, Output},
     time::{Duration, Instant},
@@ -12,6 +15,10 @@ use crate::{lines::Lines, target};
 
 /// Between two questions to the same agent.
 const PAUSE: Duration = Duration::from_millis(50);
+
+/// Names below the directory of one test.
+const CONFIGURATION: &str = "lamplighter.toml";
+const LOG: &str = "log";
 
 /// The program under test, built beside the tests.
 pub fn program() -> PathBuf {
@@ -54,6 +61,59 @@ impl Agent {
             state_dir,
             run_dir,
         }
+    }
+
+    /// Starts `lamplighter run` with this configuration. What it logs goes to `DIRECTORY/log`, not
+    /// to the test's standard error.
+    pub fn run(directory: &Path, configuration: &str, arguments: &[&str]) -> Self {
+        std::fs::write(directory.join(CONFIGURATION), configuration)
+            .expect("the scratch directory can be written");
+        Self::rerun(directory, arguments)
+    }
+
+    /// Starts `lamplighter run` with the files that are there.
+    pub fn rerun(directory: &Path, arguments: &[&str]) -> Self {
+        let log = File::options()
+            .append(true)
+            .create(true)
+            .open(directory.join(LOG))
+            .expect("the scratch directory can be written");
+        let (state_dir, run_dir) = (directory.join("state"), directory.join("run"));
+        let mut command = Command::new(program());
+        command
+            .arg("run")
+            .args(arguments)
+            .arg("--config")
+            .arg(directory.join(CONFIGURATION))
+            .arg("--state-dir")
+            .arg(&state_dir)
+            .arg("--run-dir")
+            .arg(&run_dir)
+            .stderr(log);
+        Self {
+            lines: Lines::start(&mut command),
+            state_dir,
+            run_dir,
+        }
+    }
+
+    /// Posts to a call of the local API that has no command yet; the answer's status.
+    pub fn post(&self, call: &str, body: &str) -> u16 {
+        let mut socket = UnixStream::connect(self.run_dir.join("control.sock"))
+            .expect("the agent has a control socket");
+        write!(
+            socket,
+            "POST /api/v1/{call} HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n\
+             Content-Length: {}\r\nConnection: close\r\n\r\n{body}",
+            body.len()
+        )
+        .expect("the agent listens");
+        let mut answer = String::new();
+        socket
+            .read_to_string(&mut answer)
+            .expect("the agent answers");
+        let status = answer.split(' ').nth(1).and_then(|code| code.parse().ok());
+        status.unwrap_or_else(|| panic!("{answer}"))
     }
 
     /// Runs a command of the same program against this agent.

@@ -5,6 +5,7 @@
 #![expect(clippy::unwrap_used, reason = "a panic is how a test fails")]
 
 pub mod agent;
+pub mod coap;
 pub mod leshan;
 pub mod lines;
 

@@ -64,6 +64,17 @@ impl Lines {
         self.child.wait().ok()?.code()
     }
 
+    /// The code of a child that has ended by itself.
+    pub fn ended(mut self) -> Option<i32> {
+        // Standard output closes a moment before the process is gone.
+        let running =
+            self.output.recv_timeout(Duration::ZERO) == Err(mpsc::RecvTimeoutError::Timeout);
+        if running {
+            return None;
+        }
+        self.child.wait().ok()?.code()
+    }
+
     /// Ends the child with a signal (SIGTERM, SIGKILL …) and waits for it.
     pub fn signal(&mut self, name: &str) -> Option<i32> {
         let sent = Command::new("kill")

@@ -113,6 +113,7 @@ impl From<StartError> for Failure {
         match error {
             StartError::Configuration(problems) => Self::invalid(&problems),
             StartError::Control(error) => Self::failed(error.to_string()),
+            error @ StartError::StateInUse(_) => Self::failed(error.to_string()),
             StartError::Io { what, path, error } => Self::from(error).at(format!("{what} {path}")),
         }
     }

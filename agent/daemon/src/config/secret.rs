@@ -187,6 +187,9 @@ pub fn read(reference: &Reference, shelf: &Shelf) -> Result<Secret, SecretError>
 
 /// Checks and writes `credentials/NAME` beside the configuration, mode 0600.
 pub fn write(name: &str, content: &[u8], shelf: &Shelf) -> Result<(PathBuf, Secret), SecretError> {
+    if content.len() as u64 > MAX_BYTES {
+        return Err(SecretError::TooLong);
+    }
     let secret = Secret::decode(content)?;
     atomic::private_directory(&shelf.beside)?;
     let path = shelf.beside.join(name);

@@ -41,7 +41,7 @@ impl Starter<'_> {
         self.lines(
             device,
             gpio,
-            lamplighter_adapters::gpio::rppal::RppalLines::new(),
+            lamplighter_adapters::gpio::rppal::RppalLines::default(),
         );
         Ok(())
     }

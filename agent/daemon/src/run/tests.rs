@@ -50,7 +50,7 @@ fn agent(text: &str) -> Agent {
     Agent {
         adapters: Handles::default(),
         asks,
-        client: Client::new(client, Vec::new(), now),
+        clients: [(ClientId(0), Client::new(client, Vec::new(), now))].into(),
         clock,
         links: Links::default(),
         server_names: BTreeMap::new(),

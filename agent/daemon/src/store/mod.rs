@@ -14,7 +14,10 @@ use std::{
     time::Duration,
 };
 
-use lamplighter_lwm2m::{boundary::CommitId, saved::Record};
+use lamplighter_lwm2m::{
+    boundary::{ClientId, CommitId},
+    saved::Record,
+};
 use lamplighter_site::saved::SavedSite;
 use tokio::sync::mpsc as tokio_mpsc;
 
@@ -32,7 +35,7 @@ const SITE: (&str, &str, u32) = ("site.cbor", "lamplighter site", 1);
 /// What the state directory held at start.
 #[derive(Debug, Default)]
 pub struct Loaded {
-    pub records: Vec<Record>,
+    pub records: Vec<(ClientId, Record)>,
     pub site: Option<SavedSite>,
 }
 
@@ -49,7 +52,7 @@ pub struct Store {
 #[derive(Debug, Eq, PartialEq)]
 pub enum Stored {
     /// In order. Also sent where the disk refused, after a [`Stored::Trouble`].
-    Committed(CommitId),
+    Committed(ClientId, CommitId),
     SiteSaved,
     /// The disk refuses (the reason), or takes again (`None`). Sent on change.
     Trouble(Option<String>),
@@ -57,19 +60,22 @@ pub enum Stored {
 
 #[derive(Debug)]
 enum Job {
-    Commit(CommitId, Record),
-    Journal(Record),
+    Commit(ClientId, CommitId, Record),
+    Journal(ClientId, Record),
     Site(SavedSite),
 }
 
 impl Store {
     /// Loads what is there and starts the thread.
     pub fn open(state_dir: &Path) -> (Self, Loaded) {
-        let records: BTreeMap<String, Record> =
+        let records: Records =
             snapshot::read(&state_dir.join(CORE.0), CORE.1, CORE.2).unwrap_or_default();
         let site = snapshot::read(&state_dir.join(SITE.0), SITE.1, SITE.2);
         let loaded = Loaded {
-            records: records.values().cloned().collect(),
+            records: records
+                .values()
+                .map(|(client, record)| (ClientId(*client), record.clone()))
+                .collect(),
             site,
         };
         let (jobs, inbox) = mpsc::channel();
@@ -90,12 +96,12 @@ impl Store {
         )
     }
 
-    pub fn commit(&self, id: CommitId, record: Record) {
-        self.send(Job::Commit(id, record));
+    pub fn commit(&self, client: ClientId, id: CommitId, record: Record) {
+        self.send(Job::Commit(client, id, record));
     }
 
-    pub fn journal(&self, record: Record) {
-        self.send(Job::Journal(record));
+    pub fn journal(&self, client: ClientId, record: Record) {
+        self.send(Job::Journal(client, record));
     }
 
     pub fn save_site(&self, site: SavedSite) {
@@ -128,8 +134,8 @@ impl Store {
         // The box goes on without it; nobody waits for what never comes.
         let trouble = "the store has ended, state is not kept".to_owned();
         let answer = match job {
-            Job::Commit(id, _) => Some(Stored::Committed(id)),
-            Job::Journal(_) => None,
+            Job::Commit(client, id, _) => Some(Stored::Committed(client, id)),
+            Job::Journal(..) => None,
             Job::Site(_) => Some(Stored::SiteSaved),
         };
         for report in std::iter::once(Stored::Trouble(Some(trouble))).chain(answer) {
@@ -139,9 +145,12 @@ impl Store {
     }
 }
 
+/// The latest record of each key, and whose it is.
+type Records = BTreeMap<String, (u16, Record)>;
+
 struct Writer {
     state_dir: PathBuf,
-    records: BTreeMap<String, Record>,
+    records: Records,
     reports: tokio_mpsc::UnboundedSender<Stored>,
     flush: Duration,
     /// When what waits for the disk is written at the latest.
@@ -158,7 +167,7 @@ struct Writer {
 impl Writer {
     fn new(
         state_dir: &Path,
-        records: BTreeMap<String, Record>,
+        records: Records,
         reports: tokio_mpsc::UnboundedSender<Stored>,
         flush: Duration,
     ) -> Self {
@@ -198,12 +207,12 @@ impl Writer {
         let (mut reports, mut is_urgent) = (Vec::new(), false);
         for job in std::iter::once(first).chain(inbox.try_iter()) {
             match job {
-                Job::Commit(id, record) => {
-                    self.keep(record);
+                Job::Commit(client, id, record) => {
+                    self.keep(client, record);
                     is_urgent = true;
-                    reports.push(Stored::Committed(id));
+                    reports.push(Stored::Committed(client, id));
                 }
-                Job::Journal(record) => self.keep(record),
+                Job::Journal(client, record) => self.keep(client, record),
                 Job::Site(saved) => {
                     self.site = Some(saved);
                     reports.push(Stored::SiteSaved);
@@ -245,12 +254,12 @@ impl Writer {
         self.tell_trouble();
     }
 
-    fn keep(&mut self, record: Record) {
-        let key = record.key().to_string();
+    fn keep(&mut self, client: ClientId, record: Record) {
+        let key = format!("{}/{}", client.0, record.key());
         if record.is_removal() {
             self.records.remove(&key);
         } else {
-            self.records.insert(key, record);
+            self.records.insert(key, (client.0, record));
         }
         self.dirty = true;
     }
@@ -291,6 +300,8 @@ mod tests {
 
     use super::*;
 
+    const BOX: ClientId = ClientId(0);
+
     fn record(zone: &str) -> Record {
         Record::Device(SavedDevice {
             timezone: Some(zone.to_owned()),
@@ -310,14 +321,15 @@ mod tests {
     }
 
     fn loaded(state_dir: &Path) -> Vec<Record> {
-        Store::open(state_dir).1.records
+        let records = Store::open(state_dir).1.records.into_iter();
+        records.map(|(_, record)| record).collect()
     }
 
     #[test]
     fn what_the_disk_refused_is_written_when_it_takes_again() {
         let (mut writer, mut stored, state_dir) = writer("refused", Duration::ZERO);
         let (_jobs, inbox) = mpsc::channel();
-        writer.turn(Job::Commit(CommitId(1), record("a")), &inbox);
+        writer.turn(Job::Commit(BOX, CommitId(1), record("a")), &inbox);
         writer.turn(Job::Site(SavedSite::default()), &inbox);
         let mut reports = Vec::new();
         while let Ok(report) = stored.try_recv() {
@@ -328,7 +340,7 @@ mod tests {
                 reports[..],
                 [
                     Stored::Trouble(Some(_)),
-                    Stored::Committed(CommitId(1)),
+                    Stored::Committed(BOX, CommitId(1)),
                     Stored::SiteSaved
                 ]
             ),
@@ -340,7 +352,7 @@ mod tests {
         assert_eq!(stored.try_recv(), Ok(Stored::Trouble(None)));
         assert_eq!(writer.due, None);
         let (_, loaded) = Store::open(&state_dir);
-        assert_eq!(loaded.records, [record("a")]);
+        assert_eq!(loaded.records, [(BOX, record("a"))]);
         assert!(loaded.site.is_some());
     }
 
@@ -349,10 +361,10 @@ mod tests {
         let (mut writer, _stored, state_dir) = writer("flush", Duration::from_secs(3600));
         std::fs::create_dir(&state_dir).unwrap();
         let (_jobs, inbox) = mpsc::channel();
-        writer.turn(Job::Journal(record("a")), &inbox);
+        writer.turn(Job::Journal(BOX, record("a")), &inbox);
         writer.flush_due();
         let due = writer.due;
-        writer.turn(Job::Journal(record("b")), &inbox);
+        writer.turn(Job::Journal(BOX, record("b")), &inbox);
         writer.flush_due();
         assert_eq!((writer.due, due.is_some()), (due, true));
         assert_eq!(loaded(&state_dir), []);
@@ -367,11 +379,14 @@ mod tests {
         let (jobs, inbox) = mpsc::channel();
         drop(inbox);
         store.jobs = Some(jobs);
-        store.commit(CommitId(7), record("a"));
+        store.commit(BOX, CommitId(7), record("a"));
         assert!(matches!(
             store.stored.try_recv(),
             Ok(Stored::Trouble(Some(_)))
         ));
-        assert_eq!(store.stored.try_recv(), Ok(Stored::Committed(CommitId(7))));
+        assert_eq!(
+            store.stored.try_recv(),
+            Ok(Stored::Committed(BOX, CommitId(7)))
+        );
     }
 }

@@ -37,6 +37,11 @@ pub fn enable(
     listen: SocketAddr,
     password: &str,
 ) -> Result<Enabled, EnableError> {
+    // Before the agent ran for the first time there is none.
+    atomic::directory(state_dir).map_err(|error| EnableError::Io {
+        path: state_dir.to_owned(),
+        error,
+    })?;
     password::set(state_dir, password)?;
     let dir = config_dir.join("conf.d");
     let drop_in = dir.join(DROP_IN);

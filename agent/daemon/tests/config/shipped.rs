@@ -34,6 +34,19 @@ fn every_shipped_file_loads_without_errors() {
     }
 }
 
+/// What the README tells people to write is a configuration without problems.
+#[test]
+fn the_configuration_of_the_readme_loads() {
+    let readme = fs::read_to_string(config_dir().join("../README.md")).unwrap();
+    let (_, rest) = readme.split_once("```toml\n").unwrap();
+    let (text, _) = rest.split_once("```").unwrap();
+    let directory = crate::directory("readme");
+    crate::put(&directory, "lamplighter.toml", text);
+    let checked = source(&directory).check();
+    assert!(checked.config.is_some());
+    assert_eq!(checked.problems, []);
+}
+
 /// Without its comment marks the main file uses every key of the schema, and no other.
 #[test]
 fn the_main_file_shows_every_key() {
