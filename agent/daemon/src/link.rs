@@ -24,7 +24,7 @@ const DATAGRAM_MAX: usize = 2048;
 const BURST: usize = 64;
 
 /// Each client numbers its own links.
-pub type LinkKey = (ClientId, LinkId);
+pub(crate) type LinkKey = (ClientId, LinkId);
 
 /// All open links.
 #[derive(Debug)]
