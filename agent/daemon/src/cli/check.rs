@@ -19,7 +19,7 @@ use super::{
 use crate::config::{BusId, BusLine, Checked, Config, DeviceKind, Problem, Severity, Source};
 
 /// The link that names the formats that we speak (Core 1.1, 6.2.1).
-const ROOT_LINK: &str = "</>;rt=\"oma.lwm2m\";ct=\"60 110 112 11542\"";
+const ROOT_LINK: &str = "</>;rt=\"oma.lwm2m\";ct=\"60 110 112 11542 11543\"";
 
 /// What `--json` prints.
 #[derive(Debug, Serialize)]

@@ -2,7 +2,7 @@
 
 use std::convert::Infallible;
 
-use lamplighter_model::{Decimal, Value};
+use lamplighter_model::{DataType, Decimal, Value};
 use minicbor::{
     data::{Tag, Type},
     decode, encode,
@@ -26,6 +26,22 @@ pub(super) fn error_kind(error: &decode::Error) -> DecodeErrorKind {
     } else {
         DecodeErrorKind::Syntax
     }
+}
+
+/// Whether an array or map has no more elements; takes the break of an indefinite one.
+pub(super) fn at_end(
+    reader: &mut Reader<'_>,
+    count: Option<u64>,
+    done: u64,
+) -> Result<bool, DecodeErrorKind> {
+    if let Some(count) = count {
+        return Ok(done == count);
+    }
+    let kind = reader.datatype().map_err(|error| error_kind(&error))?;
+    if kind == Type::Break {
+        reader.set_position(reader.position() + 1);
+    }
+    Ok(kind == Type::Break)
 }
 
 /// Reads one value of any kind.
@@ -102,6 +118,17 @@ fn read_fraction(reader: &mut Reader<'_>) -> Result<Value, DecodeErrorKind> {
     let exponent = reader.i8().map_err(|_| DecodeErrorKind::OutOfRange)?;
     let mantissa = reader.i64().map_err(|_| DecodeErrorKind::OutOfRange)?;
     Ok(Value::Decimal(Decimal::new(mantissa, exponent)))
+}
+
+/// The value as the type of its definition, where links between objects are texts.
+pub(super) fn typed(value: Value, data_type: Option<DataType>) -> Result<Value, DecodeErrorKind> {
+    match (data_type, value) {
+        // Zephyr sends the terminator of its strings along.
+        (Some(DataType::Objlnk), Value::String(text)) => {
+            Ok(Value::Objlnk(text.trim_end_matches('\0').parse()?))
+        }
+        (data_type, value) => super::typed(value, data_type),
+    }
 }
 
 fn finite(float: Result<f64, decode::Error>) -> Result<Value, DecodeErrorKind> {

@@ -5,7 +5,7 @@
 //! Payloads come from peers: nothing here panics, and what one payload can make of memory is
 //! bounded by its length and by [`MAX_VALUES`].
 
-use std::{borrow::Cow, collections::BTreeMap};
+use std::borrow::Cow;
 
 use lamplighter_model::{
     DataType, InstancePath, ObjectInstanceId, Path, ResourceInstanceId, ResourcePath, UnixTime,
@@ -14,12 +14,17 @@ use lamplighter_model::{
 };
 
 mod cbor;
+mod collector;
 mod error;
+mod json;
 pub mod link;
+mod lwm2m_cbor;
+mod lwm2m_json;
 mod opaque;
 mod senml;
 mod senml_cbor;
 mod senml_json;
+mod single_cbor;
 mod text;
 mod tlv;
 
@@ -28,7 +33,9 @@ mod properties;
 #[cfg(test)]
 mod vectors;
 
+use collector::Collector;
 pub use error::{DecodeError, DecodeErrorKind, EncodeError};
+use senml::Dialect;
 
 /// Values that one payload may hold.
 pub const MAX_VALUES: usize = 65_536;
@@ -40,9 +47,17 @@ pub const UNASSIGNED: ObjectInstanceId = ObjectInstanceId(65535);
 /// A content format that this box reads and writes.
 #[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
 pub enum ContentFormat {
+    /// A single value (RFC 8949).
+    Cbor,
     Link,
+    Lwm2mCbor,
+    Lwm2mJson,
     Opaque,
     SenmlCbor,
+    /// Bodies of composite requests only (RFC 8790).
+    SenmlEtchCbor,
+    /// Bodies of composite requests only (RFC 8790).
+    SenmlEtchJson,
     SenmlJson,
     Text,
     Tlv,
@@ -53,7 +68,7 @@ pub enum ContentFormat {
 pub struct Node {
     pub path: ResourcePath,
     pub content: Content,
-    /// When the value was taken; only the SenML formats carry it.
+    /// When the value was taken; only the SenML formats and LwM2M JSON carry it.
     pub time: Option<RecordTime>,
 }
 
@@ -81,6 +96,9 @@ pub struct Decoded {
     pub nodes: Vec<Node>,
     /// Instances that the payload names without any resource (TLV `00 00`).
     pub empty_instances: Vec<InstancePath>,
+    /// Resource instances that a Write-Composite deletes (RFC 8790, 3.2: the value is null); only
+    /// the SenML-ETCH formats have them.
+    pub deleted: Vec<(ResourcePath, ResourceInstanceId)>,
 }
 
 /// What a payload is read or written against.
@@ -98,7 +116,8 @@ struct Frame<'a> {
 /// nothing is lost. The nodes of an instance must stand together.
 ///
 /// # Errors
-/// [`EncodeError::NotAcceptable`] where the format cannot carry the target (text of an instance).
+/// [`EncodeError::NotAcceptable`] where the format cannot carry the target (text of an instance),
+/// or several values of one resource (LwM2M CBOR has no times).
 pub fn encode(
     format: ContentFormat,
     target: Path,
@@ -112,17 +131,27 @@ pub fn encode(
         definitions,
     };
     match format {
+        ContentFormat::Cbor => single_cbor::encode(frame, nodes),
         ContentFormat::Link => Err(EncodeError::NotAcceptable),
+        ContentFormat::Lwm2mCbor => lwm2m_cbor::encode(frame, nodes),
+        ContentFormat::Lwm2mJson => lwm2m_json::encode(frame, nodes),
         ContentFormat::Opaque => opaque::encode(frame, nodes),
-        ContentFormat::SenmlCbor => senml_cbor::encode(frame, nodes),
-        ContentFormat::SenmlJson => senml_json::encode(frame, nodes),
+        ContentFormat::SenmlEtchCbor | ContentFormat::SenmlEtchJson if target != Path::Root => {
+            Err(EncodeError::NotAcceptable)
+        }
+        ContentFormat::SenmlCbor | ContentFormat::SenmlEtchCbor => {
+            senml_cbor::encode(&senml::records(frame, nodes)?)
+        }
+        ContentFormat::SenmlJson | ContentFormat::SenmlEtchJson => {
+            senml_json::encode(&senml::records(frame, nodes)?)
+        }
         ContentFormat::Text => text::encode(frame, nodes),
         ContentFormat::Tlv => tlv::encode(frame, nodes),
     }
 }
 
-/// Reads a payload about `target`: of a Write, a Create (the target is the object), or the answer
-/// to a Read.
+/// Reads a payload about `target`: of a Write, a Create (the target is the object), a
+/// Write-Composite (the target is the root), or the answer to a Read.
 ///
 /// Values have the type of their definition. Those of resources without definition (the caller
 /// ignores them, or refuses them where one is the target) have the type that the format shows;
@@ -143,26 +172,90 @@ pub fn decode(
         definitions,
     };
     match format {
+        ContentFormat::Cbor => single_cbor::decode(frame, payload),
         ContentFormat::Link => Err(DecodeErrorKind::NotApplicable.at(0)),
+        ContentFormat::Lwm2mCbor => lwm2m_cbor::decode(frame, payload),
+        ContentFormat::Lwm2mJson => lwm2m_json::decode(frame, payload),
         ContentFormat::Opaque => opaque::decode(frame, payload),
-        ContentFormat::SenmlCbor => senml_cbor::decode(frame, payload),
-        ContentFormat::SenmlJson => senml_json::decode(frame, payload),
+        ContentFormat::SenmlCbor => senml_cbor::decode(frame, Dialect::Senml, payload),
+        ContentFormat::SenmlEtchCbor | ContentFormat::SenmlEtchJson if target != Path::Root => {
+            Err(DecodeErrorKind::NotApplicable.at(0))
+        }
+        ContentFormat::SenmlEtchCbor => senml_cbor::decode(frame, Dialect::Etch, payload),
+        ContentFormat::SenmlEtchJson => senml_json::decode(frame, Dialect::Etch, payload),
+        ContentFormat::SenmlJson => senml_json::decode(frame, Dialect::Senml, payload),
         ContentFormat::Text => text::decode(frame, payload),
         ContentFormat::Tlv => tlv::decode(frame, payload),
     }
 }
 
+/// Reads the body of a Read-Composite or Observe-Composite: the paths that are asked for, each once,
+/// in the order of the payload. The root stands for everything.
+///
+/// # Errors
+/// [`DecodeError::code`] is the response code of each; 4.15 for a format that has no such bodies
+/// (Core 1.2, 6.3.8: LwM2M CBOR is one of them).
+pub fn decode_paths(
+    format: ContentFormat,
+    prefix: &str,
+    payload: &[u8],
+) -> Result<Vec<Path>, DecodeError> {
+    match format {
+        ContentFormat::SenmlCbor | ContentFormat::SenmlEtchCbor => {
+            senml_cbor::decode_paths(prefix, payload)
+        }
+        ContentFormat::SenmlEtchJson | ContentFormat::SenmlJson => {
+            senml_json::decode_paths(prefix, payload)
+        }
+        ContentFormat::Cbor
+        | ContentFormat::Link
+        | ContentFormat::Lwm2mCbor
+        | ContentFormat::Lwm2mJson
+        | ContentFormat::Opaque
+        | ContentFormat::Text
+        | ContentFormat::Tlv => Err(DecodeErrorKind::NotApplicable.at(0)),
+    }
+}
+
+/// Writes the body of a Read-Composite or Observe-Composite.
+///
+/// # Errors
+/// [`EncodeError::NotAcceptable`] where the format has no such bodies.
+pub fn encode_paths(
+    format: ContentFormat,
+    prefix: &str,
+    paths: &[Path],
+) -> Result<Vec<u8>, EncodeError> {
+    let records = senml::path_records(prefix, paths);
+    match format {
+        ContentFormat::SenmlCbor | ContentFormat::SenmlEtchCbor => senml_cbor::encode(&records),
+        ContentFormat::SenmlEtchJson | ContentFormat::SenmlJson => senml_json::encode(&records),
+        ContentFormat::Cbor
+        | ContentFormat::Link
+        | ContentFormat::Lwm2mCbor
+        | ContentFormat::Lwm2mJson
+        | ContentFormat::Opaque
+        | ContentFormat::Text
+        | ContentFormat::Tlv => Err(EncodeError::NotAcceptable),
+    }
+}
+
 impl ContentFormat {
     /// The format behind a CoAP Content-Format number, the unregistered ones of old servers
-    /// (1541 text, 1542 TLV, 1544 opaque) included.
+    /// (1541 text, 1542 TLV, 1543 LwM2M JSON, 1544 opaque) included.
     pub const fn from_number(number: u16) -> Option<Self> {
         Some(match number {
             0 | 1541 => Self::Text,
             40 => Self::Link,
             42 | 1544 => Self::Opaque,
+            60 => Self::Cbor,
             110 => Self::SenmlJson,
             112 => Self::SenmlCbor,
+            320 => Self::SenmlEtchJson,
+            322 => Self::SenmlEtchCbor,
             11542 | 1542 => Self::Tlv,
+            11543 | 1543 => Self::Lwm2mJson,
+            11544 => Self::Lwm2mCbor,
             _ => return None,
         })
     }
@@ -170,9 +263,14 @@ impl ContentFormat {
     /// The registered Content-Format number.
     pub const fn number(self) -> u16 {
         match self {
+            Self::Cbor => 60,
             Self::Link => 40,
+            Self::Lwm2mCbor => 11544,
+            Self::Lwm2mJson => 11543,
             Self::Opaque => 42,
             Self::SenmlCbor => 112,
+            Self::SenmlEtchCbor => 322,
+            Self::SenmlEtchJson => 320,
             Self::SenmlJson => 110,
             Self::Text => 0,
             Self::Tlv => 11542,
@@ -281,95 +379,45 @@ impl Frame<'_> {
         };
         Decoded {
             nodes: vec![node],
-            empty_instances: Vec::new(),
+            ..Decoded::default()
         }
     }
 }
 
-/// Collects decoded values, one node per resource and time.
-#[derive(Debug, Default)]
-struct Collector {
-    decoded: Decoded,
-    places: BTreeMap<(ResourcePath, Option<RecordTime>), Place>,
-    values: usize,
+/// The value as the type of its definition; without definition as it is.
+fn typed(value: Value, data_type: Option<DataType>) -> Result<Value, DecodeErrorKind> {
+    match (data_type, value) {
+        (None, value) => Ok(value),
+        // Fractions of seconds are legal in CBOR and mean nothing to a Time resource.
+        (Some(DataType::Time), Value::Float(seconds)) => {
+            Ok(Value::Float(seconds.floor()).fit(DataType::Time)?)
+        }
+        (Some(data_type), value) => Ok(value.fit(data_type)?),
+    }
 }
 
-/// Where a resource stands in the nodes, and which of its instances are there.
-#[derive(Debug)]
-struct Place {
-    node: usize,
-    instances: std::collections::BTreeSet<ResourceInstanceId>,
+/// The path in an instance whose id is left to the client.
+const fn unassigned(path: Path) -> Path {
+    match path {
+        Path::Root | Path::Object(_) => path,
+        Path::Instance(path) => Path::Instance(unassigned_instance(path)),
+        Path::Resource(path) => Path::Resource(unassigned_resource(path)),
+        Path::ResourceInstance(path, index) => {
+            Path::ResourceInstance(unassigned_resource(path), index)
+        }
+    }
 }
 
-impl Collector {
-    fn single(
-        &mut self,
-        path: ResourcePath,
-        time: Option<RecordTime>,
-        value: Value,
-    ) -> Result<(), DecodeErrorKind> {
-        self.count()?;
-        if self.places.contains_key(&(path, time)) {
-            return Err(DecodeErrorKind::Duplicate);
-        }
-        self.add(path, time, Content::Single(value));
-        Ok(())
+const fn unassigned_resource(path: ResourcePath) -> ResourcePath {
+    ResourcePath {
+        instance: unassigned_instance(path.instance),
+        ..path
     }
+}
 
-    fn instance(
-        &mut self,
-        path: ResourcePath,
-        time: Option<RecordTime>,
-        index: ResourceInstanceId,
-        value: Value,
-    ) -> Result<(), DecodeErrorKind> {
-        self.count()?;
-        if !self.places.contains_key(&(path, time)) {
-            self.add(path, time, Content::Multiple(Vec::new()));
-        }
-        let place = self
-            .places
-            .get_mut(&(path, time))
-            .ok_or(DecodeErrorKind::Duplicate)?;
-        let Content::Multiple(values) = &mut self.decoded.nodes[place.node].content else {
-            return Err(DecodeErrorKind::Duplicate);
-        };
-        if !place.instances.insert(index) {
-            return Err(DecodeErrorKind::Duplicate);
-        }
-        values.push((index, value));
-        Ok(())
-    }
-
-    /// A multiple resource without instances.
-    fn empty(&mut self, path: ResourcePath) -> Result<(), DecodeErrorKind> {
-        self.count()?;
-        if self.places.contains_key(&(path, None)) {
-            return Err(DecodeErrorKind::Duplicate);
-        }
-        self.add(path, None, Content::Multiple(Vec::new()));
-        Ok(())
-    }
-
-    fn add(&mut self, path: ResourcePath, time: Option<RecordTime>, content: Content) {
-        let place = Place {
-            node: self.decoded.nodes.len(),
-            instances: std::collections::BTreeSet::new(),
-        };
-        self.places.insert((path, time), place);
-        self.decoded.nodes.push(Node {
-            path,
-            content,
-            time,
-        });
-    }
-
-    fn count(&mut self) -> Result<(), DecodeErrorKind> {
-        self.values += 1;
-        if self.values > MAX_VALUES {
-            Err(DecodeErrorKind::TooLarge)
-        } else {
-            Ok(())
-        }
+const fn unassigned_instance(path: InstancePath) -> InstancePath {
+    InstancePath {
+        instance: UNASSIGNED,
+        ..path
     }
 }

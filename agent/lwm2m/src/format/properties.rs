@@ -23,9 +23,14 @@ const TYPES: [DataType; 9] = [
     DataType::Time,
     DataType::Unsigned,
 ];
-const FORMATS: [ContentFormat; 5] = [
+const FORMATS: [ContentFormat; 10] = [
+    ContentFormat::Cbor,
+    ContentFormat::Lwm2mCbor,
+    ContentFormat::Lwm2mJson,
     ContentFormat::Opaque,
     ContentFormat::SenmlCbor,
+    ContentFormat::SenmlEtchCbor,
+    ContentFormat::SenmlEtchJson,
     ContentFormat::SenmlJson,
     ContentFormat::Text,
     ContentFormat::Tlv,
@@ -124,6 +129,8 @@ fn instance(instance: u16) -> impl Strategy<Value = Vec<Node>> {
 
 fn structured() -> impl Strategy<Value = ContentFormat> {
     select(vec![
+        ContentFormat::Lwm2mCbor,
+        ContentFormat::Lwm2mJson,
         ContentFormat::SenmlCbor,
         ContentFormat::SenmlJson,
         ContentFormat::Tlv,
@@ -162,6 +169,7 @@ proptest! {
     fn arbitrary_bytes_never_panic(target in target(), payload in prop::collection::vec(any::<u8>(), 0..200)) {
         for format in FORMATS {
             let _ = decode(format, target, "", &payload, &definitions());
+            let _ = decode_paths(format, "", &payload);
         }
         let _ = link::parse(&payload);
     }
@@ -206,11 +214,14 @@ proptest! {
     }
 
     #[test]
-    fn a_single_value_reads_back_as_text(node in node(0)) {
+    fn a_single_value_reads_back_as_text_and_cbor(
+        format in select(vec![ContentFormat::Cbor, ContentFormat::Text]),
+        node in node(0),
+    ) {
         match &node.content {
-            Content::Single(_) => reads_back(ContentFormat::Text, node.path.into(), "", std::slice::from_ref(&node))?,
+            Content::Single(_) => reads_back(format, node.path.into(), "", std::slice::from_ref(&node))?,
             Content::Multiple(_) => {
-                let refused = encode(ContentFormat::Text, node.path.into(), "", &[node], &definitions());
+                let refused = encode(format, node.path.into(), "", &[node], &definitions());
                 prop_assert_eq!(refused, Err(EncodeError::NotAcceptable));
             }
         }
@@ -218,7 +229,7 @@ proptest! {
 
     #[test]
     fn times_read_back(
-        format in select(vec![ContentFormat::SenmlCbor, ContentFormat::SenmlJson]),
+        format in select(vec![ContentFormat::Lwm2mJson, ContentFormat::SenmlCbor, ContentFormat::SenmlJson]),
         times in prop::collection::btree_set(
             prop_oneof![
                 (1_600_000_000_000i64..1_900_000_000_000).prop_map(|time| RecordTime::Absolute(UnixTime(time))),
@@ -231,6 +242,57 @@ proptest! {
         let nodes: Vec<_> =
             times.into_iter().rev().map(|time| Node { time: Some(time), ..Node::single(path, Value::Integer(1)) }).collect();
         reads_back(format, path.into(), "", &nodes)?;
+    }
+
+    #[test]
+    fn several_objects_read_back(
+        format in select(vec![
+            ContentFormat::Lwm2mCbor,
+            ContentFormat::Lwm2mJson,
+            ContentFormat::SenmlCbor,
+            ContentFormat::SenmlEtchCbor,
+            ContentFormat::SenmlEtchJson,
+            ContentFormat::SenmlJson,
+        ]),
+        first in instance(0),
+        second in instance(300),
+        prefix in select(vec!["", "/d01"]),
+    ) {
+        let other = ResourcePath::new(OBJECT - 1, 0, 1);
+        let nodes = [first, second, vec![Node::single(other, Value::String("other".to_owned()))]].concat();
+        reads_back(format, Path::Root, prefix, &nodes)?;
+    }
+
+    #[test]
+    fn paths_read_back(
+        format in select(vec![
+            ContentFormat::SenmlCbor,
+            ContentFormat::SenmlEtchCbor,
+            ContentFormat::SenmlEtchJson,
+            ContentFormat::SenmlJson,
+        ]),
+        ids in prop::collection::btree_set(prop::collection::vec(0u16..65535, 0..5), 0..6),
+        prefix in select(vec!["", "/d01"]),
+    ) {
+        let paths: Vec<_> = ids.iter().map(|ids| Path::from_ids(ids).unwrap()).collect();
+        let payload = encode_paths(format, prefix, &paths).unwrap();
+        prop_assert_eq!(decode_paths(format, prefix, &payload), Ok(paths));
+    }
+
+    #[test]
+    fn nodes_in_any_order_are_one_map_for_each_place(nodes in prop::collection::vec((0u16..3, 0u16..3, 0u16..3), 0..12)) {
+        let nodes: BTreeMap<_, _> = nodes.into_iter().rev().enumerate().map(|(at, path)| (path, at)).collect();
+        let mut nodes: Vec<_> = nodes.into_iter().map(|((o, i, r), at)| (at, ResourcePath::new(o, i, r))).collect();
+        nodes.sort_by_key(|(at, _)| *at);
+        let nodes: Vec<_> = nodes.into_iter().map(|(_, path)| Node::single(path, Value::Boolean(true))).collect();
+        let payload = encode(ContentFormat::Lwm2mCbor, Path::Root, "", &nodes, &definitions()).unwrap();
+        let decoded = decode(ContentFormat::Lwm2mCbor, Path::Root, "", &payload, &definitions()).unwrap();
+        let sorted = |nodes: Vec<Node>| {
+            let mut nodes = nodes;
+            nodes.sort_by_key(|node| node.path);
+            nodes
+        };
+        prop_assert_eq!(sorted(decoded.nodes), sorted(nodes));
     }
 
     #[test]
@@ -248,7 +310,7 @@ proptest! {
         let payload = encode(ContentFormat::SenmlJson, path.into(), "", &nodes, &definitions()).unwrap();
         let digits = format!("[{{\"bn\":\"/31000/0/2\",\"v\":{decimal}}}]");
         prop_assert_eq!(String::from_utf8(payload), Ok(digits));
-        for format in [ContentFormat::SenmlCbor, ContentFormat::Tlv] {
+        for format in [ContentFormat::Cbor, ContentFormat::Lwm2mCbor, ContentFormat::Lwm2mJson, ContentFormat::SenmlCbor, ContentFormat::Tlv] {
             let payload = encode(format, path.into(), "", &nodes, &definitions()).unwrap();
             let decoded = decode(format, path.into(), "", &payload, &definitions()).unwrap();
             prop_assert_eq!(&decoded.nodes, &[Node::single(path, Value::Float(decimal.to_f64()))]);
@@ -307,9 +369,12 @@ fn formats_say_what_they_cannot_carry() {
     let definitions = definitions();
     let instance = Path::Instance(InstancePath::new(OBJECT, 0));
     for format in [
-        ContentFormat::Text,
-        ContentFormat::Opaque,
+        ContentFormat::Cbor,
         ContentFormat::Link,
+        ContentFormat::Opaque,
+        ContentFormat::SenmlEtchCbor,
+        ContentFormat::SenmlEtchJson,
+        ContentFormat::Text,
     ] {
         assert_eq!(
             encode(format, instance, "", &[], &definitions),
@@ -339,15 +404,100 @@ fn formats_say_what_they_cannot_carry() {
 }
 
 #[test]
-fn a_payload_cannot_hold_more_values_than_the_limit() {
-    let payload = [0xC0, 0].repeat(MAX_VALUES + 1);
-    let target = InstancePath::new(OBJECT, 0).into();
-    assert_eq!(
-        decode(ContentFormat::Tlv, target, "", &payload, &definitions())
-            .unwrap_err()
-            .code(),
-        413
+fn only_senml_asks_for_paths() {
+    for format in [
+        ContentFormat::Cbor,
+        ContentFormat::Link,
+        ContentFormat::Lwm2mCbor,
+        ContentFormat::Lwm2mJson,
+        ContentFormat::Opaque,
+        ContentFormat::Text,
+        ContentFormat::Tlv,
+    ] {
+        assert_eq!(decode_paths(format, "", b"\x80").unwrap_err().code(), 415);
+        let written = encode_paths(format, "", &[Path::Root]);
+        assert_eq!(written, Err(EncodeError::NotAcceptable));
+    }
+}
+
+#[test]
+fn numbers_of_formats_are_those_registered_and_those_of_old_servers() {
+    for (number, format) in [
+        (0, ContentFormat::Text),
+        (40, ContentFormat::Link),
+        (42, ContentFormat::Opaque),
+        (60, ContentFormat::Cbor),
+        (110, ContentFormat::SenmlJson),
+        (112, ContentFormat::SenmlCbor),
+        (320, ContentFormat::SenmlEtchJson),
+        (322, ContentFormat::SenmlEtchCbor),
+        (11542, ContentFormat::Tlv),
+        (11543, ContentFormat::Lwm2mJson),
+        (11544, ContentFormat::Lwm2mCbor),
+    ] {
+        assert_eq!(ContentFormat::from_number(number), Some(format));
+        assert_eq!(format.number(), number);
+    }
+    for (number, format) in [
+        (1541, ContentFormat::Text),
+        (1542, ContentFormat::Tlv),
+        (1543, ContentFormat::Lwm2mJson),
+        (1544, ContentFormat::Opaque),
+    ] {
+        assert_eq!(ContentFormat::from_number(number), Some(format));
+    }
+    assert_eq!(ContentFormat::from_number(310), None);
+}
+
+#[test]
+fn several_values_of_one_resource_need_times() {
+    let node = Node::single(ResourcePath::new(OBJECT, 0, 3), Value::Integer(1));
+    let written = encode(
+        ContentFormat::Lwm2mCbor,
+        node.path.into(),
+        "",
+        &[node.clone(), node],
+        &definitions(),
     );
+    assert_eq!(written, Err(EncodeError::NotAcceptable));
+}
+
+#[test]
+fn a_payload_cannot_hold_more_values_than_the_limit() {
+    let target = InstancePath::new(OBJECT, 0).into();
+    let (count, cbor_count) = (MAX_VALUES + 1, [0x9A, 0x00, 0x01, 0x00, 0x01]);
+    let record = b"\xA1\x21\x68/31000/1";
+    let entries = format!("{{\"e\":[{}0]}}", "0,".repeat(MAX_VALUES));
+    for (format, target, payload) in [
+        (ContentFormat::Tlv, target, [0xC0, 0].repeat(count)),
+        (ContentFormat::Lwm2mJson, target, entries.into_bytes()),
+        (
+            ContentFormat::Lwm2mCbor,
+            target,
+            values_of_one_resource(count),
+        ),
+    ] {
+        let error = decode(format, target, "", &payload, &definitions()).unwrap_err();
+        assert_eq!(error.code(), 413, "{format:?}");
+    }
+    let paths = [&cbor_count[..], &record.repeat(count)].concat();
+    let error = decode_paths(ContentFormat::SenmlCbor, "", &paths).unwrap_err();
+    assert_eq!(error.code(), 413);
+}
+
+/// `{[31000,0,303]: {_ …}}`, then as many of the next resource.
+fn values_of_one_resource(count: usize) -> Vec<u8> {
+    let mut payload = b"\xBF".to_vec();
+    for at in 0..count {
+        let (resource, index) = (400 + at / 60_000, at % 60_000);
+        payload.extend(b"\x84\x19\x79\x18\x00\x19");
+        payload.extend(u16::try_from(resource).unwrap().to_be_bytes());
+        payload.push(0x19);
+        payload.extend(u16::try_from(index).unwrap().to_be_bytes());
+        payload.push(0xF5);
+    }
+    payload.push(0xFF);
+    payload
 }
 
 #[test]
@@ -355,9 +505,17 @@ fn deep_nesting_is_refused_without_recursion() {
     let target = InstancePath::new(OBJECT, 0).into();
     let json = format!("[{{\"x\":{}{}}}]", "[".repeat(100_000), "]".repeat(100_000));
     let cbor = [vec![0x81, 0xA1, 0x18, 99], vec![0x81; 100_000], vec![0]].concat();
+    let old_json = format!("{{\"x\":{}{}}}", "[".repeat(100_000), "]".repeat(100_000));
+    let maps = [0xA1, 0].repeat(100_000);
     for (format, payload) in [
         (ContentFormat::SenmlJson, json.into_bytes()),
         (ContentFormat::SenmlCbor, cbor),
+        (ContentFormat::Lwm2mJson, old_json.into_bytes()),
+        (ContentFormat::Lwm2mCbor, maps),
+        (
+            ContentFormat::Lwm2mCbor,
+            [vec![0xA1], vec![0x81; 100_000]].concat(),
+        ),
     ] {
         let error = decode(format, target, "", &payload, &definitions()).unwrap_err();
         assert_eq!(error.code(), 400);

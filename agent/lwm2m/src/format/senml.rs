@@ -1,16 +1,15 @@
 //! SenML (RFC 8428) without its two syntaxes: how names, times and values of records become nodes
 //! and back. `senml_json.rs` and `senml_cbor.rs` read and write single records.
 
-use std::borrow::Cow;
+use std::{borrow::Cow, collections::BTreeSet};
 
 use lamplighter_model::{
-    DataType, InstancePath, Path, ResourceInstanceId, ResourcePath, UnixTime, Value,
-    object::Multiplicity,
+    DataType, Path, ResourceInstanceId, ResourcePath, UnixTime, Value, object::Multiplicity,
 };
 
 use super::{
     Collector, Content, DecodeError, DecodeErrorKind, Decoded, EncodeError, Frame, Node,
-    RecordTime, UNASSIGNED,
+    RecordTime, json, typed, unassigned,
 };
 
 /// Times below it are relative to now (RFC 8428, 4.5.3), in milliseconds.
@@ -31,15 +30,36 @@ pub(super) struct Record<'a> {
     pub(super) name: Option<Cow<'a, str>>,
     pub(super) time: Option<i64>,
     pub(super) value: Option<Cow<'a, Value>>,
+    /// The value is null (RFC 8790, 3.2).
+    pub(super) is_null: bool,
+}
+
+/// Whose records they are.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(super) enum Dialect {
+    /// RFC 8790: null deletes.
+    Etch,
+    /// Records of LwM2M 1.0: opaque values are texts in base64.
+    Lwm2mJson,
+    Senml,
 }
 
 impl Record<'_> {
     /// Sets the value; a record has only one.
     pub(super) fn set_value(&mut self, value: Value) -> Result<(), DecodeErrorKind> {
         match self.value.replace(Cow::Owned(value)) {
-            None => Ok(()),
-            Some(_) => Err(DecodeErrorKind::Duplicate),
+            None if !self.is_null => Ok(()),
+            None | Some(_) => Err(DecodeErrorKind::Duplicate),
         }
+    }
+
+    /// Sets null for the value.
+    pub(super) fn set_null(&mut self) -> Result<(), DecodeErrorKind> {
+        if self.is_null || self.value.is_some() {
+            return Err(DecodeErrorKind::Duplicate);
+        }
+        self.is_null = true;
+        Ok(())
     }
 }
 
@@ -63,64 +83,84 @@ pub(super) fn milliseconds(seconds: &Value) -> Result<i64, DecodeErrorKind> {
     }
 }
 
+/// The name that a record has from itself and from the records before it.
+#[derive(Debug, Default)]
+struct FullName {
+    base: String,
+}
+
+impl FullName {
+    fn take(&mut self, record: &mut Record<'_>) -> Result<String, DecodeErrorKind> {
+        if let Some(base) = record.base_name.take() {
+            self.base = base.into_owned();
+        }
+        let name = record.name.take().unwrap_or_default();
+        if self.base.len() + name.len() > MAX_NAME {
+            return Err(DecodeErrorKind::NotAPath);
+        }
+        Ok(format!("{}{name}", self.base))
+    }
+}
+
 /// Turns records, one after another, into nodes.
 pub(super) struct Placer<'a> {
     frame: Frame<'a>,
-    base_name: String,
+    dialect: Dialect,
+    name: FullName,
     base_time: i64,
     collector: Collector,
 }
 
 impl<'a> Placer<'a> {
-    pub(super) fn new(frame: Frame<'a>) -> Self {
+    pub(super) fn new(frame: Frame<'a>, dialect: Dialect) -> Self {
         Self {
             frame,
-            base_name: String::new(),
+            dialect,
+            name: FullName::default(),
             base_time: 0,
             collector: Collector::default(),
         }
     }
 
-    pub(super) fn place(&mut self, record: Record<'_>) -> Result<(), DecodeErrorKind> {
-        if let Some(base) = record.base_name {
-            self.base_name = base.into_owned();
-        }
+    pub(super) fn place(&mut self, mut record: Record<'_>) -> Result<(), DecodeErrorKind> {
+        let name = self.name.take(&mut record)?;
         self.base_time = record.base_time.unwrap_or(self.base_time);
-        let name = record.name.unwrap_or_default();
-        if self.base_name.len() + name.len() > MAX_NAME {
-            return Err(DecodeErrorKind::NotAPath);
-        }
-        let path = self.path(&format!("{}{name}", self.base_name))?;
+        let path = self.path(&name)?;
         let time = self.time(record.time)?;
+        if record.is_null {
+            return self.delete(path, time);
+        }
         let value = record
             .value
             .ok_or(DecodeErrorKind::MissingValue)?
             .into_owned();
-        match path {
-            Path::Root | Path::Object(_) | Path::Instance(_) => Err(DecodeErrorKind::Misplaced),
-            Path::Resource(path) => self.single(path, time, value),
-            Path::ResourceInstance(path, index) => self.instance(path, index, time, value),
+        let typed = match self.dialect {
+            Dialect::Etch | Dialect::Senml => typed,
+            Dialect::Lwm2mJson => typed_from_text,
+        };
+        self.collector.value(self.frame, path, time, value, typed)
+    }
+
+    fn delete(&mut self, path: Path, time: Option<RecordTime>) -> Result<(), DecodeErrorKind> {
+        match (self.dialect, path) {
+            (Dialect::Lwm2mJson | Dialect::Senml, _) => Err(DecodeErrorKind::WrongType),
+            (Dialect::Etch, _) if time.is_some() => Err(DecodeErrorKind::Unsupported),
+            // Core 1.2, 6.3.9: only resource instances go this way.
+            (
+                Dialect::Etch,
+                Path::Root | Path::Object(_) | Path::Instance(_) | Path::Resource(_),
+            ) => Err(DecodeErrorKind::Misplaced),
+            (Dialect::Etch, Path::ResourceInstance(path, index)) => {
+                if self.frame.multiplicity(path) == Some(Multiplicity::Single) {
+                    return Err(DecodeErrorKind::Multiplicity);
+                }
+                self.collector.delete(path, index)
+            }
         }
     }
 
-    pub(super) fn finish(mut self) -> Result<Decoded, DecodeError> {
-        let nothing = self.collector.decoded.nodes.is_empty();
-        match self.frame.target {
-            Path::Resource(path)
-                if nothing && self.frame.multiplicity(path) == Some(Multiplicity::Multiple) =>
-            {
-                self.collector.empty(path).map_err(|kind| kind.at(0))?;
-            }
-            Path::Resource(_) | Path::ResourceInstance(..) if nothing => {
-                return Err(DecodeErrorKind::MissingValue.at(0));
-            }
-            Path::Root
-            | Path::Object(_)
-            | Path::Instance(_)
-            | Path::Resource(_)
-            | Path::ResourceInstance(..) => {}
-        }
-        Ok(self.collector.decoded)
+    pub(super) fn finish(self) -> Result<Decoded, DecodeError> {
+        self.collector.finish(self.frame)
     }
 
     fn path(&self, name: &str) -> Result<Path, DecodeErrorKind> {
@@ -153,33 +193,6 @@ impl<'a> Placer<'a> {
             relative => Some(RecordTime::Relative(relative)),
         })
     }
-
-    fn single(
-        &mut self,
-        path: ResourcePath,
-        time: Option<RecordTime>,
-        value: Value,
-    ) -> Result<(), DecodeErrorKind> {
-        if self.frame.multiplicity(path) == Some(Multiplicity::Multiple) {
-            return Err(DecodeErrorKind::Multiplicity);
-        }
-        let value = typed(value, self.frame.data_type(path))?;
-        self.collector.single(path, time, value)
-    }
-
-    fn instance(
-        &mut self,
-        path: ResourcePath,
-        index: ResourceInstanceId,
-        time: Option<RecordTime>,
-        value: Value,
-    ) -> Result<(), DecodeErrorKind> {
-        if self.frame.multiplicity(path) == Some(Multiplicity::Single) {
-            return Err(DecodeErrorKind::Multiplicity);
-        }
-        let value = typed(value, self.frame.data_type(path))?;
-        self.collector.instance(path, time, index, value)
-    }
 }
 
 /// `/O/65535/R`: the id of the new instance is left to the client (Core 1.2.1, Create).
@@ -188,30 +201,65 @@ fn unassigned_path(text: &str) -> Result<Path, DecodeErrorKind> {
         .replacen("/65535", "/0", 1)
         .parse()
         .map_err(|_| DecodeErrorKind::NotAPath)?;
-    let unassigned = |path: ResourcePath| {
-        let instance = InstancePath {
-            instance: UNASSIGNED,
-            ..path.instance
-        };
-        ResourcePath { instance, ..path }
-    };
-    Ok(match placed {
-        Path::Resource(path) => Path::Resource(unassigned(path)),
-        Path::ResourceInstance(path, index) => Path::ResourceInstance(unassigned(path), index),
-        Path::Root | Path::Object(_) | Path::Instance(_) => return Err(DecodeErrorKind::Misplaced),
-    })
+    match placed {
+        Path::Resource(_) | Path::ResourceInstance(..) => Ok(unassigned(placed)),
+        Path::Root | Path::Object(_) | Path::Instance(_) => Err(DecodeErrorKind::Misplaced),
+    }
 }
 
-/// The value as the type of its definition; without definition as it is.
-pub(super) fn typed(value: Value, data_type: Option<DataType>) -> Result<Value, DecodeErrorKind> {
+fn typed_from_text(value: Value, data_type: Option<DataType>) -> Result<Value, DecodeErrorKind> {
     match (data_type, value) {
-        (None, value) => Ok(value),
-        // Fractions of seconds are legal in CBOR and mean nothing to a Time resource.
-        (Some(DataType::Time), Value::Float(seconds)) => {
-            Ok(Value::Float(seconds.floor()).fit(DataType::Time)?)
-        }
-        (Some(data_type), value) => Ok(value.fit(data_type)?),
+        (Some(DataType::Opaque), Value::String(text)) => json::base64(&text).map(Value::Opaque),
+        (data_type, value) => typed(value, data_type),
     }
+}
+
+/// Collects the paths of the body of a composite request, each once.
+pub(super) struct PathCollector<'a> {
+    prefix: &'a str,
+    name: FullName,
+    seen: BTreeSet<Path>,
+    paths: Vec<Path>,
+}
+
+impl<'a> PathCollector<'a> {
+    pub(super) fn new(prefix: &'a str) -> Self {
+        Self {
+            prefix,
+            name: FullName::default(),
+            seen: BTreeSet::new(),
+            paths: Vec::new(),
+        }
+    }
+
+    /// Times and units are tolerated (lwm2m/20, 9), values are not.
+    pub(super) fn take(&mut self, mut record: Record<'_>) -> Result<(), DecodeErrorKind> {
+        if record.is_null || record.value.is_some() {
+            return Err(DecodeErrorKind::Misplaced);
+        }
+        let name = self.name.take(&mut record)?;
+        let text = name
+            .strip_prefix(self.prefix)
+            .ok_or(DecodeErrorKind::OutsideTarget)?;
+        let path = text.parse().map_err(|_| DecodeErrorKind::NotAPath)?;
+        if self.seen.insert(path) {
+            self.paths.push(path);
+        }
+        Ok(())
+    }
+
+    pub(super) fn finish(self) -> Vec<Path> {
+        self.paths
+    }
+}
+
+/// One record for each path, without values.
+pub(super) fn path_records(prefix: &str, paths: &[Path]) -> Vec<Record<'static>> {
+    let record = |path: &Path| Record {
+        name: Some(format!("{prefix}{path}").into()),
+        ..Record::default()
+    };
+    paths.iter().map(record).collect()
 }
 
 /// The records of `nodes`: one per value, base name and base time where they change.
@@ -263,6 +311,7 @@ impl<'n> Writer<'_, 'n> {
             name,
             time,
             value: Some(value),
+            is_null: false,
         });
         Ok(())
     }

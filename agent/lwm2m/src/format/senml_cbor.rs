@@ -1,12 +1,12 @@
 //! SenML in CBOR (112): RFC 8428, 6.
 
-use lamplighter_model::{Decimal, Value};
+use lamplighter_model::{Decimal, Path, Value};
 use minicbor::data::Type;
 
 use super::{
-    DecodeError, DecodeErrorKind, Decoded, EncodeError, Frame, MAX_VALUES, Node,
+    DecodeError, DecodeErrorKind, Decoded, EncodeError, Frame, MAX_VALUES,
     cbor::{self, Reader, Writer, Written},
-    senml::{self, Placer, Record},
+    senml::{self, Dialect, PathCollector, Placer, Record},
 };
 
 /// Labels of RFC 8428, table 4.
@@ -25,8 +25,7 @@ mod label {
     pub(super) const OBJECT_LINK: &str = "vlo";
 }
 
-pub(super) fn encode(frame: Frame<'_>, nodes: &[Node]) -> Result<Vec<u8>, EncodeError> {
-    let records = senml::records(frame, nodes)?;
+pub(super) fn encode(records: &[Record<'_>]) -> Result<Vec<u8>, EncodeError> {
     records
         .iter()
         .filter_map(|record| record.value.as_deref())
@@ -85,49 +84,55 @@ fn write_seconds(writer: &mut Writer, milliseconds: i64) -> Written {
     cbor::write_value(writer, &whole.unwrap_or(Value::Decimal(seconds)))
 }
 
-pub(super) fn decode(frame: Frame<'_>, payload: &[u8]) -> Result<Decoded, DecodeError> {
+pub(super) fn decode(
+    frame: Frame<'_>,
+    dialect: Dialect,
+    payload: &[u8],
+) -> Result<Decoded, DecodeError> {
+    let mut placer = Placer::new(frame, dialect);
+    read_records(payload, |record| placer.place(record))?;
+    placer.finish()
+}
+
+pub(super) fn decode_paths(prefix: &str, payload: &[u8]) -> Result<Vec<Path>, DecodeError> {
+    let mut paths = PathCollector::new(prefix);
+    read_records(payload, |record| paths.take(record))?;
+    Ok(paths.finish())
+}
+
+fn read_records(
+    payload: &[u8],
+    mut take: impl FnMut(Record<'_>) -> Result<(), DecodeErrorKind>,
+) -> Result<(), DecodeError> {
     let mut reader = Reader::new(payload);
-    let mut placer = Placer::new(frame);
     let count = reader
         .array()
         .map_err(|error| cbor::error_kind(&error).at(0))?;
     let mut records = 0;
-    while !at_end(&mut reader, count, records)? {
+    loop {
         let offset = reader.position();
+        if cbor::at_end(&mut reader, count, records).map_err(|kind| kind.at(offset))? {
+            break;
+        }
         if records == MAX_VALUES as u64 {
             return Err(DecodeErrorKind::TooLarge.at(offset));
         }
         read_record(&mut reader)
-            .and_then(|record| placer.place(record))
+            .and_then(&mut take)
             .map_err(|kind| kind.at(offset))?;
         records += 1;
     }
     if reader.position() != payload.len() {
         return Err(DecodeErrorKind::TrailingBytes.at(reader.position()));
     }
-    placer.finish()
-}
-
-/// Whether an array or map has no more elements; takes the break of an indefinite one.
-fn at_end(reader: &mut Reader<'_>, count: Option<u64>, done: u64) -> Result<bool, DecodeError> {
-    if let Some(count) = count {
-        return Ok(done == count);
-    }
-    let offset = reader.position();
-    let kind = reader
-        .datatype()
-        .map_err(|error| cbor::error_kind(&error).at(offset))?;
-    if kind == Type::Break {
-        reader.set_position(offset + 1);
-    }
-    Ok(kind == Type::Break)
+    Ok(())
 }
 
 fn read_record(reader: &mut Reader<'_>) -> Result<Record<'static>, DecodeErrorKind> {
     let count = reader.map().map_err(|error| cbor::error_kind(&error))?;
     let mut record = Record::default();
     let mut fields = 0;
-    while !at_end(reader, count, fields).map_err(|error| error.kind)? {
+    while !cbor::at_end(reader, count, fields)? {
         read_field(reader, &mut record)?;
         fields += 1;
     }
@@ -154,6 +159,7 @@ fn read_field(reader: &mut Reader<'_>, record: &mut Record<'_>) -> Result<(), De
         label::BASE_VALUE => Err(DecodeErrorKind::Unsupported),
         label::NAME => once(&mut record.name, cbor::read_text(reader)?.into()),
         label::TIME => once(&mut record.time, senml::milliseconds(&number(reader)?)?),
+        label::VALUE if is_null(reader)? => record.set_null(),
         label::VALUE => record.set_value(number(reader)?),
         label::STRING => record.set_value(Value::String(cbor::read_text(reader)?)),
         label::BOOLEAN => match cbor::read_value(reader)? {
@@ -184,6 +190,17 @@ fn read_named_field(
         return Err(DecodeErrorKind::Unsupported);
     }
     reader.skip().map_err(|error| cbor::error_kind(&error))
+}
+
+/// Takes a null, where one stands next.
+fn is_null(reader: &mut Reader<'_>) -> Result<bool, DecodeErrorKind> {
+    let kind = reader
+        .datatype()
+        .map_err(|error| cbor::error_kind(&error))?;
+    if kind == Type::Null {
+        reader.set_position(reader.position() + 1);
+    }
+    Ok(kind == Type::Null)
 }
 
 fn number(reader: &mut Reader<'_>) -> Result<Value, DecodeErrorKind> {

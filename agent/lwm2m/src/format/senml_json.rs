@@ -2,29 +2,19 @@
 
 use std::fmt;
 
-use base64::{
-    Engine as _, alphabet,
-    engine::{
-        DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig, general_purpose::URL_SAFE_NO_PAD,
-    },
-};
-use lamplighter_model::{Decimal, Value};
+use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
+use lamplighter_model::{Decimal, Path, Value};
 use serde::de::{Deserialize, Deserializer, Error as _, IgnoredAny, MapAccess, Visitor};
 use serde_json::value::RawValue;
 
 use super::{
-    DecodeError, DecodeErrorKind, Decoded, EncodeError, Frame, MAX_VALUES, Node,
-    senml::{self, Placer, Record},
+    DecodeError, DecodeErrorKind, Decoded, EncodeError, Frame, MAX_VALUES, json,
+    senml::{self, Dialect, PathCollector, Placer, Record},
 };
 
-const BASE64_ANY_PADDING: GeneralPurpose = GeneralPurpose::new(
-    &alphabet::URL_SAFE,
-    GeneralPurposeConfig::new().with_decode_padding_mode(DecodePaddingMode::Indifferent),
-);
-
-pub(super) fn encode(frame: Frame<'_>, nodes: &[Node]) -> Result<Vec<u8>, EncodeError> {
+pub(super) fn encode(records: &[Record<'_>]) -> Result<Vec<u8>, EncodeError> {
     let mut out = String::from("[");
-    for (number, record) in senml::records(frame, nodes)?.iter().enumerate() {
+    for (number, record) in records.iter().enumerate() {
         if number > 0 {
             out.push(',');
         }
@@ -37,13 +27,13 @@ pub(super) fn encode(frame: Frame<'_>, nodes: &[Node]) -> Result<Vec<u8>, Encode
 fn write_record(out: &mut String, record: &Record<'_>) -> Result<(), EncodeError> {
     let mut fields = Vec::with_capacity(5);
     if let Some(name) = &record.base_name {
-        fields.push(format!("\"bn\":{}", quoted(name)));
+        fields.push(format!("\"bn\":{}", json::quoted(name)));
     }
     if let Some(time) = record.base_time {
         fields.push(format!("\"bt\":{}", Decimal::new(time, -3)));
     }
     if let Some(name) = &record.name {
-        fields.push(format!("\"n\":{}", quoted(name)));
+        fields.push(format!("\"n\":{}", json::quoted(name)));
     }
     if let Some(time) = record.time {
         fields.push(format!("\"t\":{}", Decimal::new(time, -3)));
@@ -60,14 +50,9 @@ fn write_record(out: &mut String, record: &Record<'_>) -> Result<(), EncodeError
 fn write_value(value: &Value) -> Result<String, EncodeError> {
     Ok(match value {
         Value::Boolean(on) => format!("\"vb\":{on}"),
-        Value::Corelnk(text) | Value::String(text) => format!("\"vs\":{}", quoted(text)),
+        Value::Corelnk(text) | Value::String(text) => format!("\"vs\":{}", json::quoted(text)),
         Value::Decimal(decimal) => format!("\"v\":{decimal}"),
-        Value::Float(float) if !float.is_finite() => return Err(EncodeError::NotANumber),
-        // Plain digits as long as they are few.
-        Value::Float(float) if *float == 0.0 || (1e-7..1e17).contains(&float.abs()) => {
-            format!("\"v\":{float}")
-        }
-        Value::Float(float) => format!("\"v\":{float:e}"),
+        Value::Float(float) => format!("\"v\":{}", json::float(*float)?),
         Value::Integer(integer) | Value::Time(integer) => format!("\"v\":{integer}"),
         Value::Objlnk(link) => format!("\"vlo\":\"{link}\""),
         Value::Opaque(bytes) => format!("\"vd\":\"{}\"", URL_SAFE_NO_PAD.encode(bytes)),
@@ -75,39 +60,38 @@ fn write_value(value: &Value) -> Result<String, EncodeError> {
     })
 }
 
-fn quoted(text: &str) -> String {
-    serde_json::Value::from(text).to_string()
-}
-
-pub(super) fn decode(frame: Frame<'_>, payload: &[u8]) -> Result<Decoded, DecodeError> {
-    let text = std::str::from_utf8(payload)
-        .map_err(|error| DecodeErrorKind::BadUtf8.at(error.valid_up_to()))?;
-    let records: Vec<&RawValue> =
-        serde_json::from_str(text).map_err(|error| syntax(text, &error))?;
-    if records.len() > MAX_VALUES {
-        return Err(DecodeErrorKind::TooLarge.at(0));
-    }
-    let mut placer = Placer::new(frame);
-    for record in records {
-        let record = record.get();
-        let offset = record.as_ptr().addr() - text.as_ptr().addr();
-        read_record(record)
-            .and_then(|record| placer.place(record))
-            .map_err(|kind| kind.at(offset))?;
-    }
+pub(super) fn decode(
+    frame: Frame<'_>,
+    dialect: Dialect,
+    payload: &[u8],
+) -> Result<Decoded, DecodeError> {
+    let mut placer = Placer::new(frame, dialect);
+    read_records(payload, |record| placer.place(record))?;
     placer.finish()
 }
 
-fn syntax(text: &str, error: &serde_json::Error) -> DecodeError {
-    if error.is_eof() {
-        return DecodeErrorKind::Truncated.at(text.len());
+pub(super) fn decode_paths(prefix: &str, payload: &[u8]) -> Result<Vec<Path>, DecodeError> {
+    let mut paths = PathCollector::new(prefix);
+    read_records(payload, |record| paths.take(record))?;
+    Ok(paths.finish())
+}
+
+fn read_records(
+    payload: &[u8],
+    mut take: impl FnMut(Record<'_>) -> Result<(), DecodeErrorKind>,
+) -> Result<(), DecodeError> {
+    let text = json::text(payload)?;
+    let records: Vec<&RawValue> =
+        serde_json::from_str(text).map_err(|error| json::syntax(text, &error))?;
+    if records.len() > MAX_VALUES {
+        return Err(DecodeErrorKind::TooLarge.at(0));
     }
-    let before: usize = text
-        .split_inclusive('\n')
-        .take(error.line().saturating_sub(1))
-        .map(str::len)
-        .sum();
-    DecodeErrorKind::Syntax.at((before + error.column().saturating_sub(1)).min(text.len()))
+    for record in records {
+        read_record(record.get())
+            .and_then(&mut take)
+            .map_err(|kind| kind.at(json::offset(text, record)))?;
+    }
+    Ok(())
 }
 
 fn read_record(text: &str) -> Result<Record<'static>, DecodeErrorKind> {
@@ -121,8 +105,9 @@ fn read_record(text: &str) -> Result<Record<'static>, DecodeErrorKind> {
             Key::Boolean => record.set_value(Value::Boolean(
                 value.as_bool().ok_or(DecodeErrorKind::WrongType)?,
             ))?,
-            Key::Data => record.set_value(Value::Opaque(data(&string(value)?)?))?,
+            Key::Data => record.set_value(Value::Opaque(json::base64(&string(value)?)?))?,
             Key::Name => record.name = Some(string(value)?.into()),
+            Key::Number if value.is_null() => record.set_null()?,
             Key::Number => record.set_value(number(&value)?)?,
             Key::ObjectLink => {
                 // Zephyr sends the terminator of its strings along.
@@ -153,23 +138,8 @@ fn string(value: serde_json::Value) -> Result<String, DecodeErrorKind> {
     }
 }
 
-/// Whole numbers of 64 bits stay whole.
 fn number(value: &serde_json::Value) -> Result<Value, DecodeErrorKind> {
-    let integer = value.as_i64().map(Value::Integer);
-    let unsigned = || value.as_u64().map(Value::Unsigned);
-    let float = || value.as_f64().map(Value::Float);
-    integer
-        .or_else(unsigned)
-        .or_else(float)
-        .ok_or(DecodeErrorKind::WrongType)
-}
-
-/// Base64url without padding; examples of LwM2M 1.2.0 have the other alphabet and padding.
-fn data(text: &str) -> Result<Vec<u8>, DecodeErrorKind> {
-    let url_safe = text.replace('+', "-").replace('/', "_");
-    BASE64_ANY_PADDING
-        .decode(url_safe)
-        .map_err(|_| DecodeErrorKind::BadBase64)
+    json::number(value.as_number().ok_or(DecodeErrorKind::WrongType)?)
 }
 
 /// The fields of a record that mean something, each at most once.

@@ -23,12 +23,68 @@ fn tlv_vectors_hold() {
 fn senml_vectors_hold() {
     run(
         include_str!("../../../../tests/vectors/senml/vectors.json"),
-        |vector| match text(vector, "format") {
-            "cbor" => ContentFormat::SenmlCbor,
-            "json" => ContentFormat::SenmlJson,
-            other => panic!("unknown format {other}"),
-        },
+        senml_format,
     );
+}
+
+#[test]
+fn cbor_vectors_hold() {
+    run(
+        include_str!("../../../../tests/vectors/cbor/vectors.json"),
+        |_| ContentFormat::Cbor,
+    );
+}
+
+#[test]
+fn lwm2m_cbor_vectors_hold() {
+    run(
+        include_str!("../../../../tests/vectors/lwm2m_cbor/vectors.json"),
+        |_| ContentFormat::Lwm2mCbor,
+    );
+}
+
+#[test]
+fn lwm2m_json_vectors_hold() {
+    run(
+        include_str!("../../../../tests/vectors/lwm2m_json/vectors.json"),
+        |_| ContentFormat::Lwm2mJson,
+    );
+}
+
+#[test]
+fn etch_vectors_hold() {
+    run(
+        include_str!("../../../../tests/vectors/etch/vectors.json"),
+        senml_format,
+    );
+}
+
+#[test]
+fn vectors_of_composite_requests_hold() {
+    let vectors: Vec<Json> =
+        serde_json::from_str(include_str!("../../../../tests/vectors/paths/vectors.json")).unwrap();
+    for vector in &vectors {
+        let format = senml_format(vector);
+        let name = format!("{format:?}: {}", text(vector, "name"));
+        let prefix = vector
+            .get("prefix")
+            .map_or("", |prefix| prefix.as_str().unwrap());
+        let payload = payload(vector, format);
+        let decoded = decode_paths(format, prefix, &payload);
+        if let Some(error) = error(vector) {
+            assert_eq!(
+                decoded.map_err(|error| (format!("{:?}", error.kind), error.offset)),
+                Err(error),
+                "{name}"
+            );
+            continue;
+        }
+        let paths: Vec<_> = list(vector, "paths").iter().map(path_of).collect();
+        assert_eq!(decoded.as_ref(), Ok(&paths), "{name}");
+        if vector.get("decode_only").is_none() {
+            assert_eq!(encode_paths(format, prefix, &paths), Ok(payload), "{name}");
+        }
+    }
 }
 
 #[test]
@@ -63,6 +119,16 @@ fn link_vectors_hold() {
     }
 }
 
+fn senml_format(vector: &Json) -> ContentFormat {
+    match text(vector, "format") {
+        "cbor" => ContentFormat::SenmlCbor,
+        "etch_cbor" => ContentFormat::SenmlEtchCbor,
+        "etch_json" => ContentFormat::SenmlEtchJson,
+        "json" => ContentFormat::SenmlJson,
+        other => panic!("unknown format {other}"),
+    }
+}
+
 fn run(file: &str, format: impl Fn(&Json) -> ContentFormat) {
     let vectors: Vec<Json> = serde_json::from_str(file).unwrap();
     for vector in &vectors {
@@ -90,10 +156,11 @@ fn check(vector: &Json, format: ContentFormat) {
     let nodes: Vec<_> = list(vector, "nodes").iter().map(node_of).collect();
     let empty_instances = list(vector, "empty_instances")
         .iter()
-        .map(|path| path_of(path).instance().unwrap());
+        .map(|path| instance_path(path.as_str().unwrap()));
     let wanted = Decoded {
         nodes,
         empty_instances: empty_instances.collect(),
+        deleted: list(vector, "deleted").iter().map(deleted_of).collect(),
     };
     assert_eq!(decoded.as_ref(), Ok(&wanted), "{name}");
     if vector.get("decode_only").is_none() {
@@ -235,6 +302,22 @@ fn resource_path(node: &Json) -> ResourcePath {
     path
 }
 
+fn deleted_of(path: &Json) -> (ResourcePath, ResourceInstanceId) {
+    let Path::ResourceInstance(path, index) = path_of(path) else {
+        panic!("{path} is no resource instance");
+    };
+    (path, index)
+}
+
+fn instance_path(text: &str) -> InstancePath {
+    let ids: Vec<_> = text
+        .split('/')
+        .skip(1)
+        .map(|id| id.parse().unwrap())
+        .collect();
+    InstancePath::new(ids[0], ids[1])
+}
+
 fn path_of(path: &Json) -> Path {
     path.as_str().unwrap().parse().unwrap()
 }
@@ -242,10 +325,17 @@ fn path_of(path: &Json) -> Path {
 fn payload(vector: &Json, format: ContentFormat) -> Vec<u8> {
     let text = text(vector, "payload");
     match format {
-        ContentFormat::SenmlCbor | ContentFormat::Tlv | ContentFormat::Opaque => hex(text),
-        ContentFormat::Link | ContentFormat::SenmlJson | ContentFormat::Text => {
-            text.as_bytes().to_vec()
-        }
+        ContentFormat::Cbor
+        | ContentFormat::Lwm2mCbor
+        | ContentFormat::Opaque
+        | ContentFormat::SenmlCbor
+        | ContentFormat::SenmlEtchCbor
+        | ContentFormat::Tlv => hex(text),
+        ContentFormat::Link
+        | ContentFormat::Lwm2mJson
+        | ContentFormat::SenmlEtchJson
+        | ContentFormat::SenmlJson
+        | ContentFormat::Text => text.as_bytes().to_vec(),
     }
 }
 

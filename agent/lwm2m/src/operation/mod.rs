@@ -225,8 +225,10 @@ impl Operation {
 }
 
 /// The formats that this box announces beyond those every client has.
-pub(crate) const ANNOUNCED: [u16; 3] = [
+pub(crate) const ANNOUNCED: [u16; 5] = [
+    ContentFormat::Cbor.number(),
     ContentFormat::SenmlJson.number(),
     ContentFormat::SenmlCbor.number(),
     ContentFormat::Tlv.number(),
+    ContentFormat::Lwm2mJson.number(),
 ];

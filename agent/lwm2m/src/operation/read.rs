@@ -70,10 +70,14 @@ pub(crate) fn answer_format(
     };
     let format = ContentFormat::from_number(accept).ok_or_else(refused)?;
     let suits = match format {
-        ContentFormat::Link => false,
+        ContentFormat::Cbor | ContentFormat::Text => single.is_some(),
+        ContentFormat::Link | ContentFormat::SenmlEtchCbor | ContentFormat::SenmlEtchJson => false,
+        ContentFormat::Lwm2mCbor
+        | ContentFormat::Lwm2mJson
+        | ContentFormat::SenmlCbor
+        | ContentFormat::SenmlJson
+        | ContentFormat::Tlv => true,
         ContentFormat::Opaque => single == Some(DataType::Opaque),
-        ContentFormat::SenmlCbor | ContentFormat::SenmlJson | ContentFormat::Tlv => true,
-        ContentFormat::Text => single.is_some(),
     };
     if suits { Ok(format) } else { Err(refused()) }
 }

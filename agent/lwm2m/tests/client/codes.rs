@@ -73,6 +73,25 @@ fn reads_have_the_codes_of_the_standard() {
 }
 
 #[test]
+fn a_format_that_cannot_carry_the_target_is_refused() {
+    let put = |path, format| request(Method::Put, path, Some(format), b"\x05");
+    check(&[
+        (accepting("/3/0", 60), Code::NOT_ACCEPTABLE),
+        (accepting("/3/0/11", 60), Code::NOT_ACCEPTABLE),
+        (accepting("/3/0/11/0", 60), Code::CONTENT),
+        (accepting("/3/0", 11543), Code::CONTENT),
+        (accepting("/3/0", 320), Code::NOT_ACCEPTABLE),
+        (accepting("/3/0/0", 322), Code::NOT_ACCEPTABLE),
+        (put("/1/0", 60), Code::UNSUPPORTED_CONTENT_FORMAT),
+        (put("/1/0/2", 60), Code::CHANGED),
+        (put("/1/0/2", 320), Code::UNSUPPORTED_CONTENT_FORMAT),
+        (put("/1/0/2", 322), Code::UNSUPPORTED_CONTENT_FORMAT),
+        (put("/1/0/2", 11543), Code::BAD_REQUEST),
+        (put("/1/0/2", 11544), Code::BAD_REQUEST),
+    ]);
+}
+
+#[test]
 fn discovers_have_the_codes_of_the_standard() {
     check(&[
         (accepting("/3", 40), Code::CONTENT),

@@ -10,7 +10,7 @@ use lamplighter_model::{
     object::Operations,
 };
 
-use crate::common::{TEMPERATURE, World, get, text};
+use crate::common::{TEMPERATURE, World, accepting, get, text};
 
 /// A server that observes the temperature, which is 20.
 fn observing(attributes: &[&str]) -> World {
@@ -325,4 +325,28 @@ fn object_one_can_be_observed_too() {
     );
     world.seconds(8);
     assert_eq!(told(&world), ["7"]);
+}
+
+#[test]
+fn notifications_keep_the_format_of_the_first_answer() {
+    for (accept, payload) in [
+        (60, &b"\xF9\x4D\x40"[..]),
+        (11543, br#"{"bn":"/3303/0/5700","e":[{"v":21}]}"#),
+        (11544, b"\xA1\x83\x19\x0C\xE7\x00\x19\x16\x44\xF9\x4D\x40"),
+    ] {
+        let mut world = World::registered();
+        world.sample(TEMPERATURE, Value::Float(20.0));
+        world.request(Request {
+            observe: Some(0),
+            ..accepting("/3303/0/5700", accept)
+        });
+        world.done(Ok(lamplighter_model::device::Answer::default()));
+        celsius(&mut world, 21.0);
+        let (_, _, told) = world.notifications.last().expect("a notification");
+        assert_eq!(told.content_format, Some(accept));
+        assert_eq!(
+            String::from_utf8_lossy(&told.payload),
+            String::from_utf8_lossy(payload)
+        );
+    }
 }

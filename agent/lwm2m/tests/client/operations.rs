@@ -13,6 +13,9 @@ use crate::common::{
 
 const TLV: u16 = 11542;
 const SENML_JSON: u16 = 110;
+const CBOR: u16 = 60;
+const LWM2M_JSON: u16 = 11543;
+const LWM2M_CBOR: u16 = 11544;
 
 #[test]
 fn registers_with_everything_the_server_must_know() {
@@ -25,7 +28,7 @@ fn registers_with_everything_the_server_must_know() {
     assert_eq!(register.content_format, Some(40));
     assert_eq!(
         String::from_utf8_lossy(&register.payload),
-        "</>;rt=\"oma.lwm2m\";ct=\"110 112 11542\",</1/0>,</3/0>,\
+        "</>;rt=\"oma.lwm2m\";ct=\"60 110 112 11542 11543\",</1/0>,</3/0>,\
          </3303>;ver=1.1,</3303/0>,</3303/1>,</3308/0>"
     );
 }
@@ -124,6 +127,92 @@ fn wide_reads_use_what_was_last_heard_and_ask_nobody() {
         "[{\"bn\":\"/3303/0/\",\"n\":\"5700\",\"v\":20}]"
     );
     assert_eq!(text(&world.ask(accepting("/3308", SENML_JSON))), "[]");
+}
+
+#[test]
+fn reads_answer_in_every_format_that_is_asked_for() {
+    let mut world = World::registered();
+    world.sample(TEMPERATURE, Value::Float(20.5));
+    for (path, accept, payload) in [
+        ("/1/0/1", CBOR, &b"\x19\x0E\x10"[..]),
+        ("/1/0/7", CBOR, b"\x61U"),
+        ("/1/0/1", LWM2M_JSON, br#"{"bn":"/1/0/1","e":[{"v":3600}]}"#),
+        (
+            "/3303",
+            LWM2M_JSON,
+            br#"{"bn":"/3303/","e":[{"n":"0/5700","v":20.5}]}"#,
+        ),
+        ("/1/0/1", LWM2M_CBOR, b"\xA1\x83\x01\x00\x01\x19\x0E\x10"),
+    ] {
+        let response = world.ask(accepting(path, accept));
+        assert_eq!(response.code, Code::CONTENT, "{path} in {accept}");
+        assert_eq!(response.content_format, Some(accept));
+        assert_eq!(
+            String::from_utf8_lossy(&response.payload),
+            String::from_utf8_lossy(payload)
+        );
+    }
+    let old_number = world.ask(accepting("/1/0/1", 1543));
+    assert_eq!(old_number.content_format, Some(LWM2M_JSON));
+}
+
+#[test]
+fn writes_are_taken_in_every_format() {
+    let mut world = World::registered();
+    for (method, path, format, payload, written) in [
+        (Method::Put, "/1/0/2", CBOR, &b"\x11"[..], "17"),
+        (
+            Method::Put,
+            "/1/0/2",
+            LWM2M_JSON,
+            br#"{"bn":"/1/0/2","e":[{"v":18}]}"#,
+            "18",
+        ),
+        (
+            Method::Post,
+            "/1/0",
+            LWM2M_JSON,
+            br#"{"bn":"/1/0/","e":[{"n":"2","v":19}]}"#,
+            "19",
+        ),
+        (
+            Method::Post,
+            "/1/0",
+            1543,
+            br#"{"e":[{"n":"2","v":20}]}"#,
+            "20",
+        ),
+        (
+            Method::Post,
+            "/1/0",
+            LWM2M_CBOR,
+            b"\xA1\x82\x01\x00\xA1\x02\x15",
+            "21",
+        ),
+    ] {
+        let response = world.ask(request(method, path, Some(format), payload));
+        assert_eq!(response.code, Code::CHANGED, "{path} in {format}");
+        assert_eq!(text(&world.get("/1/0/2")), written);
+    }
+}
+
+#[test]
+fn a_device_is_told_a_value_that_came_in_cbor() {
+    let mut world = World::registered();
+    world.request(request(
+        Method::Put,
+        "/3308/0/5900",
+        Some(CBOR),
+        b"\xF9\x4D\x40",
+    ));
+    let (_, asked) = &world.device[0];
+    let Action::Write { values, .. } = &asked.action else {
+        panic!("no write: {asked:?}");
+    };
+    assert_eq!(
+        (values[0].address, &values[0].value),
+        (SET_POINT, &Value::Float(21.0))
+    );
 }
 
 #[test]

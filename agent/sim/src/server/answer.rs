@@ -96,8 +96,13 @@ impl Answer {
             Some(_) if self.code != Code::CONTENT => {}
             Some(ContentFormat::Link) => self.links = link::parse(&self.payload)?,
             Some(
-                format @ (ContentFormat::Opaque
+                format @ (ContentFormat::Cbor
+                | ContentFormat::Lwm2mCbor
+                | ContentFormat::Lwm2mJson
+                | ContentFormat::Opaque
                 | ContentFormat::SenmlCbor
+                | ContentFormat::SenmlEtchCbor
+                | ContentFormat::SenmlEtchJson
                 | ContentFormat::SenmlJson
                 | ContentFormat::Text
                 | ContentFormat::Tlv),
