@@ -13,9 +13,10 @@ pub struct Params {
     pub max_retransmit: u32,
     /// How many interactions we keep open with the peer at once (RFC 7252, 4.7); at least 1.
     pub nstart: usize,
-    /// Spread of answers to multicast requests.
+    /// Spread of answers to multicast requests. Nothing here answers any.
     pub default_leisure: Duration,
-    /// Bytes per second towards a peer that never answers; kept by the caller, who knows all traffic.
+    /// Bytes per second towards a peer that never answers. To be kept by the caller, who knows all
+    /// traffic; nobody does so yet.
     pub probing_rate: u32,
     /// How long a datagram may stay in the network.
     pub max_latency: Duration,

@@ -2,7 +2,8 @@
 
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
-use lamplighter_model::{Path, ResourceAddress, Scope, device::AdapterId};
+use lamplighter_model::{ObjectId, Path, ResourceAddress, Scope, device::AdapterId};
+use lamplighter_site::boundary::PointKind;
 
 use crate::{
     config::{Config, Device, DeviceKind, Point},
@@ -23,7 +24,7 @@ pub(crate) fn catalogue(config: &Config) -> Catalogue {
             name: point.name.clone(),
             device: device.name.clone(),
             address: point.address,
-            feedback: None,
+            feedback: measured_at(point),
             kind: point.kind,
             limit: limits.get(&point.address).copied(),
             max_age: max_age(device, point),
@@ -95,6 +96,19 @@ fn groups(config: &Config) -> Vec<GroupEntry> {
     config.site.groups.iter().filter_map(entry).collect()
 }
 
+/// Where a lamp says what was measured, if not where it is commanded: an outdoor lamp controller has
+/// its dimming level.
+fn measured_at(point: &Point) -> Option<ResourceAddress> {
+    const OUTDOOR_LAMP_CONTROLLER: ObjectId = ObjectId(3416);
+    const DIMMING_LEVEL: u16 = 3;
+    let path = point.address.path;
+    let is_controller = point.kind == PointKind::Lamp && path.object() == OUTDOOR_LAMP_CONTROLLER;
+    is_controller.then(|| ResourceAddress {
+        path: path.instance.resource(DIMMING_LEVEL),
+        ..point.address
+    })
+}
+
 /// Older than twice its period is stale; what is told on change never is.
 fn max_age(device: &Device, point: &Point) -> Option<Duration> {
     match &device.kind {
@@ -109,5 +123,50 @@ fn max_age(device: &Device, point: &Point) -> Option<Duration> {
             let of_poll = || of_point.map(|found| 3 * found.poll);
             modbus.stale_after.or_else(of_poll)
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::config::{Hardware, Source};
+
+    use super::*;
+
+    #[test]
+    fn lamps_show_what_was_measured() {
+        let directory = crate::fake::directory("catalogue");
+        let main = directory.join("lamplighter.toml");
+        let text = r#"
+[client]
+endpoint = "cab-17"
+[device.lamps]
+adapter = "gpio"
+backend = "sim"
+[device.lamps.point]
+street = { line = "GPIO5", instance = "/3416/1" }
+light = { line = "GPIO6", instance = "/3311/0" }
+"#;
+        crate::atomic::write(&main, text.as_bytes(), 0o600).unwrap();
+        let source = Source {
+            main,
+            environment: Vec::new(),
+            definitions: lamplighter_model::tables::standard(),
+            hardware: Hardware::default(),
+        };
+        let config = source.check().config.unwrap();
+        let feedback: Vec<_> = catalogue(&config)
+            .points
+            .into_iter()
+            .map(|point| (point.name, point.feedback))
+            .collect();
+        let level = ResourceAddress::gateway(3416, 1, 3);
+        assert_eq!(
+            feedback,
+            [
+                ("lamps.light".to_owned(), None),
+                ("lamps.street".to_owned(), Some(level)),
+            ]
+        );
+        std::fs::remove_dir_all(directory).unwrap();
     }
 }

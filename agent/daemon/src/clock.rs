@@ -89,7 +89,7 @@ pub fn unix() -> Option<UnixTime> {
     (now >= NOT_BEFORE).then_some(now)
 }
 
-fn mono() -> Duration {
+pub(crate) fn mono() -> Duration {
     clock_gettime(ClockId::CLOCK_BOOTTIME)
         .map(Duration::from)
         .expect("Linux has had CLOCK_BOOTTIME since 2.6.39")

@@ -5,6 +5,7 @@ use std::{
     collections::BTreeMap,
     io,
     net::{Ipv4Addr, Ipv6Addr, SocketAddr},
+    ops::Bound,
     task::{Context, Poll},
 };
 
@@ -12,9 +13,11 @@ use lamplighter_lwm2m::{
     boundary::{ClientId, LinkEvent, LinkId},
     server::ServerUri,
 };
+use nix::errno::Errno;
 use tokio::{
     net::{UdpSocket, lookup_host},
     sync::mpsc,
+    task::AbortHandle,
 };
 
 /// Larger than any CoAP datagram that fits a network: longer ones are cut and then refused.
@@ -24,7 +27,7 @@ const DATAGRAM_MAX: usize = 2048;
 const BURST: usize = 64;
 
 /// Each client numbers its own links.
-pub type LinkKey = (ClientId, LinkId);
+pub(crate) type LinkKey = (ClientId, LinkId);
 
 /// All open links.
 #[derive(Debug)]
@@ -32,6 +35,10 @@ pub struct Links {
     sockets: BTreeMap<LinkKey, UdpSocket>,
     opened: mpsc::UnboundedReceiver<(LinkKey, io::Result<UdpSocket>)>,
     opening: mpsc::UnboundedSender<(LinkKey, io::Result<UdpSocket>)>,
+    /// Links that were asked for and not closed before they came up.
+    awaited: BTreeMap<LinkKey, AbortHandle>,
+    /// Heard last; the next look begins behind it, so that no link drowns the others.
+    last: Option<LinkKey>,
     buffer: Box<[u8; DATAGRAM_MAX]>,
 }
 
@@ -49,6 +56,8 @@ impl Default for Links {
             sockets: BTreeMap::new(),
             opened,
             opening,
+            awaited: BTreeMap::new(),
+            last: None,
             buffer: Box::new([0; DATAGRAM_MAX]),
         }
     }
@@ -56,16 +65,20 @@ impl Default for Links {
 
 impl Links {
     /// Looks the name up and opens a socket; [`Links::heard`] tells how it went.
-    pub fn open(&self, id: LinkKey, uri: ServerUri) {
+    pub fn open(&mut self, id: LinkKey, uri: ServerUri) {
         let opening = self.opening.clone();
-        tokio::spawn(async move {
+        let task = tokio::spawn(async move {
             let socket = connect(&uri).await;
             // The receiver is gone only when the agent ends.
             let _ = opening.send((id, socket));
         });
+        self.awaited.insert(id, task.abort_handle());
     }
 
     pub fn close(&mut self, id: LinkKey) {
+        if let Some(task) = self.awaited.remove(&id) {
+            task.abort();
+        }
         self.sockets.remove(&id);
     }
 
@@ -99,7 +112,11 @@ impl Links {
     }
 
     fn poll_heard(&mut self, context: &mut Context<'_>) -> Poll<Heard> {
-        if let Poll::Ready(Some((id, opened))) = self.opened.poll_recv(context) {
+        while let Poll::Ready(Some((id, opened))) = self.opened.poll_recv(context) {
+            // One that was closed while its name was looked up belongs to nobody.
+            if self.awaited.remove(&id).is_none() {
+                continue;
+            }
             let event = match opened {
                 Ok(socket) => {
                     self.sockets.insert(id, socket);
@@ -109,8 +126,15 @@ impl Links {
             };
             return Poll::Ready(Heard::Event(id, event));
         }
-        for (id, socket) in &self.sockets {
+        let behind = self.last.map_or(Bound::Unbounded, Bound::Excluded);
+        let order = self
+            .sockets
+            .range((behind, Bound::Unbounded))
+            .chain(self.sockets.iter())
+            .take(self.sockets.len());
+        for (id, socket) in order {
             if let Poll::Ready(ready) = socket.poll_recv_ready(context) {
+                self.last = Some(*id);
                 return Poll::Ready(match ready {
                     Ok(()) => Heard::Readable(*id),
                     Err(error) => Heard::Event(*id, LinkEvent::Down(error.to_string())),
@@ -123,6 +147,14 @@ impl Links {
 
 /// What an error of the socket means for the link; `None` where it means nothing.
 fn trouble(error: &io::Error) -> Option<LinkEvent> {
+    // The one datagram is lost, the path is not.
+    let errno = error.raw_os_error().map(Errno::from_raw);
+    if matches!(
+        errno,
+        Some(Errno::EMSGSIZE | Errno::ENOBUFS | Errno::ENOMEM)
+    ) {
+        return None;
+    }
     let kind = error.kind();
     if kind == io::ErrorKind::WouldBlock || kind == io::ErrorKind::Interrupted {
         return None;
@@ -153,4 +185,73 @@ async fn connect_to(address: SocketAddr) -> io::Result<UdpSocket> {
     let socket = UdpSocket::bind(any).await?;
     socket.connect(address).await?;
     Ok(socket)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::UdpSocket as StdSocket;
+
+    use super::*;
+
+    fn key(link: u64) -> LinkKey {
+        (ClientId(0), LinkId(link))
+    }
+
+    fn uri(socket: &StdSocket) -> ServerUri {
+        let address = socket.local_addr().unwrap();
+        format!("coap://{address}").parse().unwrap()
+    }
+
+    #[tokio::test]
+    async fn a_link_that_was_closed_before_it_came_up_is_not_heard_of() {
+        let peer = StdSocket::bind("127.0.0.1:0").unwrap();
+        let mut links = Links::default();
+        links.open(key(1), uri(&peer));
+        // Its socket may stand in the queue already.
+        let socket = connect(&uri(&peer)).await;
+        links.opening.send((key(1), socket)).unwrap();
+        links.close(key(1));
+        links.open(key(2), uri(&peer));
+        let heard = links.heard().await;
+        assert!(matches!(heard, Heard::Event((_, LinkId(2)), LinkEvent::Up)));
+        assert_eq!(links.sockets.len(), 1);
+    }
+
+    #[tokio::test]
+    async fn no_link_drowns_the_others() {
+        let peer = StdSocket::bind("127.0.0.1:0").unwrap();
+        let mut links = Links::default();
+        for id in [1, 2] {
+            links.open(key(id), uri(&peer));
+            links.heard().await;
+        }
+        for socket in links.sockets.values() {
+            peer.send_to(b"x", socket.local_addr().unwrap()).unwrap();
+            socket.readable().await.unwrap();
+        }
+        let mut turns = Vec::new();
+        while turns.len() < 4 {
+            // What is readable is not read: it stays so.
+            if let Heard::Readable(id) = links.heard().await {
+                turns.push(id.1.0);
+            }
+        }
+        turns.sort_unstable();
+        assert_eq!(turns, [1, 1, 2, 2]);
+    }
+
+    #[test]
+    fn a_datagram_that_is_lost_here_does_not_cost_the_link() {
+        for errno in [Errno::EMSGSIZE, Errno::ENOBUFS, Errno::EAGAIN] {
+            assert_eq!(trouble(&errno.into()), None);
+        }
+        assert_eq!(
+            trouble(&Errno::ECONNREFUSED.into()),
+            Some(LinkEvent::Refused)
+        );
+        assert!(matches!(
+            trouble(&Errno::ENETUNREACH.into()),
+            Some(LinkEvent::Down(_))
+        ));
+    }
 }

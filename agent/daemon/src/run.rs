@@ -41,7 +41,7 @@ use crate::{
     ask::{Ask, ServerAction},
     clock::Clock,
     link::{Heard, LinkKey, Links},
-    status::Status,
+    status::{self, Status},
     store::{Store, Stored},
 };
 
@@ -53,6 +53,10 @@ pub const THE_BOX: ClientId = ClientId(0);
 
 /// How long the first Register waits for adapters to say what they have.
 const DECLARATIONS: Duration = Duration::from_millis(500);
+
+/// Longest sleep. Timers of the runtime stand still while the machine is suspended, our deadlines do
+/// not.
+const LONGEST_SLEEP: Duration = Duration::from_secs(60);
 
 /// What the loop owns.
 #[derive(Debug)]
@@ -86,7 +90,10 @@ pub struct Waiting {
     next_request: u64,
     /// Requests at the site, by its number, and whose they are.
     ops: BTreeMap<OpId, (ClientId, OpId)>,
-    registered: bool,
+    /// What people and the site were last told of the servers.
+    servers: Vec<(Ssid, ServerState)>,
+    /// Whether the site was told that a server can be reached.
+    contact: Option<bool>,
     stopped: BTreeSet<ClientId>,
 }
 
@@ -128,6 +135,7 @@ impl Agent {
             let happening = self.next(&mut signals).await;
             self.on(happening);
             self.drain();
+            self.handle_due();
             if let Some(ended) = self.waiting.ended {
                 break ended;
             }
@@ -166,13 +174,23 @@ impl Agent {
         }
     }
 
+    /// Does what is due even where something else always happens first.
+    fn handle_due(&mut self) {
+        if self.until_timer().is_zero() {
+            self.on(Happening::Timer);
+            self.drain();
+        }
+    }
+
     /// Time until core or site want to be called again.
     fn until_timer(&self) -> Duration {
         let clients = self.clients.values().map(Client::poll_timeout);
         let deadlines = clients.chain([self.site.poll_timeout()]);
         let next = deadlines.flatten().map(|(at, _)| at).min();
         let now = self.clock.now().mono;
-        next.map_or(Duration::from_secs(3600), |at| at.saturating_sub(now))
+        next.map_or(LONGEST_SLEEP, |at| {
+            at.saturating_sub(now).min(LONGEST_SLEEP)
+        })
     }
 
     fn on(&mut self, happening: Happening) {
@@ -316,10 +334,31 @@ impl Agent {
                 self.perform_core(id, output);
             } else if let Some((key, event)) = self.waiting.links.pop_front() {
                 self.on_link(key, event);
-            } else {
+            } else if !self.tell_states() {
                 return;
             }
         }
+    }
+
+    /// Tells people where the servers stand, and the site whether any can be reached.
+    fn tell_states(&mut self) -> bool {
+        let states = self.clients.values().flat_map(Client::states);
+        if states.eq(self.waiting.servers.iter().copied()) {
+            return false;
+        }
+        let now = self.clock.now();
+        self.waiting.servers = self.clients.values().flat_map(Client::states).collect();
+        for (ssid, state) in &self.waiting.servers {
+            self.status.on_server_state(*ssid, shown(*state), now);
+        }
+        let Some(contact) = contact(&self.waiting.servers) else {
+            return false;
+        };
+        if self.waiting.contact.replace(contact) == Some(contact) {
+            return false;
+        }
+        self.site.handle(SiteInput::ServerContact(contact), now);
+        true
     }
 
     fn poll_clients(&mut self) -> Option<(ClientId, Output)> {
@@ -424,12 +463,6 @@ impl Agent {
         if matches!(event, Event::Stopped) {
             self.waiting.stopped.insert(id);
         }
-        let mut servers = self.clients.values().flat_map(Client::servers);
-        let registered = servers.any(|server| server.state == ServerState::Registered);
-        if registered != self.waiting.registered {
-            self.waiting.registered = registered;
-            self.site.handle(SiteInput::ServerContact(registered), now);
-        }
     }
 
     /// De-registers everywhere, for a bounded time; a second signal ends it at once.
@@ -474,6 +507,25 @@ fn done(op: OpId, fault: Fault) -> AdapterEvent {
     AdapterEvent::Done(op, Err(fault))
 }
 
+/// Whether any server can be reached; `None` where there is no server. One that was suspended on
+/// purpose is not lost.
+fn contact(servers: &[(Ssid, ServerState)]) -> Option<bool> {
+    let is_there = |(_, state): &(Ssid, ServerState)| match state {
+        ServerState::Disabled | ServerState::Registered => true,
+        ServerState::Offline | ServerState::Registering => false,
+    };
+    (!servers.is_empty()).then(|| servers.iter().any(is_there))
+}
+
+const fn shown(state: ServerState) -> status::ServerState {
+    match state {
+        ServerState::Disabled => status::ServerState::Disabled,
+        ServerState::Offline => status::ServerState::Offline,
+        ServerState::Registered => status::ServerState::Registered,
+        ServerState::Registering => status::ServerState::Registering,
+    }
+}
+
 /// INFO is what an operator wants to see per day; values and addresses stay at DEBUG.
 fn log(event: &Event) {
     match event {
@@ -507,3 +559,6 @@ fn log(event: &Event) {
         Event::Updated(ssid) => tracing::debug!(%ssid, "Updated"),
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -113,6 +113,17 @@ impl Status {
         self.model().on_event(event, now);
     }
 
+    /// A server stands elsewhere now. What was de-registered on request stays shown as that.
+    pub fn on_server_state(&self, ssid: Ssid, state: ServerState, now: Now) {
+        let mut model = self.model();
+        let server = model.server(ssid, now);
+        let is_on_request = (server.state, state) == (ServerState::Disabled, ServerState::Offline);
+        if server.state != state && !is_on_request {
+            server.become_state(state, now);
+            model.watchers.status_changed();
+        }
+    }
+
     pub fn on_site_event(&self, event: &SiteEvent, now: Now) {
         self.model().on_site_event(event, now);
     }

@@ -409,8 +409,9 @@ fn setup_waits_for_the_running_agent_and_says_registered_or_why_not() {
     let place = Place::new(CONFIG);
     let unknown = || answer("404 Not Found", r#"{"error":"no such call","code":"4.04"}"#);
     let status = |state: &str, error: &str| {
-        let body =
-            format!(r#"{{"servers":[{{"name":"main","state":"{state}","last_error":{error}}}]}}"#);
+        let body = format!(
+            r#"{{"servers":[{{"name":"main","uri":"coap://a:5683","state":"{state}","last_error":{error}}}]}}"#
+        );
         answer("200 OK", &body)
     };
     let wanted = [

@@ -12,7 +12,7 @@ use crate::{
     object::{CoreObjects, Device, Effect},
     perform::{News, Shared, Turn},
     saved::{Record, SavedObservation},
-    server::{Server, ServerStatus},
+    server::{Server, ServerState, ServerStatus},
     tree::Tree,
 };
 
@@ -110,6 +110,13 @@ impl Client {
     /// All servers, in the order of their ids.
     pub fn servers(&self) -> impl Iterator<Item = ServerStatus> {
         self.servers.values().map(Server::status)
+    }
+
+    /// Where each server stands, without the words.
+    pub fn states(&self) -> impl Iterator<Item = (Ssid, ServerState)> {
+        self.servers
+            .iter()
+            .map(|(ssid, server)| (*ssid, server.state()))
     }
 
     /// Bytes of the longest list of objects that a server is sent.

@@ -82,73 +82,32 @@ fn a_server_that_was_deaf_gets_the_same_register_again() {
 fn a_refused_registration_is_explained_and_tried_again_when_told() {
     let mut server = Server::start();
     let agent = start(&scratch("server-refuses"), server.port());
-    let cases: [(Message, &str); 7] = [
-        (
-            Message {
-                code: 0x83,
-                payload: b"who are you?".to_vec(),
-                ..Message::default()
-            },
-            "4.03",
-        ),
-        (
-            Message {
-                code: 0x80,
-                ..Message::default()
-            },
-            "4.00",
-        ),
-        (
-            Message {
-                code: 0xA0,
-                ..Message::default()
-            },
-            "5.00",
-        ),
+    let refusal = |code: u8, payload: &[u8]| Message {
+        kind: ACK,
+        code,
+        payload: payload.to_vec(),
+        ..Message::default()
+    };
+    let reset = Message {
+        kind: RST,
+        ..Message::default()
+    };
+    let cases = [
+        (refusal(0x83, b"who are you?"), "4.03"),
+        (refusal(0x80, b""), "4.00"),
+        (refusal(0xA0, b""), "5.00"),
         // A code that nobody has defined, and one that is no refusal.
-        (
-            Message {
-                code: 0x9F,
-                payload: vec![0xFF; 900],
-                ..Message::default()
-            },
-            "4.31",
-        ),
-        (
-            Message {
-                code: 0x45,
-                payload: b"\x1b[31m\0".to_vec(),
-                ..Message::default()
-            },
-            "2.05",
-        ),
-        (
-            Message {
-                code: 0x41,
-                ..Message::default()
-            },
-            "location",
-        ),
-        (
-            Message {
-                kind: RST,
-                ..Message::default()
-            },
-            "rejected",
-        ),
+        (refusal(0x9F, &[0xFF; 900]), "4.31"),
+        (refusal(0x45, b"\x1b[31m\0"), "2.05"),
+        (refusal(0x41, b""), "location"),
+        (reset, "rejected"),
     ];
     for (reply, reason) in cases {
         let register = server.until(Message::is_register);
-        let token = if reply.kind == RST {
-            Vec::new()
-        } else {
-            register.token.clone()
-        };
-        let kind = if reply.kind == RST { RST } else { ACK };
+        let is_answer = reply.kind == ACK;
         server.say(&Message {
-            kind,
             id: register.id,
-            token,
+            token: register.token.into_iter().filter(|_| is_answer).collect(),
             ..reply
         });
         let status = agent.until(&["status"], SOON, |status| {
@@ -202,7 +161,7 @@ fn answers_to_questions_that_nobody_asked_change_nothing() {
         kind: CON,
         token: vec![1, 2, 3],
         id: 77,
-        ..created.clone()
+        ..created
     });
     assert_eq!(server.until(|message| message.kind == RST).id, 77);
     assert_eq!(

@@ -29,6 +29,8 @@ const PAUSE: Duration = Duration::from_millis(500);
 
 /// What was asked for.
 struct Answers {
+    /// As it was typed.
+    address: String,
     uri: ServerUri,
     short_id: u16,
     lifetime_s: u32,
@@ -73,8 +75,8 @@ pub(super) fn setup(
 
 fn ask(options: &args::Setup, source: &Source) -> Result<Answers, Failure> {
     let is_interactive = terminal::is_interactive();
-    let uri = match &options.server {
-        Some(uri) => uri.clone(),
+    let address = match &options.server {
+        Some(address) => address.clone(),
         None if is_interactive => {
             terminal::ask("Address of the LwM2M server (coap://HOST[:PORT])", None)?
         }
@@ -84,9 +86,9 @@ fn ask(options: &args::Setup, source: &Source) -> Result<Answers, Failure> {
             ));
         }
     };
-    let uri: ServerUri = uri
+    let uri: ServerUri = address
         .parse()
-        .map_err(|error| Failure::usage(format!("`{uri}`: {error}")))?;
+        .map_err(|error| Failure::usage(format!("`{address}`: {error}")))?;
     let default = source.hardware.endpoint().map(|(name, _)| name);
     let endpoint = match &options.endpoint {
         Some(name) => Some(name.clone()),
@@ -100,6 +102,7 @@ fn ask(options: &args::Setup, source: &Source) -> Result<Answers, Failure> {
         confirm_unsecured(is_interactive)?;
     }
     Ok(Answers {
+        address,
         uri,
         short_id: options.short_id.unwrap_or(1),
         lifetime_s: options.lifetime_s.unwrap_or(3600),
@@ -138,7 +141,7 @@ fn document(name: &str, answers: &Answers) -> DocumentMut {
     let mut security = InlineTable::new();
     security.insert("mode", Value::from("none"));
     let mut server = Table::new();
-    server.insert("uri", toml_edit::value(answers.uri.to_string()));
+    server.insert("uri", toml_edit::value(&answers.address));
     server.insert("short_id", toml_edit::value(i64::from(answers.short_id)));
     server.insert(
         "lifetime_s",

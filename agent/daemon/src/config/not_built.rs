@@ -43,6 +43,8 @@ const NOT_BUILT: &[(&str, Refused)] = &[
     ),
     ("device.*.template", Refused::Always),
     ("mqtt", Refused::Always),
+    ("server.*.coap.default_leisure_s", Refused::Always),
+    ("server.*.coap.probing_rate_bytes_s", Refused::Always),
     ("server.*.expose", Refused::Words(&["endpoint", "prefix"])),
     ("server.*.mute_send", Refused::Always),
     ("server.*.owner", Refused::Always),

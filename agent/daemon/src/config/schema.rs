@@ -76,6 +76,23 @@ pub struct Server {
     pub allow_unsecured: Option<bool>,
     /// LwM2M version to register with. Default: `"auto"`, the highest first.
     pub version: Option<Version>,
+    /// `[server.NAME.coap]`: transmission parameters (RFC 7252, 4.8).
+    pub coap: Coap,
+}
+
+/// What is not set is as the RFC has it, which fits most networks.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Coap {
+    /// Shortest first wait for an acknowledgement in seconds, 0.1–60; below 1 only where the network
+    /// is ours alone. Default: 2.0.
+    pub ack_timeout_s: Option<f64>,
+    /// The first wait is at most `ack_timeout_s` times this, 1–4. Default: 1.5.
+    pub ack_random_factor: Option<f64>,
+    /// How often a message is repeated, each time after twice the wait, 0–8. Default: 4.
+    pub max_retransmit: Option<u32>,
+    /// How many exchanges of ours are open at once, 1–16. Default: 1.
+    pub nstart: Option<u32>,
 }
 
 #[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq)]

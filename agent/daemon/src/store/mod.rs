@@ -8,7 +8,6 @@ pub(crate) mod snapshot;
 
 use std::{
     collections::BTreeMap,
-    io,
     path::{Path, PathBuf},
     sync::mpsc,
     thread,
@@ -21,6 +20,8 @@ use lamplighter_lwm2m::{
 };
 use lamplighter_site::saved::SavedSite;
 use tokio::sync::mpsc as tokio_mpsc;
+
+use crate::clock;
 
 /// Longest time that a journalled record stays in memory only.
 const FLUSH: Duration = Duration::from_secs(60);
@@ -42,6 +43,7 @@ pub struct Loaded {
 #[derive(Debug)]
 pub struct Store {
     jobs: Option<mpsc::Sender<Job>>,
+    reports: tokio_mpsc::UnboundedSender<Stored>,
     thread: Option<thread::JoinHandle<()>>,
     stored: tokio_mpsc::UnboundedReceiver<Stored>,
 }
@@ -78,13 +80,7 @@ impl Store {
         };
         let (jobs, inbox) = mpsc::channel();
         let (reports, stored) = tokio_mpsc::unbounded_channel();
-        let writer = Writer {
-            state_dir: state_dir.to_owned(),
-            records,
-            reports,
-            refused: false,
-            dirty: false,
-        };
+        let writer = Writer::new(state_dir, records, reports.clone(), FLUSH);
         let thread = thread::Builder::new()
             .name("store".to_owned())
             .spawn(move || writer.run(&inbox))
@@ -92,6 +88,7 @@ impl Store {
         (
             Self {
                 jobs: Some(jobs),
+                reports,
                 thread,
                 stored,
             },
@@ -128,12 +125,22 @@ impl Store {
     }
 
     fn send(&self, job: Job) {
-        let sent = self
-            .jobs
-            .as_ref()
-            .is_some_and(|jobs| jobs.send(job).is_ok());
-        if !sent {
-            tracing::error!("The store has ended, state is not kept");
+        let Some(jobs) = &self.jobs else {
+            return;
+        };
+        let Err(mpsc::SendError(job)) = jobs.send(job) else {
+            return;
+        };
+        // The box goes on without it; nobody waits for what never comes.
+        let trouble = "the store has ended, state is not kept".to_owned();
+        let answer = match job {
+            Job::Commit(client, id, _) => Some(Stored::Committed(client, id)),
+            Job::Journal(..) => None,
+            Job::Site(_) => Some(Stored::SiteSaved),
+        };
+        for report in std::iter::once(Stored::Trouble(Some(trouble))).chain(answer) {
+            // The receiver lives as long as this.
+            let _ = self.reports.send(report);
         }
     }
 }
@@ -145,63 +152,106 @@ struct Writer {
     state_dir: PathBuf,
     records: Records,
     reports: tokio_mpsc::UnboundedSender<Stored>,
-    refused: bool,
-    /// Journalled records wait for the disk.
+    flush: Duration,
+    /// When what waits for the disk is written at the latest.
+    due: Option<Duration>,
+    /// Records wait for the disk.
     dirty: bool,
+    /// The site's state, as long as it waits for the disk.
+    site: Option<SavedSite>,
+    /// Why the disk has refused the records and the site's state.
+    troubles: [Option<String>; 2],
+    is_told: bool,
 }
 
 impl Writer {
+    fn new(
+        state_dir: &Path,
+        records: Records,
+        reports: tokio_mpsc::UnboundedSender<Stored>,
+        flush: Duration,
+    ) -> Self {
+        Self {
+            state_dir: state_dir.to_owned(),
+            records,
+            reports,
+            flush,
+            due: None,
+            dirty: false,
+            site: None,
+            troubles: [None, None],
+            is_told: false,
+        }
+    }
+
     fn run(mut self, inbox: &mpsc::Receiver<Job>) {
         loop {
-            let first = if self.dirty {
-                inbox.recv_timeout(FLUSH)
-            } else {
-                inbox
+            let first = match self.due {
+                Some(due) => inbox.recv_timeout(due.saturating_sub(clock::mono())),
+                None => inbox
                     .recv()
-                    .map_err(|_| mpsc::RecvTimeoutError::Disconnected)
+                    .map_err(|_| mpsc::RecvTimeoutError::Disconnected),
             };
             match first {
                 Ok(job) => self.turn(job, inbox),
-                Err(mpsc::RecvTimeoutError::Timeout) => self.write_core(),
+                Err(mpsc::RecvTimeoutError::Timeout) => {}
                 Err(mpsc::RecvTimeoutError::Disconnected) => break,
             }
+            self.flush_due();
         }
-        if self.dirty {
-            self.write_core();
-        }
+        self.write();
     }
 
     /// Everything that waits is written at once, then all of it is reported.
     fn turn(&mut self, first: Job, inbox: &mpsc::Receiver<Job>) {
-        let (mut reports, mut site, mut commit) = (Vec::new(), None, false);
+        let (mut reports, mut is_urgent) = (Vec::new(), false);
         for job in std::iter::once(first).chain(inbox.try_iter()) {
             match job {
                 Job::Commit(client, id, record) => {
                     self.keep(client, record);
-                    commit = true;
+                    is_urgent = true;
                     reports.push(Stored::Committed(client, id));
                 }
-                Job::Journal(client, record) => {
-                    self.keep(client, record);
-                    self.dirty = true;
-                }
+                Job::Journal(client, record) => self.keep(client, record),
                 Job::Site(saved) => {
-                    site = Some(saved);
+                    self.site = Some(saved);
                     reports.push(Stored::SiteSaved);
                 }
             }
         }
-        if commit {
-            self.write_core();
+        if is_urgent {
+            self.write_records();
         }
-        if let Some(site) = site {
-            let written = snapshot::write(&self.state_dir.join(SITE.0), SITE.1, SITE.2, &site);
-            self.note(written);
-        }
+        // Nothing of the site's waits here unless it came now or was refused before.
+        self.write_site();
+        self.tell_trouble();
         for report in reports {
             // The receiver is gone only when the agent ends.
             let _ = self.reports.send(report);
         }
+    }
+
+    /// Writes what has waited long enough, however much else there is to do. What the disk refuses
+    /// is tried again after the same time.
+    fn flush_due(&mut self) {
+        let now = clock::mono();
+        if self.due.is_some_and(|due| due <= now) {
+            self.write();
+            self.due = None;
+        }
+        if self.dirty || self.site.is_some() {
+            self.due.get_or_insert(now + self.flush);
+        } else {
+            self.due = None;
+        }
+    }
+
+    fn write(&mut self) {
+        if self.dirty {
+            self.write_records();
+        }
+        self.write_site();
+        self.tell_trouble();
     }
 
     fn keep(&mut self, client: ClientId, record: Record) {
@@ -211,26 +261,132 @@ impl Writer {
         } else {
             self.records.insert(key, (client.0, record));
         }
+        self.dirty = true;
     }
 
-    fn write_core(&mut self) {
-        self.dirty = false;
+    fn write_records(&mut self) {
         let written = snapshot::write(&self.state_dir.join(CORE.0), CORE.1, CORE.2, &self.records);
-        self.note(written);
+        self.dirty = written.is_err();
+        self.troubles[0] = written.err().map(|error| error.to_string());
     }
 
-    fn note(&mut self, written: io::Result<()>) {
-        match written {
-            Ok(()) if self.refused => {
-                self.refused = false;
-                let _ = self.reports.send(Stored::Trouble(None));
-            }
-            Err(error) if !self.refused => {
-                self.refused = true;
-                tracing::error!(%error, "Cannot write to the state directory");
-                let _ = self.reports.send(Stored::Trouble(Some(error.to_string())));
-            }
-            Ok(()) | Err(_) => {}
+    fn write_site(&mut self) {
+        let Some(site) = &self.site else {
+            return;
+        };
+        let written = snapshot::write(&self.state_dir.join(SITE.0), SITE.1, SITE.2, site);
+        if written.is_ok() {
+            self.site = None;
         }
+        self.troubles[1] = written.err().map(|error| error.to_string());
+    }
+
+    fn tell_trouble(&mut self) {
+        let trouble = self.troubles.iter().flatten().next().cloned();
+        if trouble.is_some() == self.is_told {
+            return;
+        }
+        self.is_told = trouble.is_some();
+        if let Some(error) = &trouble {
+            tracing::error!(error, "Cannot write to the state directory");
+        }
+        let _ = self.reports.send(Stored::Trouble(trouble));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use lamplighter_lwm2m::saved::SavedDevice;
+
+    use super::*;
+
+    const BOX: ClientId = ClientId(0);
+
+    fn record(zone: &str) -> Record {
+        Record::Device(SavedDevice {
+            timezone: Some(zone.to_owned()),
+            utc_offset: None,
+        })
+    }
+
+    /// A writer, what it reports, and its directory, which is not there yet.
+    fn writer(
+        name: &str,
+        flush: Duration,
+    ) -> (Writer, tokio_mpsc::UnboundedReceiver<Stored>, PathBuf) {
+        let state_dir = crate::fake::directory(name).join("later");
+        let (reports, stored) = tokio_mpsc::unbounded_channel();
+        let writer = Writer::new(&state_dir, BTreeMap::new(), reports, flush);
+        (writer, stored, state_dir)
+    }
+
+    fn loaded(state_dir: &Path) -> Vec<Record> {
+        let records = Store::open(state_dir).1.records.into_iter();
+        records.map(|(_, record)| record).collect()
+    }
+
+    #[test]
+    fn what_the_disk_refused_is_written_when_it_takes_again() {
+        let (mut writer, mut stored, state_dir) = writer("refused", Duration::ZERO);
+        let (_jobs, inbox) = mpsc::channel();
+        writer.turn(Job::Commit(BOX, CommitId(1), record("a")), &inbox);
+        writer.turn(Job::Site(SavedSite::default()), &inbox);
+        let mut reports = Vec::new();
+        while let Ok(report) = stored.try_recv() {
+            reports.push(report);
+        }
+        assert!(
+            matches!(
+                reports[..],
+                [
+                    Stored::Trouble(Some(_)),
+                    Stored::Committed(BOX, CommitId(1)),
+                    Stored::SiteSaved
+                ]
+            ),
+            "{reports:?}"
+        );
+        std::fs::create_dir(&state_dir).unwrap();
+        writer.flush_due();
+        writer.flush_due();
+        assert_eq!(stored.try_recv(), Ok(Stored::Trouble(None)));
+        assert_eq!(writer.due, None);
+        let (_, loaded) = Store::open(&state_dir);
+        assert_eq!(loaded.records, [(BOX, record("a"))]);
+        assert!(loaded.site.is_some());
+    }
+
+    #[test]
+    fn records_that_keep_coming_do_not_put_off_the_flush() {
+        let (mut writer, _stored, state_dir) = writer("flush", Duration::from_secs(3600));
+        std::fs::create_dir(&state_dir).unwrap();
+        let (_jobs, inbox) = mpsc::channel();
+        writer.turn(Job::Journal(BOX, record("a")), &inbox);
+        writer.flush_due();
+        let due = writer.due;
+        writer.turn(Job::Journal(BOX, record("b")), &inbox);
+        writer.flush_due();
+        assert_eq!((writer.due, due.is_some()), (due, true));
+        assert_eq!(loaded(&state_dir), []);
+        writer.due = Some(Duration::ZERO);
+        writer.flush_due();
+        assert_eq!(loaded(&state_dir), [record("b")]);
+    }
+
+    #[test]
+    fn nobody_waits_for_a_store_that_has_ended() {
+        let (mut store, _) = Store::open(&crate::fake::directory("ended"));
+        let (jobs, inbox) = mpsc::channel();
+        drop(inbox);
+        store.jobs = Some(jobs);
+        store.commit(BOX, CommitId(7), record("a"));
+        assert!(matches!(
+            store.stored.try_recv(),
+            Ok(Stored::Trouble(Some(_)))
+        ));
+        assert_eq!(
+            store.stored.try_recv(),
+            Ok(Stored::Committed(BOX, CommitId(7)))
+        );
     }
 }

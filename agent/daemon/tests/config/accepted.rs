@@ -86,6 +86,22 @@ fn defaults_are_filled_in() {
 }
 
 #[test]
+fn the_parameters_of_coap_are_configurable() {
+    let text = "[server.main.coap]\nack_timeout_s = 5\nack_random_factor = 2.0\nmax_retransmit = 2\nnstart = 4\n";
+    let checked = check("coap", &format!("{SERVER}{text}"));
+    let coap = &checked.config.unwrap().servers[0].coap;
+    assert_eq!(
+        (coap.ack_timeout, coap.max_retransmit, coap.nstart),
+        (Duration::from_secs(5), 2, 4)
+    );
+    assert_eq!(coap.max_transmit_wait(), Duration::from_secs(70));
+    assert_eq!(
+        config().servers[0].coap,
+        lamplighter_coap::Params::default()
+    );
+}
+
+#[test]
 fn modbus_devices_are_ready_for_their_adapter() {
     let config = config();
     let DeviceKind::Modbus(ahu) = &config.devices[0].kind else {

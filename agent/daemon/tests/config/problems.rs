@@ -115,6 +115,10 @@ fn servers_are_checked() {
             "2: error: `lifetime_s = 1` is not within",
         ),
         (
+            "[server.a]\n[server.a.coap]\nack_timeout_s = 0\n",
+            "3: error: `ack_timeout_s = 0` is not within 0.1 to 60",
+        ),
+        (
             "[server.a]\nobject_versions = { 3416 = \"one\" }\n",
             "2: error: `one` is not a version",
         ),
@@ -181,6 +185,14 @@ fn keys_that_are_not_built_are_refused_by_name() {
             "`template`",
         ),
         ("[bus.a]\nkind = \"udp\"\n", "`kind = \"udp\"`"),
+        (
+            "[server.main.coap]\nprobing_rate_bytes_s = 1\n",
+            "`probing_rate_bytes_s`",
+        ),
+        (
+            "[server.main.coap]\ndefault_leisure_s = 5\n",
+            "`default_leisure_s`",
+        ),
     ] {
         let found = found("not-built", text);
         let fits = |(_, problem): &&(usize, String)| {

@@ -32,20 +32,24 @@ pub enum ServerState {
 }
 
 impl Server {
+    pub(crate) const fn state(&self) -> ServerState {
+        match self.shown.0 {
+            Phase::Disabled => ServerState::Disabled,
+            Phase::Offline => ServerState::Offline,
+            Phase::Registered => ServerState::Registered,
+            Phase::Registering => ServerState::Registering,
+        }
+    }
+
     pub(crate) fn status(&self) -> ServerStatus {
-        let (phase, since) = self.shown;
+        let (_, since) = self.shown;
         ServerStatus {
             last_error: self.last_error.clone(),
             name: self.config.name.clone(),
             observations: self.observations.len(),
             since,
             ssid: self.config.ssid,
-            state: match phase {
-                Phase::Disabled => ServerState::Disabled,
-                Phase::Offline => ServerState::Offline,
-                Phase::Registered => ServerState::Registered,
-                Phase::Registering => ServerState::Registering,
-            },
+            state: self.state(),
             version: self.registration.version().as_str(),
         }
     }

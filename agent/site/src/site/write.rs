@@ -34,9 +34,14 @@ use crate::{
 /// Longer holding times than this mean the same to everybody.
 const LONGEST_HOLD: Duration = Duration::from_secs(10 * 366 * 24 * 3600);
 
+/// A job that is not begun by then is not begun at all: the core has answered, or is about to
+/// (design: within 4 s; a command answered with an error is never executed later).
+const BEGIN_WITHIN: Duration = Duration::from_secs(4);
+
 /// A write that is not answered yet.
 #[derive(Debug)]
 pub(super) struct WriteRequest {
+    begun: Moment,
     origin: Origin,
     hold: Option<Duration>,
     jobs: BTreeMap<AdapterId, VecDeque<Job>>,
@@ -106,6 +111,7 @@ impl Site {
         }
         let adapters = jobs.keys().copied().collect::<Vec<_>>();
         let request = WriteRequest {
+            begun: Moment::of(now),
             origin,
             hold,
             jobs,
@@ -263,14 +269,16 @@ impl Site {
                 return;
             };
             request.under_way += 1;
+            if request.begun.plus(BEGIN_WITHIN) <= Moment::of(now) {
+                let name = self.name_of_job(&job);
+                self.note_job(op, name, Err(Fault::Timeout));
+                continue;
+            }
             let (origin, hold) = (request.origin.clone(), request.hold);
-            let (name, progress) = match job {
-                Job::Output(index, value) => {
-                    let name = self.output(index).config.name.clone();
-                    (name, self.command(op, index, value, origin, hold, now))
-                }
+            let name = self.name_of_job(&job);
+            let progress = match job {
+                Job::Output(index, value) => self.command(op, index, value, origin, hold, now),
                 Job::Value(assignment) => {
-                    let name = self.name_of(assignment.address);
                     let action = Action::Write {
                         values: vec![assignment],
                         hold: None,
@@ -284,7 +292,7 @@ impl Site {
                         },
                         now,
                     );
-                    (name, Ok(Progress::UnderWay))
+                    Ok(Progress::UnderWay)
                 }
             };
             match progress {
@@ -464,6 +472,13 @@ impl Site {
         match self.output(index).slots.next_end() {
             Some(end) => self.deadlines.set(Timer::Hold(index), end),
             None => self.deadlines.clear(Timer::Hold(index)),
+        }
+    }
+
+    fn name_of_job(&self, job: &Job) -> String {
+        match job {
+            Job::Output(index, _) => self.output(*index).config.name.clone(),
+            Job::Value(assignment) => self.name_of(assignment.address),
         }
     }
 

@@ -319,3 +319,16 @@ fn two_devices_cannot_own_one_resource() {
         "who does not own it cannot take it away"
     );
 }
+
+#[test]
+fn what_was_not_begun_before_the_core_gave_up_is_not_begun_any_more() {
+    let mut rig = Rig::ready(vec![lamp_point(1), lamp_point(2)], vec![]);
+    let on = Value::Integer(100);
+    let op = rig.write_all(vec![(lamp(1), on.clone()), (lamp(2), on)], None);
+    rig.advance(secs(5));
+    rig.answer(LAMPS, Ok(Answer::default()));
+    assert_eq!(rig.result(op), Some(&Err(Fault::Timeout)));
+    assert!(rig.asked.is_empty(), "{:?}", rig.asked);
+    rig.wait(secs(600));
+    assert!(rig.asked.is_empty(), "{:?}", rig.asked);
+}

@@ -58,8 +58,9 @@ impl Checker<'_> {
         let lifetime = self.within(&below(at, "lifetime_s"), lifetime, 5, 31_536_000);
         let object_versions =
             self.object_versions(&below(at, "object_versions"), &server.object_versions);
+        let coap = self.coap(&below(at, "coap"), &server.coap);
         Some(ServerConfig {
-            coap: Params::default(),
+            coap,
             lifetime: Duration::from_secs(u64::from(lifetime)),
             name: name.to_owned(),
             object_versions,
@@ -72,6 +73,26 @@ impl Checker<'_> {
                 schema::Version::V1_1 => VersionChoice::V1_1,
             },
         })
+    }
+
+    fn coap(&mut self, at: &Key, coap: &schema::Coap) -> Params {
+        let mut params = Params::default();
+        if let Some(seconds) = coap.ack_timeout_s {
+            let seconds = self.within(&below(at, "ack_timeout_s"), seconds, 0.1, 60.0);
+            params.ack_timeout = Duration::from_secs_f64(seconds);
+        }
+        if let Some(factor) = coap.ack_random_factor {
+            let factor = self.within(&below(at, "ack_random_factor"), factor, 1.0, 4.0);
+            params.ack_random_factor = factor as f32;
+        }
+        if let Some(times) = coap.max_retransmit {
+            params.max_retransmit = self.within(&below(at, "max_retransmit"), times, 0, 8);
+        }
+        if let Some(many) = coap.nstart {
+            let many = self.within(&below(at, "nstart"), many, 1, 16);
+            params.nstart = usize::try_from(many).unwrap_or(1);
+        }
+        params
     }
 
     fn security(&mut self, at: &Key, server: &schema::Server) {

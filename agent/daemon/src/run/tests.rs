@@ -1,0 +1,98 @@
+use lamplighter_lwm2m::client::{ClientConfig, DeviceDescription};
+use lamplighter_model::tables;
+
+use super::*;
+use crate::{
+    catalogue::catalogue,
+    config::{Hardware, Source},
+};
+
+const OUTPUT: &str = r#"
+[client]
+endpoint = "cab-17"
+[device.lamps]
+adapter = "gpio"
+backend = "sim"
+[device.lamps.point]
+l1 = { line = "GPIO5", instance = "/3416/1" }
+"#;
+
+const SERVER: &str = r#"
+[server.main]
+uri = "coap://127.0.0.1:9"
+short_id = 101
+security = { mode = "none" }
+allow_unsecured = true
+"#;
+
+/// An agent whose adapters have not said anything yet.
+fn agent(text: &str) -> Agent {
+    let directory = crate::fake::directory("run");
+    let main = directory.join("lamplighter.toml");
+    crate::atomic::write(&main, text.as_bytes(), 0o600).unwrap();
+    let source = Source {
+        main,
+        environment: Vec::new(),
+        definitions: tables::standard(),
+        hardware: Hardware::default(),
+    };
+    let config = source.check().config.unwrap();
+    let clock = Clock::start(&directory);
+    let now = clock.now();
+    let client = ClientConfig {
+        definitions: config.definitions.clone(),
+        device: DeviceDescription::default(),
+        endpoint: config.endpoint.name.clone(),
+        seed: 1,
+        servers: config.servers.clone(),
+    };
+    let (_, asks) = crate::ask::Asker::new(1);
+    Agent {
+        adapters: Handles::default(),
+        asks,
+        clients: [(ClientId(0), Client::new(client, Vec::new(), now))].into(),
+        clock,
+        links: Links::default(),
+        server_names: BTreeMap::new(),
+        site: Site::new(config.site.clone(), None, now),
+        status: Status::new(catalogue(&config), now),
+        store: Store::open(&directory).0,
+        tree: Tree::new(config.definitions.clone()),
+        waiting: Waiting::default(),
+    }
+}
+
+#[tokio::test]
+async fn without_an_answer_servers_count_as_lost_from_the_start() {
+    let mut agent = agent(&format!("{OUTPUT}{SERVER}"));
+    assert_eq!(agent.site.poll_timeout(), None);
+    agent.drain();
+    assert_eq!(agent.waiting.contact, Some(false));
+    let (due, _) = agent.site.poll_timeout().unwrap();
+    assert!(due > agent.clock.now().mono + Duration::from_secs(4 * 3600 - 60));
+    assert_eq!(
+        agent.status.servers(agent.clock.now())[0].state,
+        status::ServerState::Registering
+    );
+}
+
+#[tokio::test]
+async fn where_there_is_no_server_none_is_lost() {
+    let mut agent = agent(OUTPUT);
+    agent.drain();
+    assert_eq!(agent.site.poll_timeout(), None);
+}
+
+#[test]
+fn a_server_that_was_suspended_on_purpose_is_not_lost() {
+    use ServerState::{Disabled, Offline, Registered, Registering};
+    let lost = |states: &[ServerState]| {
+        let states: Vec<_> = states.iter().map(|state| (Ssid(1), *state)).collect();
+        contact(&states).map(|contact| !contact)
+    };
+    assert_eq!(lost(&[]), None);
+    assert_eq!(lost(&[Registered]), Some(false));
+    assert_eq!(lost(&[Disabled]), Some(false));
+    assert_eq!(lost(&[Disabled, Offline]), Some(false));
+    assert_eq!(lost(&[Offline, Registering]), Some(true));
+}
