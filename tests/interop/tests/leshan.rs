@@ -136,6 +136,8 @@ fn reads_every_family_in_every_format() {
             Some("TLV"),
             Some("SENML_JSON"),
             Some("SENML_CBOR"),
+            Some("CBOR"),
+            Some("JSON"),
         ] {
             let answer = site.read(path, format);
             assert_eq!(answer["code"], 205, "{path} as {format:?}: {answer}");
@@ -146,7 +148,13 @@ fn reads_every_family_in_every_format() {
         }
     }
     for path in ["/3416/1", "/3416", "/3303/0", "/3/0", "/1", "/3/0/11"] {
-        for format in [None, Some("TLV"), Some("SENML_JSON"), Some("SENML_CBOR")] {
+        for format in [
+            None,
+            Some("TLV"),
+            Some("JSON"),
+            Some("SENML_JSON"),
+            Some("SENML_CBOR"),
+        ] {
             assert_eq!(site.read(path, format)["code"], 205, "{path} as {format:?}");
         }
         assert_eq!(
@@ -185,6 +193,8 @@ fn writes_reach_the_device_and_read_back() {
         ("TLV", 20.0),
         ("SENML_JSON", 20.5),
         ("SENML_CBOR", 21.0),
+        ("CBOR", 21.5),
+        ("JSON", 20.0),
     ] {
         let answer = site
             .leshan
