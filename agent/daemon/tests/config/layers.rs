@@ -158,3 +158,26 @@ fn a_missing_main_file_is_a_problem() {
         "{problems:?}"
     );
 }
+
+#[test]
+fn beside_a_drop_in_there_need_not_be_a_main_file() {
+    let directory = directory("drop-in-only");
+    put(&directory, "conf.d/10-server.toml", SERVER);
+    let checked = source(&directory).check();
+    assert_eq!(checked.problems, []);
+    assert_eq!(checked.config.unwrap().servers[0].name, "main");
+}
+
+#[test]
+fn a_link_that_leads_nowhere_is_told_as_such() {
+    let directory = directory("dangling");
+    put(&directory, "lamplighter.toml", SERVER);
+    std::os::unix::fs::symlink("/nowhere/x.toml", directory.join("conf.d/10-x.toml")).unwrap();
+    let problems = source(&directory).check().problems;
+    assert_eq!(problems.len(), 1, "{problems:?}");
+    let hint = problems[0].hint.as_deref().unwrap();
+    assert!(
+        hint.contains("link to a file that does not exist"),
+        "{hint}"
+    );
+}
