@@ -172,11 +172,16 @@ impl Layers {
 
     /// Where a key stands; of one that stands nowhere, the table that it would belong to.
     pub(super) fn place(&self, key: &[String]) -> Place {
-        let owner = self.find(key).and_then(|value| self.layer_of(value.tag()));
-        if let Some((number, layer)) = owner
-            && let Some(line) = layer.lines.get(key)
-        {
-            return layer.place(number, *line);
+        let value = self.find(key);
+        let owner = value.and_then(|value| self.layer_of(value.tag()));
+        if let Some((number, layer)) = owner {
+            if let Some(line) = layer.lines.get(key) {
+                return layer.place(number, *line);
+            }
+            // A variable whose name has empty parts stands under a shorter key than its own.
+            if layer.is_environment && value.and_then(Value::as_dict).is_none() {
+                return layer.place(number, 0);
+            }
         }
         for depth in (1..=key.len()).rev() {
             for (number, layer) in self.layers.iter().enumerate() {
@@ -184,6 +189,9 @@ impl Layers {
                     return layer.place(number, *line);
                 }
             }
+        }
+        if let Some((number, layer)) = owner {
+            return layer.place(number, 0);
         }
         self.layers
             .first()

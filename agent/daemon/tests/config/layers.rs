@@ -181,3 +181,24 @@ fn a_link_that_leads_nowhere_is_told_as_such() {
         "{hint}"
     );
 }
+
+#[test]
+fn a_variable_that_sets_nothing_is_reported_by_its_name() {
+    let directory = directory("variables");
+    put(&directory, "lamplighter.toml", SERVER);
+    for name in [
+        "LAMPLIGHTER_A__B",
+        "LAMPLIGHTER_A____B",
+        "LAMPLIGHTER_CLIENT____ENDPOINT",
+    ] {
+        let mut source = source(&directory);
+        source.environment = vec![(name.to_owned(), "1".to_owned())];
+        let problems = source.check().problems;
+        assert_eq!(problems.len(), 1, "{problems:?}");
+        let place = &problems[0].place;
+        assert_eq!(
+            (place.file.as_str(), place.line),
+            (format!("environment {name}").as_str(), None)
+        );
+    }
+}
