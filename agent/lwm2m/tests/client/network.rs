@@ -120,6 +120,25 @@ fn a_refused_datagram_is_told_at_once_and_once() {
 }
 
 #[test]
+fn a_silent_server_stays_registered_with_its_reason_while_an_update_is_repeated() {
+    let mut world = World::registered();
+    world.lossy = true;
+    world.input(Input::Command(Command::Update(SSID)));
+    let last_error = |world: &World| world.client.servers().next().unwrap().last_error;
+    assert_eq!(last_error(&world), None);
+    world.seconds(5);
+    assert_eq!(state(&world), ServerState::Registered);
+    assert_eq!(
+        last_error(&world).as_deref(),
+        Some("no answer yet, asking again")
+    );
+    world.script = |_| Some(Response::new(Code::SERVICE_UNAVAILABLE));
+    world.lossy = false;
+    world.seconds(30);
+    assert_eq!(last_error(&world), None, "an answer of any kind ends it");
+}
+
+#[test]
 fn a_refused_registration_says_why() {
     fn refuse(request: &Request) -> Option<Response> {
         let _ = request;
