@@ -25,7 +25,9 @@ use lamplighter_lwm2m::{
 };
 use lamplighter_model::{
     Ssid,
-    device::{AdapterEvent, AdapterId, AdapterRequest, DeviceEvent, Fault, LinkState, OpId},
+    device::{
+        Action, AdapterEvent, AdapterId, AdapterRequest, DeviceEvent, Fault, LinkState, OpId,
+    },
 };
 use lamplighter_site::{
     Site,
@@ -411,7 +413,9 @@ impl Agent {
     }
 
     fn perform_site(&mut self, output: SiteOutput) {
-        if let Some(held) = &mut self.waiting.behind_save {
+        if let Some(held) = &mut self.waiting.behind_save
+            && waits_for_save(&output)
+        {
             held.push_back(output);
             return;
         }
@@ -500,6 +504,18 @@ impl Signals {
             _ = self.interrupt.recv() => "SIGINT",
             _ = self.terminate.recv() => "SIGTERM",
         }
+    }
+}
+
+/// Whether something may only happen once the site's state is on the disk: what acts on devices, and
+/// what tells somebody that it was accepted. Reads and samples go on, however slow the disk is.
+const fn waits_for_save(output: &SiteOutput) -> bool {
+    match output {
+        SiteOutput::Adapter(_, request) => !matches!(request.action, Action::Read(_)),
+        SiteOutput::Core(DeviceEvent::Done(..)) | SiteOutput::Event(_) | SiteOutput::Save(_) => {
+            true
+        }
+        SiteOutput::Core(DeviceEvent::Changed(_) | DeviceEvent::Declared(_)) => false,
     }
 }
 

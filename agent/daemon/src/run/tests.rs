@@ -1,5 +1,5 @@
 use lamplighter_lwm2m::client::{ClientConfig, DeviceDescription};
-use lamplighter_model::tables;
+use lamplighter_model::{ResourceAddress, Sample, Value, tables};
 
 use super::*;
 use crate::{
@@ -95,4 +95,38 @@ fn a_server_that_was_suspended_on_purpose_is_not_lost() {
     assert_eq!(lost(&[Disabled]), Some(false));
     assert_eq!(lost(&[Disabled, Offline]), Some(false));
     assert_eq!(lost(&[Offline, Registering]), Some(true));
+}
+
+#[tokio::test]
+async fn while_the_disk_is_slow_values_are_told_and_commands_wait() {
+    let mut agent = agent(OUTPUT);
+    agent.drain();
+    agent.waiting.behind_save = Some(VecDeque::new());
+    let address = ResourceAddress::gateway(3303, 0, 5700);
+    let sample = Sample::good(address, Value::Float(21.5), agent.clock.now().stamp());
+    let command = AdapterRequest {
+        op: OpId(7),
+        action: Action::Write {
+            values: Vec::new(),
+            hold: None,
+        },
+    };
+    agent.perform_site(SiteOutput::Adapter(AdapterId(0), command));
+    agent.perform_site(SiteOutput::Core(DeviceEvent::Changed(vec![sample])));
+    agent.perform_site(SiteOutput::Core(DeviceEvent::Done(
+        OpId(1),
+        Err(Fault::Busy),
+    )));
+    assert_eq!(
+        agent.waiting.behind_save.as_ref().map(VecDeque::len),
+        Some(2)
+    );
+    let seen = agent
+        .status
+        .last_known(lamplighter_model::Path::Root, agent.clock.now());
+    assert!(seen.iter().any(|view| view.path == "/3303/0/5700"));
+    // No adapter runs in this test, so the command that was let go comes back as a fault.
+    agent.on_stored(Stored::SiteSaved);
+    assert!(agent.waiting.behind_save.is_none());
+    assert_eq!(agent.waiting.bounced.len(), 1);
 }

@@ -379,3 +379,115 @@ impl<'a, 'p> Decoder<'a, 'p> {
             .map_err(|error| cbor::error_kind(&error))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use lamplighter_model::object::Definitions;
+    use proptest::prelude::*;
+
+    use super::*;
+
+    /// A value and the ids on the way to it.
+    type Leaf = (Vec<u16>, Value);
+
+    /// Resources from 10 on are multiple.
+    fn leaves() -> impl Strategy<Value = BTreeMap<Vec<u16>, Value>> {
+        let single = prop::array::uniform3(0u16..10).prop_map(|ids| ids.to_vec());
+        let multiple = (0u16..10, 0u16..10, 10u16..20, 0u16..65535).prop_map(
+            |(object, instance, resource, index)| vec![object, instance, resource, index],
+        );
+        let value = any::<i64>().prop_map(Value::Integer);
+        prop::collection::btree_map(prop_oneof![single, multiple], value, 1..20)
+    }
+
+    /// A map of `leaves` whose keys are as long as the next choice says, where all leaves are that deep.
+    fn write_merged(
+        writer: &mut Writer,
+        leaves: &[Leaf],
+        choices: &mut impl Iterator<Item = (usize, bool)>,
+    ) -> Written {
+        let (wanted, is_definite) = choices.next().expect("no end of choices");
+        let shortest = leaves.iter().map(|(ids, _)| ids.len()).min().unwrap_or(1);
+        let length = wanted.min(shortest);
+        let branches: Vec<_> = leaves
+            .chunk_by(|a, b| a.0[..length] == b.0[..length])
+            .collect();
+        if is_definite {
+            writer.map(branches.len() as u64)?;
+        } else {
+            writer.begin_map()?;
+        }
+        for branch in branches {
+            let (key, _) = branch[0].0.split_at(length);
+            match (key, choices.next()) {
+                ([id], Some((_, true))) => drop(writer.u16(*id)?),
+                (key, Some((_, true))) => drop(writer.encode(key)?),
+                (key, _) => {
+                    writer.begin_array()?;
+                    key.iter().try_for_each(|id| writer.u16(*id).map(drop))?;
+                    writer.end()?;
+                }
+            }
+            match branch {
+                [(ids, value)] if ids.len() == length => cbor::write_value(writer, value)?,
+                branch => {
+                    let below = |(ids, value): &Leaf| (ids[length..].to_vec(), value.clone());
+                    let below: Vec<_> = branch.iter().map(below).collect();
+                    write_merged(writer, &below, choices)?;
+                }
+            }
+        }
+        if !is_definite {
+            writer.end()?;
+        }
+        Ok(())
+    }
+
+    fn flat(decoded: Decoded) -> BTreeMap<Vec<u16>, Value> {
+        let mut leaves = BTreeMap::new();
+        for node in decoded.nodes {
+            let instance = node.path.instance;
+            let ids = vec![instance.object.0, instance.instance.0, node.path.resource.0];
+            match node.content {
+                Content::Single(value) => drop(leaves.insert(ids, value)),
+                Content::Multiple(values) => leaves.extend(
+                    values
+                        .into_iter()
+                        .map(|(index, value)| ([&ids[..], &[index.0]].concat(), value)),
+                ),
+            }
+        }
+        leaves
+    }
+
+    proptest! {
+        #[test]
+        fn however_levels_are_merged_the_values_are_the_same(
+            leaves in leaves(),
+            choices in prop::collection::vec((1usize..5, any::<bool>()), 1..40),
+        ) {
+            let list: Vec<Leaf> = leaves.clone().into_iter().collect();
+            let mut choices = choices.into_iter().cycle();
+            let payload = cbor::written(|writer| write_merged(writer, &list, &mut choices));
+            let definitions = Definitions::default();
+            let frame = Frame { target: Path::Root, prefix: "", definitions: &definitions };
+            let decoded = decode(frame, &payload).map_err(|error| TestCaseError::fail(error.to_string()))?;
+            prop_assert_eq!(flat(decoded), leaves);
+        }
+
+        #[test]
+        fn wherever_a_payload_is_cut_it_is_truncated(
+            leaves in leaves(),
+            at in any::<prop::sample::Index>(),
+            choices in prop::collection::vec((1usize..5, any::<bool>()), 1..40),
+        ) {
+            let list: Vec<Leaf> = leaves.into_iter().collect();
+            let mut choices = choices.into_iter().cycle();
+            let payload = cbor::written(|writer| write_merged(writer, &list, &mut choices));
+            let cut = &payload[..at.index(payload.len())];
+            let definitions = Definitions::default();
+            let frame = Frame { target: Path::Root, prefix: "", definitions: &definitions };
+            prop_assert_eq!(decode(frame, cut).map_err(|error| error.kind), Err(DecodeErrorKind::Truncated));
+        }
+    }
+}

@@ -188,7 +188,8 @@ proptest! {
         }
         if let Ok(decoded) = decode(format, target, "", &payload, &definitions) {
             let again = encode(format, target, "", &decoded.nodes, &definitions).unwrap();
-            prop_assert_eq!(decode(format, target, "", &again, &definitions), Ok(decoded));
+            let decoded_again = decode(format, target, "", &again, &definitions).map(with_values);
+            prop_assert_eq!(decoded_again, Ok(with_values(decoded)));
         }
     }
 
@@ -316,6 +317,16 @@ proptest! {
             prop_assert_eq!(&decoded.nodes, &[Node::single(path, Value::Float(decimal.to_f64()))]);
         }
     }
+}
+
+/// What every format can say: not an instance without resources, nor a resource without values.
+fn with_values(decoded: Decoded) -> Vec<Node> {
+    let mut nodes = decoded.nodes;
+    nodes.retain(|node| match &node.content {
+        Content::Multiple(values) => !values.is_empty(),
+        Content::Single(_) => true,
+    });
+    nodes
 }
 
 fn sample_instance(kind: usize, index: u16, seed: u64) -> Node {
