@@ -226,6 +226,12 @@ impl Endpoint {
         }
     }
 
+    /// Whether a request of ours had to be sent more than once and is still not acknowledged.
+    pub fn is_repeated(&self, exchange: ExchangeId) -> bool {
+        let send = self.ours.send_of(exchange);
+        send.is_some_and(|send| self.udp.is_repeated(send))
+    }
+
     pub fn counters(&self) -> Counters {
         let udp = self.udp.counters();
         Counters {

@@ -272,6 +272,11 @@ impl Udp {
         None
     }
 
+    pub(crate) fn is_repeated(&self, id: SendId) -> bool {
+        let pending = self.mids.get(&id).and_then(|mid| self.in_flight.get(mid));
+        pending.is_some_and(|pending| pending.repeated > 0)
+    }
+
     pub(crate) fn on_forget_due(&mut self, cx: &mut Context) {
         self.forget_at = self.seen.forget(cx.now);
         self.forget_at

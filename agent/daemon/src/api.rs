@@ -166,13 +166,10 @@ async fn why(
     State(api): State<Api>,
     Query(WhyQuery { name }): Query<WhyQuery>,
 ) -> Result<Json<WhyView>, Refusal> {
-    let Some(why) = api.asker.why(name.clone()).await? else {
-        return Err(Refusal::not_found(format!(
-            "no output {}",
-            shortened(&name)
-        )));
-    };
     let now = (api.clock)();
+    let Some(why) = api.asker.why(name.clone()).await? else {
+        return Err(why::no_output(&api.status, &name, now));
+    };
     Ok(Json(WhyView::of(&why, &api.status.servers(now), now)))
 }
 

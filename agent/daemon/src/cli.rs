@@ -8,6 +8,7 @@ mod export;
 mod operate;
 mod screen;
 mod secret;
+mod server;
 mod setup;
 mod show;
 mod terminal;
@@ -19,7 +20,7 @@ use std::{
     process::ExitCode,
 };
 
-use clap::Parser as _;
+use clap::{Parser as _, error::ErrorKind};
 
 use crate::{logging, start};
 
@@ -30,6 +31,12 @@ pub use exit::{Exit, Failure};
 pub fn main(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
     let cli = match Cli::try_parse_from(arguments) {
         Ok(cli) => cli,
+        // clap's own words would list the commands that are not built.
+        Err(error) if error.kind() == ErrorKind::MissingSubcommand => {
+            let failure = Failure::usage("a command is missing; see lamplighter --help");
+            let _ = writeln!(io::stderr(), "lamplighter: {failure}");
+            return failure.exit.into();
+        }
         Err(error) => {
             // Help and version are not errors, and go to stdout.
             let exit = if error.use_stderr() {
@@ -71,6 +78,7 @@ fn perform(cli: Cli) -> Result<Exit, Failure> {
             start::run(&global.places(), options.strict).map_err(Failure::from)
         }
         Command::Secret(args::Secret::Set { name }) => secret::set(&global, &name, &mut out),
+        Command::Server(command) => server::server(&global, &command, &mut out),
         Command::Set { name, value, hold }
         | Command::Write {
             path: name,
@@ -96,7 +104,6 @@ fn perform(cli: Cli) -> Result<Exit, Failure> {
         | Command::Online(_)
         | Command::Restore(_)
         | Command::Send(_)
-        | Command::Server(_)
         | Command::Simulate(_)
         | Command::Unlock(_)
         | Command::Update(_) => Err(Failure::not_built("this command")),

@@ -545,6 +545,7 @@ const fn shown(state: ServerState) -> status::ServerState {
 /// INFO is what an operator wants to see per day; values and addresses stay at DEBUG.
 fn log(event: &Event) {
     match event {
+        Event::Answered(ssid) => tracing::info!(%ssid, "Answered"),
         Event::Deregistered(ssid) => tracing::info!(%ssid, "Deregistered"),
         Event::Obeyed {
             by,
@@ -572,6 +573,7 @@ fn log(event: &Event) {
             tracing::warn!(%ssid, reason, ?retry_in, "Registration failed");
         }
         Event::Stopped => tracing::info!("Stopped"),
+        Event::Unanswered { ssid, reason } => tracing::info!(%ssid, reason, "Not answered"),
         Event::Updated(ssid) => tracing::debug!(%ssid, "Updated"),
     }
 }

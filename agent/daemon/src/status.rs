@@ -321,6 +321,10 @@ impl Model {
                 server.last_error = Some(bounded(reason));
                 server.retry_at = Some(now.mono.saturating_add(*retry_in));
             }
+            Event::Answered(ssid) => self.server(*ssid, now).last_error = None,
+            Event::Unanswered { ssid, reason } => {
+                self.server(*ssid, now).last_error = Some(bounded(reason));
+            }
             Event::Deregistered(ssid) => self
                 .server(*ssid, now)
                 .become_state(ServerState::Disabled, now),

@@ -77,12 +77,8 @@ impl Place {
             .stdin(Stdio::piped())
             .spawn()
             .unwrap();
-        child
-            .stdin
-            .take()
-            .unwrap()
-            .write_all(input.as_bytes())
-            .unwrap();
+        // A command that refuses its arguments ends before it reads.
+        let _ = child.stdin.take().unwrap().write_all(input.as_bytes());
         Said::of(child.wait_with_output().unwrap())
     }
 
@@ -272,6 +268,51 @@ fn without_an_agent_commands_end_with_4() {
 }
 
 #[test]
+fn servers_are_listed_and_told_what_to_do() {
+    let place = Place::new(CONFIG);
+    let list = r#"[{"name":"main","uri":"coap://a:5683","state":"registering","last_error":"no answer yet, asking again"}]"#;
+    let agent = place.agent(vec![
+        answer("200 OK", list),
+        answer("200 OK", r#"{"server":"main","result":"done"}"#),
+        answer("404 Not Found", r#"{"error":"no server x","code":"4.04"}"#),
+    ]);
+    let said = place.run(&["server", "list"]);
+    assert!(
+        said.exit == 0 && said.out.contains("coap://a:5683  no answer yet"),
+        "{}{}",
+        said.out,
+        said.err
+    );
+    let said = place.run(&["server", "refresh", "main", "--json"]);
+    assert!(
+        said.exit == 0 && said.out.contains("\"done\""),
+        "{}",
+        said.out
+    );
+    assert_eq!(place.run(&["server", "register", "x"]).exit, 5);
+    let asked = agent.join().unwrap();
+    assert!(
+        asked[0].starts_with("GET /api/v1/servers HTTP"),
+        "{asked:?}"
+    );
+    assert!(
+        asked[1].starts_with("POST /api/v1/servers/main/refresh HTTP"),
+        "{asked:?}"
+    );
+}
+
+#[test]
+fn a_missing_command_is_told_without_a_list_of_what_is_not_built() {
+    let said = Place::new(CONFIG).run(&[]);
+    assert_eq!(said.exit, 2);
+    assert!(
+        said.err.contains("--help") && !said.err.contains("bearer"),
+        "{}",
+        said.err
+    );
+}
+
+#[test]
 fn a_refusal_ends_with_5_and_says_code_and_reason() {
     let place = Place::new(CONFIG);
     let agent = place.agent(vec![answer(
@@ -402,6 +443,32 @@ fn setup_writes_its_drop_in_after_a_check_and_never_without_consent() {
         said.err
     );
     assert_eq!(place.text("conf.d/10-server.toml"), before);
+}
+
+#[test]
+fn setup_begins_on_a_box_without_any_configuration() {
+    let place = Place::new(CONFIG);
+    fs::remove_file(place.0.join("lamplighter.toml")).unwrap();
+    let said = place.run(&["check"]);
+    assert!(
+        said.exit == 3 && said.out.contains("--config"),
+        "{} {}",
+        said.out,
+        said.err
+    );
+    let said = place.run(&[
+        "setup",
+        "--server",
+        "coap://192.0.2.5",
+        "--endpoint",
+        "cab-18",
+        "--allow-unsecured",
+    ]);
+    assert_eq!(said.exit, 0, "{}", said.err);
+    assert!(place.text("lamplighter.toml").starts_with('#'));
+    let said = place.run(&["check"]);
+    assert_eq!(said.exit, 0, "{} {}", said.out, said.err);
+    assert_eq!(place.run_with(&["secret", "set", "key"], "text:a").exit, 0);
 }
 
 #[test]

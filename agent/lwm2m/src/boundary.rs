@@ -142,6 +142,8 @@ pub enum HostRequest {
 /// Something that people are told. Fixed words; numbers and names as fields.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Event {
+    /// A server that was [`Event::Unanswered`] says something again.
+    Answered(Ssid),
     Deregistered(Ssid),
     /// A server, or a person at the box, did something that changes the world.
     Obeyed {
@@ -168,5 +170,11 @@ pub enum Event {
     },
     /// Everything is de-registered; the daemon may end.
     Stopped,
+    /// Register or Update was sent and has no answer yet; the server is asked on. Told once per
+    /// attempt and reason.
+    Unanswered {
+        ssid: Ssid,
+        reason: &'static str,
+    },
     Updated(Ssid),
 }

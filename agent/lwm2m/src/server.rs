@@ -33,6 +33,7 @@ mod messages;
 mod reporting;
 mod requests;
 mod restore;
+mod silence;
 mod status;
 mod uri;
 
@@ -66,6 +67,8 @@ struct Link {
     id: Option<LinkId>,
     /// The host answered that nobody listens there.
     refused: bool,
+    /// What people were told of the silence of the server.
+    silence: Option<&'static str>,
 }
 
 /// Notifications whose fate is awaited.
@@ -160,9 +163,9 @@ impl Server {
                 self.session.start(now.mono);
                 self.registration.moved(now);
             }
-            LinkEvent::Refused => self.link.refused = true,
+            LinkEvent::Refused if self.link.id == Some(link) => self.link.refused = true,
             LinkEvent::MtuShrunk(mtu) => tracing::debug!(mtu, "The path carries smaller datagrams"),
-            LinkEvent::Down(_) | LinkEvent::Up => {}
+            LinkEvent::Down(_) | LinkEvent::Refused | LinkEvent::Up => {}
         }
     }
 
@@ -202,6 +205,7 @@ impl Server {
                 break;
             }
         }
+        self.tell_silence(turn.shared);
         let phase = self.registration.phase();
         if self.shown.0 != phase {
             self.shown = (phase, turn.now.stamp());
@@ -259,7 +263,7 @@ impl Server {
             Coap::Request(key, request) => self.on_request(key, request, turn),
             Coap::Response(id, response) => {
                 if let Some(purpose) = self.exchanges.remove(&id) {
-                    self.link.refused = false;
+                    self.end_silence(turn.shared);
                     self.registration
                         .replied(purpose, response.into(), turn.now);
                 }
@@ -323,6 +327,8 @@ impl Server {
 
     fn send(&mut self, purpose: Purpose, request: Request, turn: &Turn<'_>) {
         self.abandon_exchanges();
+        // Of what was sent before.
+        self.link.refused = false;
         let id = self.endpoint.request(request, turn.now.mono);
         self.exchanges.insert(id, purpose);
     }
@@ -330,9 +336,8 @@ impl Server {
     fn open(&mut self, shared: &mut Shared) {
         let id = shared.new_link();
         self.link = Link {
-            former: None,
             id: Some(id),
-            refused: false,
+            ..Link::default()
         };
         shared
             .out

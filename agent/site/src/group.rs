@@ -17,7 +17,8 @@ pub(crate) enum GroupResource {
     Name,
     /// Names of the members, one resource instance each.
     Members,
-    /// Last command, 0–100; writing it commands all members.
+    /// Last command, 0–100, before any what the members were found in; writing it commands all
+    /// members.
     Command,
     /// `on`, `off` or `mixed`, as measured.
     State,

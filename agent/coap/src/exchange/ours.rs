@@ -125,6 +125,11 @@ impl Ours {
         }
     }
 
+    /// The message that waits for its acknowledgement.
+    pub(crate) fn send_of(&self, id: ExchangeId) -> Option<SendId> {
+        self.exchanges.get(&id)?.send
+    }
+
     pub(crate) fn on_acknowledged(&mut self, send: SendId, cx: &mut Context) {
         let Some(id) = self.sends.remove(&send) else {
             return;

@@ -93,6 +93,42 @@ async fn failures_are_listed_as_problems_until_they_end() {
 }
 
 #[tokio::test]
+async fn a_server_that_does_not_answer_has_a_reason_before_it_is_given_up() {
+    let cabinet = Control::start();
+    let unanswered = Event::Unanswered {
+        ssid: Ssid(101),
+        reason: "nobody listens at that address",
+    };
+    cabinet.site.status.on_event(&unanswered, now_at(1));
+    let status = cabinet.get("/api/v1/status").await.json();
+    assert_eq!(status["servers"][0]["state"], "registering");
+    assert_eq!(
+        status["servers"][0]["last_error"],
+        "nobody listens at that address"
+    );
+    assert_eq!(status["problems"][0]["about"], "server main");
+    let answered = Event::Answered(Ssid(101));
+    cabinet.site.status.on_event(&answered, now_at(2));
+    let status = cabinet.get("/api/v1/status").await.json();
+    assert_eq!(status["servers"][0]["last_error"], Json::Null);
+    assert_eq!(status["problems"], json!([]));
+}
+
+#[tokio::test]
+async fn why_says_what_a_name_is_that_is_no_output() {
+    let cabinet = Control::start();
+    for (name, words) in [
+        ("ahu1.supply_air", "is a value, not an output"),
+        ("main_street", "ask for a member: lamps.l1, lamps.l2"),
+        ("nothing", "no output nothing"),
+    ] {
+        let answer = cabinet.get(&format!("/api/v1/why?name={name}")).await;
+        let error = answer.json()["error"].to_string();
+        assert!(error.contains(words), "{error}");
+    }
+}
+
+#[tokio::test]
 async fn a_resource_is_read_by_path_or_name_as_one_object() {
     let cabinet = Control::start();
     cabinet.site.sample("/3303/0/5700", Value::Float(21.5), 5);

@@ -5,18 +5,28 @@ use serde_json::Value as Json;
 
 use super::Refusal;
 
-/// `true`/`"on"` and `false`/`"off"` also fit numbers: the ends of the definition's range, so that a
-/// lamp of 0–100 % is switched by the same word as a relay.
+/// `true`/`"on"` and `false`/`"off"` also fit numbers from 0 to 1 or to 100: the ends of that range,
+/// so that a lamp of 0–100 % is switched by the same word as a relay.
 pub(super) fn value_of(json: &Json, definition: Option<&ResourceDef>) -> Result<Value, Refusal> {
     let Some(definition) = definition else {
         return untyped(json);
     };
+    let word = match json {
+        Json::Bool(on) => Some(*on),
+        Json::String(text) => switch_word(text),
+        Json::Array(_) | Json::Null | Json::Number(_) | Json::Object(_) => None,
+    };
+    if word.is_some() && is_number(definition.data_type) && highest(definition).is_none() {
+        return Err(Refusal::bad_request(format!(
+            "{} cannot be switched on or off: write a value",
+            definition.name
+        )));
+    }
     let value = match json {
         Json::Bool(on) => switched(*on, definition),
         Json::Number(number) => numeric(number).and_then(|value| value.fit(definition.data_type)),
-        Json::String(text) => match (Value::parse(text, definition.data_type), text.as_str()) {
-            (Err(_), "on" | "true") => switched(true, definition),
-            (Err(_), "off" | "false") => switched(false, definition),
+        Json::String(text) => match (Value::parse(text, definition.data_type), word) {
+            (Err(_), Some(on)) => switched(on, definition),
             (value, _) => value,
         },
         Json::Array(_) | Json::Null | Json::Object(_) => Err(ValueError::WrongType),
@@ -61,12 +71,34 @@ fn numeric(number: &serde_json::Number) -> Result<Value, ValueError> {
         .ok_or(ValueError::OutOfRange)
 }
 
+fn switch_word(text: &str) -> Option<bool> {
+    match text {
+        "on" | "true" => Some(true),
+        "off" | "false" => Some(false),
+        _ => None,
+    }
+}
+
+const fn is_number(data_type: DataType) -> bool {
+    matches!(
+        data_type,
+        DataType::Float | DataType::Integer | DataType::Unsigned
+    )
+}
+
+/// What "on" means for a number; `None` where it means nothing, as for a temperature.
+fn highest(definition: &ResourceDef) -> Option<f64> {
+    let (low, high) = definition.range?;
+    let is_level = low == 0.0 && (high == 1.0 || high == 100.0);
+    is_level.then_some(high)
+}
+
 fn switched(on: bool, definition: &ResourceDef) -> Result<Value, ValueError> {
     match definition.data_type {
         DataType::Boolean => Ok(Value::Boolean(on)),
         DataType::Float | DataType::Integer | DataType::Unsigned => {
-            let (low, high) = definition.range.unwrap_or((0.0, 1.0));
-            Value::Float(if on { high } else { low }).fit(definition.data_type)
+            let high = highest(definition).ok_or(ValueError::WrongType)?;
+            Value::Float(if on { high } else { 0.0 }).fit(definition.data_type)
         }
         DataType::Corelnk
         | DataType::None
@@ -136,6 +168,20 @@ mod tests {
             ),
         ] {
             assert_eq!(value_of(&json, Some(definition)).unwrap(), value, "{json}");
+        }
+    }
+
+    #[test]
+    fn a_number_that_is_no_level_cannot_be_switched() {
+        for range in [None, Some((-40.0, 80.0)), Some((0.0, 50.0))] {
+            let definition = definition(DataType::Float, range);
+            for json in [json!("on"), json!("false"), json!(true)] {
+                let refusal = value_of(&json, Some(&definition)).unwrap_err();
+                assert_eq!(
+                    refusal,
+                    Refusal::bad_request("Command cannot be switched on or off: write a value")
+                );
+            }
         }
     }
 

@@ -5,7 +5,11 @@ use lamplighter_site::boundary::{Slot, Why, WhySlot};
 use serde::{Deserialize, Serialize};
 use serde_json::Value as Json;
 
-use crate::status::{ServerView, json_of, time::text_of};
+use super::Refusal;
+use crate::status::{GroupState, Named, ServerView, Status, json_of, time::text_of};
+
+/// Members of a group that are named before "…".
+const MOST_NAMES: usize = 8;
 
 #[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
 pub struct WhyView {
@@ -46,6 +50,49 @@ impl WhyView {
             result: why.result.clone(),
         }
     }
+}
+
+/// Why nobody can say who commands `name`.
+pub(super) fn no_output(status: &Status, name: &str, now: Now) -> Refusal {
+    match status.named(name) {
+        None => Refusal::not_found(format!("no output {}", super::shortened(name))),
+        Some(Named::Point(_)) => Refusal::not_allowed(format!(
+            "{name} is a value, not an output: nobody holds it, the last write counts"
+        )),
+        Some(Named::Group(_)) => Refusal::not_allowed(group_text(status, name, now)),
+    }
+}
+
+fn group_text(status: &Status, name: &str, now: Now) -> String {
+    let groups = status.view(now).groups;
+    let Some(group) = groups.iter().find(|group| group.name == name) else {
+        return format!("{name} is a group: ask for a member");
+    };
+    let state = match group.state {
+        GroupState::Mixed => "some on, some off",
+        GroupState::Off => "off",
+        GroupState::On => "on",
+        GroupState::Unknown => "state unknown",
+    };
+    let failed = match group.failed {
+        0 => String::new(),
+        failed => format!(", {failed} did not follow the last command"),
+    };
+    let more = if group.members.len() > MOST_NAMES {
+        ", …"
+    } else {
+        ""
+    };
+    let names: Vec<&str> = group
+        .members
+        .iter()
+        .take(MOST_NAMES)
+        .map(String::as_str)
+        .collect();
+    format!(
+        "{name} is a group ({state}{failed}); ask for a member: {}{more}",
+        names.join(", ")
+    )
 }
 
 fn slot_view(slot: &WhySlot, servers: &[ServerView], now: Now) -> WhySlotView {

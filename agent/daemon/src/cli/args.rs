@@ -116,6 +116,9 @@ pub enum Command {
     },
     /// Tell who commands an output, since when, until when, and what was overruled
     Why { name: String },
+    /// The servers that this box is registered with
+    #[command(subcommand)]
+    Server(Server),
     /// Secrets that the configuration refers to
     #[command(subcommand)]
     Secret(Secret),
@@ -155,8 +158,6 @@ pub enum Command {
     Restore(NotBuilt),
     #[command(hide = true)]
     Send(NotBuilt),
-    #[command(hide = true)]
-    Server(NotBuilt),
     #[command(hide = true)]
     Simulate(NotBuilt),
     #[command(hide = true)]
@@ -229,10 +230,33 @@ pub struct Hold {
 }
 
 #[derive(Clone, Debug, Subcommand)]
+#[command(after_help = SERVER_HELP)]
+pub enum Server {
+    /// Show the servers and their state
+    List,
+    /// Register at once, also after `deregister`
+    #[command(after_help = "Example:\n  lamplighter server register main")]
+    Register { name: String },
+    /// Send an Update at once
+    #[command(after_help = "Example:\n  lamplighter server refresh main")]
+    Refresh { name: String },
+    /// De-register, and stay away until `register` or a restart
+    #[command(after_help = "Example:\n  lamplighter server deregister main")]
+    Deregister { name: String },
+}
+
+const SERVER_HELP: &str = "\
+NAME is that of the [server.NAME] table.
+
+Examples:
+  lamplighter server list --json
+  lamplighter server register main";
+
+#[derive(Clone, Debug, Subcommand)]
 pub enum Secret {
     /// Read a secret from the terminal or standard input and keep it beside the configuration
     #[command(
-        after_help = "The secret begins with hex:, base64: or text:.\n\nExample:\n  echo hex:0123456789abcdef | lamplighter secret set main-psk"
+        after_help = "The secret begins with hex:, base64: or text:. Newlines at its end are cut.\n\nExample:\n  echo hex:0123456789abcdef | lamplighter secret set main-psk"
     )]
     Set { name: String },
 }

@@ -24,6 +24,8 @@ use crate::{
 };
 
 const FILE: &str = "conf.d/10-server.toml";
+/// Where there is no main file yet.
+const MAIN: &str = "# Configuration of lamplighter; drop-ins are conf.d/*.toml beside this file.\n";
 /// Between two looks at the state of the registration.
 const PAUSE: Duration = Duration::from_millis(500);
 
@@ -54,6 +56,9 @@ pub(super) fn setup(
         return Err(Failure::invalid(&problems));
     };
     write(&path, &text)?;
+    if source.has_no_main() {
+        write(&source.main, MAIN)?;
+    }
     if !global.json {
         writeln!(
             out,

@@ -94,26 +94,9 @@ pub(super) fn status(global: &Global, out: &mut impl Write) -> Result<(), Failur
     if status.servers.is_empty() {
         writeln!(out, "not configured: lamplighter setup")?;
     }
-    let mut servers = Table::head(["SERVER", "STATE", "SINCE", "VERSION", "ADDRESS", ""]);
-    for server in &status.servers {
-        let retry = server.retry_in_s.map_or_else(String::new, |retry| {
-            format!(", again in {}", screen::duration(retry))
-        });
-        servers.row([
-            server.name.clone(),
-            server.state.clone(),
-            since(server.since_s),
-            server.version.clone().unwrap_or_default(),
-            server.uri.clone(),
-            server
-                .last_error
-                .as_ref()
-                .map_or_else(String::new, |error| format!("{error}{retry}")),
-        ]);
-    }
     if !status.servers.is_empty() {
         writeln!(out)?;
-        servers.print(out, "")?;
+        server_table(&status.servers).print(out, "")?;
     }
     if !status.devices.is_empty() {
         writeln!(out)?;
@@ -195,6 +178,28 @@ pub(super) fn why(global: &Global, name: &str, out: &mut impl Write) -> Result<(
 pub(super) fn understood<T: DeserializeOwned>(answer: Value) -> Result<T, Failure> {
     serde_json::from_value(answer)
         .map_err(|error| Failure::failed(format!("the agent's answer is not understood: {error}")))
+}
+
+/// Servers as rows.
+pub(super) fn server_table(list: &[Server]) -> Table {
+    let mut servers = Table::head(["SERVER", "STATE", "SINCE", "VERSION", "ADDRESS", ""]);
+    for server in list {
+        let retry = server.retry_in_s.map_or_else(String::new, |retry| {
+            format!(", again in {}", screen::duration(retry))
+        });
+        servers.row([
+            server.name.clone(),
+            server.state.clone(),
+            since(server.since_s),
+            server.version.clone().unwrap_or_default(),
+            server.uri.clone(),
+            server
+                .last_error
+                .as_ref()
+                .map_or_else(String::new, |error| format!("{error}{retry}")),
+        ]);
+    }
+    servers
 }
 
 fn device_table(devices: &[Device]) -> Table {

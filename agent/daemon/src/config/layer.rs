@@ -64,16 +64,19 @@ struct Layer {
 
 impl Texts {
     /// Reads `main` and `conf.d/*.toml` beside it, and takes what belongs to us from `environment`.
-    /// What cannot be read is a problem; the rest is still read.
+    /// What cannot be read is a problem; the rest is still read. Beside a drop-in there need not be
+    /// a main file.
     pub fn read(
         main: &Path,
         environment: impl IntoIterator<Item = (String, String)>,
     ) -> (Self, Vec<Problem>) {
         let mut problems = Vec::new();
-        let mut paths = vec![main.to_owned()];
-        match drop_ins(main) {
-            Ok(found) => paths.extend(found),
-            Err((path, error)) => problems.push(unreadable(&path, paths.len(), &error)),
+        let mut paths = drop_ins(main).unwrap_or_else(|(path, error)| {
+            problems.push(unreadable(&path, 1, &error));
+            Vec::new()
+        });
+        if paths.is_empty() || !is_absent(main) {
+            paths.insert(0, main.to_owned());
         }
         let mut files = Vec::new();
         for path in paths {
@@ -169,11 +172,16 @@ impl Layers {
 
     /// Where a key stands; of one that stands nowhere, the table that it would belong to.
     pub(super) fn place(&self, key: &[String]) -> Place {
-        let owner = self.find(key).and_then(|value| self.layer_of(value.tag()));
-        if let Some((number, layer)) = owner
-            && let Some(line) = layer.lines.get(key)
-        {
-            return layer.place(number, *line);
+        let value = self.find(key);
+        let owner = value.and_then(|value| self.layer_of(value.tag()));
+        if let Some((number, layer)) = owner {
+            if let Some(line) = layer.lines.get(key) {
+                return layer.place(number, *line);
+            }
+            // A variable whose name has empty parts stands under a shorter key than its own.
+            if layer.is_environment && value.and_then(Value::as_dict).is_none() {
+                return layer.place(number, 0);
+            }
         }
         for depth in (1..=key.len()).rev() {
             for (number, layer) in self.layers.iter().enumerate() {
@@ -181,6 +189,9 @@ impl Layers {
                     return layer.place(number, *line);
                 }
             }
+        }
+        if let Some((number, layer)) = owner {
+            return layer.place(number, 0);
         }
         self.layers
             .first()
@@ -255,6 +266,11 @@ impl Provider for Layer {
     }
 }
 
+/// Nothing of that name is there, not even a link that leads nowhere.
+pub(super) fn is_absent(path: &Path) -> bool {
+    fs::symlink_metadata(path).is_err_and(|error| error.kind() == io::ErrorKind::NotFound)
+}
+
 /// The drop-ins beside the main file in the order of their names; no directory means none.
 fn drop_ins(main: &Path) -> Result<Vec<PathBuf>, (PathBuf, io::Error)> {
     let directory = main.with_file_name("conf.d");
@@ -291,8 +307,13 @@ pub(super) fn read_limited(path: &Path) -> io::Result<String> {
 }
 
 fn unreadable(path: &Path, layer: usize, error: &io::Error) -> Problem {
-    let hint = if error.kind() == io::ErrorKind::NotFound {
-        Some("name another file with --config".to_owned())
+    let hint = if error.kind() == io::ErrorKind::NotFound && !is_absent(path) {
+        Some(
+            "it is a link to a file that does not exist: make that file or remove the link"
+                .to_owned(),
+        )
+    } else if error.kind() == io::ErrorKind::NotFound {
+        Some("write one with `lamplighter setup`, or name another file with --config".to_owned())
     } else if error.kind() == io::ErrorKind::PermissionDenied {
         Some("the user of the service must be able to read it".to_owned())
     } else {

@@ -78,11 +78,20 @@ impl Source {
         self.check_texts(&texts, problems)
     }
 
-    /// As [`Self::check`], as if `file` stood there already.
+    /// As [`Self::check`], as if the drop-in `file` stood there already.
     pub fn check_with(&self, file: File) -> Checked {
-        let (mut texts, problems) = self.texts();
+        let (mut texts, mut problems) = self.texts();
+        if self.has_no_main() {
+            let main = self.main.display().to_string();
+            problems.retain(|problem| problem.place.file != main);
+        }
         texts.put(file);
         self.check_texts(&texts, problems)
+    }
+
+    /// Nobody has written a main file yet, as on a fresh box.
+    pub fn has_no_main(&self) -> bool {
+        layer::is_absent(&self.main)
     }
 
     /// What to run with; what was accepted is kept in `state_dir`.

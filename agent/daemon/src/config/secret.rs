@@ -127,12 +127,11 @@ impl SecretError {
 }
 
 impl Secret {
-    /// Decodes `hex:…`, `base64:…` or `text:…`; the newline that editors leave at the end is cut.
+    /// Decodes `hex:…`, `base64:…` or `text:…`; newlines at the end, which editors and
+    /// shells leave there, are cut.
     pub fn decode(content: &[u8]) -> Result<Self, SecretError> {
         let content = std::str::from_utf8(content).map_err(|_| SecretError::Prefix)?;
-        let content = content
-            .strip_suffix('\n')
-            .map_or(content, |cut| cut.strip_suffix('\r').unwrap_or(cut));
+        let content = content.trim_end_matches(['\r', '\n']);
         let bytes = if let Some(hex) = content.strip_prefix("hex:") {
             decode_hex(hex).ok_or(SecretError::Syntax)?
         } else if let Some(base64) = content.strip_prefix("base64:") {
@@ -193,8 +192,8 @@ pub fn write(name: &str, content: &[u8], shelf: &Shelf) -> Result<(PathBuf, Secr
     let secret = Secret::decode(content)?;
     atomic::private_directory(&shelf.beside)?;
     let path = shelf.beside.join(name);
-    let content = content.strip_suffix(b"\n").unwrap_or(content);
-    atomic::write(&path, content, 0o600)?;
+    let end = content.iter().rposition(|byte| !b"\r\n".contains(byte));
+    atomic::write(&path, &content[..end.map_or(0, |end| end + 1)], 0o600)?;
     Ok((path, secret))
 }
 
@@ -236,6 +235,7 @@ mod tests {
         for (content, bytes) in [
             ("hex:00ff\n", &b"\x00\xff"[..]),
             ("base64:AP8=\r\n", b"\x00\xff"),
+            ("base64:AP8=\n\n", b"\x00\xff"),
             ("text: a \n", b" a "),
         ] {
             assert_eq!(Secret::decode(content.as_bytes()).unwrap().bytes(), bytes);

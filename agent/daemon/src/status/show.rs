@@ -4,8 +4,8 @@ use lamplighter_model::{DataType, Now, Quality, Stamp, device::LinkState, object
 
 use super::{
     Device, DeviceEntry, DeviceView, GroupEntry, GroupState, GroupView, Key, KindView, Latest,
-    Model, PointEntry, PointKind, PointView, ProblemView, ReadView, ServerEntry, ServerState,
-    ServerView, StatusView, json_of,
+    Model, PointEntry, PointKind, PointView, ProblemView, ReadView, Server, ServerEntry,
+    ServerState, ServerView, StatusView, json_of,
     time::{rfc3339, text_of},
 };
 
@@ -120,13 +120,7 @@ impl Model {
             .map(|(about, stated)| problem(about.clone(), stated.text.clone(), stated.since));
         let servers = self.index.catalogue.servers.iter().filter_map(|entry| {
             let server = self.servers.get(&entry.ssid)?;
-            let ServerState::Offline = server.state else {
-                return None;
-            };
-            let text = server
-                .last_error
-                .clone()
-                .unwrap_or_else(|| "not registered".to_owned());
+            let text = server_trouble(server)?;
             Some(problem(
                 format!("server {}", entry.name),
                 text,
@@ -258,6 +252,19 @@ impl Model {
         } else {
             latest.quality
         }
+    }
+}
+
+fn server_trouble(server: &Server) -> Option<String> {
+    match server.state {
+        ServerState::Disabled => None,
+        ServerState::Offline => Some(
+            server
+                .last_error
+                .clone()
+                .unwrap_or_else(|| "not registered".to_owned()),
+        ),
+        ServerState::Registered | ServerState::Registering => server.last_error.clone(),
     }
 }
 

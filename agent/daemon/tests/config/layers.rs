@@ -158,3 +158,47 @@ fn a_missing_main_file_is_a_problem() {
         "{problems:?}"
     );
 }
+
+#[test]
+fn beside_a_drop_in_there_need_not_be_a_main_file() {
+    let directory = directory("drop-in-only");
+    put(&directory, "conf.d/10-server.toml", SERVER);
+    let checked = source(&directory).check();
+    assert_eq!(checked.problems, []);
+    assert_eq!(checked.config.unwrap().servers[0].name, "main");
+}
+
+#[test]
+fn a_link_that_leads_nowhere_is_told_as_such() {
+    let directory = directory("dangling");
+    put(&directory, "lamplighter.toml", SERVER);
+    std::os::unix::fs::symlink("/nowhere/x.toml", directory.join("conf.d/10-x.toml")).unwrap();
+    let problems = source(&directory).check().problems;
+    assert_eq!(problems.len(), 1, "{problems:?}");
+    let hint = problems[0].hint.as_deref().unwrap();
+    assert!(
+        hint.contains("link to a file that does not exist"),
+        "{hint}"
+    );
+}
+
+#[test]
+fn a_variable_that_sets_nothing_is_reported_by_its_name() {
+    let directory = directory("variables");
+    put(&directory, "lamplighter.toml", SERVER);
+    for name in [
+        "LAMPLIGHTER_A__B",
+        "LAMPLIGHTER_A____B",
+        "LAMPLIGHTER_CLIENT____ENDPOINT",
+    ] {
+        let mut source = source(&directory);
+        source.environment = vec![(name.to_owned(), "1".to_owned())];
+        let problems = source.check().problems;
+        assert_eq!(problems.len(), 1, "{problems:?}");
+        let place = &problems[0].place;
+        assert_eq!(
+            (place.file.as_str(), place.line),
+            (format!("environment {name}").as_str(), None)
+        );
+    }
+}

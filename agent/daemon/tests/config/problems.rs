@@ -604,3 +604,29 @@ fn nonsense_of_any_kind_is_a_problem_and_never_a_panic() {
         );
     }
 }
+
+#[test]
+fn a_wrong_resource_hides_no_other_key_of_its_point() {
+    let text = "[bus.b]\nkind = \"tcp\"\naddress = \"192.0.2.9:502\"\n[device.d]\nadapter = \"modbus\"\nbus = \"b\"\nunit = 1\n[device.d.point.p]\nresource = \"/9999/0/1\"\nread = { table = \"holding\", at = 70000 }\npoll_s = -1\nlimit = { min = 5, max = 1 }\n";
+    for text in [text.to_owned(), text.replace("70000", "1")] {
+        let problems = check("hidden", &text).problems;
+        let lines: Vec<_> = problems
+            .iter()
+            .filter(|problem| problem.severity == Severity::Error)
+            .filter_map(|problem| problem.place.line)
+            .collect();
+        let expected: &[usize] = if text.contains("70000") {
+            &[9, 10, 11, 12]
+        } else {
+            &[9, 11, 12]
+        };
+        assert_eq!(lines, expected, "{problems:#?}");
+    }
+}
+
+#[test]
+fn a_server_that_is_no_table_is_not_also_missing() {
+    let problems = check("server-number", "server = 5\n").problems;
+    assert_eq!(problems.len(), 1, "{problems:?}");
+    assert_eq!(problems[0].severity, Severity::Error);
+}

@@ -79,6 +79,66 @@ fn a_link_that_does_not_open_is_told_with_its_reason() {
 }
 
 #[test]
+fn a_silent_server_is_told_at_the_first_repetition_and_cleared_by_the_answer() {
+    let mut world = World::new(config(), Vec::new(), accept_all);
+    world.lossy = true;
+    world.seconds(5);
+    let unanswered = Event::Unanswered {
+        ssid: SSID,
+        reason: "no answer yet, asking again",
+    };
+    assert_eq!(world.events, [unanswered]);
+    let status = world.client.servers().next().unwrap();
+    assert_eq!(status.state, ServerState::Registering);
+    assert_eq!(
+        status.last_error.as_deref(),
+        Some("no answer yet, asking again")
+    );
+    world.lossy = false;
+    world.seconds(60);
+    assert_eq!(world.events[1], Event::Answered(SSID));
+    assert_eq!(world.client.servers().next().unwrap().last_error, None);
+    assert_eq!(state(&world), ServerState::Registered);
+}
+
+#[test]
+fn a_refused_datagram_is_told_at_once_and_once() {
+    let mut world = World::new(config(), Vec::new(), accept_all);
+    world.lossy = true;
+    world.run();
+    let link = world.link.unwrap();
+    for _ in 0..3 {
+        world.input(Input::Link(link, LinkEvent::Refused));
+        world.seconds(5);
+    }
+    let unanswered = Event::Unanswered {
+        ssid: SSID,
+        reason: "nobody listens at that address",
+    };
+    assert_eq!(world.events, [unanswered]);
+    assert_eq!(state(&world), ServerState::Registering);
+}
+
+#[test]
+fn a_silent_server_stays_registered_with_its_reason_while_an_update_is_repeated() {
+    let mut world = World::registered();
+    world.lossy = true;
+    world.input(Input::Command(Command::Update(SSID)));
+    let last_error = |world: &World| world.client.servers().next().unwrap().last_error;
+    assert_eq!(last_error(&world), None);
+    world.seconds(5);
+    assert_eq!(state(&world), ServerState::Registered);
+    assert_eq!(
+        last_error(&world).as_deref(),
+        Some("no answer yet, asking again")
+    );
+    world.script = |_| Some(Response::new(Code::SERVICE_UNAVAILABLE));
+    world.lossy = false;
+    world.seconds(30);
+    assert_eq!(last_error(&world), None, "an answer of any kind ends it");
+}
+
+#[test]
 fn a_refused_registration_says_why() {
     fn refuse(request: &Request) -> Option<Response> {
         let _ = request;

@@ -181,7 +181,9 @@ impl Site {
             GroupResource::Command => group
                 .command
                 .as_ref()
-                .map(|command| Value::Integer(i64::from(command.level))),
+                .map(|command| i64::from(command.level))
+                .or_else(|| self.group_found(index))
+                .map(Value::Integer),
             GroupResource::Failed => Some(Value::Integer(i64::from(group.failed()))),
             GroupResource::Progress => i64::try_from(group.progress()).ok().map(Value::Integer),
             GroupResource::State => Some(Value::String(self.group_state(index).to_owned())),
@@ -244,6 +246,15 @@ impl Site {
             (on, 0) if on == members.len() => "on",
             (0, off) if off == members.len() => "off",
             _ => "mixed",
+        }
+    }
+
+    /// What stands for the command of a group that was never commanded.
+    fn group_found(&self, index: GroupIndex) -> Option<i64> {
+        match self.group_state(index) {
+            "on" => Some(100),
+            "off" => Some(0),
+            _ => self.group_level(index),
         }
     }
 

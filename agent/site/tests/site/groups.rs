@@ -254,3 +254,18 @@ fn two_groups_that_share_a_member_do_not_wait_for_each_other() {
         .count();
     assert_eq!(done, 2);
 }
+
+#[test]
+fn the_command_of_a_group_reads_what_was_found_until_the_first_command() {
+    let mut rig = street(2);
+    assert_eq!(rig.value(GROUP_COMMAND), Some(Value::Integer(0)));
+    rig.sample(LAMPS, lamp(1), ON);
+    rig.sample(LAMPS, lamp(2), ON);
+    assert_eq!(rig.value(GROUP_COMMAND), Some(Value::Integer(100)));
+    rig.sample(LAMPS, lamp(2), OFF);
+    assert_eq!(rig.value(GROUP_COMMAND), Some(Value::Integer(50)));
+    rig.sample(LAMPS, lamp(1), OFF);
+    assert_eq!(rig.value(GROUP_COMMAND), Some(Value::Integer(0)));
+    rig.write(GROUP_COMMAND, Value::Integer(100));
+    assert_eq!(rig.value(GROUP_COMMAND), Some(Value::Integer(100)));
+}

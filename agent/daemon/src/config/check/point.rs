@@ -63,8 +63,14 @@ impl Checker<'_> {
         writable: Writable,
     ) -> Option<(Point, PointConfig)> {
         self.name(at);
-        let target = self.target(at, common)?;
-        let definition = self.definition(at, target.path)?;
+        let target = self.target(at, common);
+        let definition = target
+            .as_ref()
+            .and_then(|target| self.definition(at, target.path));
+        let (Some(target), Some(definition)) = (target, definition) else {
+            self.without_resource(at, common);
+            return None;
+        };
         self.claim(at, &target);
         let writable = match writable {
             Writable::AsDefined => definition.operations.write,
@@ -122,6 +128,19 @@ impl Checker<'_> {
             },
             config,
         ))
+    }
+
+    /// What can be checked of a point whose resource is not known: all that does not depend on it.
+    fn without_resource(&mut self, at: &Key, common: Common<'_>) {
+        if let Some(limit) = common.limit {
+            self.limit(at, limit, DataType::Float, true);
+        }
+        if let Some(guard) = common.guard {
+            self.guard(at, guard, PointKind::Output);
+        }
+        if let Some(fail_safe) = common.fail_safe {
+            self.fail_safe(at, fail_safe, PointKind::Output, DataType::String);
+        }
     }
 
     fn target(&mut self, at: &Key, common: Common<'_>) -> Option<Target> {

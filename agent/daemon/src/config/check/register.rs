@@ -61,6 +61,12 @@ impl Checker<'_> {
         habits: Habits,
         point: &schema::ModbusPoint,
     ) -> Option<(ModbusPoint, Point, PointConfig)> {
+        let poll = self.within(
+            &below(at, "poll_s"),
+            point.poll_s.unwrap_or(60.0),
+            0.1,
+            86_400.0,
+        );
         let read = self.required(at, "read", point.read.as_ref());
         let Some(register) = read.and_then(|read| self.register(&below(at, "read"), habits, read))
         else {
@@ -80,12 +86,6 @@ impl Checker<'_> {
         let codec = self.codec(at, point, register);
         let (checked, site) =
             self.point(at, habits.adapter, common(point), carries, writable(point))?;
-        let poll = self.within(
-            &below(at, "poll_s"),
-            point.poll_s.unwrap_or(60.0),
-            0.1,
-            86_400.0,
-        );
         let modbus = ModbusPoint {
             name: checked.name.clone(),
             address: checked.address,

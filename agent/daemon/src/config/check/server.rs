@@ -36,7 +36,7 @@ impl Checker<'_> {
                 "two servers and no rights: say who may write",
                 "`owner` and `rights` are not available in this version: configure one server",
             ),
-            None if servers.is_empty() => {
+            None if servers.is_empty() && !self.is_server_written() => {
                 self.warning(
                     &Key::new(),
                     "no server is configured",
@@ -46,6 +46,12 @@ impl Checker<'_> {
             None => (),
         }
         checked
+    }
+
+    /// Something that was meant as a server stands there, though nothing can be made of it.
+    fn is_server_written(&self) -> bool {
+        let written = self.layers.find(&key(&["server"]));
+        written.is_some_and(|value| value.as_dict().is_none_or(|dict| !dict.is_empty()))
     }
 
     fn server(&mut self, at: &Key, name: &str, server: &schema::Server) -> Option<ServerConfig> {
