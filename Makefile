@@ -3,7 +3,7 @@ CARGO ?= cargo
 PEERS ?= $(CURDIR)/target/peers
 export PEERS_DIR := $(PEERS)
 
-.PHONY: help demo test lint fmt doc unit interop peers deny release figures clean
+.PHONY: help demo test lint fmt doc unit interop peers deny release figures bench clean
 
 help: ## This list
 	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' Makefile | sort | expand -t 12
@@ -43,6 +43,9 @@ release: ## The stripped program, in target/release/lamplighter
 
 figures: ## Start-up time, memory and size of the demo site, measured now
 	@tests/run figures
+
+bench: ## Reads per second and CPU of the bare client against an echo; needs two idle cores
+	@tests/bench/run $(ARGS)
 
 clean: ## Removes everything that was built
 	$(CARGO) clean

@@ -17,6 +17,8 @@ use crate::{
 };
 
 mod accounts;
+#[cfg(test)]
+mod cost;
 mod operations;
 
 /// One LwM2M endpoint: its accounts, and what it shows of the tree.

@@ -19,3 +19,4 @@ pub mod server;
 pub mod tree;
 mod view;
 mod waiting;
+mod work;

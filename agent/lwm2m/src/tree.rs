@@ -16,7 +16,7 @@ use lamplighter_model::{
     object::{Definitions, Multiplicity, Operations, ResourceDef},
 };
 
-use crate::object;
+use crate::{object, work};
 
 /// Objects, instances, owners and latest samples.
 #[derive(Clone, Debug)]
@@ -108,12 +108,14 @@ impl Tree {
     }
 
     pub fn resource(&self, address: ResourceAddress) -> Option<&Resource> {
+        work::visit();
         self.instances
             .get(&address.instance())?
             .get(&address.path.resource)
     }
 
     pub fn has_instance(&self, address: InstanceAddress) -> bool {
+        work::visit();
         self.instances.contains_key(&address)
     }
 
@@ -126,6 +128,7 @@ impl Tree {
             .get(&address)
             .into_iter()
             .flatten()
+            .inspect(|_| work::visit())
             .map(|(id, resource)| (*id, resource))
     }
 
@@ -144,6 +147,7 @@ impl Tree {
         };
         self.instances
             .range(at(0)..=at(u16::MAX))
+            .inspect(|_| work::visit())
             .map(|(address, _)| address.path)
     }
 
@@ -155,6 +159,7 @@ impl Tree {
         };
         self.instances
             .range(at(0)..=at(u16::MAX))
+            .inspect(|_| work::visit())
             .map(|(address, _)| address.path)
     }
 
@@ -225,6 +230,7 @@ impl Tree {
     }
 
     fn record_one(&mut self, sample: &Sample) -> bool {
+        work::visit();
         let path = sample.address.path;
         let Some(definition) = self.definitions.resource(path.object(), path.resource) else {
             return false;

@@ -17,6 +17,7 @@ const EDGES: &[(&str, &[&str])] = &[
         &["adapters", "coap", "dtls", "lwm2m", "model", "sim", "site"],
     ),
     ("lamplighter-adapters", &["model"]),
+    ("lamplighter-bench", &[]),
     ("lamplighter-coap", &[]),
     ("lamplighter-dtls", &[]),
     ("lamplighter-interop", &["adapters", "sim"]),

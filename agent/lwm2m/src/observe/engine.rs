@@ -16,6 +16,7 @@ use crate::{
     catalogue::Catalogue,
     format::{Content, ContentFormat, Node},
     tree::Owner,
+    work,
 };
 
 /// The observations of one server.
@@ -163,6 +164,7 @@ impl Observations {
         rules: Rules<'_>,
     ) {
         for token in self.index.concerned(resource, index) {
+            work::visit();
             let Some(relation) = self.relations.get(&token) else {
                 continue;
             };
@@ -281,6 +283,7 @@ impl Observations {
     }
 
     fn schedule(&mut self, token: Token, rules: Rules<'_>) {
+        work::visit();
         let Some(relation) = self.relations.get_mut(&token) else {
             return;
         };

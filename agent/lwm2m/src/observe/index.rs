@@ -5,6 +5,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use lamplighter_coap::Token;
 use lamplighter_model::{Address, Path, ResourceAddress, ResourceInstanceId};
 
+use crate::work;
+
 /// Finds the observations that a change concerns. Costs a few look-ups per change, whatever the
 /// number of observations of other things.
 #[derive(Clone, Debug, Default)]
@@ -49,10 +51,12 @@ impl Index {
         let mut tokens: Vec<Token> = self
             .by_target
             .range(below(low)..=below(high))
+            .inspect(|_| work::visit())
             .flat_map(|(_, tokens)| tokens.iter().copied())
             .collect();
         let mut level = resource;
         while level.path != Path::Root {
+            work::visit();
             tokens.extend(self.by_target.get(&level).into_iter().flatten());
             level.path = level.path.parent();
         }
@@ -61,7 +65,8 @@ impl Index {
 
     /// Who watches anything of an object, or the object itself.
     pub(super) fn of_object(&self, object: Address) -> Vec<Token> {
-        let all = self.by_target.range(object..).take_while(|(target, _)| {
+        let from = self.by_target.range(object..);
+        let all = from.inspect(|_| work::visit()).take_while(|(target, _)| {
             target.scope == object.scope && object.path.contains(target.path)
         });
         all.flat_map(|(_, tokens)| tokens.iter().copied()).collect()
