@@ -321,6 +321,13 @@ impl Output {
         Some(waiter)
     }
 
+    /// A request whose command could not be begun in time; it is withdrawn.
+    pub(crate) fn take_late_waiter(&mut self, now: Now) -> Option<OpId> {
+        let waiter = self.waiter.take()?;
+        self.withdraw(now);
+        Some(waiter)
+    }
+
     /// A request whose command a guard has come to delay since it was checked: accepted if the
     /// guard queues, else withdrawn.
     pub(crate) fn take_delayed_waiter(&mut self, now: Now) -> Option<(OpId, Option<Fault>)> {

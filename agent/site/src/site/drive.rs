@@ -1,6 +1,6 @@
 //! Brings outputs to what their tables say, and tells whoever waits for it.
 
-use std::collections::VecDeque;
+use std::{collections::VecDeque, time::Duration};
 
 use lamplighter_model::{
     Now, Value,
@@ -23,12 +23,18 @@ const MOST_WRITES: usize = 24;
 /// Of these, as many may come from rules and groups.
 const MOST_RULE_WRITES: usize = 16;
 
+/// A command that somebody waits for and that waited longer for room is not begun any more: the
+/// adapter takes up to 3.5 s, and the core answers after 4 s (design: a command answered with an
+/// error is never executed later).
+const LANE_PATIENCE: Duration = Duration::from_millis(500);
+
 /// Writes of the outputs of one adapter.
 #[derive(Debug, Default)]
 pub(super) struct Lane {
     under_way: usize,
-    /// Outputs that are to be driven when there is room, each once.
-    waiting: VecDeque<OutputIndex>,
+    /// Outputs that are to be driven when there is room, each once, and since when somebody waits
+    /// for it.
+    waiting: VecDeque<(OutputIndex, Option<Moment>)>,
 }
 
 impl Site {
@@ -62,7 +68,7 @@ impl Site {
             }
             Next::Write(value, slot, command) => {
                 self.deadlines.clear(Timer::Drive(index));
-                if self.has_room(index) {
+                if self.has_room(index, now) {
                     self.dispatch(index, value, slot, command, now);
                 }
             }
@@ -71,7 +77,7 @@ impl Site {
 
     /// Whether the queue in front of the adapter can take one more; else the output is driven when
     /// an earlier one has been answered. Commands that somebody waits for go before the others.
-    fn has_room(&mut self, index: OutputIndex) -> bool {
+    fn has_room(&mut self, index: OutputIndex, now: Now) -> bool {
         let urgent = self.output(index).has_waiter();
         let lane = self
             .lanes
@@ -83,15 +89,23 @@ impl Site {
             } else {
                 MOST_RULE_WRITES
             };
+        let earlier = lane
+            .waiting
+            .iter()
+            .position(|(waiting, _)| *waiting == index);
+        let known = earlier.and_then(|at| lane.waiting.remove(at));
+        // Since when somebody waits for it, which a command that comes to a waiting output begins.
+        let since = known.map(|(_, since)| since);
         if room {
-            lane.waiting.retain(|waiting| *waiting != index);
-        } else if urgent {
-            lane.waiting.retain(|waiting| *waiting != index);
-            lane.waiting.push_front(index);
-        } else if !lane.waiting.contains(&index) {
-            lane.waiting.push_back(index);
+            return true;
         }
-        room
+        let somebody_since = since.flatten().or_else(|| urgent.then(|| Moment::of(now)));
+        match (urgent, earlier) {
+            (true, _) => lane.waiting.push_front((index, somebody_since)),
+            (false, Some(at)) => lane.waiting.insert(at, (index, None)),
+            (false, None) => lane.waiting.push_back((index, None)),
+        }
+        false
     }
 
     /// A write of an output was answered: the next one that waits for the same adapter goes.
@@ -101,15 +115,35 @@ impl Site {
         };
         lane.under_way = lane.under_way.saturating_sub(1);
         // One that has nothing to write any more leaves its place to the next.
-        while let Some(lane) = self
-            .lanes
-            .get_mut(&adapter)
-            .filter(|lane| lane.under_way < MOST_RULE_WRITES)
-        {
-            let Some(index) = lane.waiting.pop_front() else {
-                return;
-            };
+        while let Some((index, since)) = self.next_with_room(adapter) {
+            if since.is_some_and(|since| since.plus(LANE_PATIENCE) <= Moment::of(now)) {
+                self.refuse_late(index, now);
+            }
             self.drive(index, now);
+        }
+    }
+
+    fn next_with_room(&mut self, adapter: AdapterId) -> Option<(OutputIndex, Option<Moment>)> {
+        let lane = self.lanes.get_mut(&adapter)?;
+        let (_, since) = lane.waiting.front()?;
+        let most = if since.is_some() {
+            MOST_WRITES
+        } else {
+            MOST_RULE_WRITES
+        };
+        if lane.under_way < most {
+            lane.waiting.pop_front()
+        } else {
+            None
+        }
+    }
+
+    /// Withdraws a command that waited too long for room in front of its adapter.
+    fn refuse_late(&mut self, index: OutputIndex, now: Now) {
+        if let Some(request) = self.output_mut(index).take_late_waiter(now) {
+            self.dirty = true;
+            self.rearm_hold(index);
+            self.answer_waiter(request, index, Err(Fault::Busy), now);
         }
     }
 

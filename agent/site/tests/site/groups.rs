@@ -229,6 +229,28 @@ fn a_command_overtakes_a_group_that_waits_for_room() {
     );
 }
 
+/// design: a command answered with an error is never executed later.
+#[test]
+fn a_command_that_waited_too_long_for_room_is_refused_and_not_begun() {
+    let mut rig = Rig::ready((1..=30).map(lamp_point).collect(), Vec::new());
+    rig.asked.clear();
+    let ops: Vec<_> = (1..=25)
+        .map(|number| rig.write(lamp(number), Value::Integer(100)))
+        .collect();
+    assert_eq!(rig.asked.len(), 24, "the last one waits for room");
+    rig.wait(millis(600));
+    rig.answer(LAMPS, Ok(Answer::default()));
+    assert_eq!(rig.result(ops[24]), Some(&Err(Fault::Busy)));
+    while !rig.asked.is_empty() {
+        let begun = rig
+            .asked
+            .iter()
+            .any(|(_, request)| request.action == write_of(lamp(25), &ON));
+        assert!(!begun, "what was refused is begun after all");
+        rig.answer(LAMPS, Ok(Answer::default()));
+    }
+}
+
 #[test]
 fn two_groups_that_share_a_member_do_not_wait_for_each_other() {
     let mut park = group(2..=3, millis(300));
