@@ -123,12 +123,7 @@ impl Connectivity {
 
 impl Adapter for Connectivity {
     fn declared(&self) -> Vec<Declaration> {
-        RESOURCES
-            .map(|resource| Declaration {
-                address: address(resource),
-                operations: Operations::R,
-            })
-            .to_vec()
+        declarations()
     }
 
     async fn read(
@@ -158,6 +153,16 @@ impl Adapter for Connectivity {
         };
         Ok(Wake::Due(instance, RESOURCES.map(ResourceId).to_vec()))
     }
+}
+
+/// What every box has of object 4.
+pub(crate) fn declarations() -> Vec<Declaration> {
+    RESOURCES
+        .map(|resource| Declaration {
+            address: address(resource),
+            operations: Operations::R,
+        })
+        .to_vec()
 }
 
 fn address(resource: u16) -> ResourceAddress {

@@ -17,7 +17,7 @@ use lamplighter_lwm2m::{
     saved::Record,
     tree::Tree,
 };
-use lamplighter_model::{Now, Ssid, object::Definitions};
+use lamplighter_model::{Now, Ssid};
 use lamplighter_site::Site;
 use nix::{
     errno::Errno,
@@ -204,7 +204,7 @@ pub async fn agent(
     let status = Status::new(catalogue(&config), now);
     let mut tree = Tree::new(Arc::clone(&definitions));
     let mut client = Client::new(
-        client_config(&config, &definitions, &hardware, seed),
+        client_config(&config, &hardware, seed),
         records_of(THE_BOX, loaded.records),
         now,
     );
@@ -355,14 +355,9 @@ impl Drop for Served {
     }
 }
 
-fn client_config(
-    config: &Config,
-    definitions: &Arc<Definitions>,
-    hardware: &Hardware,
-    seed: u64,
-) -> ClientConfig {
+pub(crate) fn client_config(config: &Config, hardware: &Hardware, seed: u64) -> ClientConfig {
     ClientConfig {
-        definitions: Arc::clone(definitions),
+        definitions: Arc::clone(&config.definitions),
         device: describe(hardware),
         endpoint: config.endpoint.name.clone(),
         seed,

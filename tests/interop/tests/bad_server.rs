@@ -49,11 +49,27 @@ fn started(name: &str) -> (Server, Agent) {
 
 /// The agent answers as if nothing had happened.
 fn answers(server: &mut Server, id: u16) {
-    let answer = server.ask(&Message::get(id, "/3/0/0"));
+    let answer = server.ask(&Message::get(id, "/3/0/17"));
     assert_eq!(
         (answer.code, answer.payload.as_slice()),
-        (0x45, &b"Lamplighter"[..]),
+        (0x45, &b"gateway"[..]),
         "{answer:?}"
+    );
+}
+
+#[test]
+fn check_says_the_size_of_the_register_that_comes() {
+    let mut server = Server::start();
+    let directory = scratch("server-size");
+    let agent = start(&directory, server.port());
+    let register = server.until(Message::is_register);
+    let file = directory.join("lamplighter.toml");
+    let checked = agent.json(&["check", "--config", &file.to_string_lossy()]);
+    assert_eq!(
+        checked["register_bytes"].as_u64(),
+        Some(register.payload.len() as u64),
+        "{}",
+        String::from_utf8_lossy(&register.payload)
     );
 }
 

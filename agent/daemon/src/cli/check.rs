@@ -6,20 +6,17 @@ use std::{
     time::Duration,
 };
 
-use lamplighter_model::{InstancePath, ObjectId, object::Version, tables::VendorObject};
+use lamplighter_model::{InstancePath, ObjectId, tables::VendorObject};
 use lamplighter_site::boundary::{FailSafeOn, PointConfig, PointKind};
 use serde::Serialize;
 
 use super::{
     args::{self, Global},
     exit::{Exit, Failure},
-    export,
     screen::{self, Table},
 };
 use crate::config::{BusId, BusLine, Checked, Config, DeviceKind, Problem, Severity, Source};
-
-/// The link that names the formats that we speak (Core 1.1, 6.2.1).
-const ROOT_LINK: &str = "</>;rt=\"oma.lwm2m\";ct=\"60 110 112 11542 11543\"";
+use crate::preview::register_bytes;
 
 /// What `--json` prints.
 #[derive(Debug, Serialize)]
@@ -119,7 +116,7 @@ impl Report {
             servers: config.servers.iter().map(server).collect(),
             buses: buses(config),
             outputs: outputs(config),
-            register_bytes: register_bytes(config, &objects),
+            register_bytes: register_bytes(config),
             objects,
             ..Self::empty()
         }
@@ -316,30 +313,4 @@ fn fail_safe(point: &PointConfig) -> String {
     };
     let after = screen::duration(fail_safe.after.as_secs_f64());
     format!("{} when {lost} is lost for {after}", fail_safe.value)
-}
-
-/// The links of a Register: the objects with their versions, then every instance (Core 1.1, 6.2.1).
-fn register_bytes(config: &Config, objects: &[ObjectLine]) -> usize {
-    let versions = export::objects(config)
-        .into_iter()
-        .filter_map(|id| config.definitions.object(id));
-    let versions = versions
-        .filter(|object| object.version != Version::V1_0)
-        .map(|object| format!("</{}>;ver={}", object.id, object.version));
-    let statuses = (0u16..).zip(outputs(config)).map(|(number, _)| {
-        let object = VendorObject::OutputStatus.id(config.site.vendor_object_base);
-        format!("<{}>", InstancePath::new(object.0, number))
-    });
-    let own = ["</1/0>", "</3/0>", "</4/0>"]
-        .map(str::to_owned)
-        .into_iter();
-    let instances = objects.iter().map(|object| format!("<{}>", object.path));
-    let root = std::iter::once(ROOT_LINK.to_owned());
-    let links: Vec<String> = root
-        .chain(versions)
-        .chain(own)
-        .chain(instances)
-        .chain(statuses)
-        .collect();
-    links.join(",").len()
 }
