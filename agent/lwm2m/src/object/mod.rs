@@ -9,9 +9,11 @@ use lamplighter_model::{
 
 use crate::{format::Content, reject::Reject, saved::Record};
 
+pub(crate) mod access_control;
 pub(crate) mod device;
 pub(crate) mod server;
 
+pub(crate) use access_control::AccessControl;
 pub(crate) use device::Device;
 pub(crate) use server::Account;
 
@@ -21,6 +23,7 @@ pub(crate) const DEVICE: ObjectId = ObjectId(3);
 /// The state of all core-backed objects of one client.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct CoreObjects {
+    pub(crate) access: AccessControl,
     accounts: BTreeMap<ObjectInstanceId, (Ssid, Account)>,
     pub(crate) device: Device,
 }
@@ -53,8 +56,9 @@ pub(crate) fn is_core_backed(path: ResourcePath) -> bool {
 }
 
 impl CoreObjects {
-    pub(crate) const fn new(device: Device) -> Self {
+    pub(crate) fn new(device: Device) -> Self {
         Self {
+            access: AccessControl::default(),
             accounts: BTreeMap::new(),
             device,
         }
