@@ -46,9 +46,7 @@ pub enum GrantError {
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(crate) enum Right {
     /// Asked about the object: its instance is not there yet.
-    #[expect(dead_code, reason = "Create comes with the operation")]
     Create,
-    #[expect(dead_code, reason = "Delete comes with the operation")]
     Delete,
     Execute,
     Read,

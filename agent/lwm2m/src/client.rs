@@ -2,9 +2,11 @@
 
 use std::{collections::BTreeMap, time::Duration};
 
-use lamplighter_model::{Now, ResourceAddress, Ssid};
+use lamplighter_model::{Address, Now, Path, ResourceAddress, Ssid};
 
-pub use crate::config::{Change, ClientConfig, DeviceDescription, ServerConfig, VersionChoice};
+pub use crate::config::{
+    Change, ClientConfig, Creation, DeviceDescription, ServerConfig, VersionChoice,
+};
 use crate::{
     boundary::{Command, Event, HostRequest, Input, LinkEvent, LinkId, Output},
     catalogue::Catalogue,
@@ -12,7 +14,7 @@ use crate::{
     object::{CoreObjects, Device, Effect},
     perform::{News, Shared, Turn},
     reject::Reject,
-    saved::{Record, SavedObservation},
+    saved::{Record, SavedInstance, SavedObservation},
     server::{Server, ServerState, ServerStatus},
     tree::Tree,
 };
@@ -29,6 +31,8 @@ pub struct Client {
     listed: u64,
     /// Observations of the last run; taken up with the first input, when there is a tree.
     saved: Vec<(Ssid, Vec<u8>, SavedObservation)>,
+    /// Instances that servers made; taken up with the first input too.
+    saved_instances: Vec<(String, SavedInstance)>,
     seed: u64,
     servers: BTreeMap<Ssid, Server>,
     shared: Shared,
@@ -40,10 +44,11 @@ impl Client {
     /// polled at once.
     pub fn new(config: ClientConfig, saved: Vec<Record>, now: Now) -> Self {
         let core = CoreObjects::new(Device::new(config.device));
-        let shared = Shared::new(core, config.endpoint);
+        let shared = Shared::new(core, config.creation, config.endpoint);
         let mut client = Self {
             listed: 0,
             saved: Vec::new(),
+            saved_instances: Vec::new(),
             seed: config.seed,
             servers: BTreeMap::new(),
             shared,
@@ -60,6 +65,7 @@ impl Client {
 
     /// Takes one input. Nothing a peer does makes it fail.
     pub fn handle(&mut self, input: Input, tree: &mut Tree, now: Now) {
+        self.restore_instances(tree, now);
         let turn = Turn {
             now,
             shared: &mut self.shared,
@@ -132,6 +138,7 @@ impl Client {
     pub fn register_payload_size(&self, tree: &Tree, now: Now) -> usize {
         let catalogue = Catalogue {
             core: &self.shared.core,
+            creation: &self.shared.creation,
             now,
             tree,
         };
@@ -201,13 +208,13 @@ impl Client {
 
     /// Lets every server carry on until nobody has news for another.
     fn settle(&mut self, tree: &mut Tree, now: Now) {
-        if self.listed != tree.listed() {
-            self.listed = tree.listed();
-            self.servers
-                .values_mut()
-                .for_each(|server| server.registration.objects_changed(now));
-        }
         loop {
+            if self.listed != tree.listed() {
+                self.listed = tree.listed();
+                self.servers
+                    .values_mut()
+                    .for_each(|server| server.registration.objects_changed(now));
+            }
             let mut turn = Turn {
                 now,
                 shared: &mut self.shared,
@@ -274,6 +281,17 @@ impl Client {
                     .map(|(_, account)| account.lifetime);
                 if let (Some(server), Some(lifetime)) = (self.servers.get_mut(&ssid), lifetime) {
                     server.registration.set_lifetime(lifetime, now);
+                }
+            }
+            News::Listed(object) => {
+                let object = Address::gateway(Path::Object(object));
+                self.servers
+                    .values_mut()
+                    .for_each(|server| server.object_changed(object, &turn));
+            }
+            News::Removed(path) => {
+                for server in self.servers.values_mut() {
+                    server.remove_attributes(Address::gateway(path), turn.shared);
                 }
             }
             News::Sampled(resource, index) => {

@@ -9,7 +9,7 @@ use lamplighter_lwm2m::{
     boundary::{
         Command, Event, Input, LinkEvent, LinkId, LocalOperation, LocalRequest, Output, RequestId,
     },
-    client::{Client, ClientConfig, DeviceDescription, ServerConfig},
+    client::{Client, ClientConfig, Creation, DeviceDescription, ServerConfig},
     saved::{Record, RecordKey},
     tree::Tree,
 };
@@ -78,6 +78,7 @@ pub(crate) fn accept_all(request: &Request) -> Option<Response> {
 
 pub(crate) fn config() -> ClientConfig {
     ClientConfig {
+        creation: Creation::default(),
         definitions: Arc::new(definitions()),
         device: DeviceDescription {
             manufacturer: "Lamplighter".to_owned(),
