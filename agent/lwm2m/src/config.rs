@@ -51,6 +51,7 @@ pub enum VersionChoice {
     Auto,
     V1_0,
     V1_1,
+    V1_2,
 }
 
 impl ServerConfig {
