@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeMap, time::Duration};
 
-use lamplighter_model::{Address, Now, Path, ResourceAddress, Ssid};
+use lamplighter_model::{Address, InstancePath, Now, Path, ResourceAddress, Ssid};
 
 pub use crate::config::{
     Change, ClientConfig, Creation, DeviceDescription, ServerConfig, VersionChoice,
@@ -23,12 +23,17 @@ mod accounts;
 #[cfg(test)]
 mod cost;
 mod operations;
+mod rights;
 
 /// One LwM2M endpoint: its accounts, and what it shows of the tree.
 #[derive(Debug)]
 pub struct Client {
+    /// An account came or went since the servers were told what there is.
+    accounts_changed: bool,
     /// [`Tree::listed`] that the servers know of.
     listed: u64,
+    /// Instances that servers made and that nobody has a right on.
+    orphans: Vec<InstancePath>,
     /// Observations of the last run; taken up with the first input, when there is a tree.
     saved: Vec<(Ssid, Vec<u8>, SavedObservation)>,
     /// Instances that servers made; taken up with the first input too.
@@ -46,7 +51,9 @@ impl Client {
         let core = CoreObjects::new(Device::new(config.device));
         let shared = Shared::new(core, config.creation, config.endpoint);
         let mut client = Self {
+            accounts_changed: false,
             listed: 0,
+            orphans: Vec::new(),
             saved: Vec::new(),
             saved_instances: Vec::new(),
             seed: config.seed,
@@ -60,6 +67,7 @@ impl Client {
         for record in saved {
             client.restore(record);
         }
+        client.disinherit();
         client
     }
 
@@ -82,8 +90,13 @@ impl Client {
             Input::Configure(Change::AddServer(config)) => {
                 self.remove_server(config.ssid, tree, now);
                 self.add_server(*config, &[], now);
+                self.accounts_changed = true;
             }
-            Input::Configure(Change::RemoveServer(ssid)) => self.remove_server(ssid, tree, now),
+            Input::Configure(Change::RemoveServer(ssid)) => {
+                self.remove_server(ssid, tree, now);
+                self.disinherit();
+                self.accounts_changed = true;
+            }
             Input::Device(event) => self.on_device(event, tree, now),
             Input::Kept(ssid, kept) => {
                 tracing::debug!(%ssid, kept = kept.len(), "Nothing was asked for");
@@ -99,6 +112,7 @@ impl Client {
             }
             Input::Timeout => {}
         }
+        self.drop_orphans(tree, now);
         self.handle_timeouts(tree, now);
         self.settle(tree, now);
     }
@@ -209,12 +223,7 @@ impl Client {
     /// Lets every server carry on until nobody has news for another.
     fn settle(&mut self, tree: &mut Tree, now: Now) {
         loop {
-            if self.listed != tree.listed() {
-                self.listed = tree.listed();
-                self.servers
-                    .values_mut()
-                    .for_each(|server| server.registration.objects_changed(now));
-            }
+            self.relist(tree, now);
             let mut turn = Turn {
                 now,
                 shared: &mut self.shared,

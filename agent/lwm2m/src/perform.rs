@@ -236,7 +236,7 @@ impl Turn<'_> {
         }
         match &pending.then {
             Then::Attributes(attributes) => Ok(Reply::Attributes(attributes.clone())),
-            Then::Created(instances) => self.create(instances),
+            Then::Created(instances) => self.create(&pending.caller.origin, instances),
             Then::Deleted(deletion) => self.delete(*deletion),
             Then::Executed(effect) => {
                 self.shared.news.extend(effect.map(News::Effect));
@@ -266,7 +266,7 @@ impl Turn<'_> {
         if let (true, Some(fault)) = (is_single, &fault) {
             return Err(Reject::from(fault.clone()));
         }
-        let mut nodes = operation::content(*address, self.catalogue())?;
+        let mut nodes = operation::content(*address, &pending.caller.origin, self.catalogue())?;
         let resource = |path| ResourceAddress {
             scope: address.scope,
             path,

@@ -39,7 +39,9 @@ impl Client {
                 Record::Registration(of, saved) if *of == ssid => {
                     registration = Some(saved.clone())
                 }
-                Record::Account(..)
+                Record::Access(..)
+                | Record::AccessNumbers(_)
+                | Record::Account(..)
                 | Record::Attributes(..)
                 | Record::Device(_)
                 | Record::Instance(..)
@@ -49,9 +51,10 @@ impl Client {
             }
         }
         let name = &self.shared.endpoint;
+        let grants = config.rights.clone();
         let mut server = Server::new(config, name, account.lifetime, self.seed, now);
         self.shared.core.remove(ssid);
-        self.shared.core.add(ssid, account);
+        self.shared.core.add(ssid, account, grants);
         server.start(registration, &mut self.shared, now);
         self.servers.insert(ssid, server);
     }
@@ -80,7 +83,13 @@ impl Client {
             Record::Device(saved) => self.shared.core.device.restore(saved),
             Record::Instance(path, Some(saved)) => self.saved_instances.push((path, saved)),
             Record::Observation(ssid, token, Some(saved)) => self.saved.push((ssid, token, saved)),
-            Record::Account(..)
+            Record::Access(path, Some(saved)) => match path.parse() {
+                Ok(Path::Instance(instance)) => self.shared.core.access.restore(instance, saved),
+                Ok(_) | Err(_) => tracing::warn!(path, "Saved rights cannot be read"),
+            },
+            Record::AccessNumbers(blocks) => self.shared.core.access.restore_numbers(&blocks),
+            Record::Access(_, None)
+            | Record::Account(..)
             | Record::Attributes(_, _, None)
             | Record::Instance(_, None)
             | Record::Observation(_, _, None)

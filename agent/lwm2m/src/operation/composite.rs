@@ -187,16 +187,8 @@ fn instances(address: Address, catalogue: Catalogue<'_>) -> Vec<InstanceAddress>
 }
 
 fn is_readable(instance: InstanceAddress, caller: &Caller, catalogue: Catalogue<'_>) -> bool {
-    let InstanceAddress { path, .. } = instance;
-    access::check_object(path.object).is_ok()
-        && access::check(
-            &caller.origin,
-            Right::Read,
-            path.object,
-            path.instance,
-            catalogue.core,
-        )
-        .is_ok()
+    access::check_object(instance.path.object).is_ok()
+        && access::may_read(&caller.origin, instance.path.into(), catalogue.core)
 }
 
 /// Adds a resource, or more instances of one that is there.

@@ -140,10 +140,15 @@ fn apply_to_core(
     draft: &mut CoreObjects,
     catalogue: Catalogue<'_>,
 ) -> Result<(), Reject> {
-    let path = edit.path();
-    match edit.after(draft.read(path, catalogue.now))? {
-        None => draft.reset(path),
-        Some(content) => draft.write(path, &content, catalogue.now),
+    let (path, now) = (edit.path(), catalogue.now);
+    match edit {
+        Edit::Delete(..) => match edit.after(draft.read(path, now))? {
+            None => draft.reset(path),
+            Some(content) => draft.write(path, &content, false, now),
+        },
+        Edit::Merge(node) => draft.write(path, &node.content, true, now),
+        Edit::Reset(_) => draft.reset(path),
+        Edit::Set(node) => draft.write(path, &node.content, false, now),
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use lamplighter_model::{InstancePath, Path, ResourcePath};
+use lamplighter_model::{InstancePath, Path, ResourcePath, device::Origin};
 
 use super::{News, Reply, Turn};
 use crate::{
@@ -39,10 +39,15 @@ impl Turn<'_> {
 
     pub(super) fn create(
         &mut self,
+        by: &Origin,
         instances: &BTreeMap<InstancePath, Held>,
     ) -> Result<Reply, Reject> {
         for (path, held) in instances {
             self.store(*path, held)?;
+            if let Origin::Server(ssid) = by {
+                let owned = self.shared.core.access.created(*ssid, *path);
+                self.shared.out.commit(owned);
+            }
         }
         let (first, _) = instances
             .first_key_value()
@@ -54,11 +59,7 @@ impl Turn<'_> {
     pub(super) fn delete(&mut self, deletion: Deletion) -> Result<Reply, Reject> {
         match deletion {
             Deletion::Instance(path) => {
-                self.tree.discard(gateway(path));
-                let record = Record::Instance(path.to_string(), None);
-                self.shared.out.commit(record);
-                self.shared.news.push(News::Removed(path.into()));
-                self.shared.news.push(News::Listed(path.object));
+                self.discard(path);
             }
             Deletion::ResourceInstance(path, index) => {
                 self.commit(&[Edit::Delete(path, index)])?;
@@ -67,6 +68,20 @@ impl Turn<'_> {
             }
         }
         Ok(Reply::Deleted)
+    }
+
+    /// Removes an instance that servers made, and what was said of it.
+    pub(crate) fn discard(&mut self, path: InstancePath) {
+        if !self.tree.discard(gateway(path)) {
+            return;
+        }
+        let record = Record::Instance(path.to_string(), None);
+        self.shared.out.commit(record);
+        if let Some(record) = self.shared.core.access.deleted(path) {
+            self.shared.out.commit(record);
+        }
+        self.shared.news.push(News::Removed(path.into()));
+        self.shared.news.push(News::Listed(path.object));
     }
 
     /// Gives an instance that servers made its values, and keeps them.

@@ -88,15 +88,16 @@ impl Tree {
         Ok(changed)
     }
 
-    /// Removes an instance that a server made.
-    pub(crate) fn discard(&mut self, address: InstanceAddress) {
+    /// Removes an instance; false where no server made it.
+    pub(crate) fn discard(&mut self, address: InstanceAddress) -> bool {
         if !self.is_stored(address) {
-            return;
+            return false;
         }
         if let Some(instance) = self.instances.remove(&address) {
             self.stored_bytes -= instance.bytes;
             self.listed += 1;
         }
+        true
     }
 }
 
