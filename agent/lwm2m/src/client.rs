@@ -32,6 +32,8 @@ pub struct Client {
     accounts_changed: bool,
     /// [`Tree::listed`] that the servers know of.
     listed: u64,
+    /// What is to be kept of the rights since an account went.
+    disinherited: Vec<Record>,
     /// Instances that servers made and that nobody has a right on.
     orphans: Vec<InstancePath>,
     /// Observations of the last run; taken up with the first input, when there is a tree.
@@ -53,6 +55,7 @@ impl Client {
         let mut client = Self {
             accounts_changed: false,
             listed: 0,
+            disinherited: Vec::new(),
             orphans: Vec::new(),
             saved: Vec::new(),
             saved_instances: Vec::new(),

@@ -116,9 +116,17 @@ impl Outputs {
     }
 
     pub(crate) fn commit(&mut self, record: Record) {
+        self.commit_all(vec![record]);
+    }
+
+    /// Commits what belongs together.
+    pub(crate) fn commit_all(&mut self, records: Vec<Record>) {
+        if records.is_empty() {
+            return;
+        }
         self.next_commit += 1;
         self.queue
-            .push_back(Output::Commit(CommitId(self.next_commit), record));
+            .push_back(Output::Commit(CommitId(self.next_commit), records));
     }
 
     pub(crate) fn committed(&mut self, id: CommitId) {

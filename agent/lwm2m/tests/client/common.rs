@@ -311,8 +311,8 @@ impl World {
                     self.link = None;
                 }
             }
-            Output::Commit(id, record) => {
-                self.save(record);
+            Output::Commit(id, records) => {
+                records.into_iter().for_each(|record| self.save(record));
                 inputs.push(Input::Committed(id));
             }
             Output::Device(op, request) => self.device.push((op, request)),
