@@ -8,5 +8,6 @@ mod local;
 mod network;
 mod observe;
 mod operations;
+mod registry;
 mod restart;
 mod shelf;
