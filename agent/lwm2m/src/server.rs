@@ -426,6 +426,7 @@ impl Server {
             attributes,
             catalogue: turn.catalogue(),
             defaults,
+            ssid,
         }
     }
 }
