@@ -60,10 +60,7 @@ impl Server {
             // RFC 7641, 3.6: whatever becomes of the Read.
             self.end_observation(request.token, turn);
         }
-        let caller = Caller {
-            enabler: self.registration.version(),
-            origin: Origin::Server(self.config.ssid),
-        };
+        let caller = self.caller();
         let attributes = match operation::observe_attributes(
             &request.queries,
             &operation,
@@ -96,6 +93,14 @@ impl Server {
         let prefix = self.view.prefix(address.scope);
         if let Some(result) = turn.begin(wish, Some(&self.attributes), prefix) {
             self.answer(&asker, (address, result), turn);
+        }
+    }
+
+    /// This server as the one who wants something.
+    pub(super) fn caller(&self) -> Caller {
+        Caller {
+            enabler: self.registration.version(),
+            origin: Origin::Server(self.config.ssid),
         }
     }
 }

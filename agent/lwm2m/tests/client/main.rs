@@ -3,8 +3,11 @@
 mod attributes;
 mod codes;
 mod common;
+mod composite;
+mod create;
 mod local;
 mod network;
 mod observe;
 mod operations;
 mod restart;
+mod shelf;
