@@ -8,6 +8,7 @@ mod create;
 mod local;
 mod network;
 mod observe;
+mod observe_composite;
 mod operations;
 mod restart;
 mod shelf;
