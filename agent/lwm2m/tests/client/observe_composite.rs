@@ -83,7 +83,12 @@ fn remove(world: &mut World, address: ResourceAddress) {
 }
 
 fn observations(world: &World) -> usize {
-    world.client.servers().next().unwrap().observations
+    world
+        .client
+        .servers()
+        .next()
+        .expect("a server")
+        .observations
 }
 
 #[test]
