@@ -62,10 +62,14 @@ impl Client {
             }
             Record::Device(saved) => self.shared.core.device.restore(saved),
             Record::Observation(ssid, token, Some(saved)) => self.saved.push((ssid, token, saved)),
+            Record::Queue(ssid, saved) => {
+                if let Some(server) = self.servers.get_mut(&ssid) {
+                    server.restore_queue(saved);
+                }
+            }
             Record::Account(..)
             | Record::Attributes(_, _, None)
             | Record::Observation(_, _, None)
-            | Record::Queue(..)
             | Record::Registration(..) => {}
         }
     }

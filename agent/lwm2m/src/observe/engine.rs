@@ -11,7 +11,7 @@ use std::{
 use lamplighter_coap::{Reliability, Token};
 use lamplighter_model::{Address, Path, ResourceAddress, ResourceInstanceId, Value};
 
-use super::{AttributeStore, Attributes, index::Index, outbox::Outbox};
+use super::{AttributeStore, Attributes, due::Due, index::Index};
 use crate::{
     catalogue::Catalogue,
     format::{Content, ContentFormat, Node},
@@ -23,20 +23,25 @@ use crate::{
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Observations {
     deadlines: BTreeSet<(Duration, Token)>,
+    due: Due,
     index: Index,
-    outbox: Outbox,
     relations: BTreeMap<Token, Relation>,
 }
 
 /// One observation.
 #[derive(Clone, Debug)]
 pub(crate) struct Relation {
+    /// What has changed since the server was told, and is wanted.
+    dirty: BTreeSet<(ResourceAddress, Option<ResourceInstanceId>)>,
     pub(crate) format: ContentFormat,
     /// A confirmable notification is on its way; newer values wait for its end.
     in_flight: bool,
     /// When the server last confirmed that it listens.
     last_confirmed: Duration,
-    last_sent: Duration,
+    pub(crate) last_sent: Duration,
+    /// The server has forgotten it by a new registration and may come back: what it would be told
+    /// is stored.
+    is_orphan: bool,
     /// A condition was met since the last notification.
     pending: bool,
     queued: bool,
@@ -55,6 +60,8 @@ pub(crate) struct Relation {
 pub(crate) struct Sent<'a> {
     pub(crate) nodes: &'a [Node],
     pub(crate) reliability: Reliability,
+    /// Its samples are stored until they are confirmed, so newer values need not wait.
+    pub(crate) is_stored: bool,
     pub(crate) revision: u64,
 }
 
@@ -98,8 +105,10 @@ impl Observations {
         }
         let now = rules.catalogue.now.mono;
         let relation = Relation {
+            dirty: BTreeSet::new(),
             format,
             in_flight: false,
+            is_orphan: false,
             last_confirmed: now,
             last_sent: now,
             pending: false,
@@ -127,6 +136,7 @@ impl Observations {
         let sent = Sent {
             nodes: &[],
             reliability: Reliability::Confirmable,
+            is_stored: false,
             revision: 0,
         };
         if !self.begin(token, target, format, sent, rules) {
@@ -141,19 +151,11 @@ impl Observations {
     pub(crate) fn end(&mut self, token: Token) -> Option<Relation> {
         let relation = self.relations.remove(&token)?;
         self.index.remove(relation.target, token);
-        self.outbox.remove(token);
+        self.due.remove(token);
         if let Some(scheduled) = relation.scheduled {
             self.deadlines.remove(&(scheduled, token));
         }
         Some(relation)
-    }
-
-    /// Ends all; the answer is whose.
-    pub(crate) fn clear(&mut self) -> Vec<Token> {
-        self.outbox.clear();
-        self.deadlines.clear();
-        self.index = Index::default();
-        std::mem::take(&mut self.relations).into_keys().collect()
     }
 
     /// A resource was sampled or written.
@@ -165,11 +167,14 @@ impl Observations {
     ) {
         for token in self.index.concerned(resource, index) {
             work::visit();
-            let Some(relation) = self.relations.get(&token) else {
+            let Some(relation) = self.relations.get_mut(&token) else {
                 continue;
             };
-            if !relation.pending && relation.is_met(resource, rules) {
-                self.met(token, rules);
+            if relation.is_met(resource, rules) {
+                relation.dirty.insert((resource, index));
+                if !relation.pending {
+                    self.met(token, rules);
+                }
             }
         }
     }
@@ -204,7 +209,7 @@ impl Observations {
             .for_each(|token| self.schedule(token, rules));
     }
 
-    /// Puts what is due into the outbox.
+    /// Puts what is due into its queue.
     pub(crate) fn handle_timeout(&mut self, now: Duration) {
         while let Some((due, token)) = self.deadlines.first().copied() {
             if due > now {
@@ -214,7 +219,7 @@ impl Observations {
             if let Some(relation) = self.relations.get_mut(&token) {
                 relation.scheduled = None;
                 relation.queued = true;
-                self.outbox.push(token);
+                self.due.push(token);
             }
         }
     }
@@ -224,20 +229,20 @@ impl Observations {
     }
 
     pub(crate) fn has_waiting(&self) -> bool {
-        !self.outbox.is_empty()
+        !self.due.is_empty()
     }
 
     /// The next that is to be told.
-    pub(crate) fn next(&mut self) -> Option<(Token, &Relation)> {
-        let token = self.outbox.pop()?;
-        self.relations.get(&token).map(|relation| (token, relation))
+    pub(crate) fn next(&mut self) -> Option<Token> {
+        self.due.pop()
     }
 
     /// A notification has left.
     pub(crate) fn sent(&mut self, token: Token, sent: Sent<'_>, rules: Rules<'_>) {
         let now = rules.catalogue.now.mono;
         if let Some(relation) = self.relations.get_mut(&token) {
-            relation.in_flight = sent.reliability == Reliability::Confirmable;
+            relation.dirty.clear();
+            relation.in_flight = sent.reliability == Reliability::Confirmable && !sent.is_stored;
             relation.last_sent = now;
             relation.pending = false;
             relation.queued = false;
@@ -245,6 +250,16 @@ impl Observations {
             relation.spoken = true;
             relation.told = single(sent.nodes);
             self.schedule(token, rules);
+        }
+    }
+
+    /// What was to be told is stored, which is as good as told: attributes go on to be judged
+    /// against it.
+    pub(crate) fn stored(&mut self, token: Token, sent: Sent<'_>, rules: Rules<'_>) {
+        let spoken = self.relations.get(&token).map(|relation| relation.spoken);
+        self.sent(token, sent, rules);
+        if let (Some(relation), Some(spoken)) = (self.relations.get_mut(&token), spoken) {
+            relation.spoken = spoken;
         }
     }
 
@@ -261,21 +276,79 @@ impl Observations {
     /// A confirmable notification has ended.
     pub(crate) fn delivered(&mut self, token: Token, acknowledged: bool, rules: Rules<'_>) {
         if let Some(relation) = self.relations.get_mut(&token) {
-            relation.in_flight = false;
+            // What was stored is told again by the one who stored it.
+            let was_waited_for = std::mem::take(&mut relation.in_flight);
             if acknowledged {
                 relation.last_confirmed = rules.catalogue.now.mono;
-            } else {
+            } else if was_waited_for {
                 relation.pending = true;
             }
             self.schedule(token, rules);
         }
     }
 
+    /// How many the server observes by.
     pub(crate) fn len(&self) -> usize {
-        self.relations.len()
+        self.relations
+            .values()
+            .filter(|relation| !relation.is_orphan)
+            .count()
     }
 
-    fn met(&mut self, token: Token, rules: Rules<'_>) {
+    /// The server has registered us anew and knows none of them any more. They stay as what it may
+    /// want to hear of. The answer is whose.
+    pub(crate) fn orphan_all(&mut self) -> Vec<Token> {
+        let tokens: Vec<Token> = self.relations.keys().copied().collect();
+        tokens.iter().for_each(|token| self.orphan(*token));
+        tokens
+    }
+
+    pub(crate) fn orphan(&mut self, token: Token) {
+        if let Some(relation) = self.relations.get_mut(&token) {
+            relation.is_orphan = true;
+            relation.in_flight = false;
+        }
+    }
+
+    /// Orphans that a new observation takes the place of.
+    pub(crate) fn orphans_in(&self, target: Address) -> Vec<Token> {
+        let covered = self
+            .relations
+            .iter()
+            .filter(|(_, relation)| relation.is_orphan && contains(target, relation.target));
+        covered.map(|(token, _)| *token).collect()
+    }
+
+    pub(crate) fn orphans(&self) -> Vec<Token> {
+        let orphans = self
+            .relations
+            .iter()
+            .filter(|(_, relation)| relation.is_orphan);
+        orphans.map(|(token, _)| *token).collect()
+    }
+
+    pub(crate) fn get(&self, token: Token) -> Option<&Relation> {
+        self.relations.get(&token)
+    }
+
+    /// The observation by which a stored sample is told: one that can carry its time, else any;
+    /// the nearest to the sample.
+    pub(crate) fn covering(
+        &self,
+        resource: ResourceAddress,
+        index: Option<ResourceInstanceId>,
+    ) -> Option<(Token, &Relation)> {
+        let tokens = self.index.concerned(resource, index).into_iter();
+        tokens
+            .filter_map(|token| Some((token, self.relations.get(&token)?)))
+            .filter(|(_, relation)| !relation.is_orphan && relation.covers(resource, index))
+            .max_by_key(|(token, relation)| {
+                (relation.format.has_time(), relation.target.path, *token)
+            })
+    }
+
+    /// The observation is to be told again as soon as it may.
+    pub(crate) fn met(&mut self, token: Token, rules: Rules<'_>) {
         if let Some(relation) = self.relations.get_mut(&token) {
             relation.pending = true;
             self.schedule(token, rules);
@@ -298,6 +371,30 @@ impl Observations {
 }
 
 impl Relation {
+    pub(crate) const fn is_orphan(&self) -> bool {
+        self.is_orphan
+    }
+
+    /// What has changed and is wanted; empty where the longest time has passed without.
+    pub(crate) const fn dirty(&self) -> &BTreeSet<(ResourceAddress, Option<ResourceInstanceId>)> {
+        &self.dirty
+    }
+
+    pub(crate) const fn is_pending(&self) -> bool {
+        self.pending
+    }
+
+    pub(crate) fn covers(
+        &self,
+        resource: ResourceAddress,
+        index: Option<ResourceInstanceId>,
+    ) -> bool {
+        let path = index.map_or(Path::Resource(resource.path), |index| {
+            Path::ResourceInstance(resource.path, index)
+        });
+        self.target.scope == resource.scope && self.target.path.contains(path)
+    }
+
     /// False for an observation that was taken up after a restart until its target has a value:
     /// devices may take a while to say what they have.
     pub(crate) const fn is_settled(&self) -> bool {
@@ -374,6 +471,10 @@ impl Rules<'_> {
         attributes.pmax = attributes.pmax.or_else(|| set(self.defaults.pmax));
         attributes
     }
+}
+
+fn contains(outer: Address, inner: Address) -> bool {
+    outer.scope == inner.scope && outer.path.contains(inner.path)
 }
 
 /// Compared with what the server was told, in both directions.

@@ -1,5 +1,7 @@
 //! Answers and notifications of one server.
 
+use std::time::Duration;
+
 use lamplighter_coap::{Code, Reliability, Response, Token};
 use lamplighter_model::{Address, Path, ResourceAddress, ResourceInstanceId};
 
@@ -14,6 +16,9 @@ use crate::{
     reject::Reject,
     saved::{Record, SavedObservation},
 };
+
+/// How long what a server observed before a new registration is stored for it, at most.
+pub(super) const MAX_ORPHANED: Duration = Duration::from_secs(3600);
 
 impl Server {
     /// A resource has another value.
@@ -86,20 +91,61 @@ impl Server {
         }
     }
 
-    /// Sends the next notification; false where none waits or none can leave.
+    /// Tells or stores the next thing that is due; false where nothing is, or nothing can leave.
     pub(super) fn notify_next(&mut self, turn: &mut Turn<'_>) -> bool {
-        if self.registration.phase() != Phase::Registered || !self.observations.has_waiting() {
-            return false;
+        let is_storing = self.is_storing(turn);
+        if !is_storing && !self.outbox.is_empty() {
+            self.discard_all(turn.shared);
         }
-        let Some((token, relation)) = self.observations.next() else {
+        if self.observations.has_waiting() {
+            let is_ready = self.uplink.pace.ready_at() <= turn.now.mono;
+            if is_storing && !(is_ready && self.is_live()) {
+                return self.store_next(turn);
+            }
+            if is_ready && self.registration.phase() == Phase::Registered {
+                return self.tell_next(is_storing, turn);
+            }
+        }
+        is_storing && self.replay_next(turn)
+    }
+
+    /// What is due cannot be told now.
+    fn store_next(&mut self, turn: &mut Turn<'_>) -> bool {
+        let Some(token) = self.observations.next() else {
             return false;
         };
-        let (target, format, reliability) = (
-            relation.target,
-            relation.format,
-            relation.reliability(turn.now.mono),
-        );
+        let Some(relation) = self.observations.get(token) else {
+            return true;
+        };
+        let samples = self.samples_of(relation, turn);
+        self.keep(token, samples, turn);
+        true
+    }
+
+    fn tell_next(&mut self, is_storing: bool, turn: &mut Turn<'_>) -> bool {
+        let Some(token) = self.observations.next() else {
+            return false;
+        };
+        let Some(relation) = self.observations.get(token) else {
+            return true;
+        };
+        if relation.is_orphan() {
+            let samples = self.samples_of(relation, turn);
+            self.keep(token, samples, turn);
+            return true;
+        }
+        let (target, format) = (relation.target, relation.format);
+        let reliability = if is_storing && self.wants_confirmation(turn.now.mono) {
+            Reliability::Confirmable
+        } else {
+            relation.reliability(turn.now.mono)
+        };
         let settled = relation.is_settled();
+        let samples = if is_storing {
+            self.samples_of(relation, turn)
+        } else {
+            Vec::new()
+        };
         let payload = self.current(target, turn).and_then(|nodes| {
             let payload = self.encode(format, target, &nodes, turn)?;
             Ok((nodes, payload))
@@ -111,10 +157,12 @@ impl Server {
                     observe: Some(0),
                     ..Response::content(Code::CONTENT, format.number(), payload)
                 };
+                self.remember(samples, turn);
                 self.notify(token, response, reliability, turn);
                 let sent = Sent {
                     nodes: &nodes,
                     reliability,
+                    is_stored: is_storing,
                     revision: turn.tree.revision(),
                 };
                 let rules = Self::rules(&self.attributes, self.config.ssid, turn);
@@ -155,11 +203,41 @@ impl Server {
 
     /// After a new Register the server knows nothing of former observations (RFC 7641).
     pub(super) fn forget_observations(&mut self, turn: &mut Turn<'_>) {
-        for token in self.observations.clear() {
+        let is_storing = self.is_storing(turn);
+        for token in self.observations.orphan_all() {
             self.endpoint.forget_observer(&token);
-            self.journal_observation(token, None, turn);
+            if is_storing {
+                self.journal_orphan(token, turn);
+            } else {
+                self.drop_observation(token, turn);
+            }
         }
         self.notifications.clear();
+        let lasts = self.registration.lifetime().min(MAX_ORPHANED);
+        let is_awaited = !self.observations.orphans().is_empty();
+        self.orphans_until = is_awaited.then(|| turn.now.mono + lasts);
+    }
+
+    /// The server has not come back to what it observed before it registered us anew.
+    pub(super) fn end_orphans(&mut self, turn: &mut Turn<'_>) {
+        if self.orphans_until.is_none_or(|until| until > turn.now.mono) {
+            return;
+        }
+        self.orphans_until = None;
+        for token in self.observations.orphans() {
+            self.drop_observation(token, turn);
+        }
+    }
+
+    fn journal_orphan(&self, token: Token, turn: &mut Turn<'_>) {
+        if let Some(relation) = self.observations.get(token) {
+            let saved = SavedObservation {
+                format: relation.format.number(),
+                is_orphan: true,
+                path: self.view.wire(relation.target).to_string(),
+            };
+            self.journal_observation(token, Some(saved), turn);
+        }
     }
 
     fn drop_observation(&mut self, token: Token, turn: &mut Turn<'_>) {
@@ -179,13 +257,18 @@ impl Server {
         let sent = Sent {
             nodes,
             reliability: Reliability::Confirmable,
+            is_stored: true,
             revision: turn.tree.revision(),
         };
         let rules = Self::rules(&self.attributes, self.config.ssid, turn);
         let accepted = self.observations.begin(token, target, format, sent, rules);
         if accepted {
+            for orphan in self.observations.orphans_in(target) {
+                self.drop_observation(orphan, turn);
+            }
             let saved = SavedObservation {
                 format: format.number(),
+                is_orphan: false,
                 path: self.view.wire(target).to_string(),
             };
             self.journal_observation(token, Some(saved), turn);
@@ -243,6 +326,10 @@ impl Server {
             .endpoint
             .notify(&token, response, reliability, turn.now.mono);
         self.notifications.insert(id, (token, reliability));
+        match reliability {
+            Reliability::Confirmable => self.mark_notification(id, turn.now.mono),
+            Reliability::NonConfirmable => self.uplink.pace.take(turn.now.mono),
+        }
         if self.notifications.len() > MAX_NOTIFICATIONS {
             // Of those that are not confirmed only a reset is ever told. An observation waits for
             // the end of a confirmable one: that must not be forgotten.

@@ -30,6 +30,14 @@ impl Server {
         };
         let rules = Self::rules(&self.attributes, self.config.ssid, turn);
         self.observations.restore(token, target, format, rules);
+        if saved.is_orphan {
+            self.observations.orphan(token);
+            let lasts = self
+                .registration
+                .lifetime()
+                .min(super::reporting::MAX_ORPHANED);
+            self.orphans_until = Some(turn.now.mono + lasts);
+        }
     }
 
     /// Saved paths are as the server wrote them.

@@ -7,3 +7,4 @@ mod network;
 mod observe;
 mod operations;
 mod restart;
+mod storing;
