@@ -10,7 +10,7 @@ use lamplighter_lwm2m::{
         Command, Event, Input, Kept, LinkEvent, LinkId, LocalOperation, LocalRequest, Output,
         RequestId,
     },
-    client::{Client, ClientConfig, DeviceDescription, ServerConfig, VersionChoice},
+    client::{Client, ClientConfig, DeviceDescription, ServerConfig},
     saved::{Record, RecordKey, SavedQueue},
     tree::Tree,
 };
@@ -94,16 +94,8 @@ pub(crate) fn config() -> ClientConfig {
 }
 
 pub(crate) fn server_config() -> ServerConfig {
-    ServerConfig {
-        coap: Params::default(),
-        lifetime: Duration::from_secs(3600),
-        name: "main".to_owned(),
-        object_versions: BTreeMap::new(),
-        ssid: SSID,
-        store_notifications: true,
-        uri: "coap://server.example".parse().expect("a URI"),
-        version: VersionChoice::Auto,
-    }
+    let uri = "coap://server.example".parse().expect("a URI");
+    ServerConfig::new("main", SSID, uri)
 }
 
 impl World {
