@@ -186,11 +186,13 @@ impl Server {
         }
     }
 
-    pub(crate) fn handle_timeout(&mut self, now: Now) {
+    pub(crate) fn handle_timeout(&mut self, turn: &Turn<'_>) {
+        let now = turn.now;
         self.session.handle_timeout(now.mono);
         self.endpoint.handle_timeout(now.mono);
         self.registration.handle_timeout(now);
-        self.observations.handle_timeout(now.mono);
+        let rules = Self::rules(&self.attributes, self.config.ssid, turn);
+        self.observations.handle_timeout(rules);
     }
 
     pub(crate) fn timeout(&self) -> Option<(Duration, &'static str)> {
@@ -454,6 +456,7 @@ impl Server {
                 .core
                 .account_of(ssid)
                 .map_or_else(Defaults::default, |(_, account)| Defaults {
+                    con: false,
                     pmax: account.pmax,
                     pmin: account.pmin,
                 });

@@ -1,7 +1,7 @@
 //! Operations of people, and what devices say.
 
 use lamplighter_model::{
-    Address, Now, ObjectId, Path, Scope,
+    Address, InstanceAddress, Now, Scope,
     device::{Answer, DeviceEvent, Fault, OpId, Origin},
 };
 
@@ -73,25 +73,21 @@ impl Client {
                     tracing::warn!(%address, %why, "A resource cannot be declared");
                 }
                 let added = declared.added.iter().map(|declaration| declaration.address);
-                let mut objects: Vec<(Scope, ObjectId)> = added
+                let mut instances: Vec<InstanceAddress> = added
                     .chain(declared.removed)
-                    .map(|address| (address.scope, address.path.object()))
+                    .map(|address| address.instance())
                     .collect();
-                objects.sort_unstable();
-                objects.dedup();
-                let turn = Turn {
+                instances.sort_unstable();
+                instances.dedup();
+                let mut turn = Turn {
                     now,
                     shared: &mut self.shared,
                     tree,
                 };
-                for (scope, object) in objects {
-                    let address = Address {
-                        scope,
-                        path: Path::Object(object),
-                    };
+                for instance in instances {
                     self.servers
                         .values_mut()
-                        .for_each(|server| server.object_changed(address, &turn));
+                        .for_each(|server| server.structure_changed(instance.into(), &mut turn));
                 }
             }
             DeviceEvent::Done(op, result) => self.on_done(op, result, tree, now),

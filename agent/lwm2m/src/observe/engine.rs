@@ -1,23 +1,20 @@
-//! The trigger algorithm (lwm2m/30, 4): now, later, or not at all.
-//!
-//! A condition that was met once stays met until the notification has left (it is latched), so a
-//! value that has gone back within pmin is told all the same.
+//! The observations of one server: finds those that an event concerns, and keeps what each of them
+//! wants next in one ordered set of deadlines.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
     time::Duration,
 };
 
-use lamplighter_coap::{Reliability, Token};
-use lamplighter_model::{Address, Path, ResourceAddress, ResourceInstanceId, Value};
+use lamplighter_coap::Token;
+use lamplighter_model::{Address, ResourceAddress, ResourceInstanceId};
 
-use super::{AttributeStore, Attributes, due::Due, index::Index};
-use crate::{
-    catalogue::Catalogue,
-    format::{Content, ContentFormat, Node},
-    tree::Owner,
-    work,
+use super::{
+    due::Due,
+    index::Index,
+    relation::{Relation, Rules, Sent, Subscription, Targets},
 };
+use crate::work;
 
 /// The observations of one server.
 #[derive(Clone, Debug, Default)]
@@ -26,131 +23,40 @@ pub(crate) struct Observations {
     due: Due,
     index: Index,
     relations: BTreeMap<Token, Relation>,
-}
-
-/// One observation.
-#[derive(Clone, Debug)]
-pub(crate) struct Relation {
-    /// What has changed since the server was told, and is wanted.
-    dirty: BTreeSet<(ResourceAddress, Option<ResourceInstanceId>)>,
-    pub(crate) format: ContentFormat,
-    /// A confirmable notification is on its way; newer values wait for its end.
-    in_flight: bool,
-    /// When the server last confirmed that it listens.
-    last_confirmed: Duration,
-    pub(crate) last_sent: Duration,
-    /// The server has forgotten it by a new registration and may come back: what it would be told
-    /// is stored.
-    is_orphan: bool,
-    /// A condition was met since the last notification.
-    pending: bool,
-    queued: bool,
-    scheduled: Option<Duration>,
-    /// Revision of the tree that the server was told.
-    seen: u64,
-    pub(crate) target: Address,
-    /// The server was told something in this run of the agent.
-    spoken: bool,
-    /// What the server was told, where the target is one value.
-    told: Option<Value>,
-}
-
-/// What was sent to the server.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Sent<'a> {
-    pub(crate) nodes: &'a [Node],
-    pub(crate) reliability: Reliability,
-    /// Its samples are stored until they are confirmed, so newer values need not wait.
-    pub(crate) is_stored: bool,
-    pub(crate) revision: u64,
-}
-
-/// Resources 2 and 3 of the server's account.
-#[derive(Clone, Copy, Debug, Default)]
-pub(crate) struct Defaults {
-    pub(crate) pmax: u32,
-    pub(crate) pmin: u32,
+    /// Targets of all relations together.
+    targets: usize,
 }
 
 /// Observations that one server may have.
 const MAX_RELATIONS: usize = 1024;
-/// RFC 7641, 4.5: a confirmable notification at least every 24 hours; early enough for all its
-/// retransmissions.
-const CONFIRM_AFTER: Duration = Duration::from_secs(24 * 3600 - 93);
-
-/// Whole objects are told at most this often, in seconds: each time all of it is encoded.
-const WIDE_PMIN: u32 = 1;
-
-/// What holds for one relation at one moment.
-#[derive(Clone, Copy)]
-pub(crate) struct Rules<'a> {
-    pub(crate) attributes: &'a AttributeStore,
-    pub(crate) catalogue: Catalogue<'a>,
-    pub(crate) defaults: Defaults,
-}
+/// Paths that all observations of one server may name together.
+const MAX_TARGETS: usize = 8192;
 
 impl Observations {
     /// Begins an observation with its first answer, or refreshes it. False where there is no room.
     pub(crate) fn begin(
         &mut self,
         token: Token,
-        target: Address,
-        format: ContentFormat,
+        subscription: Subscription,
         sent: Sent<'_>,
         rules: Rules<'_>,
     ) -> bool {
         self.end(token);
-        if self.relations.len() >= MAX_RELATIONS {
-            return false;
-        }
-        let now = rules.catalogue.now.mono;
-        let relation = Relation {
-            dirty: BTreeSet::new(),
-            format,
-            in_flight: false,
-            is_orphan: false,
-            last_confirmed: now,
-            last_sent: now,
-            pending: false,
-            queued: false,
-            scheduled: None,
-            seen: sent.revision,
-            spoken: true,
-            target,
-            told: single(sent.nodes),
-        };
-        self.relations.insert(token, relation);
-        self.index.insert(target, token);
-        self.schedule(token, rules);
-        true
+        self.add(token, Relation::new(subscription, sent, rules))
     }
 
     /// Takes up an observation that was saved: its first notification tells the current value.
-    pub(crate) fn restore(
-        &mut self,
-        token: Token,
-        target: Address,
-        format: ContentFormat,
-        rules: Rules<'_>,
-    ) {
-        let sent = Sent {
-            nodes: &[],
-            reliability: Reliability::Confirmable,
-            is_stored: false,
-            revision: 0,
-        };
-        if !self.begin(token, target, format, sent, rules) {
-            return;
-        }
-        if let Some(relation) = self.relations.get_mut(&token) {
-            relation.spoken = false;
-        }
-        self.met(token, rules);
+    pub(crate) fn restore(&mut self, token: Token, subscription: Subscription, rules: Rules<'_>) {
+        self.end(token);
+        self.add(token, Relation::restored(subscription, rules));
     }
 
     pub(crate) fn end(&mut self, token: Token) -> Option<Relation> {
         let relation = self.relations.remove(&token)?;
-        self.index.remove(relation.target, token);
+        for target in relation.addresses() {
+            self.index.remove(target, token);
+            self.targets -= 1;
+        }
         self.due.remove(token);
         if let Some(scheduled) = relation.scheduled {
             self.deadlines.remove(&(scheduled, token));
@@ -165,61 +71,53 @@ impl Observations {
         index: Option<ResourceInstanceId>,
         rules: Rules<'_>,
     ) {
-        for token in self.index.concerned(resource, index) {
+        for (token, target) in self.index.concerned(resource, index) {
             work::visit();
-            let Some(relation) = self.relations.get_mut(&token) else {
-                continue;
-            };
-            if relation.is_met(resource, rules) {
-                relation.dirty.insert((resource, index));
-                if !relation.pending {
-                    self.met(token, rules);
-                }
-            }
+            self.update(token, |relation| {
+                relation.changed(target, (resource, index), rules);
+            });
         }
     }
 
-    /// Instances or resources of an object have come or gone.
-    pub(crate) fn object_changed(&mut self, object: Address, rules: Rules<'_>) {
-        for token in self.index.of_object(object) {
-            let wide =
-                self.relations
-                    .get(&token)
-                    .is_some_and(|relation| match relation.target.path {
-                        Path::Root | Path::Object(_) | Path::Instance(_) => true,
-                        Path::Resource(path) | Path::ResourceInstance(path, _) => rules
-                            .catalogue
-                            .resource(ResourceAddress {
-                                scope: relation.target.scope,
-                                path,
-                            })
-                            .is_none(),
-                    });
-            if wide {
-                self.met(token, rules);
-            }
+    /// An instance, or resources of it, have come or gone.
+    pub(crate) fn structure_changed(&mut self, instance: Address, rules: Rules<'_>) {
+        for (token, target) in self.index.around(instance) {
+            self.update(token, |relation| relation.structure_changed(target, rules));
         }
     }
 
-    /// Attributes or defaults are others: they count at once.
-    pub(crate) fn reschedule(&mut self, rules: Rules<'_>) {
+    /// Other attributes are attached to an address: they count at once.
+    pub(crate) fn attributes_changed(&mut self, address: Address, rules: Rules<'_>) {
+        for (token, _) in self.index.below(address) {
+            self.update(token, |relation| relation.refresh(rules));
+        }
+    }
+
+    /// The defaults of the account are others: they count at once.
+    pub(crate) fn defaults_changed(&mut self, rules: Rules<'_>) {
         let tokens: Vec<Token> = self.relations.keys().copied().collect();
-        tokens
-            .into_iter()
-            .for_each(|token| self.schedule(token, rules));
+        for token in tokens {
+            self.update(token, |relation| relation.refresh(rules));
+        }
     }
 
-    /// Puts what is due into its queue.
-    pub(crate) fn handle_timeout(&mut self, now: Duration) {
+    /// Evaluates what is due, and puts what is to be told into its queue.
+    pub(crate) fn handle_timeout(&mut self, rules: Rules<'_>) {
+        let now = rules.catalogue.now.mono;
         while let Some((due, token)) = self.deadlines.first().copied() {
             if due > now {
                 return;
             }
             self.deadlines.pop_first();
-            if let Some(relation) = self.relations.get_mut(&token) {
-                relation.scheduled = None;
-                relation.queued = true;
+            let Some(relation) = self.relations.get_mut(&token) else {
+                continue;
+            };
+            relation.scheduled = None;
+            relation.evaluate(rules);
+            if relation.queue(now) {
                 self.due.push(token);
+            } else {
+                self.schedule(token);
             }
         }
     }
@@ -239,60 +137,33 @@ impl Observations {
 
     /// A notification has left.
     pub(crate) fn sent(&mut self, token: Token, sent: Sent<'_>, rules: Rules<'_>) {
-        let now = rules.catalogue.now.mono;
-        if let Some(relation) = self.relations.get_mut(&token) {
-            relation.dirty.clear();
-            relation.in_flight = sent.reliability == Reliability::Confirmable && !sent.is_stored;
-            relation.last_sent = now;
-            relation.pending = false;
-            relation.queued = false;
-            relation.seen = sent.revision;
-            relation.spoken = true;
-            relation.told = single(sent.nodes);
-            self.schedule(token, rules);
-        }
+        self.update(token, |relation| relation.sent(sent, rules));
     }
 
     /// What was to be told is stored, which is as good as told: attributes go on to be judged
     /// against it.
     pub(crate) fn stored(&mut self, token: Token, sent: Sent<'_>, rules: Rules<'_>) {
-        let spoken = self.relations.get(&token).map(|relation| relation.spoken);
-        self.sent(token, sent, rules);
-        if let (Some(relation), Some(spoken)) = (self.relations.get_mut(&token), spoken) {
-            relation.spoken = spoken;
-        }
+        self.update(token, |relation| relation.stored(sent, rules));
     }
 
     /// There is nothing to tell for now; the next change asks again.
     pub(crate) fn skipped(&mut self, token: Token, rules: Rules<'_>) {
-        if let Some(relation) = self.relations.get_mut(&token) {
-            relation.last_sent = rules.catalogue.now.mono;
-            relation.pending = false;
-            relation.queued = false;
-            self.schedule(token, rules);
-        }
+        self.update(token, |relation| relation.skipped(rules));
     }
 
     /// A confirmable notification has ended.
     pub(crate) fn delivered(&mut self, token: Token, acknowledged: bool, rules: Rules<'_>) {
-        if let Some(relation) = self.relations.get_mut(&token) {
-            // What was stored is told again by the one who stored it.
-            let was_waited_for = std::mem::take(&mut relation.in_flight);
-            if acknowledged {
-                relation.last_confirmed = rules.catalogue.now.mono;
-            } else if was_waited_for {
-                relation.pending = true;
-            }
-            self.schedule(token, rules);
-        }
+        self.update(token, |relation| relation.delivered(acknowledged, rules));
     }
 
     /// How many the server observes by.
     pub(crate) fn len(&self) -> usize {
-        self.relations
-            .values()
-            .filter(|relation| !relation.is_orphan)
-            .count()
+        let relations = self.relations.values();
+        relations.filter(|relation| !relation.is_orphan()).count()
+    }
+
+    pub(crate) fn is_full(&self) -> bool {
+        self.relations.len() >= MAX_RELATIONS
     }
 
     /// The server has registered us anew and knows none of them any more. They stay as what it may
@@ -304,26 +175,25 @@ impl Observations {
     }
 
     pub(crate) fn orphan(&mut self, token: Token) {
-        if let Some(relation) = self.relations.get_mut(&token) {
-            relation.is_orphan = true;
-            relation.in_flight = false;
-        }
+        self.update(token, Relation::orphan);
     }
 
     /// Orphans that a new observation takes the place of.
-    pub(crate) fn orphans_in(&self, target: Address) -> Vec<Token> {
-        let covered = self
-            .relations
-            .iter()
-            .filter(|(_, relation)| relation.is_orphan && contains(target, relation.target));
-        covered.map(|(token, _)| *token).collect()
-    }
-
-    pub(crate) fn orphans(&self) -> Vec<Token> {
+    pub(crate) fn orphans_in(&self, targets: &Targets) -> Vec<Token> {
+        let within = |address: Address| {
+            let mut outer = targets.addresses().iter();
+            outer.any(|outer| outer.scope == address.scope && outer.path.contains(address.path))
+        };
         let orphans = self
             .relations
             .iter()
-            .filter(|(_, relation)| relation.is_orphan);
+            .filter(|(_, relation)| relation.is_orphan() && relation.addresses().all(within));
+        orphans.map(|(token, _)| *token).collect()
+    }
+
+    pub(crate) fn orphans(&self) -> Vec<Token> {
+        let orphans = self.relations.iter();
+        let orphans = orphans.filter(|(_, relation)| relation.is_orphan());
         orphans.map(|(token, _)| *token).collect()
     }
 
@@ -338,24 +208,41 @@ impl Observations {
         resource: ResourceAddress,
         index: Option<ResourceInstanceId>,
     ) -> Option<(Token, &Relation)> {
-        let tokens = self.index.concerned(resource, index).into_iter();
-        tokens
-            .filter_map(|token| Some((token, self.relations.get(&token)?)))
-            .filter(|(_, relation)| !relation.is_orphan && relation.covers(resource, index))
-            .max_by_key(|(token, relation)| {
-                (relation.format.has_time(), relation.target.path, *token)
-            })
+        let concerned = self.index.concerned(resource, index).into_iter();
+        let relations = concerned.filter_map(|(token, target)| {
+            let relation = self.relations.get(&token)?;
+            let tells = !relation.is_orphan() && relation.covers(resource, index);
+            tells.then_some((token, target, relation))
+        });
+        let nearest = relations.max_by_key(|(token, target, relation)| {
+            let format = relation.subscription.format;
+            (format.has_time(), target.path, *token)
+        });
+        nearest.map(|(token, _, relation)| (token, relation))
     }
 
-    /// The observation is to be told again as soon as it may.
-    pub(crate) fn met(&mut self, token: Token, rules: Rules<'_>) {
+    fn add(&mut self, token: Token, relation: Relation) -> bool {
+        let targets = relation.addresses().count();
+        if self.relations.len() >= MAX_RELATIONS || self.targets + targets > MAX_TARGETS {
+            return false;
+        }
+        for target in relation.addresses() {
+            self.index.insert(target, token);
+        }
+        self.targets += targets;
+        self.relations.insert(token, relation);
+        self.schedule(token);
+        true
+    }
+
+    fn update(&mut self, token: Token, change: impl FnOnce(&mut Relation)) {
         if let Some(relation) = self.relations.get_mut(&token) {
-            relation.pending = true;
-            self.schedule(token, rules);
+            change(relation);
+            self.schedule(token);
         }
     }
 
-    fn schedule(&mut self, token: Token, rules: Rules<'_>) {
+    fn schedule(&mut self, token: Token) {
         work::visit();
         let Some(relation) = self.relations.get_mut(&token) else {
             return;
@@ -363,138 +250,9 @@ impl Observations {
         if let Some(before) = relation.scheduled.take() {
             self.deadlines.remove(&(before, token));
         }
-        relation.scheduled = relation.due(rules.effective(relation.target));
+        relation.scheduled = relation.due();
         if let Some(due) = relation.scheduled {
             self.deadlines.insert((due, token));
         }
-    }
-}
-
-impl Relation {
-    pub(crate) const fn is_orphan(&self) -> bool {
-        self.is_orphan
-    }
-
-    /// What has changed and is wanted; empty where the longest time has passed without.
-    pub(crate) const fn dirty(&self) -> &BTreeSet<(ResourceAddress, Option<ResourceInstanceId>)> {
-        &self.dirty
-    }
-
-    pub(crate) const fn is_pending(&self) -> bool {
-        self.pending
-    }
-
-    pub(crate) fn covers(
-        &self,
-        resource: ResourceAddress,
-        index: Option<ResourceInstanceId>,
-    ) -> bool {
-        let path = index.map_or(Path::Resource(resource.path), |index| {
-            Path::ResourceInstance(resource.path, index)
-        });
-        self.target.scope == resource.scope && self.target.path.contains(path)
-    }
-
-    /// False for an observation that was taken up after a restart until its target has a value:
-    /// devices may take a while to say what they have.
-    pub(crate) const fn is_settled(&self) -> bool {
-        self.spoken
-    }
-
-    /// How the next notification is sent.
-    pub(crate) fn reliability(&self, now: Duration) -> Reliability {
-        if now.saturating_sub(self.last_confirmed) >= CONFIRM_AFTER {
-            return Reliability::Confirmable;
-        }
-        Reliability::NonConfirmable
-    }
-
-    fn due(&self, attributes: Attributes) -> Option<Duration> {
-        if self.queued || self.in_flight {
-            return None;
-        }
-        let pmin = attributes.pmin.unwrap_or(0);
-        let after = |seconds: u32| self.last_sent + Duration::from_secs(seconds.into());
-        // A pmax below pmin is ignored; 0 stands for none.
-        let pmax = attributes
-            .pmax
-            .filter(|pmax| *pmax > 0 && *pmax >= pmin)
-            .map(after);
-        let pending = self.pending.then(|| after(pmin));
-        [pmax, pending].into_iter().flatten().min()
-    }
-
-    /// Whether a change of the resource is one that the server wants to hear of.
-    fn is_met(&self, changed: ResourceAddress, rules: Rules<'_>) -> bool {
-        let current = match self.target.path {
-            Path::Root | Path::Object(_) | Path::Instance(_) => None,
-            Path::Resource(_) | Path::ResourceInstance(..) => {
-                single(&rules.catalogue.latest(self.target))
-            }
-        };
-        let (Some(told), Some(current)) = (&self.told, current) else {
-            let core = rules
-                .catalogue
-                .resource(changed)
-                .is_some_and(|found| found.owner == Owner::Core);
-            return core || rules.catalogue.tree.changed_since(changed, self.seen);
-        };
-        let attributes = rules.effective(self.target);
-        if let (true, Some(before), Some(now)) = (
-            attributes.has_value_condition(),
-            told.as_f64(),
-            current.as_f64(),
-        ) {
-            return is_crossed(attributes, before, now);
-        }
-        *told != current
-    }
-}
-
-impl Rules<'_> {
-    fn effective(&self, target: Address) -> Attributes {
-        let mut attributes = self.attributes.inherited(target);
-        if attributes.check().is_err() {
-            // Separate writes or inheritance made them contradict each other: none of them counts.
-            attributes = Attributes {
-                gt: None,
-                lt: None,
-                st: None,
-                ..attributes
-            };
-        }
-        let set = |seconds: u32| (seconds > 0).then_some(seconds);
-        attributes.pmin = attributes.pmin.or_else(|| set(self.defaults.pmin));
-        if let Path::Root | Path::Object(_) = target.path {
-            attributes.pmin = attributes.pmin.max(Some(WIDE_PMIN));
-        }
-        attributes.pmax = attributes.pmax.or_else(|| set(self.defaults.pmax));
-        attributes
-    }
-}
-
-fn contains(outer: Address, inner: Address) -> bool {
-    outer.scope == inner.scope && outer.path.contains(inner.path)
-}
-
-/// Compared with what the server was told, in both directions.
-fn is_crossed(attributes: Attributes, told: f64, now: f64) -> bool {
-    let crossed = |limit: f64| (told <= limit && now > limit) || (told >= limit && now < limit);
-    attributes.gt.is_some_and(crossed)
-        || attributes.lt.is_some_and(crossed)
-        || attributes.st.is_some_and(|st| (now - told).abs() >= st)
-}
-
-/// The only value of an answer.
-fn single(nodes: &[Node]) -> Option<Value> {
-    let [node] = nodes else {
-        return None;
-    };
-    match &node.content {
-        Content::Single(value) => Some(value.clone()),
-        Content::Multiple(values) => match values.as_slice() {
-            [(_, value)] => Some(value.clone()),
-            _ => None,
-        },
     }
 }

@@ -35,6 +35,7 @@ mod write_attributes;
 
 pub(crate) use local::from_local;
 pub(crate) use read::{answer_format, content};
+pub(crate) use write_attributes::observe_attributes;
 
 /// Who asks, and in what version.
 #[derive(Clone, Debug)]

@@ -3,16 +3,16 @@
 
 use std::{collections::BTreeMap, time::Duration};
 
-use lamplighter_coap::{NotificationId, Token};
+use lamplighter_coap::{NotificationId, Reliability, Token};
 use lamplighter_model::{
-    Now, Path, ResourceAddress, ResourceInstanceId, ResourcePath, Sample, device::Origin,
+    Address, Now, Path, ResourceAddress, ResourceInstanceId, ResourcePath, Sample, device::Origin,
 };
 
 use super::Server;
 use crate::{
     access::{self, Right},
     boundary::{Event, Kept, Output},
-    format::Content,
+    format::{Content, Node},
     observe::{Relation, Sent},
     outbox::{Loss, Pace},
     perform::{Shared, Turn},
@@ -103,17 +103,21 @@ impl Server {
     }
 
     /// Stores what the observation is due to tell, which is as good as telling it.
-    pub(super) fn keep(&mut self, token: Token, samples: Vec<Sample>, turn: &mut Turn<'_>) {
+    pub(super) fn keep(&mut self, token: Token, turn: &mut Turn<'_>) {
+        let Some(relation) = self.observations.get(token) else {
+            return;
+        };
+        let samples = self.samples_of(relation, turn);
+        let targets = relation.subscription.targets.addresses().iter();
+        let nodes: Vec<Node> = targets
+            .flat_map(|target| turn.catalogue().latest(*target))
+            .collect();
         let kept = self.outbox.queue(samples);
         self.hand_over(kept, turn.shared);
-        let relation = self.observations.get(token);
-        let nodes = relation.map_or_else(Vec::new, |relation| {
-            turn.catalogue().latest(relation.target)
-        });
         let sent = Sent {
-            nodes: &nodes,
-            reliability: lamplighter_coap::Reliability::NonConfirmable,
             is_stored: true,
+            nodes: &nodes,
+            reliability: Reliability::NonConfirmable,
             revision: turn.tree.revision(),
         };
         let rules = Self::rules(&self.attributes, self.config.ssid, turn);
@@ -145,21 +149,30 @@ impl Server {
                 .flat_map(|(resource, index)| self.latest(*resource, *index, turn))
                 .collect();
         }
-        let nodes = turn.catalogue().latest(relation.target);
-        let index = match relation.target.path {
+        let samples = relation.subscription.targets.addresses().iter();
+        samples
+            .flat_map(|target| self.below(*target, turn))
+            .filter(|sample| {
+                sample.at.boot == turn.now.boot && sample.at.mono > relation.last_sent()
+            })
+            .collect()
+    }
+
+    /// The latest samples of all that lies below an address.
+    pub(super) fn below(&self, target: Address, turn: &Turn<'_>) -> Vec<Sample> {
+        let index = match target.path {
             Path::ResourceInstance(_, index) => Some(index),
             Path::Root | Path::Object(_) | Path::Instance(_) | Path::Resource(_) => None,
         };
-        let samples = nodes.into_iter().flat_map(|node| {
+        let nodes = turn.catalogue().latest(target).into_iter();
+        let samples = nodes.flat_map(|node| {
             let resource = ResourceAddress {
-                scope: relation.target.scope,
+                scope: target.scope,
                 path: node.path,
             };
             self.latest(resource, index, turn)
         });
-        samples
-            .filter(|sample| sample.at.boot == turn.now.boot && sample.at.mono > relation.last_sent)
-            .collect()
+        samples.collect()
     }
 
     /// The latest sample of a resource instance, or of all where none is named; none where the

@@ -114,7 +114,7 @@ impl Server {
             .iter()
             .take(self.pack_limit())
             .take_while(|kept| relation.covers(kept.sample.address, kept.sample.index));
-        if !relation.format.has_time() {
+        if !relation.subscription.format.has_time() {
             if by_send {
                 return Route::Send;
             }
@@ -144,7 +144,8 @@ impl Server {
         let Some(relation) = self.observations.get(token) else {
             return;
         };
-        let (target, format) = (relation.target, relation.format);
+        let subscription = &relation.subscription;
+        let (target, format) = (subscription.targets.common(), subscription.format);
         let Some((payload, count)) = self.pack(target, format, count, turn) else {
             return self.drop_first(Loss::Refused, turn);
         };
