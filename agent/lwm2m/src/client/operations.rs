@@ -85,9 +85,10 @@ impl Client {
                     tree,
                 };
                 for instance in instances {
-                    self.servers
-                        .values_mut()
-                        .for_each(|server| server.structure_changed(instance.into(), &mut turn));
+                    for server in self.servers.values_mut() {
+                        server.remove_stale_attributes(instance.into(), &mut turn);
+                        server.object_changed(instance.into(), &turn);
+                    }
                 }
             }
             DeviceEvent::Done(op, result) => self.on_done(op, result, tree, now),

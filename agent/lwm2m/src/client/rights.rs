@@ -20,7 +20,7 @@ impl Client {
         if !self.shared.core.access.is_enabled() {
             return;
         }
-        let mut turn = Turn {
+        let turn = Turn {
             now,
             shared: &mut self.shared,
             tree,
@@ -28,7 +28,7 @@ impl Client {
         let rights = Address::gateway(Path::Object(ACCESS_CONTROL));
         self.servers
             .values_mut()
-            .for_each(|server| server.structure_changed(rights, &mut turn));
+            .for_each(|server| server.object_changed(rights, &turn));
     }
 
     /// Every instance gets its number in object 2.

@@ -79,10 +79,12 @@ impl Observations {
         }
     }
 
-    /// An instance, or resources of it, have come or gone.
-    pub(crate) fn structure_changed(&mut self, instance: Address, rules: Rules<'_>) {
-        for (token, target) in self.index.around(instance) {
-            self.update(token, |relation| relation.structure_changed(target, rules));
+    /// Something at an address or below it has come or gone.
+    pub(crate) fn structure_changed(&mut self, changed: Address, rules: Rules<'_>) {
+        for (token, target) in self.index.around(changed) {
+            self.update(token, |relation| {
+                relation.structure_changed(target, changed, rules);
+            });
         }
     }
 

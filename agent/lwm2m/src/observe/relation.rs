@@ -11,11 +11,13 @@ use std::{
 
 use lamplighter_coap::Reliability;
 use lamplighter_model::{
-    Address, Path, ResourceAddress, ResourceInstanceId, ResourcePath, Scope, Value,
+    Address, Path, ResourceAddress, ResourceInstanceId, ResourcePath, Scope, Ssid, Value,
+    device::Origin,
 };
 
 use super::{AttributeStore, Attributes, condition::Judged, kind};
 use crate::{
+    access,
     catalogue::Catalogue,
     format::{Content, ContentFormat, Node},
     tree::Owner,
@@ -118,6 +120,8 @@ pub(crate) struct Rules<'a> {
     pub(crate) attributes: &'a AttributeStore,
     pub(crate) catalogue: Catalogue<'a>,
     pub(crate) defaults: Defaults,
+    /// Whose observations they are.
+    pub(crate) ssid: Ssid,
 }
 
 /// RFC 7641, 4.5: a confirmable notification at least every 24 hours; early enough for all its
@@ -278,6 +282,9 @@ impl Relation {
     pub(super) fn changed(&mut self, target: Address, part: Part, rules: Rules<'_>) {
         let (what, _) = part;
         let wide = is_wide(target);
+        if !rules.may_know(what) {
+            return;
+        }
         let news = rules.is_news(what, self.seen);
         if news {
             self.dirty.insert(part);
@@ -300,8 +307,17 @@ impl Relation {
         self.evaluate_by(target, attributes);
     }
 
-    /// Instances or resources below one of the members, or it itself, have come or gone.
-    pub(super) fn structure_changed(&mut self, target: Address, rules: Rules<'_>) {
+    /// Something at an address or below it has come or gone: below one of the members, or perhaps
+    /// a member itself.
+    pub(super) fn structure_changed(
+        &mut self,
+        target: Address,
+        changed: Address,
+        rules: Rules<'_>,
+    ) {
+        if !target.path.contains(changed.path) && rules.catalogue.exists(target) {
+            return;
+        }
         let attributes = self.effective(target, rules);
         if let Some(member) = self.members.get_mut(&target) {
             member.pending = true;
@@ -512,6 +528,12 @@ impl Member {
 }
 
 impl Rules<'_> {
+    /// Whether the server has the right to read it: without, nothing is told (Core 1.2, 6.4.4).
+    fn may_know(self, what: ResourceAddress) -> bool {
+        let reader = Origin::Server(self.ssid);
+        access::may_read(&reader, what.path.into(), self.catalogue.core)
+    }
+
     /// Whether a change of the resource is one that was not told yet. What the core answers for
     /// says so only where it has changed.
     fn is_news(self, changed: ResourceAddress, seen: u64) -> bool {

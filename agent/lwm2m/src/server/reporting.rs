@@ -34,20 +34,23 @@ impl Server {
         self.observations.handle_timeout(rules);
     }
 
-    /// An instance, or resources of it, came or went. Attributes die with what they are attached
-    /// to (lwm2m/30, 3).
-    pub(crate) fn structure_changed(&mut self, instance: Address, turn: &mut Turn<'_>) {
-        let gone: Vec<Address> = self
+    /// Something below the address, or the instance itself, came or went.
+    pub(crate) fn object_changed(&mut self, changed: Address, turn: &Turn<'_>) {
+        let rules = Self::rules(&self.attributes, self.config.ssid, turn);
+        self.observations.structure_changed(changed, rules);
+        self.observations.handle_timeout(rules);
+    }
+
+    /// Attributes die with what they are attached to (lwm2m/30, 3).
+    pub(crate) fn remove_stale_attributes(&mut self, instance: Address, turn: &mut Turn<'_>) {
+        let stale: Vec<Address> = self
             .attributes
             .below(instance)
             .filter(|address| !turn.catalogue().exists(*address))
             .collect();
-        for address in gone {
+        for address in stale {
             self.remove_attributes(address, turn.shared);
         }
-        let rules = Self::rules(&self.attributes, self.config.ssid, turn);
-        self.observations.structure_changed(instance, rules);
-        self.observations.handle_timeout(rules);
     }
 
     /// What was attached to an address and below it is gone.
