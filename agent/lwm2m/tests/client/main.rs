@@ -12,3 +12,4 @@ mod observe_composite;
 mod operations;
 mod restart;
 mod shelf;
+mod storing;

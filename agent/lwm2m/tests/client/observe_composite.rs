@@ -283,6 +283,7 @@ fn it_goes_on_after_a_restart_with_its_paths_format_and_attributes() {
         composite,
         format,
         path,
+        ..
     } = saved.expect("it is saved");
     let paths = ["/3303/0/5700".to_owned(), "/3308/0/5900".to_owned()];
     assert_eq!(composite.as_deref(), Some(&paths[..]));
