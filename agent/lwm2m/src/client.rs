@@ -102,10 +102,14 @@ impl Client {
             }
             Input::Device(event) => self.on_device(event, tree, now),
             Input::Kept(ssid, kept) => {
-                tracing::debug!(%ssid, kept = kept.len(), "Nothing was asked for");
+                if let Some(server) = self.servers.get_mut(&ssid) {
+                    server.fetched(kept);
+                }
             }
-            Input::KeptDropped(ssid, _, dropped) => {
-                tracing::warn!(%ssid, dropped, "Samples were dropped");
+            Input::KeptDropped(ssid, first, count) => {
+                if let Some(server) = self.servers.get_mut(&ssid) {
+                    server.dropped(first, count);
+                }
             }
             Input::Link(link, event) => self.on_link(link, event, tree, now),
             Input::Received(link, datagram) => {
@@ -218,9 +222,14 @@ impl Client {
         while let Some(pending) = self.shared.waiting.expired(now.mono) {
             self.conclude(&pending, tree, now);
         }
+        let turn = Turn {
+            now,
+            shared: &mut self.shared,
+            tree,
+        };
         self.servers
             .values_mut()
-            .for_each(|server| server.handle_timeout(now));
+            .for_each(|server| server.handle_timeout(&turn));
     }
 
     /// Lets every server carry on until nobody has news for another.
@@ -310,7 +319,7 @@ impl Client {
                 let is_default = resource.path.object() == crate::object::SERVER;
                 for server in self.servers.values_mut() {
                     if is_default {
-                        server.reschedule(&turn);
+                        server.defaults_changed(&turn);
                     }
                     server.changed(resource, index, &turn);
                 }

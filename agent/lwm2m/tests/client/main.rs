@@ -1,5 +1,6 @@
 //! The whole core against a scripted server, in virtual time.
 
+mod attributes;
 mod codes;
 mod common;
 mod composite;
@@ -7,7 +8,9 @@ mod create;
 mod local;
 mod network;
 mod observe;
+mod observe_composite;
 mod operations;
 mod registry;
 mod restart;
 mod shelf;
+mod storing;
