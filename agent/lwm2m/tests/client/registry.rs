@@ -1,6 +1,12 @@
 //! Every object of a copy of the OMA registry, where `LAMPLIGHTER_REGISTRY_DIR` names one, as an
 //! object that servers create instances of.
 
+#![expect(
+    clippy::print_stderr,
+    clippy::unwrap_used,
+    reason = "a test that compares nothing says so; a panic is how a test fails"
+)]
+
 use std::{collections::BTreeSet, path::PathBuf, sync::Arc};
 
 use lamplighter_coap::{Code, Method};
