@@ -2,16 +2,19 @@
 
 use std::{collections::BTreeMap, time::Duration};
 
-use lamplighter_model::{Now, ResourceAddress, Ssid};
+use lamplighter_model::{Address, InstancePath, Now, Path, ResourceAddress, Ssid};
 
-pub use crate::config::{Change, ClientConfig, DeviceDescription, ServerConfig, VersionChoice};
+pub use crate::config::{
+    Change, ClientConfig, Creation, DeviceDescription, ServerConfig, VersionChoice,
+};
 use crate::{
     boundary::{Command, Event, HostRequest, Input, LinkEvent, LinkId, Output},
     catalogue::Catalogue,
     format::link,
     object::{CoreObjects, Device, Effect},
     perform::{News, Shared, Turn},
-    saved::{Record, SavedObservation},
+    reject::Reject,
+    saved::{Record, SavedInstance, SavedObservation},
     server::{Server, ServerState, ServerStatus},
     tree::Tree,
 };
@@ -29,8 +32,14 @@ pub struct Client {
     accounts_changed: bool,
     /// [`Tree::listed`] that the servers know of.
     listed: u64,
+    /// What is to be kept of the rights since an account went.
+    disinherited: Vec<Record>,
+    /// Instances that servers made and that nobody has a right on.
+    orphans: Vec<InstancePath>,
     /// Observations of the last run; taken up with the first input, when there is a tree.
     saved: Vec<(Ssid, Vec<u8>, SavedObservation)>,
+    /// Instances that servers made; taken up with the first input too.
+    saved_instances: Vec<(String, SavedInstance)>,
     seed: u64,
     servers: BTreeMap<Ssid, Server>,
     shared: Shared,
@@ -42,11 +51,14 @@ impl Client {
     /// polled at once.
     pub fn new(config: ClientConfig, saved: Vec<Record>, now: Now) -> Self {
         let core = CoreObjects::new(Device::new(config.device));
-        let shared = Shared::new(core, config.endpoint);
+        let shared = Shared::new(core, config.creation, config.endpoint);
         let mut client = Self {
             accounts_changed: false,
             listed: 0,
+            disinherited: Vec::new(),
+            orphans: Vec::new(),
             saved: Vec::new(),
+            saved_instances: Vec::new(),
             seed: config.seed,
             servers: BTreeMap::new(),
             shared,
@@ -64,6 +76,7 @@ impl Client {
 
     /// Takes one input. Nothing a peer does makes it fail.
     pub fn handle(&mut self, input: Input, tree: &mut Tree, now: Now) {
+        self.restore_instances(tree, now);
         let turn = Turn {
             now,
             shared: &mut self.shared,
@@ -88,6 +101,12 @@ impl Client {
                 self.accounts_changed = true;
             }
             Input::Device(event) => self.on_device(event, tree, now),
+            Input::Kept(ssid, kept) => {
+                tracing::debug!(%ssid, kept = kept.len(), "Nothing was asked for");
+            }
+            Input::KeptDropped(ssid, _, dropped) => {
+                tracing::warn!(%ssid, dropped, "Samples were dropped");
+            }
             Input::Link(link, event) => self.on_link(link, event, tree, now),
             Input::Received(link, datagram) => {
                 if let Some(server) = self.servers.values_mut().find(|server| server.owns(link)) {
@@ -96,6 +115,7 @@ impl Client {
             }
             Input::Timeout => {}
         }
+        self.drop_orphans(tree, now);
         self.handle_timeouts(tree, now);
         self.settle(tree, now);
     }
@@ -135,6 +155,7 @@ impl Client {
     pub fn register_payload_size(&self, tree: &Tree, now: Now) -> usize {
         let catalogue = Catalogue {
             core: &self.shared.core,
+            creation: &self.shared.creation,
             now,
             tree,
         };
@@ -163,6 +184,10 @@ impl Client {
                 if let Some(server) = self.servers.get_mut(&ssid) {
                     server.registration.register_now(now);
                 }
+            }
+            Command::Send(id, _) => {
+                let refused = Reject::method_not_allowed("no server takes a Send");
+                self.shared.out.push(Output::Answer(id, Err(refused)));
             }
             Command::Stop => {
                 self.stopping = true;
@@ -268,6 +293,17 @@ impl Client {
                     .map(|(_, account)| account.lifetime);
                 if let (Some(server), Some(lifetime)) = (self.servers.get_mut(&ssid), lifetime) {
                     server.registration.set_lifetime(lifetime, now);
+                }
+            }
+            News::Listed(object) => {
+                let object = Address::gateway(Path::Object(object));
+                self.servers
+                    .values_mut()
+                    .for_each(|server| server.object_changed(object, &turn));
+            }
+            News::Removed(path) => {
+                for server in self.servers.values_mut() {
+                    server.remove_attributes(Address::gateway(path), turn.shared);
                 }
             }
             News::Sampled(resource, index) => {

@@ -35,6 +35,7 @@ struct Pair {
 impl Pair {
     fn new(instances: u16) -> Self {
         let config = ClientConfig {
+            creation: Creation::default(),
             definitions: definitions(),
             device: DeviceDescription::default(),
             endpoint: "cab-17".to_owned(),
@@ -112,8 +113,11 @@ impl Pair {
             Output::Answer(..)
             | Output::Close(_)
             | Output::Event(_)
+            | Output::Fetch(..)
+            | Output::Forget(..)
             | Output::Host(_)
-            | Output::Journal(_) => {}
+            | Output::Journal(_)
+            | Output::Keep(..) => {}
         }
     }
 

@@ -31,14 +31,21 @@ pub(crate) fn registration(
     }
     for scope in view.scopes() {
         let mut last = None;
+        let mut empty = catalogue.empty_objects(scope).into_iter().peekable();
+        let object_link = |object| {
+            let wire = view.wire(Address {
+                scope,
+                path: Path::Object(object),
+            });
+            versions.link(wire, object, catalogue)
+        };
         for instance in catalogue.instances(scope) {
+            while let Some(object) = empty.next_if(|object| *object < instance.object) {
+                links.push(object_link(object));
+            }
             if last != Some(instance.object) {
                 last = Some(instance.object);
-                let object = view.wire(Address {
-                    scope,
-                    path: Path::Object(instance.object),
-                });
-                let link = versions.link(object, instance.object, catalogue);
+                let link = object_link(instance.object);
                 links.extend((!link.attributes.is_empty()).then_some(link));
             }
             links.push(Link::new(view.wire(Address {
@@ -46,6 +53,8 @@ pub(crate) fn registration(
                 path: instance.into(),
             })));
         }
+        // lwm2m/20, 13: servers create instances of what they were told only.
+        links.extend(empty.map(object_link));
     }
     links
 }
