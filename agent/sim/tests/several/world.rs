@@ -11,8 +11,8 @@ use std::{
 use lamplighter_coap::Code;
 use lamplighter_lwm2m::{
     access::Grants,
-    boundary::{Event, Input, LinkEvent, LinkId, Output},
-    client::{Client, ClientConfig, DeviceDescription, ServerConfig},
+    boundary::{Event, Input, Kept, LinkEvent, LinkId, Output},
+    client::{Client, ClientConfig, Creation, DeviceDescription, ServerConfig},
     format::ContentFormat,
     saved::{Record, RecordKey},
     tree::Tree,
@@ -45,6 +45,7 @@ pub(crate) struct World {
     links: BTreeMap<LinkId, usize>,
     memory: BTreeMap<ResourceAddress, Value>,
     saved: BTreeMap<RecordKey, Record>,
+    kept: BTreeMap<Ssid, BTreeMap<u64, Kept>>,
     pub(crate) told: Vec<Event>,
 }
 
@@ -104,6 +105,7 @@ impl World {
             ]
             .into(),
             saved: BTreeMap::new(),
+            kept: BTreeMap::new(),
             told: Vec::new(),
         };
         world.settle();
@@ -281,12 +283,25 @@ impl World {
             Output::Close(link) => {
                 self.links.remove(&link);
             }
-            Output::Commit(id, record) => {
-                self.keep(record);
+            Output::Commit(id, records) => {
+                records.into_iter().for_each(|record| self.keep(record));
                 inputs.push(Input::Committed(id));
             }
             Output::Device(op, request) => inputs.push(self.device(op, request)),
             Output::Event(event) => self.told.push(event),
+            Output::Fetch(ssid, from, count) => {
+                let kept = self.kept.entry(ssid).or_default().range(from..).take(count);
+                let kept = kept.map(|(_, kept)| kept.clone()).collect();
+                inputs.push(Input::Kept(ssid, kept));
+            }
+            Output::Forget(ssid, to) => {
+                let kept = self.kept.entry(ssid).or_default();
+                *kept = kept.split_off(&(to + 1));
+            }
+            Output::Keep(ssid, samples) => {
+                let samples = samples.into_iter().map(|kept| (kept.number, kept));
+                self.kept.entry(ssid).or_default().extend(samples);
+            }
             Output::Journal(record) => self.keep(record),
             Output::Open(link, uri, _) => {
                 let host = uri.host.split('.').next().expect("a name");
@@ -348,6 +363,7 @@ pub(crate) fn write_value(text: &str, value: Value) -> Operation {
 fn config(shares: &[Share<'_>]) -> ClientConfig {
     let servers = shares.iter().enumerate();
     ClientConfig {
+        creation: Creation::default(),
         definitions: ServerOptions::default().definitions,
         device: DeviceDescription::default(),
         endpoint: NAME.to_owned(),
