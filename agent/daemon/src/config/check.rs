@@ -9,6 +9,7 @@ mod lamp;
 mod modbus;
 mod point;
 mod register;
+mod rights;
 mod server;
 mod site;
 mod units;

@@ -106,6 +106,11 @@ impl AccessControl {
         self.is_enabled().then(|| self.numbers.target(number))?
     }
 
+    /// Whether any server may make instances of an object, if that can be done at all.
+    pub(crate) fn is_create_granted(&self, object: ObjectId) -> bool {
+        !self.entries(of_object(object)).is_empty()
+    }
+
     /// Gives numbers to all that exists; what is to be kept where they are new.
     pub(crate) fn reserve(
         &mut self,
@@ -448,7 +453,7 @@ impl Account {
 }
 
 /// Stands for the object itself.
-const fn of_object(object: ObjectId) -> InstancePath {
+pub(crate) const fn of_object(object: ObjectId) -> InstancePath {
     InstancePath {
         object,
         instance: ObjectInstanceId(NOBODY),

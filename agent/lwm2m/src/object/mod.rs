@@ -13,7 +13,7 @@ pub(crate) mod access_control;
 pub(crate) mod device;
 pub(crate) mod server;
 
-pub(crate) use access_control::{ACCESS_CONTROL, AccessControl};
+pub(crate) use access_control::{ACCESS_CONTROL, AccessControl, of_object};
 pub(crate) use device::Device;
 pub(crate) use server::Account;
 
