@@ -117,8 +117,11 @@ impl Pair {
             Output::Answer(..)
             | Output::Close(_)
             | Output::Event(_)
+            | Output::Fetch(..)
+            | Output::Forget(..)
             | Output::Host(_)
-            | Output::Journal(_) => {}
+            | Output::Journal(_)
+            | Output::Keep(..) => {}
         }
     }
 
