@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use lamplighter_coap::Params;
 use lamplighter_lwm2m::{
-    client::{Client, ServerConfig, VersionChoice},
+    client::{Client, RegistrationConfig, ServerConfig, VersionChoice},
     tree::Tree,
 };
 use lamplighter_model::{
@@ -58,6 +58,8 @@ fn any_server() -> ServerConfig {
         lifetime: Duration::from_secs(3600),
         name: "any".to_owned(),
         object_versions: BTreeMap::new(),
+        queue_mode: false,
+        registration: RegistrationConfig::default(),
         ssid: Ssid(1),
         store_notifications: true,
         uri: "coap://localhost".parse().expect("a server's address"),

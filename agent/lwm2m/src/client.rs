@@ -4,7 +4,10 @@ use std::{collections::BTreeMap, time::Duration};
 
 use lamplighter_model::{Now, ResourceAddress, Ssid};
 
-pub use crate::config::{Change, ClientConfig, DeviceDescription, ServerConfig, VersionChoice};
+pub use crate::config::{
+    Change, ClientConfig, DeviceDescription, RegistrationConfig, RetryConfig, ServerConfig,
+    VersionChoice,
+};
 use crate::{
     boundary::{Command, Event, HostRequest, Input, LinkEvent, LinkId, Output},
     catalogue::Catalogue,
@@ -21,12 +24,17 @@ mod accounts;
 #[cfg(test)]
 mod cost;
 mod operations;
+mod order;
+mod sequence;
+
+use order::Order;
 
 /// One LwM2M endpoint: its accounts, and what it shows of the tree.
 #[derive(Debug)]
 pub struct Client {
     /// [`Tree::listed`] that the servers know of.
     listed: u64,
+    order: Order,
     /// Observations of the last run; taken up with the first input, when there is a tree.
     saved: Vec<(Ssid, Vec<u8>, SavedObservation)>,
     seed: u64,
@@ -43,6 +51,7 @@ impl Client {
         let shared = Shared::new(core, config.endpoint);
         let mut client = Self {
             listed: 0,
+            order: Order::default(),
             saved: Vec::new(),
             seed: config.seed,
             servers: BTreeMap::new(),
@@ -55,6 +64,7 @@ impl Client {
         for record in saved {
             client.restore(record);
         }
+        client.start(now);
         client
     }
 
@@ -75,7 +85,9 @@ impl Client {
             Input::Committed(id) => turn.shared.out.committed(id),
             Input::Configure(Change::AddServer(config)) => {
                 self.remove_server(config.ssid, tree, now);
+                let ssid = config.ssid;
                 self.add_server(*config, &[], now);
+                self.begin(ssid, now);
             }
             Input::Configure(Change::RemoveServer(ssid)) => self.remove_server(ssid, tree, now),
             Input::Device(event) => self.on_device(event, tree, now),
@@ -208,6 +220,7 @@ impl Client {
                 .for_each(|server| server.registration.objects_changed(now));
         }
         loop {
+            self.start_next(now);
             let mut turn = Turn {
                 now,
                 shared: &mut self.shared,
@@ -242,6 +255,12 @@ impl Client {
             tree,
         };
         match news {
+            News::Account(ssid) => {
+                let account = turn.shared.core.account_of(ssid);
+                if let (Some(server), Some((_, account))) = (self.servers.get_mut(&ssid), account) {
+                    server.obey(account, now);
+                }
+            }
             News::Effect(Effect::Disable(ssid)) => {
                 let account = turn
                     .shared
@@ -266,16 +285,7 @@ impl Client {
                     server.registration.trigger(now);
                 }
             }
-            News::Lifetime(ssid) => {
-                let lifetime = turn
-                    .shared
-                    .core
-                    .account_of(ssid)
-                    .map(|(_, account)| account.lifetime);
-                if let (Some(server), Some(lifetime)) = (self.servers.get_mut(&ssid), lifetime) {
-                    server.registration.set_lifetime(lifetime, now);
-                }
-            }
+            News::GaveUp(ssid) => self.on_give_up(ssid),
             News::Sampled(resource, index) => {
                 let is_default = resource.path.object() == crate::object::SERVER;
                 for server in self.servers.values_mut() {

@@ -35,8 +35,11 @@ pub(crate) struct Shared {
 /// Something that servers have to learn at the end of the turn.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) enum News {
+    /// A server's instance of object 1 was written.
+    Account(Ssid),
     Effect(Effect),
-    Lifetime(Ssid),
+    /// A server cannot be registered with.
+    GaveUp(Ssid),
     Sampled(ResourceAddress, Option<ResourceInstanceId>),
 }
 
@@ -254,7 +257,7 @@ impl Turn<'_> {
             .extend(changes.resources.into_iter().map(sampled));
         self.shared
             .news
-            .extend(changes.lifetimes.into_iter().map(News::Lifetime));
+            .extend(changes.accounts.into_iter().map(News::Account));
         Ok(())
     }
 

@@ -32,10 +32,9 @@ impl Client {
             }
         }
         let name = &self.shared.endpoint;
-        let mut server = Server::new(config, name, account.lifetime, self.seed, now);
+        let server = Server::new(config, name, &account, registration, self.seed, now);
         self.shared.core.remove(ssid);
         self.shared.core.add(ssid, account);
-        server.start(registration, &mut self.shared, now);
         self.servers.insert(ssid, server);
     }
 

@@ -44,6 +44,8 @@ impl Pair {
                 lifetime: Duration::from_secs(3600),
                 name: "main".to_owned(),
                 object_versions: BTreeMap::new(),
+                queue_mode: false,
+                registration: RegistrationConfig::default(),
                 ssid: Ssid(101),
                 store_notifications: true,
                 uri: "coap://server.example".parse().unwrap(),

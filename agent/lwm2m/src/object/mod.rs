@@ -13,9 +13,10 @@ pub(crate) mod device;
 pub(crate) mod server;
 
 pub(crate) use device::Device;
-pub(crate) use server::Account;
+pub(crate) use server::{Account, Spoken};
 
 pub(crate) const SERVER: ObjectId = ObjectId(1);
+pub(crate) const ACCESS_CONTROL: ObjectId = ObjectId(2);
 pub(crate) const DEVICE: ObjectId = ObjectId(3);
 
 /// The state of all core-backed objects of one client.
@@ -38,7 +39,8 @@ pub(crate) enum Effect {
 /// What became different by a commit.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub(crate) struct Changes {
-    pub(crate) lifetimes: Vec<Ssid>,
+    /// Whose instance of object 1 is another now.
+    pub(crate) accounts: Vec<Ssid>,
     pub(crate) records: Vec<Record>,
     pub(crate) resources: Vec<ResourcePath>,
 }
@@ -79,6 +81,12 @@ impl CoreObjects {
         Some((*instance, account))
     }
 
+    /// The version that is spoken with a server from now on.
+    pub(crate) fn speak(&mut self, ssid: Ssid, spoken: Spoken) {
+        let own = self.accounts.values_mut().filter(|(of, _)| *of == ssid);
+        own.for_each(|(_, account)| account.spoken = spoken);
+    }
+
     /// All instances, in order.
     pub(crate) fn instances(&self) -> impl Iterator<Item = InstancePath> {
         let servers = self.accounts.keys().map(|id| InstancePath {
@@ -97,12 +105,17 @@ impl CoreObjects {
 
     /// Resources that are supported, whether they have a value or not.
     pub(crate) fn resources(&self, instance: InstancePath) -> impl Iterator<Item = ResourceId> {
-        let ids: &[u16] = match instance.object {
-            _ if !self.has_instance(instance) => &[],
-            SERVER => &server::RESOURCES,
-            _ => &device::RESOURCES,
+        let account = (instance.object == SERVER)
+            .then(|| self.accounts.get(&instance.instance))
+            .flatten();
+        let device: &[u16] = match instance {
+            DEVICE_INSTANCE => &device::RESOURCES,
+            _ => &[],
         };
-        ids.iter().map(|id| ResourceId(*id))
+        let account = account
+            .into_iter()
+            .flat_map(|(_, account)| account.resources());
+        account.chain(device.iter().copied()).map(ResourceId)
     }
 
     pub(crate) fn has_resource(&self, path: ResourcePath) -> bool {
@@ -145,18 +158,16 @@ impl CoreObjects {
         Ok(())
     }
 
-    pub(crate) fn execute(&self, path: ResourcePath) -> Result<Effect, Reject> {
-        let known = match path.object() {
-            SERVER => {
-                let (ssid, _) = self
-                    .accounts
-                    .get(&path.instance.instance)
-                    .ok_or_else(absent)?;
-                Account::execute(*ssid, path.resource)
-            }
-            _ => Device::execute(path.resource),
-        };
-        known.ok_or_else(|| Reject::method_not_allowed("the resource cannot be executed"))
+    pub(crate) fn execute(&self, path: ResourcePath, args: &[u8]) -> Result<Effect, Reject> {
+        if path.object() == SERVER {
+            let (ssid, account) = self
+                .accounts
+                .get(&path.instance.instance)
+                .ok_or_else(absent)?;
+            return account.execute(*ssid, path.resource, args);
+        }
+        Device::execute(path.resource)
+            .ok_or_else(|| Reject::method_not_allowed("the resource cannot be executed"))
     }
 
     /// Takes the place of the former state and says what is different.
@@ -176,10 +187,8 @@ impl CoreObjects {
             changes
                 .resources
                 .extend(different.map(|id| path.resource(*id)));
-            if before.lifetime != account.lifetime {
-                changes.lifetimes.push(*ssid);
-            }
             if before != account {
+                changes.accounts.push(*ssid);
                 changes
                     .records
                     .push(Record::Account(*ssid, account.saved()));

@@ -21,6 +21,7 @@ use crate::{
         link::{self, Link},
     },
     observe::{AttributeStore, Attributes},
+    registration::List,
     reject::Reject,
     tree::Owner,
     view::View,
@@ -60,7 +61,7 @@ fn everything(context: Context<'_>) -> Vec<Link> {
         configured: &BTreeMap::new(),
         enabler: context.caller.enabler,
     };
-    links::registration(context.catalogue, View::Flat, versions)
+    links::registration(context.catalogue, View::Flat, versions, List::Full)
 }
 
 fn object_links(object: ObjectId, address: Address, context: Context<'_>) -> Vec<Link> {

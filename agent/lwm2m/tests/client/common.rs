@@ -9,7 +9,9 @@ use lamplighter_lwm2m::{
     boundary::{
         Command, Event, Input, LinkEvent, LinkId, LocalOperation, LocalRequest, Output, RequestId,
     },
-    client::{Client, ClientConfig, DeviceDescription, ServerConfig, VersionChoice},
+    client::{
+        Client, ClientConfig, DeviceDescription, RegistrationConfig, ServerConfig, VersionChoice,
+    },
     saved::{Record, RecordKey},
     tree::Tree,
 };
@@ -95,6 +97,8 @@ pub(crate) fn server_config() -> ServerConfig {
         lifetime: Duration::from_secs(3600),
         name: "main".to_owned(),
         object_versions: BTreeMap::new(),
+        queue_mode: false,
+        registration: RegistrationConfig::default(),
         ssid: SSID,
         store_notifications: true,
         uri: "coap://server.example".parse().expect("a URI"),

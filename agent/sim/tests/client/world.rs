@@ -9,7 +9,9 @@ use std::{
 
 use lamplighter_lwm2m::{
     boundary::{Event, Input, LinkEvent, LinkId, Output},
-    client::{Client, ClientConfig, DeviceDescription, ServerConfig, VersionChoice},
+    client::{
+        Client, ClientConfig, DeviceDescription, RegistrationConfig, ServerConfig, VersionChoice,
+    },
     format::ContentFormat,
     tree::Tree,
 };
@@ -86,6 +88,8 @@ impl World {
                 lifetime: Duration::from_secs(lifetime),
                 name: "main".to_owned(),
                 object_versions: BTreeMap::new(),
+                queue_mode: false,
+                registration: RegistrationConfig::default(),
                 ssid: SERVER,
                 store_notifications: true,
                 uri: "coap://server.example".parse().expect("a URI"),

@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, time::Duration};
 
 use lamplighter_coap::Params;
 use lamplighter_lwm2m::{
-    client::{ServerConfig, VersionChoice},
+    client::{RegistrationConfig, ServerConfig, VersionChoice},
     server::ServerUri,
 };
 use lamplighter_model::{ObjectId, Ssid, object::Version};
@@ -70,6 +70,8 @@ impl Checker<'_> {
             lifetime: Duration::from_secs(u64::from(lifetime)),
             name: name.to_owned(),
             object_versions,
+            queue_mode: server.queue_mode.unwrap_or(false),
+            registration: RegistrationConfig::default(),
             ssid: ssid?,
             store_notifications: server.store_notifications.unwrap_or(true),
             uri: uri?,
