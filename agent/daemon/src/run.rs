@@ -523,11 +523,11 @@ fn done(op: OpId, fault: Fault) -> AdapterEvent {
     AdapterEvent::Done(op, Err(fault))
 }
 
-/// Whether any server can be reached; `None` where there is no server. One that was suspended on
-/// purpose is not lost.
+/// Whether any server can be reached; `None` where there is no server. One that was suspended or
+/// de-registered on purpose is not lost.
 fn contact(servers: &[(Ssid, ServerState)]) -> Option<bool> {
     let is_there = |(_, state): &(Ssid, ServerState)| match state {
-        ServerState::Disabled | ServerState::Registered => true,
+        ServerState::Disabled | ServerState::Left | ServerState::Registered => true,
         ServerState::Offline | ServerState::Registering => false,
     };
     (!servers.is_empty()).then(|| servers.iter().any(is_there))
@@ -535,7 +535,7 @@ fn contact(servers: &[(Ssid, ServerState)]) -> Option<bool> {
 
 const fn shown(state: ServerState) -> status::ServerState {
     match state {
-        ServerState::Disabled => status::ServerState::Disabled,
+        ServerState::Disabled | ServerState::Left => status::ServerState::Disabled,
         ServerState::Offline => status::ServerState::Offline,
         ServerState::Registered => status::ServerState::Registered,
         ServerState::Registering => status::ServerState::Registering,
@@ -546,7 +546,13 @@ const fn shown(state: ServerState) -> status::ServerState {
 fn log(event: &Event) {
     match event {
         Event::Answered(ssid) => tracing::info!(%ssid, "Answered"),
+        Event::BootstrapWanted(ssid) => {
+            tracing::warn!(%ssid, "Cannot be registered with; no bootstrap server is known")
+        }
         Event::Deregistered(ssid) => tracing::info!(%ssid, "Deregistered"),
+        Event::ListShortened(ssid) => {
+            tracing::warn!(%ssid, "The list of objects is too long; many instances are not named")
+        }
         Event::Obeyed {
             by,
             operation,

@@ -330,7 +330,7 @@ impl Model {
                 .become_state(ServerState::Disabled, now),
             Event::Obeyed { .. } => self.count(Counter::Obeyed),
             Event::Refused { .. } => self.count(Counter::Refused),
-            Event::Stopped => {}
+            Event::BootstrapWanted(_) | Event::ListShortened(_) | Event::Stopped => {}
         }
         self.watchers.status_changed();
     }
