@@ -6,6 +6,7 @@ use std::{
 };
 
 use crate::{
+    block::Target,
     message::{Reliability, Token},
     udp::{SendId, UNCONFIRMED},
 };
@@ -37,7 +38,7 @@ pub(crate) struct Observers {
 /// What a peer observes: its address as a fingerprint, and the block size it wishes.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Observed {
-    pub(crate) target: u64,
+    pub(crate) target: Target,
     pub(crate) szx: u8,
 }
 

@@ -225,9 +225,14 @@ impl Client {
         while let Some(pending) = self.shared.waiting.expired(now.mono) {
             self.conclude(&pending, tree, now);
         }
+        let turn = Turn {
+            now,
+            shared: &mut self.shared,
+            tree,
+        };
         self.servers
             .values_mut()
-            .for_each(|server| server.handle_timeout(now));
+            .for_each(|server| server.handle_timeout(&turn));
     }
 
     /// Lets every server carry on until nobody has news for another.
@@ -315,7 +320,7 @@ impl Client {
                 let is_default = resource.path.object() == crate::object::SERVER;
                 for server in self.servers.values_mut() {
                     if is_default {
-                        server.reschedule(&turn);
+                        server.defaults_changed(&turn);
                     }
                     server.changed(resource, index, &turn);
                 }

@@ -106,8 +106,14 @@ pub struct SavedInstance {
 }
 
 /// A relation that the server believes to exist.
-#[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
+#[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
 pub struct SavedObservation {
+    /// Those that came with the Observe.
+    #[serde(default)]
+    pub attributes: Option<Attributes>,
+    /// The paths of an Observe-Composite.
+    #[serde(default)]
+    pub composite: Option<Vec<String>>,
     /// Content-Format of its first answer.
     pub format: u16,
     /// As the server wrote it.

@@ -183,11 +183,13 @@ impl Server {
         }
     }
 
-    pub(crate) fn handle_timeout(&mut self, now: Now) {
+    pub(crate) fn handle_timeout(&mut self, turn: &Turn<'_>) {
+        let now = turn.now;
         self.session.handle_timeout(now.mono);
         self.endpoint.handle_timeout(now.mono);
         self.registration.handle_timeout(now);
-        self.observations.handle_timeout(now.mono);
+        let rules = Self::rules(&self.attributes, self.config.ssid, turn);
+        self.observations.handle_timeout(rules);
     }
 
     pub(crate) fn timeout(&self) -> Option<(Duration, &'static str)> {
@@ -457,6 +459,7 @@ impl Server {
                 .core
                 .account_of(ssid)
                 .map_or_else(Defaults::default, |(_, account)| Defaults {
+                    con: false,
                     pmax: account.pmax,
                     pmin: account.pmin,
                 });
@@ -464,6 +467,7 @@ impl Server {
             attributes,
             catalogue: turn.catalogue(),
             defaults,
+            ssid,
         }
     }
 }

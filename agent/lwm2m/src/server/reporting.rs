@@ -1,18 +1,19 @@
 //! Answers and notifications of one server.
 
 use lamplighter_coap::{Code, Reliability, Response, Token};
-use lamplighter_model::{Address, Path, ResourceAddress, ResourceInstanceId, device::Origin};
+use lamplighter_model::{Address, ResourceAddress, ResourceInstanceId};
 
 use super::{MAX_NOTIFICATIONS, Server};
 use crate::{
     boundary::Output,
     format::{self, ContentFormat, Node},
-    observe::Sent,
+    observe::{Attributes, Sent, Subscription, Targets},
     operation::{self, Watch},
     perform::{Reply, Shared, Turn},
     registration::Phase,
     reject::Reject,
     saved::{Record, SavedObservation},
+    waiting::Ask,
 };
 
 impl Server {
@@ -25,29 +26,39 @@ impl Server {
     ) {
         let rules = Self::rules(&self.attributes, self.config.ssid, turn);
         self.observations.changed(resource, index, rules);
-        self.observations.handle_timeout(turn.now.mono);
+        self.observations.handle_timeout(rules);
     }
 
-    /// Instances or resources of an object came or went.
-    pub(crate) fn object_changed(&mut self, object: Address, turn: &Turn<'_>) {
+    /// Something below the address, or the instance itself, came or went.
+    pub(crate) fn object_changed(&mut self, changed: Address, turn: &Turn<'_>) {
         let rules = Self::rules(&self.attributes, self.config.ssid, turn);
-        self.observations.object_changed(object, rules);
-        self.observations.handle_timeout(turn.now.mono);
+        self.observations.structure_changed(changed, rules);
+        self.observations.handle_timeout(rules);
+    }
+
+    /// Attributes die with what they are attached to (lwm2m/30, 3).
+    pub(crate) fn remove_stale_attributes(&mut self, instance: Address, turn: &mut Turn<'_>) {
+        let stale: Vec<Address> = self
+            .attributes
+            .below(instance)
+            .filter(|address| !turn.catalogue().exists(*address))
+            .collect();
+        for address in stale {
+            self.remove_attributes(address, turn.shared);
+        }
     }
 
     /// What was attached to an address and below it is gone.
     pub(crate) fn remove_attributes(&mut self, address: Address, shared: &mut Shared) {
         for address in self.attributes.remove_below(address) {
-            let path = self.view.wire(address).to_string();
-            let record = Record::Attributes(self.config.ssid, path, None);
-            shared.out.push(Output::Journal(record));
+            self.journal_attributes(address, None, shared);
         }
     }
 
-    /// The server's defaults for pmin and pmax are others.
-    pub(crate) fn reschedule(&mut self, turn: &Turn<'_>) {
+    /// The server's defaults for attributes are others.
+    pub(crate) fn defaults_changed(&mut self, turn: &Turn<'_>) {
         let rules = Self::rules(&self.attributes, self.config.ssid, turn);
-        self.observations.reschedule(rules);
+        self.observations.defaults_changed(rules);
     }
 
     /// The CoAP answer to an operation.
@@ -55,41 +66,40 @@ impl Server {
         &mut self,
         reply: Reply,
         address: Address,
-        (accept, token, watch): (Option<u16>, Token, Watch),
+        ask: Ask,
         turn: &mut Turn<'_>,
     ) -> Result<Response, Reject> {
         match reply {
             Reply::Attributes(changes) => {
                 let attached = self.attributes.change(address, &changes)?;
-                let path = self.view.wire(address).to_string();
-                turn.shared.out.push(Output::Journal(Record::Attributes(
-                    self.config.ssid,
-                    path,
-                    attached,
-                )));
-                self.reschedule(turn);
+                self.journal_attributes(address, attached, turn.shared);
+                let rules = Self::rules(&self.attributes, self.config.ssid, turn);
+                self.observations.attributes_changed(address, rules);
                 Ok(Response::new(Code::CHANGED))
             }
             Reply::Content(nodes) => {
                 let enabler = self.registration.version();
                 let format =
-                    operation::answer_format(address.path, accept, enabler, turn.catalogue())?;
+                    operation::answer_format(address.path, ask.accept, enabler, turn.catalogue())?;
                 let payload = self.encode(format, address, &nodes, turn)?;
                 let response = Response::content(Code::CONTENT, format.number(), payload);
-                match watch {
-                    Watch::Begin if self.observe(token, address, format, &nodes, turn) => {
-                        Ok(Response {
-                            observe: Some(0),
-                            ..response
-                        })
-                    }
-                    Watch::Begin | Watch::End | Watch::No => Ok(response),
-                }
+                let subscription = Subscription {
+                    attributes: ask.attributes,
+                    format,
+                    targets: Targets::Single(address),
+                };
+                Ok(self.watched(response, ask, subscription, &nodes, turn))
             }
-            Reply::Composite(_, nodes) => {
-                let format = operation::composite_format(accept)?;
+            Reply::Composite(targets, nodes) => {
+                let format = operation::composite_format(ask.accept)?;
                 let payload = self.encode(format, address, &nodes, turn)?;
-                Ok(Response::content(Code::CONTENT, format.number(), payload))
+                let response = Response::content(Code::CONTENT, format.number(), payload);
+                let subscription = Subscription {
+                    attributes: ask.attributes,
+                    format,
+                    targets: Targets::Composite(targets),
+                };
+                Ok(self.watched(response, ask, subscription, &nodes, turn))
             }
             Reply::Created(path) => Ok(Response {
                 location_path: self.view.location(address.scope, path),
@@ -113,22 +123,22 @@ impl Server {
         let Some((token, relation)) = self.observations.next() else {
             return false;
         };
-        let (target, format, reliability) = (
-            relation.target,
-            relation.format,
-            relation.reliability(turn.now.mono),
-        );
+        let subscription = relation.subscription.clone();
         let settled = relation.is_settled();
-        let payload = self.current(target, turn).and_then(|nodes| {
-            let payload = self.encode(format, target, &nodes, turn)?;
+        let rules = Self::rules(&self.attributes, self.config.ssid, turn);
+        let reliability = relation.reliability(rules);
+        let payload = self.current(&subscription.targets, turn).and_then(|nodes| {
+            let target = subscription.targets.common();
+            let payload = self.encode(subscription.format, target, &nodes, turn)?;
             Ok((nodes, payload))
         });
         match payload {
             Ok((nodes, _)) if nodes.is_empty() && !settled => self.skip(token, turn),
             Ok((nodes, payload)) => {
+                let format = subscription.format.number();
                 let response = Response {
                     observe: Some(0),
-                    ..Response::content(Code::CONTENT, format.number(), payload)
+                    ..Response::content(Code::CONTENT, format, payload)
                 };
                 self.notify(token, response, reliability, turn);
                 let sent = Sent {
@@ -139,7 +149,7 @@ impl Server {
                 let rules = Self::rules(&self.attributes, self.config.ssid, turn);
                 self.observations.sent(token, sent, rules);
             }
-            Err(reject) if !settled || reject.code != Code::NOT_FOUND => self.skip(token, turn),
+            Err(reject) if !settled || !ends_observation(reject.code) => self.skip(token, turn),
             // RFC 7641, 4.2: an error ends the observation.
             Err(reject) => {
                 self.notify(
@@ -162,7 +172,7 @@ impl Server {
     pub(super) fn delivered(&mut self, token: Token, acknowledged: bool, turn: &Turn<'_>) {
         let rules = Self::rules(&self.attributes, self.config.ssid, turn);
         self.observations.delivered(token, acknowledged, rules);
-        self.observations.handle_timeout(turn.now.mono);
+        self.observations.handle_timeout(rules);
     }
 
     /// The server does not listen any more.
@@ -187,52 +197,68 @@ impl Server {
         }
     }
 
-    fn observe(
+    /// The answer to a Read that may begin an observation. Where there is no room for one, the
+    /// server sees that by the missing option (RFC 7641, 4.1).
+    fn watched(
         &mut self,
-        token: Token,
-        target: Address,
-        format: ContentFormat,
+        response: Response,
+        ask: Ask,
+        subscription: Subscription,
         nodes: &[Node],
         turn: &mut Turn<'_>,
-    ) -> bool {
+    ) -> Response {
+        if ask.watch != Watch::Begin {
+            return response;
+        }
         let sent = Sent {
             nodes,
             reliability: Reliability::Confirmable,
             revision: turn.tree.revision(),
         };
+        let saved = self.saved_observation(&subscription);
         let rules = Self::rules(&self.attributes, self.config.ssid, turn);
-        let accepted = self.observations.begin(token, target, format, sent, rules);
-        if accepted {
-            let saved = SavedObservation {
-                format: format.number(),
-                path: self.view.wire(target).to_string(),
-            };
-            self.journal_observation(token, Some(saved), turn);
+        if !self
+            .observations
+            .begin(ask.token, subscription, sent, rules)
+        {
+            // It may have refreshed one that is gone now.
+            self.journal_observation(ask.token, None, turn);
+            return response;
         }
-        accepted
+        self.journal_observation(ask.token, Some(saved), turn);
+        Response {
+            observe: Some(0),
+            ..response
+        }
     }
 
-    /// What an observed target holds now, from what was last heard.
-    fn current(&self, target: Address, turn: &Turn<'_>) -> Result<Vec<Node>, Reject> {
-        let catalogue = turn.catalogue();
-        let exists = match target.path {
-            Path::Root | Path::Object(_) => true,
-            Path::Instance(path) => catalogue.has_instance(lamplighter_model::InstanceAddress {
-                scope: target.scope,
-                path,
-            }),
-            Path::Resource(path) | Path::ResourceInstance(path, _) => catalogue
-                .resource(ResourceAddress {
-                    scope: target.scope,
-                    path,
-                })
-                .is_some(),
-        };
-        if !exists {
-            return Err(Reject::not_found("what was observed is gone"));
+    fn saved_observation(&self, subscription: &Subscription) -> SavedObservation {
+        let wire = |address: Address| self.view.wire(address).to_string();
+        SavedObservation {
+            attributes: subscription.attributes,
+            composite: match &subscription.targets {
+                Targets::Composite(targets) => Some(targets.iter().copied().map(wire).collect()),
+                Targets::Single(_) => None,
+            },
+            format: subscription.format.number(),
+            path: wire(subscription.targets.common()),
         }
+    }
+
+    /// What is observed holds now, from what was last heard.
+    fn current(&self, targets: &Targets, turn: &Turn<'_>) -> Result<Vec<Node>, Reject> {
+        let catalogue = turn.catalogue();
+        let caller = self.caller();
         // A right that was taken since silences the observation, it does not end it.
-        operation::content(target, &Origin::Server(self.config.ssid), catalogue)
+        match targets {
+            Targets::Composite(targets) => {
+                operation::composite_content(targets, &caller, catalogue)
+            }
+            Targets::Single(target) if !catalogue.exists(*target) => {
+                Err(Reject::not_found("what was observed is gone"))
+            }
+            Targets::Single(target) => operation::content(*target, &caller.origin, catalogue),
+        }
     }
 
     fn encode(
@@ -275,6 +301,17 @@ impl Server {
         }
     }
 
+    fn journal_attributes(
+        &self,
+        address: Address,
+        attached: Option<Attributes>,
+        shared: &mut Shared,
+    ) {
+        let path = self.view.wire(address).to_string();
+        let record = Record::Attributes(self.config.ssid, path, attached);
+        shared.out.push(Output::Journal(record));
+    }
+
     fn journal_observation(
         &self,
         token: Token,
@@ -284,4 +321,16 @@ impl Server {
         let record = Record::Observation(self.config.ssid, token.as_bytes().to_vec(), saved);
         turn.shared.out.push(Output::Journal(record));
     }
+}
+
+/// What was observed is gone or cannot be read any more, or its values cannot be told in the format
+/// of the observation. That there is no value for now (5.03) does not end it.
+const fn ends_observation(code: Code) -> bool {
+    matches!(
+        code,
+        Code::NOT_FOUND
+            | Code::METHOD_NOT_ALLOWED
+            | Code::NOT_ACCEPTABLE
+            | Code::INTERNAL_SERVER_ERROR
+    )
 }
