@@ -94,6 +94,17 @@ impl Observers {
         self.on_the_way.remove(&send)
     }
 
+    /// Takes one notification back; the answer is what is to be cancelled.
+    pub(crate) fn withdraw(&mut self, id: NotificationId) -> Option<SendId> {
+        let (send, _) = self
+            .on_the_way
+            .iter()
+            .find(|(_, (known, _))| *known == id)?;
+        let send = *send;
+        self.on_the_way.remove(&send);
+        Some(send)
+    }
+
     /// Forgets the observer; what is still on the way to it is to be cancelled.
     pub(crate) fn forget(&mut self, token: &Token) -> Vec<SendId> {
         self.observed.remove(token);

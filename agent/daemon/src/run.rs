@@ -550,6 +550,11 @@ fn log(event: &Event) {
             tracing::warn!(%ssid, "Cannot be registered with; no bootstrap server is known")
         }
         Event::Deregistered(ssid) => tracing::info!(%ssid, "Deregistered"),
+        Event::Discarded {
+            ssid,
+            samples,
+            reason,
+        } => tracing::warn!(%ssid, samples, reason, "Stored samples are not told"),
         Event::ListShortened(ssid) => {
             tracing::warn!(%ssid, "The list of objects is too long; many instances are not named")
         }

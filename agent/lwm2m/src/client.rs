@@ -109,10 +109,14 @@ impl Client {
             }
             Input::Device(event) => self.on_device(event, tree, now),
             Input::Kept(ssid, kept) => {
-                tracing::debug!(%ssid, kept = kept.len(), "Nothing was asked for");
+                if let Some(server) = self.servers.get_mut(&ssid) {
+                    server.fetched(kept);
+                }
             }
-            Input::KeptDropped(ssid, _, dropped) => {
-                tracing::warn!(%ssid, dropped, "Samples were dropped");
+            Input::KeptDropped(ssid, first, count) => {
+                if let Some(server) = self.servers.get_mut(&ssid) {
+                    server.dropped(first, count);
+                }
             }
             Input::Link(link, event) => self.on_link(link, event, tree, now),
             Input::Received(link, datagram) => {

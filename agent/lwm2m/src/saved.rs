@@ -116,6 +116,9 @@ pub struct SavedObservation {
     pub composite: Option<Vec<String>>,
     /// Content-Format of its first answer.
     pub format: u16,
+    /// The server does not know it any more, and what it would be told is stored for a while.
+    #[serde(default)]
+    pub is_orphan: bool,
     /// As the server wrote it.
     pub path: String,
 }

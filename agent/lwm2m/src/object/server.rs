@@ -97,7 +97,7 @@ impl Account {
         Self {
             disable_timeout: MAX_ABSENCE,
             lifetime: config.lifetime,
-            mute_send: true,
+            mute_send: config.mute_send,
             pmax: 0,
             pmin: 0,
             preferred_transport: None,

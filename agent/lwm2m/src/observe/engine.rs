@@ -10,9 +10,9 @@ use lamplighter_coap::Token;
 use lamplighter_model::{Address, ResourceAddress, ResourceInstanceId};
 
 use super::{
+    due::Due,
     index::Index,
-    outbox::Outbox,
-    relation::{Relation, Rules, Sent, Subscription},
+    relation::{Relation, Rules, Sent, Subscription, Targets},
 };
 use crate::work;
 
@@ -20,8 +20,8 @@ use crate::work;
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Observations {
     deadlines: BTreeSet<(Duration, Token)>,
+    due: Due,
     index: Index,
-    outbox: Outbox,
     relations: BTreeMap<Token, Relation>,
     /// Targets of all relations together.
     targets: usize,
@@ -57,16 +57,11 @@ impl Observations {
             self.index.remove(target, token);
             self.targets -= 1;
         }
-        self.outbox.remove(token);
+        self.due.remove(token);
         if let Some(scheduled) = relation.scheduled {
             self.deadlines.remove(&(scheduled, token));
         }
         Some(relation)
-    }
-
-    /// Ends all; the answer is whose.
-    pub(crate) fn clear(&mut self) -> Vec<Token> {
-        std::mem::take(self).relations.into_keys().collect()
     }
 
     /// A resource was sampled or written.
@@ -78,7 +73,9 @@ impl Observations {
     ) {
         for (token, target) in self.index.concerned(resource, index) {
             work::visit();
-            self.update(token, |relation| relation.changed(target, resource, rules));
+            self.update(token, |relation| {
+                relation.changed(target, (resource, index), rules);
+            });
         }
     }
 
@@ -106,7 +103,7 @@ impl Observations {
         }
     }
 
-    /// Evaluates what is due, and puts what is to be told into the outbox.
+    /// Evaluates what is due, and puts what is to be told into its queue.
     pub(crate) fn handle_timeout(&mut self, rules: Rules<'_>) {
         let now = rules.catalogue.now.mono;
         while let Some((due, token)) = self.deadlines.first().copied() {
@@ -120,7 +117,7 @@ impl Observations {
             relation.scheduled = None;
             relation.evaluate(rules);
             if relation.queue(now) {
-                self.outbox.push(token);
+                self.due.push(token);
             } else {
                 self.schedule(token);
             }
@@ -132,18 +129,23 @@ impl Observations {
     }
 
     pub(crate) fn has_waiting(&self) -> bool {
-        !self.outbox.is_empty()
+        !self.due.is_empty()
     }
 
     /// The next that is to be told.
-    pub(crate) fn next(&mut self) -> Option<(Token, &Relation)> {
-        let token = self.outbox.pop()?;
-        self.relations.get(&token).map(|relation| (token, relation))
+    pub(crate) fn next(&mut self) -> Option<Token> {
+        self.due.pop()
     }
 
     /// A notification has left.
     pub(crate) fn sent(&mut self, token: Token, sent: Sent<'_>, rules: Rules<'_>) {
         self.update(token, |relation| relation.sent(sent, rules));
+    }
+
+    /// What was to be told is stored, which is as good as told: attributes go on to be judged
+    /// against it.
+    pub(crate) fn stored(&mut self, token: Token, sent: Sent<'_>, rules: Rules<'_>) {
+        self.update(token, |relation| relation.stored(sent, rules));
     }
 
     /// There is nothing to tell for now; the next change asks again.
@@ -156,8 +158,69 @@ impl Observations {
         self.update(token, |relation| relation.delivered(acknowledged, rules));
     }
 
+    /// How many the server observes by.
     pub(crate) fn len(&self) -> usize {
-        self.relations.len()
+        let relations = self.relations.values();
+        relations.filter(|relation| !relation.is_orphan()).count()
+    }
+
+    pub(crate) fn is_full(&self) -> bool {
+        self.relations.len() >= MAX_RELATIONS
+    }
+
+    /// The server has registered us anew and knows none of them any more. They stay as what it may
+    /// want to hear of. The answer is whose.
+    pub(crate) fn orphan_all(&mut self) -> Vec<Token> {
+        let tokens: Vec<Token> = self.relations.keys().copied().collect();
+        tokens.iter().for_each(|token| self.orphan(*token));
+        tokens
+    }
+
+    pub(crate) fn orphan(&mut self, token: Token) {
+        self.update(token, Relation::orphan);
+    }
+
+    /// Orphans that a new observation takes the place of.
+    pub(crate) fn orphans_in(&self, targets: &Targets) -> Vec<Token> {
+        let within = |address: Address| {
+            let mut outer = targets.addresses().iter();
+            outer.any(|outer| outer.scope == address.scope && outer.path.contains(address.path))
+        };
+        let orphans = self
+            .relations
+            .iter()
+            .filter(|(_, relation)| relation.is_orphan() && relation.addresses().all(within));
+        orphans.map(|(token, _)| *token).collect()
+    }
+
+    pub(crate) fn orphans(&self) -> Vec<Token> {
+        let orphans = self.relations.iter();
+        let orphans = orphans.filter(|(_, relation)| relation.is_orphan());
+        orphans.map(|(token, _)| *token).collect()
+    }
+
+    pub(crate) fn get(&self, token: Token) -> Option<&Relation> {
+        self.relations.get(&token)
+    }
+
+    /// The observation by which a stored sample is told: one that can carry its time, else any;
+    /// the nearest to the sample.
+    pub(crate) fn covering(
+        &self,
+        resource: ResourceAddress,
+        index: Option<ResourceInstanceId>,
+    ) -> Option<(Token, &Relation)> {
+        let concerned = self.index.concerned(resource, index).into_iter();
+        let relations = concerned.filter_map(|(token, target)| {
+            let relation = self.relations.get(&token)?;
+            let tells = !relation.is_orphan() && relation.covers(resource, index);
+            tells.then_some((token, target, relation))
+        });
+        let nearest = relations.max_by_key(|(token, target, relation)| {
+            let format = relation.subscription.format;
+            (format.has_time(), target.path, *token)
+        });
+        nearest.map(|(token, _, relation)| (token, relation))
     }
 
     fn add(&mut self, token: Token, relation: Relation) -> bool {

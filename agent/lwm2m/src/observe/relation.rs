@@ -4,11 +4,15 @@
 //! A condition that was met once stays met until the notification has left (it is latched), so a
 //! value that has gone back within pmin is told all the same.
 
-use std::{collections::BTreeMap, time::Duration};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    time::Duration,
+};
 
 use lamplighter_coap::Reliability;
 use lamplighter_model::{
-    Address, Path, ResourceAddress, ResourcePath, Scope, Ssid, Value, device::Origin,
+    Address, Path, ResourceAddress, ResourceInstanceId, ResourcePath, Scope, Ssid, Value,
+    device::Origin,
 };
 
 use super::{AttributeStore, Attributes, condition::Judged, kind};
@@ -41,8 +45,13 @@ pub(crate) struct Subscription {
 pub(crate) struct Relation {
     /// A state is to be told, which must not get lost.
     confirm: bool,
+    /// What has changed since the server was told.
+    dirty: BTreeSet<Part>,
     /// A confirmable notification is on its way; newer values wait for its end.
     in_flight: bool,
+    /// The server has forgotten it by a new registration and may come back: what it would be told
+    /// is stored.
+    is_orphan: bool,
     /// When the server last confirmed that it listens.
     last_confirmed: Duration,
     last_sent: Duration,
@@ -56,6 +65,9 @@ pub(crate) struct Relation {
     spoken: bool,
     pub(crate) subscription: Subscription,
 }
+
+/// A resource, or one instance of it.
+pub(crate) type Part = (ResourceAddress, Option<ResourceInstanceId>);
 
 /// One of the paths that an observation watches.
 #[derive(Clone, Debug)]
@@ -86,6 +98,8 @@ struct Pace {
 /// What was sent to the server.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Sent<'a> {
+    /// Its samples are stored until they are confirmed, so newer values need not wait.
+    pub(crate) is_stored: bool,
     pub(crate) nodes: &'a [Node],
     pub(crate) reliability: Reliability,
     pub(crate) revision: u64,
@@ -147,7 +161,9 @@ impl Relation {
         let members = subscription.targets.addresses().iter().map(member);
         let mut relation = Self {
             confirm: false,
+            dirty: BTreeSet::new(),
             in_flight: false,
+            is_orphan: false,
             last_confirmed: now,
             last_sent: now,
             members: members.collect(),
@@ -166,6 +182,7 @@ impl Relation {
     /// An observation of an earlier run: its first notification tells the current value.
     pub(super) fn restored(subscription: Subscription, rules: Rules<'_>) -> Self {
         let sent = Sent {
+            is_stored: false,
             nodes: &[],
             reliability: Reliability::NonConfirmable,
             revision: 0,
@@ -184,6 +201,42 @@ impl Relation {
     /// devices may take a while to say what they have.
     pub(crate) const fn is_settled(&self) -> bool {
         self.spoken
+    }
+
+    /// The server knows it no more.
+    pub(super) const fn orphan(&mut self) {
+        self.is_orphan = true;
+        self.in_flight = false;
+    }
+
+    pub(crate) const fn is_orphan(&self) -> bool {
+        self.is_orphan
+    }
+
+    /// What has changed since the server was told.
+    pub(crate) const fn dirty(&self) -> &BTreeSet<Part> {
+        &self.dirty
+    }
+
+    /// There is something to tell; otherwise only the longest time has passed.
+    pub(crate) const fn is_pending(&self) -> bool {
+        self.pace.pending.is_some()
+    }
+
+    pub(crate) const fn last_sent(&self) -> Duration {
+        self.last_sent
+    }
+
+    pub(crate) fn covers(
+        &self,
+        resource: ResourceAddress,
+        index: Option<ResourceInstanceId>,
+    ) -> bool {
+        let path = index.map_or(Path::Resource(resource.path), |index| {
+            Path::ResourceInstance(resource.path, index)
+        });
+        let mut targets = self.members.keys();
+        targets.any(|target| target.scope == resource.scope && target.path.contains(path))
     }
 
     pub(super) fn addresses(&self) -> impl Iterator<Item = Address> {
@@ -226,9 +279,17 @@ impl Relation {
     }
 
     /// Judges a change below one of the members.
-    pub(super) fn changed(&mut self, target: Address, what: ResourceAddress, rules: Rules<'_>) {
+    pub(super) fn changed(&mut self, target: Address, part: Part, rules: Rules<'_>) {
+        let (what, _) = part;
         let wide = is_wide(target);
-        if !rules.may_know(what) || (wide && !rules.is_news(what, self.seen)) {
+        if !rules.may_know(what) {
+            return;
+        }
+        let news = rules.is_news(what, self.seen);
+        if news {
+            self.dirty.insert(part);
+        }
+        if wide && !news {
             return;
         }
         let Some(member) = self.members.get_mut(&target) else {
@@ -316,7 +377,8 @@ impl Relation {
     pub(super) fn sent(&mut self, sent: Sent<'_>, rules: Rules<'_>) {
         let now = rules.catalogue.now.mono;
         self.confirm = false;
-        self.in_flight = sent.reliability == Reliability::Confirmable;
+        self.dirty.clear();
+        self.in_flight = sent.reliability == Reliability::Confirmable && !sent.is_stored;
         self.seen = sent.revision;
         self.spoken = true;
         let told: BTreeMap<ResourcePath, &Content> = sent
@@ -336,6 +398,13 @@ impl Relation {
         self.done(now, rules);
     }
 
+    /// What was to be told is stored instead.
+    pub(super) fn stored(&mut self, sent: Sent<'_>, rules: Rules<'_>) {
+        let spoken = self.spoken;
+        self.sent(sent, rules);
+        self.spoken = spoken;
+    }
+
     /// There is nothing to tell for now; the next change asks again.
     pub(super) fn skipped(&mut self, rules: Rules<'_>) {
         self.done(rules.catalogue.now.mono, rules);
@@ -343,9 +412,13 @@ impl Relation {
 
     /// A confirmable notification has ended. What was not acknowledged is to be told again.
     pub(super) fn delivered(&mut self, acknowledged: bool, rules: Rules<'_>) {
-        self.in_flight = false;
+        let was_waited_for = std::mem::take(&mut self.in_flight);
         if acknowledged {
             self.last_confirmed = rules.catalogue.now.mono;
+            return;
+        }
+        if !was_waited_for {
+            // It was stored, and is told again by the one who stored it.
             return;
         }
         self.members
@@ -490,12 +563,7 @@ const fn is_above_instances(target: Address) -> bool {
 }
 
 /// The only resource of a target, and which of its instances.
-const fn single_of(
-    target: Address,
-) -> Option<(
-    ResourceAddress,
-    Option<lamplighter_model::ResourceInstanceId>,
-)> {
+const fn single_of(target: Address) -> Option<(ResourceAddress, Option<ResourceInstanceId>)> {
     let (path, index) = match target.path {
         Path::Root | Path::Object(_) | Path::Instance(_) => return None,
         Path::Resource(path) => (path, None),

@@ -1,5 +1,7 @@
 //! Answers and notifications of one server.
 
+use std::time::Duration;
+
 use lamplighter_coap::{Code, Reliability, Response, Token};
 use lamplighter_model::{Address, ResourceAddress, ResourceInstanceId};
 
@@ -15,6 +17,9 @@ use crate::{
     saved::{Record, SavedObservation},
     waiting::Ask,
 };
+
+/// How long what a server observed before a new registration is stored for it, at most.
+pub(super) const MAX_ORPHANED: Duration = Duration::from_secs(3600);
 
 impl Server {
     /// A resource has another value.
@@ -115,18 +120,57 @@ impl Server {
         }
     }
 
-    /// Sends the next notification; false where none waits or none can leave.
+    /// Tells or stores the next thing that is due; false where nothing is, or nothing can leave.
     pub(super) fn notify_next(&mut self, turn: &mut Turn<'_>) -> bool {
-        if self.registration.phase() != Phase::Registered || !self.observations.has_waiting() {
-            return false;
+        let is_storing = self.is_storing(turn);
+        if !is_storing && !self.outbox.is_empty() {
+            self.discard_all(turn.shared);
         }
-        let Some((token, relation)) = self.observations.next() else {
+        if self.observations.has_waiting() {
+            let is_ready = self.uplink.pace.ready_at() <= turn.now.mono;
+            if is_storing && !(is_ready && self.is_live()) {
+                return self.store_next(turn);
+            }
+            if is_ready && self.registration.phase() == Phase::Registered {
+                return self.tell_next(is_storing, turn);
+            }
+        }
+        is_storing && self.replay_next(turn)
+    }
+
+    /// What is due cannot be told now.
+    fn store_next(&mut self, turn: &mut Turn<'_>) -> bool {
+        let Some(token) = self.observations.next() else {
             return false;
         };
+        self.keep(token, turn);
+        true
+    }
+
+    fn tell_next(&mut self, is_storing: bool, turn: &mut Turn<'_>) -> bool {
+        let Some(token) = self.observations.next() else {
+            return false;
+        };
+        let Some(relation) = self.observations.get(token) else {
+            return true;
+        };
+        if relation.is_orphan() {
+            self.keep(token, turn);
+            return true;
+        }
         let subscription = relation.subscription.clone();
         let settled = relation.is_settled();
         let rules = Self::rules(&self.attributes, self.config.ssid, turn);
-        let reliability = relation.reliability(rules);
+        let reliability = if is_storing && self.wants_confirmation(turn.now.mono) {
+            Reliability::Confirmable
+        } else {
+            relation.reliability(rules)
+        };
+        let samples = if is_storing {
+            self.samples_of(relation, turn)
+        } else {
+            Vec::new()
+        };
         let payload = self.current(&subscription.targets, turn).and_then(|nodes| {
             let target = subscription.targets.common();
             let payload = self.encode(subscription.format, target, &nodes, turn)?;
@@ -140,8 +184,10 @@ impl Server {
                     observe: Some(0),
                     ..Response::content(Code::CONTENT, format, payload)
                 };
+                self.remember(samples, turn);
                 self.notify(token, response, reliability, turn);
                 let sent = Sent {
+                    is_stored: is_storing,
                     nodes: &nodes,
                     reliability,
                     revision: turn.tree.revision(),
@@ -184,11 +230,43 @@ impl Server {
 
     /// After a new Register the server knows nothing of former observations (RFC 7641).
     pub(super) fn forget_observations(&mut self, turn: &mut Turn<'_>) {
-        for token in self.observations.clear() {
+        let is_storing = self.is_storing(turn);
+        for token in self.observations.orphan_all() {
             self.endpoint.forget_observer(&token);
-            self.journal_observation(token, None, turn);
+            match self.observations.get(token) {
+                Some(relation) if is_storing => {
+                    let saved = self.saved_observation(&relation.subscription, true);
+                    self.journal_observation(token, Some(saved), turn);
+                }
+                Some(_) | None => self.drop_observation(token, turn),
+            }
         }
         self.notifications.clear();
+        let lasts = self.registration.lifetime().min(MAX_ORPHANED);
+        let is_awaited = !self.observations.orphans().is_empty();
+        self.orphans_until = is_awaited.then(|| turn.now.mono + lasts);
+    }
+
+    /// The server has not come back to what it observed before it registered us anew.
+    pub(super) fn end_orphans(&mut self, turn: &mut Turn<'_>) {
+        if self.orphans_until.is_none_or(|until| until > turn.now.mono) {
+            return;
+        }
+        self.orphans_until = None;
+        for token in self.observations.orphans() {
+            self.drop_observation(token, turn);
+        }
+    }
+
+    /// A new observation takes the place of what the server observed before.
+    fn replace_orphans(&mut self, targets: &Targets, turn: &mut Turn<'_>) {
+        let mut ended = self.observations.orphans_in(targets);
+        if ended.is_empty() && self.observations.is_full() {
+            ended.extend(self.observations.orphans().first());
+        }
+        for token in ended {
+            self.drop_observation(token, turn);
+        }
     }
 
     fn drop_observation(&mut self, token: Token, turn: &mut Turn<'_>) {
@@ -210,12 +288,14 @@ impl Server {
         if ask.watch != Watch::Begin {
             return response;
         }
+        self.replace_orphans(&subscription.targets, turn);
         let sent = Sent {
+            is_stored: false,
             nodes,
             reliability: Reliability::Confirmable,
             revision: turn.tree.revision(),
         };
-        let saved = self.saved_observation(&subscription);
+        let saved = self.saved_observation(&subscription, false);
         let rules = Self::rules(&self.attributes, self.config.ssid, turn);
         if !self
             .observations
@@ -232,7 +312,7 @@ impl Server {
         }
     }
 
-    fn saved_observation(&self, subscription: &Subscription) -> SavedObservation {
+    fn saved_observation(&self, subscription: &Subscription, is_orphan: bool) -> SavedObservation {
         let wire = |address: Address| self.view.wire(address).to_string();
         SavedObservation {
             attributes: subscription.attributes,
@@ -241,6 +321,7 @@ impl Server {
                 Targets::Single(_) => None,
             },
             format: subscription.format.number(),
+            is_orphan,
             path: wire(subscription.targets.common()),
         }
     }
@@ -289,6 +370,10 @@ impl Server {
             .endpoint
             .notify(&token, response, reliability, turn.now.mono);
         self.notifications.insert(id, (token, reliability));
+        match reliability {
+            Reliability::Confirmable => self.mark_notification(id, turn.now.mono),
+            Reliability::NonConfirmable => self.uplink.pace.take(turn.now.mono),
+        }
         if self.notifications.len() > MAX_NOTIFICATIONS {
             // Of those that are not confirmed only a reset is ever told. An observation waits for
             // the end of a confirmable one: that must not be forgotten.

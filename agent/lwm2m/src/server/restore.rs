@@ -3,7 +3,7 @@
 use lamplighter_coap::Token;
 use lamplighter_model::{Address, Path, Scope};
 
-use super::Server;
+use super::{Server, reporting::MAX_ORPHANED};
 use crate::{
     format::ContentFormat,
     observe::{Attributes, Subscription, Targets},
@@ -47,6 +47,11 @@ impl Server {
         };
         let rules = Self::rules(&self.attributes, self.config.ssid, turn);
         self.observations.restore(token, subscription, rules);
+        if saved.is_orphan {
+            self.observations.orphan(token);
+            let lasts = self.registration.lifetime().min(MAX_ORPHANED);
+            self.orphans_until = Some(turn.now.mono + lasts);
+        }
     }
 
     /// Saved paths are as the server wrote them.

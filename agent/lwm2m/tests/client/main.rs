@@ -11,3 +11,4 @@ mod observe;
 mod operations;
 mod restart;
 mod shelf;
+mod storing;
