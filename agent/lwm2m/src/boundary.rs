@@ -30,6 +30,17 @@ pub struct CommitId(pub u64);
 #[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
 pub struct RequestId(pub u64);
 
+/// A sample that a server is still to be told; numbered per server, rising by one.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Kept {
+    pub number: u64,
+    /// `source_time` is set where the date was known when the sample was kept, so that a
+    /// repetition tells the same time. Where it is not and the stamp is of another start of the
+    /// machine, whose date became known later, the store sets it when it answers
+    /// [`Output::Fetch`].
+    pub sample: Sample,
+}
+
 /// What the core is told.
 #[derive(Clone, Debug)]
 pub enum Input {
@@ -37,6 +48,12 @@ pub enum Input {
     Committed(CommitId),
     Configure(Change),
     Device(DeviceEvent),
+    /// Answers [`Output::Fetch`], in order of the numbers. Nothing: there is nothing left at or
+    /// behind the number that was asked for.
+    Kept(Ssid, Vec<Kept>),
+    /// The queue of the server exceeded its bound: the first number that is still there, and how
+    /// many samples went.
+    KeptDropped(Ssid, u64, u64),
     Link(LinkId, LinkEvent),
     Received(LinkId, Vec<u8>),
     Timeout,
@@ -54,10 +71,23 @@ pub enum Command {
     Local(RequestId, LocalRequest),
     /// Register at once, whatever timer runs.
     Register(Ssid),
+    /// Tells servers the current values without being asked (Send), answered when they have
+    /// confirmed it.
+    Send(RequestId, SendRequest),
     /// De-register everywhere; [`Event::Stopped`] follows when that is done or has timed out.
     Stop,
     /// Send an Update at once.
     Update(Ssid),
+}
+
+/// What is sent, to whom, and who wants it.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct SendRequest {
+    pub paths: Vec<Path>,
+    /// Every server that takes a Send, where none is named.
+    pub ssid: Option<Ssid>,
+    /// Name for the event log, e.g. `anna (page)`.
+    pub user: String,
 }
 
 /// An operation of a person at the box.
@@ -125,10 +155,19 @@ pub enum Output {
     Device(OpId, DeviceRequest),
     /// For people and bridges, never needed by the protocol.
     Event(Event),
+    /// Wants the samples of a server's queue from this number on, at most so many; answered by
+    /// [`Input::Kept`].
+    Fetch(Ssid, u64, usize),
+    /// The samples of a server's queue up to and including this number are delivered or
+    /// discarded.
+    Forget(Ssid, u64),
     /// Reboot or factory reset of the host (3/0/4, 3/0/5), after the answers have left.
     Host(HostRequest),
     /// To be kept, batched, with a bounded loss.
     Journal(Record),
+    /// To be appended to the queue of the server: with the operating system at once, on the disk
+    /// within the flush time of the store.
+    Keep(Ssid, Vec<Kept>),
     Open(LinkId, ServerUri, Transport),
     Transmit(LinkId, Vec<u8>),
 }

@@ -11,6 +11,7 @@ use crate::{
     format::link,
     object::{CoreObjects, Device, Effect},
     perform::{News, Shared, Turn},
+    reject::Reject,
     saved::{Record, SavedObservation},
     server::{Server, ServerState, ServerStatus},
     tree::Tree,
@@ -78,6 +79,12 @@ impl Client {
             }
             Input::Configure(Change::RemoveServer(ssid)) => self.remove_server(ssid, tree, now),
             Input::Device(event) => self.on_device(event, tree, now),
+            Input::Kept(ssid, kept) => {
+                tracing::debug!(%ssid, kept = kept.len(), "Nothing was asked for");
+            }
+            Input::KeptDropped(ssid, _, dropped) => {
+                tracing::warn!(%ssid, dropped, "Samples were dropped");
+            }
             Input::Link(link, event) => self.on_link(link, event, tree, now),
             Input::Received(link, datagram) => {
                 if let Some(server) = self.servers.values_mut().find(|server| server.owns(link)) {
@@ -153,6 +160,10 @@ impl Client {
                 if let Some(server) = self.servers.get_mut(&ssid) {
                     server.registration.register_now(now);
                 }
+            }
+            Command::Send(id, _) => {
+                let refused = Reject::method_not_allowed("no server takes a Send");
+                self.shared.out.push(Output::Answer(id, Err(refused)));
             }
             Command::Stop => {
                 self.stopping = true;

@@ -45,6 +45,7 @@ pub enum VersionChoice {
     Auto,
     V1_0,
     V1_1,
+    V1_2,
 }
 
 /// What object 3 says of this box.

@@ -21,6 +21,8 @@ pub enum Record {
     Device(SavedDevice),
     /// An observation by its token; `None` removes it.
     Observation(Ssid, Vec<u8>, Option<SavedObservation>),
+    /// What the store holds for a server. Made by the store when it loads, never by the core.
+    Queue(Ssid, SavedQueue),
     Registration(Ssid, SavedRegistration),
 }
 
@@ -53,6 +55,17 @@ pub struct SavedObservation {
     pub format: u16,
     /// As the server wrote it.
     pub path: String,
+}
+
+/// The samples that a server is still to be told, by their numbers.
+#[derive(Clone, Copy, Debug, Default, Deserialize, Eq, PartialEq, Serialize)]
+pub struct SavedQueue {
+    /// Samples that were dropped because of the bound, ever.
+    pub dropped: u64,
+    /// Number of the oldest that is there; equal to `next` where none is.
+    pub first: u64,
+    /// Number that the next one gets. Never a number that was given before.
+    pub next: u64,
 }
 
 /// Where a server was left.
@@ -89,6 +102,7 @@ impl Record {
                 let token: String = token.iter().map(|byte| format!("{byte:02x}")).collect();
                 format!("observation/{ssid}/{token}")
             }
+            Self::Queue(ssid, _) => format!("queue/{ssid}"),
             Self::Registration(ssid, _) => format!("registration/{ssid}"),
         })
     }
@@ -101,6 +115,7 @@ impl Record {
             | Self::Attributes(_, _, Some(_))
             | Self::Device(_)
             | Self::Observation(_, _, Some(_))
+            | Self::Queue(..)
             | Self::Registration(..) => false,
         }
     }

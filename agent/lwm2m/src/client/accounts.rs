@@ -27,6 +27,7 @@ impl Client {
                 | Record::Attributes(..)
                 | Record::Device(_)
                 | Record::Observation(..)
+                | Record::Queue(..)
                 | Record::Registration(..) => {}
             }
         }
@@ -64,6 +65,7 @@ impl Client {
             Record::Account(..)
             | Record::Attributes(_, _, None)
             | Record::Observation(_, _, None)
+            | Record::Queue(..)
             | Record::Registration(..) => {}
         }
     }

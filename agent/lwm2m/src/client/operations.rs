@@ -32,7 +32,7 @@ impl Client {
             },
             asker: Asker::Local(id),
             caller: Caller {
-                enabler: Enabler::V1_1,
+                enabler: Enabler::V1_2,
                 origin: Origin::Local(request.user),
             },
             operation,

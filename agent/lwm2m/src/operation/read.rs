@@ -59,7 +59,7 @@ pub(crate) fn answer_format(
             (Some(DataType::Opaque), _) => ContentFormat::Opaque,
             (Some(_), _) => ContentFormat::Text,
             (None, Enabler::V1_0) => ContentFormat::Tlv,
-            (None, Enabler::V1_1) => ContentFormat::SenmlCbor,
+            (None, Enabler::V1_1 | Enabler::V1_2) => ContentFormat::SenmlCbor,
         });
     };
     let refused = || {

@@ -325,6 +325,7 @@ impl World {
             Output::Device(op, request) => self.device.push((op, request)),
             Output::Event(event) => self.events.push(event),
             Output::Host(_) => self.hosts += 1,
+            Output::Fetch(..) | Output::Forget(..) | Output::Keep(..) => {}
             Output::Journal(record) => self.save(record),
             Output::Open(link, ..) => {
                 self.opened.push(self.now);

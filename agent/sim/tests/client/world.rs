@@ -304,7 +304,12 @@ impl World {
             Output::Commit(id, _) => inputs.push(Input::Committed(id)),
             Output::Device(op, request) => inputs.push(self.device(op, request)),
             Output::Event(event) => self.client_events.push(event),
-            Output::Answer(..) | Output::Host(_) | Output::Journal(_) => {}
+            Output::Answer(..)
+            | Output::Fetch(..)
+            | Output::Forget(..)
+            | Output::Host(_)
+            | Output::Journal(_)
+            | Output::Keep(..) => {}
             Output::Open(link, ..) => {
                 self.links.insert(link);
                 inputs.push(Input::Link(link, LinkEvent::Up));

@@ -77,6 +77,7 @@ impl Checker<'_> {
                 schema::Version::Auto => VersionChoice::Auto,
                 schema::Version::V1_0 => VersionChoice::V1_0,
                 schema::Version::V1_1 => VersionChoice::V1_1,
+                schema::Version::V1_2 => VersionChoice::V1_2,
             },
         })
     }
