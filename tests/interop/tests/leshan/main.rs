@@ -6,4 +6,5 @@
 mod cabinet;
 mod read;
 mod register;
+mod versions;
 mod write;
