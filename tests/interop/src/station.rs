@@ -14,6 +14,9 @@ use crate::{
 
 pub const SOON: Duration = Duration::from_secs(30);
 
+/// Lamps of every station: /3416/1 and so on.
+pub const LAMPS: u16 = 8;
+
 const UNIT: u8 = 17;
 /// Registers and coils of the plant.
 const COUNT_AT: u16 = 0;
@@ -71,36 +74,37 @@ impl Setup {
         let directory = scratch(self.name);
         let mut leshan = Leshan::start_with(self.version, self.settings.clone());
         let relay = self.relay.then(|| Relay::start(&leshan.uri));
-        let units = Units::default();
-        let port = plant(units.clone());
+        let plant = Plant::start();
         let uri = relay
             .as_ref()
             .map_or_else(|| leshan.uri.clone(), Relay::uri);
-        let agent = Agent::run(&directory, &self.configuration(&uri, port), &[]);
+        let file = configuration(self.name, &uri, self.server, &plant, &self.tables);
+        let agent = Agent::run(&directory, &file, &[]);
         let registered = leshan.event(SOON, |event| event["event"] == "registered");
+        agent.registered(SOON);
         let station = Station {
             leshan,
             agent,
             endpoint: self.name,
             registered,
             relay,
-            units,
+            plant,
             directory,
         };
         station.all_points_good();
         station
     }
+}
 
-    fn configuration(&self, uri: &str, port: u16) -> String {
-        let lamps: String = (1..=8)
-            .map(|lamp| {
-                format!(
-                    "point.l{lamp} = {{ line = \"GPIO{lamp}\", instance = \"/3416/{lamp}\" }}\n"
-                )
-            })
-            .collect();
-        format!(
-            r#"
+/// The box `name` at the server `uri`, with further lines of `[server.main]` and further tables.
+pub fn configuration(name: &str, uri: &str, server: &str, plant: &Plant, tables: &str) -> String {
+    let lamps: String = (1..=LAMPS)
+        .map(|lamp| {
+            format!("point.l{lamp} = {{ line = \"GPIO{lamp}\", instance = \"/3416/{lamp}\" }}\n")
+        })
+        .collect();
+    format!(
+        r#"
 [client]
 endpoint = "{name}"
 [server.main]
@@ -140,33 +144,56 @@ write = {{ verify = "read_back" }}
 poll_s = 0.5
 {tables}
 "#,
-            name = self.name,
-            server = self.server,
-            tables = self.tables,
-        )
-    }
+        port = plant.port,
+    )
 }
 
-/// The port of a slave with all that the configuration names.
-fn plant(units: Units) -> u16 {
-    let mut bank = Bank::default();
-    bank.holding.extend((0..4).map(|register| (register, 0)));
-    bank.coils.insert(SWITCH_AT, false);
-    units.insert(UNIT, bank);
-    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-    listener.set_nonblocking(true).unwrap();
-    let port = listener.local_addr().unwrap().port();
-    thread::spawn(move || {
-        let runtime = tokio::runtime::Builder::new_current_thread()
-            .enable_all()
-            .build()
-            .unwrap();
-        runtime.block_on(async {
-            let listener = tokio::net::TcpListener::from_std(listener).unwrap();
-            let _ = serve_tcp(listener, Framing::Tcp, units, Obedient).await;
+/// The Modbus slave behind a station.
+#[derive(Debug)]
+pub struct Plant {
+    units: Units,
+    port: u16,
+}
+
+impl Plant {
+    /// Has all that [`configuration`] names.
+    pub fn start() -> Self {
+        let units = Units::default();
+        let mut bank = Bank::default();
+        bank.holding.extend((0..4).map(|register| (register, 0)));
+        bank.coils.insert(SWITCH_AT, false);
+        units.insert(UNIT, bank);
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        listener.set_nonblocking(true).unwrap();
+        let port = listener.local_addr().unwrap().port();
+        let served = units.clone();
+        thread::spawn(move || {
+            let runtime = tokio::runtime::Builder::new_current_thread()
+                .enable_all()
+                .build()
+                .unwrap();
+            runtime.block_on(async {
+                let listener = tokio::net::TcpListener::from_std(listener).unwrap();
+                let _ = serve_tcp(listener, Framing::Tcp, served, Obedient).await;
+            });
         });
-    });
-    port
+        Self { units, port }
+    }
+
+    /// Sets what the plant counts.
+    pub fn count(&self, count: u16) {
+        self.units.with(UNIT, |bank| {
+            bank.holding.insert(COUNT_AT + 1, count);
+        });
+    }
+
+    /// Sets what the plant counts and waits until the box has seen it.
+    pub fn counted(&self, agent: &Agent, count: u16) {
+        self.count(count);
+        agent.until(&["read", COUNT], SOON, |point| {
+            point["value"].as_f64() == Some(f64::from(count))
+        });
+    }
 }
 
 /// A registered box.
@@ -178,7 +205,7 @@ pub struct Station {
     /// The event of its first registration.
     pub registered: Value,
     relay: Option<Relay>,
-    units: Units,
+    pub plant: Plant,
     pub directory: PathBuf,
 }
 
@@ -233,17 +260,12 @@ impl Station {
 
     /// Sets what the plant counts.
     pub fn count(&self, count: u16) {
-        self.units.with(UNIT, |bank| {
-            bank.holding.insert(COUNT_AT + 1, count);
-        });
+        self.plant.count(count);
     }
 
     /// Sets what the plant counts and waits until the box has seen it.
     pub fn counted(&self, count: u16) {
-        self.count(count);
-        self.agent.until(&["read", COUNT], SOON, |point| {
-            point["value"].as_f64() == Some(f64::from(count))
-        });
+        self.plant.counted(&self.agent, count);
     }
 
     /// Ends the agent as a power cut does, and starts it again.
