@@ -49,7 +49,7 @@ impl Witness {
         witness
     }
 
-    fn hear(&mut self) -> Value {
+    fn hear(&self) -> Value {
         let line = self.lines.hear(SOON);
         let line = line.unwrap_or_else(|| panic!("nothing more than {:?}", self.events));
         serde_json::from_str(&line).unwrap()
