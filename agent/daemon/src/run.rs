@@ -560,6 +560,11 @@ fn log(event: &Event) {
     match event {
         Event::Answered(ssid) => tracing::info!(%ssid, "Answered"),
         Event::Deregistered(ssid) => tracing::info!(%ssid, "Deregistered"),
+        Event::Discarded {
+            ssid,
+            samples,
+            reason,
+        } => tracing::warn!(%ssid, samples, reason, "Stored samples are not told"),
         Event::Obeyed {
             by,
             operation,

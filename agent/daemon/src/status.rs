@@ -330,7 +330,7 @@ impl Model {
                 .become_state(ServerState::Disabled, now),
             Event::Obeyed { .. } => self.count(Counter::Obeyed),
             Event::Refused { .. } => self.count(Counter::Refused),
-            Event::Stopped => {}
+            Event::Discarded { .. } | Event::Stopped => {}
         }
         self.watchers.status_changed();
     }

@@ -184,6 +184,12 @@ pub enum Event {
     /// A server that was [`Event::Unanswered`] says something again.
     Answered(Ssid),
     Deregistered(Ssid),
+    /// Stored samples that the server will not be told, and why.
+    Discarded {
+        ssid: Ssid,
+        samples: u64,
+        reason: &'static str,
+    },
     /// A server, or a person at the box, did something that changes the world.
     Obeyed {
         by: lamplighter_model::device::Origin,

@@ -21,10 +21,13 @@ mod accounts;
 #[cfg(test)]
 mod cost;
 mod operations;
+mod rights;
 
 /// One LwM2M endpoint: its accounts, and what it shows of the tree.
 #[derive(Debug)]
 pub struct Client {
+    /// An account came or went since the servers were told what there is.
+    accounts_changed: bool,
     /// [`Tree::listed`] that the servers know of.
     listed: u64,
     /// Observations of the last run; taken up with the first input, when there is a tree.
@@ -42,6 +45,7 @@ impl Client {
         let core = CoreObjects::new(Device::new(config.device));
         let shared = Shared::new(core, config.endpoint);
         let mut client = Self {
+            accounts_changed: false,
             listed: 0,
             saved: Vec::new(),
             seed: config.seed,
@@ -55,6 +59,7 @@ impl Client {
         for record in saved {
             client.restore(record);
         }
+        client.disinherit();
         client
     }
 
@@ -76,14 +81,23 @@ impl Client {
             Input::Configure(Change::AddServer(config)) => {
                 self.remove_server(config.ssid, tree, now);
                 self.add_server(*config, &[], now);
+                self.accounts_changed = true;
             }
-            Input::Configure(Change::RemoveServer(ssid)) => self.remove_server(ssid, tree, now),
+            Input::Configure(Change::RemoveServer(ssid)) => {
+                self.remove_server(ssid, tree, now);
+                self.disinherit();
+                self.accounts_changed = true;
+            }
             Input::Device(event) => self.on_device(event, tree, now),
             Input::Kept(ssid, kept) => {
-                tracing::debug!(%ssid, kept = kept.len(), "Nothing was asked for");
+                if let Some(server) = self.servers.get_mut(&ssid) {
+                    server.fetched(kept);
+                }
             }
-            Input::KeptDropped(ssid, _, dropped) => {
-                tracing::warn!(%ssid, dropped, "Samples were dropped");
+            Input::KeptDropped(ssid, first, count) => {
+                if let Some(server) = self.servers.get_mut(&ssid) {
+                    server.dropped(first, count);
+                }
             }
             Input::Link(link, event) => self.on_link(link, event, tree, now),
             Input::Received(link, datagram) => {
@@ -194,20 +208,20 @@ impl Client {
         while let Some(pending) = self.shared.waiting.expired(now.mono) {
             self.conclude(&pending, tree, now);
         }
+        let turn = Turn {
+            now,
+            shared: &mut self.shared,
+            tree,
+        };
         self.servers
             .values_mut()
-            .for_each(|server| server.handle_timeout(now));
+            .for_each(|server| server.handle_timeout(&turn));
     }
 
     /// Lets every server carry on until nobody has news for another.
     fn settle(&mut self, tree: &mut Tree, now: Now) {
-        if self.listed != tree.listed() {
-            self.listed = tree.listed();
-            self.servers
-                .values_mut()
-                .for_each(|server| server.registration.objects_changed(now));
-        }
         loop {
+            self.relist(tree, now);
             let mut turn = Turn {
                 now,
                 shared: &mut self.shared,
@@ -280,7 +294,7 @@ impl Client {
                 let is_default = resource.path.object() == crate::object::SERVER;
                 for server in self.servers.values_mut() {
                     if is_default {
-                        server.reschedule(&turn);
+                        server.defaults_changed(&turn);
                     }
                     server.changed(resource, index, &turn);
                 }

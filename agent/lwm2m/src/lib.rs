@@ -1,7 +1,7 @@
 //! The LwM2M client core. Everything enters by [`boundary::Input`] and leaves by
 //! [`boundary::Output`]; there is no socket, file, clock or runtime in this crate.
 
-mod access;
+pub mod access;
 pub mod boundary;
 mod catalogue;
 pub mod client;
@@ -10,6 +10,7 @@ pub mod format;
 mod object;
 pub mod observe;
 mod operation;
+pub mod outbox;
 mod perform;
 pub mod registration;
 pub mod reject;

@@ -9,28 +9,20 @@
 
 use std::{collections::VecDeque, time::Duration};
 
-use lamplighter_coap::Code;
-use lamplighter_model::Now;
-use serde::{Deserialize, Serialize};
-
 use crate::{
     client::VersionChoice,
     rng::Rng,
     saved::{Moment, SavedRegistration},
 };
+use lamplighter_coap::Code;
+use lamplighter_model::Now;
+pub use lamplighter_model::tables::Enabler;
 
 mod reply;
 mod retry;
 
 pub(crate) use reply::Reply;
 pub(crate) use retry::{Backoff, RetryPolicy};
-
-/// Version of the enabler that a server is spoken to in.
-#[derive(Clone, Copy, Debug, Deserialize, Eq, Ord, PartialEq, PartialOrd, Serialize)]
-pub enum Enabler {
-    V1_0,
-    V1_1,
-}
 
 /// Where one server stands.
 #[derive(Debug)]
@@ -519,10 +511,8 @@ impl Registration {
             // Old servers say this to a version that they do not know (lwm2m/10, 17): after the
             // pause with another one, unless this one has worked already.
             Code::BAD_REQUEST if !self.is_proven && self.terms.choice == VersionChoice::Auto => {
-                self.version = match self.version {
-                    Enabler::V1_0 => self.terms.choice.highest(),
-                    Enabler::V1_1 => Enabler::V1_0,
-                };
+                self.version =
+                    next_lower(self.version).unwrap_or_else(|| self.terms.choice.highest());
                 self.retry(reply.reason(), None, now);
             }
             Code::SERVICE_UNAVAILABLE => self.retry(reply.reason(), reply.max_age, now),
@@ -569,12 +559,13 @@ impl Registration {
 
     /// One version lower at once, or the round begins anew after a pause.
     fn step_down(&mut self, reply: &Reply, now: Now) {
-        match (self.terms.choice, self.version) {
-            (VersionChoice::Auto, Enabler::V1_1) => {
-                self.version = Enabler::V1_0;
+        let lower = next_lower(self.version).filter(|_| self.terms.choice == VersionChoice::Auto);
+        match lower {
+            Some(lower) => {
+                self.version = lower;
                 self.send_register();
             }
-            (VersionChoice::Auto | VersionChoice::V1_0 | VersionChoice::V1_1, _) => {
+            None => {
                 self.version = self.terms.choice.highest();
                 self.retry(reply.reason(), None, now);
             }
@@ -701,20 +692,20 @@ impl Pending {
     }
 }
 
-impl Enabler {
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::V1_0 => "1.0",
-            Self::V1_1 => "1.1",
-        }
+const fn next_lower(version: Enabler) -> Option<Enabler> {
+    match version {
+        Enabler::V1_0 => None,
+        Enabler::V1_1 => Some(Enabler::V1_0),
+        Enabler::V1_2 => Some(Enabler::V1_1),
     }
 }
 
 impl VersionChoice {
     const fn highest(self) -> Enabler {
         match self {
-            Self::Auto | Self::V1_1 => Enabler::V1_1,
+            Self::Auto | Self::V1_2 => Enabler::V1_2,
             Self::V1_0 => Enabler::V1_0,
+            Self::V1_1 => Enabler::V1_1,
         }
     }
 }

@@ -22,6 +22,7 @@ use crate::{
     client::ServerConfig,
     observe::{AttributeStore, Defaults, Observations, Rules},
     operation::links::{self, Versions},
+    outbox::Outbox,
     perform::{Shared, Turn},
     registration::{Phase, Purpose, Registration, RetryPolicy, Step, Terms},
     rng::Rng,
@@ -29,14 +30,17 @@ use crate::{
     view::View,
 };
 
+mod keeping;
 mod messages;
 mod reporting;
 mod requests;
 mod restore;
+mod sending;
 mod silence;
 mod status;
 mod uri;
 
+use keeping::Uplink;
 pub use status::{ServerState, ServerStatus};
 pub use uri::{ServerUri, UriError};
 
@@ -53,10 +57,14 @@ pub(crate) struct Server {
     link: Link,
     notifications: BTreeMap<NotificationId, (Token, Reliability)>,
     observations: Observations,
+    outbox: Outbox,
     pub(crate) registration: Registration,
     session: Session,
     shown: (Phase, Stamp),
+    uplink: Uplink,
     view: View,
+    /// What the server observed before it registered us anew is kept until then.
+    orphans_until: Option<Duration>,
 }
 
 /// The path that carries the session.
@@ -104,9 +112,12 @@ impl Server {
             link: Link::default(),
             notifications: BTreeMap::new(),
             observations: Observations::default(),
+            outbox: Outbox::default(),
             registration,
             session: Session::plain(),
             shown: (Phase::Offline, now.stamp()),
+            uplink: Uplink::default(),
+            orphans_until: None,
             view: View::Flat,
         }
     }
@@ -129,6 +140,7 @@ impl Server {
 
     /// The account is gone: nobody waits for the end of the de-registration.
     pub(crate) fn give_up(&mut self, turn: &mut Turn<'_>) {
+        self.discard_all(turn.shared);
         self.close(turn);
     }
 
@@ -152,6 +164,7 @@ impl Server {
             LinkEvent::Down(reason) if self.link.id == Some(link) => {
                 self.last_error = Some(reason.clone());
                 self.abandon_exchanges();
+                self.distrust(turn);
                 self.registration.disconnected(&reason, now);
             }
             LinkEvent::Replacement(new) => {
@@ -160,20 +173,26 @@ impl Server {
                 }
                 self.link.id = Some(new);
                 self.abandon_exchanges();
+                self.distrust(turn);
                 self.session.start(now.mono);
                 self.registration.moved(now);
             }
-            LinkEvent::Refused if self.link.id == Some(link) => self.link.refused = true,
+            LinkEvent::Refused if self.link.id == Some(link) => {
+                self.link.refused = true;
+                self.lose_trust(turn);
+            }
             LinkEvent::MtuShrunk(mtu) => tracing::debug!(mtu, "The path carries smaller datagrams"),
             LinkEvent::Down(_) | LinkEvent::Refused | LinkEvent::Up => {}
         }
     }
 
-    pub(crate) fn handle_timeout(&mut self, now: Now) {
+    pub(crate) fn handle_timeout(&mut self, turn: &Turn<'_>) {
+        let now = turn.now;
         self.session.handle_timeout(now.mono);
         self.endpoint.handle_timeout(now.mono);
         self.registration.handle_timeout(now);
-        self.observations.handle_timeout(now.mono);
+        let rules = Self::rules(&self.attributes, self.config.ssid, turn);
+        self.observations.handle_timeout(rules);
     }
 
     pub(crate) fn timeout(&self) -> Option<(Duration, &'static str)> {
@@ -183,6 +202,8 @@ impl Server {
             named(self.endpoint.poll_timeout(), "retransmission"),
             named(self.session.poll_timeout(), "session"),
             named(self.observations.timeout(), "notification"),
+            named(self.uplink_timeout(), "stored samples"),
+            named(self.orphans_until, "end of former observations"),
         ]
         .into_iter()
         .flatten()
@@ -191,6 +212,7 @@ impl Server {
 
     /// Carries on what this turn has begun, until nothing moves.
     pub(crate) fn settle(&mut self, turn: &mut Turn<'_>) {
+        self.end_orphans(turn);
         // What is to leave goes first: a Close may follow.
         loop {
             if let Some(event) = self.session.poll() {
@@ -237,6 +259,7 @@ impl Server {
             SessionEvent::Application(message) => self.endpoint.receive(&message, turn.now.mono),
             SessionEvent::Closed(why) => {
                 if self.link.id.is_some() {
+                    self.distrust(turn);
                     self.registration.disconnected(&why.to_string(), turn.now);
                 }
             }
@@ -252,20 +275,25 @@ impl Server {
     fn on_event(&mut self, event: Coap, turn: &mut Turn<'_>) {
         match event {
             Coap::Delivered(id, delivery) => self.on_delivered(id, delivery, turn),
+            Coap::Failed(id, _) if self.send_unanswered(id) => self.lose_trust(turn),
             Coap::Failed(id, failure) => {
                 if let Some(purpose) = self.exchanges.remove(&id) {
                     let reason = self.failure_text(failure);
                     self.last_error = Some(reason.clone());
+                    self.distrust(turn);
                     self.registration.unanswered(purpose, reason, turn.now);
                 }
             }
             Coap::Notification(id, _) => self.endpoint.cancel(id),
             Coap::Request(key, request) => self.on_request(key, request, turn),
             Coap::Response(id, response) => {
+                let reply: crate::registration::Reply = response.into();
                 if let Some(purpose) = self.exchanges.remove(&id) {
                     self.end_silence(turn.shared);
-                    self.registration
-                        .replied(purpose, response.into(), turn.now);
+                    self.request_answered(reply.code.is_success(), turn);
+                    self.registration.replied(purpose, reply, turn.now);
+                } else {
+                    self.send_answered(id, &reply, turn);
                 }
             }
         }
@@ -327,6 +355,7 @@ impl Server {
 
     fn send(&mut self, purpose: Purpose, request: Request, turn: &Turn<'_>) {
         self.abandon_exchanges();
+        self.mark_request(turn.now.mono);
         // Of what was sent before.
         self.link.refused = false;
         let id = self.endpoint.request(request, turn.now.mono);
@@ -346,6 +375,7 @@ impl Server {
 
     fn close(&mut self, turn: &mut Turn<'_>) {
         self.abandon_exchanges();
+        self.distrust(turn);
         for (key, _) in std::mem::take(&mut self.held) {
             self.endpoint.ignore(key);
         }
@@ -362,6 +392,7 @@ impl Server {
         if let Some(former) = self.link.former.take() {
             turn.shared.out.push(Output::Close(former));
         }
+        self.trust(anew);
         if anew {
             self.forget_observations(turn);
             turn.shared
@@ -376,15 +407,24 @@ impl Server {
     }
 
     fn on_delivered(&mut self, id: NotificationId, delivery: Delivery, turn: &mut Turn<'_>) {
-        let Some((token, _)) = self.notifications.remove(&id) else {
+        let is_acknowledged = delivery == Delivery::Acknowledged;
+        let pack = self.pack_delivered(id, is_acknowledged, turn);
+        let told = self.notifications.remove(&id).map(|(token, _)| token);
+        let Some(token) = pack.or(told) else {
             return;
         };
         match delivery {
-            Delivery::Acknowledged => self.delivered(token, true, turn),
-            Delivery::Reset => self.end_observation(token, turn),
+            Delivery::Acknowledged => {
+                self.notification_acknowledged(id, turn);
+                self.delivered(token, true, turn);
+            }
+            Delivery::Reset => {
+                self.forget_mark(id);
+                self.end_observation(token, turn);
+            }
             Delivery::TimedOut => {
                 self.delivered(token, false, turn);
-                self.registration.suspect(turn.now);
+                self.lose_trust(turn);
             }
         }
     }
@@ -416,6 +456,7 @@ impl Server {
                 .core
                 .account_of(ssid)
                 .map_or_else(Defaults::default, |(_, account)| Defaults {
+                    con: false,
                     pmax: account.pmax,
                     pmin: account.pmin,
                 });
@@ -423,6 +464,7 @@ impl Server {
             attributes,
             catalogue: turn.catalogue(),
             defaults,
+            ssid,
         }
     }
 }

@@ -12,6 +12,8 @@
 
 use std::collections::BTreeMap;
 
+use serde::{Deserialize, Serialize};
+
 use crate::{
     DataType, ObjectId, ResourceId,
     object::{Definitions, Multiplicity, ObjectDef, Operations, ResourceDef, Version},
@@ -28,7 +30,7 @@ const VENDOR: &str = include_str!("tables/vendor.txt");
 pub const VENDOR_OBJECTS: u16 = 5;
 
 /// A version of LwM2M itself, as a client registers with it.
-#[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
+#[derive(Clone, Copy, Debug, Deserialize, Eq, Ord, PartialEq, PartialOrd, Serialize)]
 pub enum Enabler {
     V1_0,
     V1_1,
@@ -73,6 +75,17 @@ pub fn vendor(base: u16) -> Vec<ObjectDef> {
         ..object
     };
     objects(VENDOR).map(numbered).collect()
+}
+
+impl Enabler {
+    /// As `lwm2m=` of a Register says it.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::V1_0 => "1.0",
+            Self::V1_1 => "1.1",
+            Self::V1_2 => "1.2",
+        }
+    }
 }
 
 impl VendorObject {

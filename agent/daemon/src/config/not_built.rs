@@ -58,7 +58,6 @@ const NOT_BUILT: &[(&str, Refused)] = &[
         "server.*.security.mode",
         Refused::Words(&["est", "oscore", "psk", "rpk", "x509"]),
     ),
-    ("server.*.version", Refused::Words(&["1.2"])),
     ("site.group.*.manual", Refused::Always),
     ("site.group.*.photocell", Refused::Always),
     ("site.group.*.schedule", Refused::Always),

@@ -125,6 +125,8 @@ pub enum Version {
     V1_0,
     #[serde(rename = "1.1")]
     V1_1,
+    #[serde(rename = "1.2")]
+    V1_2,
 }
 
 /// `[site]`: what the box does by itself.

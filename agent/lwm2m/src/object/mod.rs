@@ -1,5 +1,5 @@
-//! Objects that the core itself answers for: 1 (servers) and 3 (device). They are plain values;
-//! a write makes a changed copy, and committing it is an assignment.
+//! Objects that the core itself answers for: 1 (servers), 2 (access control) and 3 (device). They
+//! are plain values; a write makes a changed copy, and committing it is an assignment.
 
 use std::collections::BTreeMap;
 
@@ -7,11 +7,13 @@ use lamplighter_model::{
     InstancePath, Now, ObjectId, ObjectInstanceId, ResourceId, ResourcePath, Ssid, Value,
 };
 
-use crate::{format::Content, reject::Reject, saved::Record};
+use crate::{access::Grants, format::Content, reject::Reject, saved::Record};
 
+pub(crate) mod access_control;
 pub(crate) mod device;
 pub(crate) mod server;
 
+pub(crate) use access_control::{ACCESS_CONTROL, AccessControl};
 pub(crate) use device::Device;
 pub(crate) use server::Account;
 
@@ -21,6 +23,7 @@ pub(crate) const DEVICE: ObjectId = ObjectId(3);
 /// The state of all core-backed objects of one client.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct CoreObjects {
+    pub(crate) access: AccessControl,
     accounts: BTreeMap<ObjectInstanceId, (Ssid, Account)>,
     pub(crate) device: Device,
 }
@@ -53,25 +56,28 @@ pub(crate) fn is_core_backed(path: ResourcePath) -> bool {
 }
 
 impl CoreObjects {
-    pub(crate) const fn new(device: Device) -> Self {
+    pub(crate) fn new(device: Device) -> Self {
         Self {
+            access: AccessControl::default(),
             accounts: BTreeMap::new(),
             device,
         }
     }
 
     /// Adds an account under the lowest free instance.
-    pub(crate) fn add(&mut self, ssid: Ssid, account: Account) {
+    pub(crate) fn add(&mut self, ssid: Ssid, account: Account, grants: Grants) {
         let free = (0..u16::MAX)
             .map(ObjectInstanceId)
             .find(|id| !self.accounts.contains_key(id));
         if let Some(free) = free {
             self.accounts.insert(free, (ssid, account));
+            self.access.add(ssid, free, grants);
         }
     }
 
     pub(crate) fn remove(&mut self, ssid: Ssid) {
         self.accounts.retain(|_, (of, _)| *of != ssid);
+        self.access.remove(ssid);
     }
 
     pub(crate) fn account_of(&self, ssid: Ssid) -> Option<(ObjectInstanceId, &Account)> {
@@ -79,7 +85,8 @@ impl CoreObjects {
         Some((*instance, account))
     }
 
-    /// All instances, in order.
+    /// All instances but those of object 2, in order: what these are about is known to the
+    /// catalogue.
     pub(crate) fn instances(&self) -> impl Iterator<Item = InstancePath> {
         let servers = self.accounts.keys().map(|id| InstancePath {
             object: SERVER,
@@ -88,6 +95,7 @@ impl CoreObjects {
         servers.chain([DEVICE_INSTANCE])
     }
 
+    /// Not asked about object 2.
     pub(crate) fn has_instance(&self, instance: InstancePath) -> bool {
         match instance.object {
             SERVER => self.accounts.contains_key(&instance.instance),
@@ -98,6 +106,7 @@ impl CoreObjects {
     /// Resources that are supported, whether they have a value or not.
     pub(crate) fn resources(&self, instance: InstancePath) -> impl Iterator<Item = ResourceId> {
         let ids: &[u16] = match instance.object {
+            ACCESS_CONTROL => &access_control::RESOURCES,
             _ if !self.has_instance(instance) => &[],
             SERVER => &server::RESOURCES,
             _ => &device::RESOURCES,
@@ -116,17 +125,24 @@ impl CoreObjects {
                 let (ssid, account) = self.accounts.get(&path.instance.instance)?;
                 account.read(*ssid, path.resource).map(Content::Single)
             }
+            ACCESS_CONTROL => self.access.read(path.instance.instance, path.resource),
             _ => self.device.read(path.resource, now),
         }
     }
 
-    /// Writes into a copy, which the caller commits.
+    /// Writes into a copy, which the caller commits. `keeps`: instances of a multiple resource that
+    /// are not named stay.
     pub(crate) fn write(
         &mut self,
         path: ResourcePath,
         content: &Content,
+        keeps: bool,
         now: Now,
     ) -> Result<(), Reject> {
+        if path.object() == ACCESS_CONTROL {
+            let number = path.instance.instance;
+            return self.access.write(number, path.resource, content, keeps);
+        }
         let Content::Single(value) = content else {
             return Err(Reject::bad_request("the resource has a single value"));
         };
@@ -140,6 +156,7 @@ impl CoreObjects {
     pub(crate) fn reset(&mut self, path: ResourcePath) -> Result<(), Reject> {
         match path.object() {
             SERVER => self.account_mut(path)?.reset(path.resource),
+            ACCESS_CONTROL => self.access.reset(path.instance.instance, path.resource),
             _ => self.device.reset(path.resource),
         }
         Ok(())
@@ -154,6 +171,7 @@ impl CoreObjects {
                     .ok_or_else(absent)?;
                 Account::execute(*ssid, path.resource)
             }
+            ACCESS_CONTROL => None,
             _ => Device::execute(path.resource),
         };
         known.ok_or_else(|| Reject::method_not_allowed("the resource cannot be executed"))
@@ -194,6 +212,12 @@ impl CoreObjects {
         if draft.device.saved() != self.device.saved() {
             changes.records.push(Record::Device(draft.device.saved()));
         }
+        let (resources, records) = draft.access.different(&self.access);
+        let resources = resources.into_iter();
+        changes
+            .resources
+            .extend(resources.map(|(number, id)| number.resource(id)));
+        changes.records.extend(records);
         *self = draft;
         changes
     }

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use lamplighter_model::{Address, ObjectId, Path, object::Version};
+use lamplighter_model::{Address, ObjectId, Path, object::Version, tables::bundled_version};
 
 use super::ANNOUNCED;
 use crate::{catalogue::Catalogue, format::link::Link, object, registration::Enabler, view::View};
@@ -22,7 +22,7 @@ pub(crate) fn registration(
     versions: Versions<'_>,
 ) -> Vec<Link> {
     let mut links = Vec::new();
-    if versions.enabler == Enabler::V1_1 {
+    if versions.enabler >= Enabler::V1_1 {
         links.push(
             Link::new("/")
                 .quoted("rt", "oma.lwm2m")
@@ -55,9 +55,9 @@ impl Versions<'_> {
     pub(crate) fn link(self, target: Path, object: ObjectId, catalogue: Catalogue<'_>) -> Link {
         let link = Link::new(target);
         match (self.announced(object, catalogue), self.enabler) {
-            (version, enabler) if version == implied(object, enabler) => link,
+            (version, enabler) if version == bundled_version(enabler, object) => link,
             (version, Enabler::V1_0) => link.quoted("ver", version),
-            (version, Enabler::V1_1) => link.plain("ver", version),
+            (version, Enabler::V1_1 | Enabler::V1_2) => link.plain("ver", version),
         }
     }
 
@@ -67,19 +67,10 @@ impl Versions<'_> {
         }
         match object {
             // What we show of these two is in every version of them.
-            object::SERVER | object::DEVICE => implied(object, self.enabler),
+            object::SERVER | object::DEVICE => bundled_version(self.enabler, object),
             _ => catalogue
                 .definition(object)
                 .map_or(Version::V1_0, |definition| definition.version),
         }
-    }
-}
-
-/// The version that a server assumes where none is named.
-const fn implied(object: ObjectId, enabler: Enabler) -> Version {
-    match (enabler, object.0) {
-        (Enabler::V1_1, 0 | 1 | 3) => Version::new(1, 1),
-        (Enabler::V1_1, 4) => Version::new(1, 2),
-        (Enabler::V1_0 | Enabler::V1_1, _) => Version::V1_0,
     }
 }

@@ -35,6 +35,7 @@ mod write_attributes;
 
 pub(crate) use local::from_local;
 pub(crate) use read::{answer_format, content};
+pub(crate) use write_attributes::observe_attributes;
 
 /// Who asks, and in what version.
 #[derive(Clone, Debug)]
@@ -121,6 +122,8 @@ pub(crate) enum Then {
 /// A checked write into a core-backed resource.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) enum CoreWrite {
+    /// Instances of a multiple resource; the others stay.
+    Merge(Node),
     Reset(lamplighter_model::ResourcePath),
     Set(Node),
 }
@@ -169,7 +172,8 @@ pub(crate) fn apply(
     for write in writes {
         match write {
             CoreWrite::Reset(path) => draft.reset(*path)?,
-            CoreWrite::Set(node) => draft.write(node.path, &node.content, catalogue.now)?,
+            CoreWrite::Merge(node) => draft.write(node.path, &node.content, true, catalogue.now)?,
+            CoreWrite::Set(node) => draft.write(node.path, &node.content, false, catalogue.now)?,
         }
     }
     Ok(draft)

@@ -28,11 +28,6 @@ fn get(request: &Request) -> Operation {
         return Operation::Discover;
     }
     let watch = match request.observe {
-        // A client that takes no attributes in an Observe refuses it (lwm2m/30, 5).
-        Some(0) if !request.queries.is_empty() => {
-            let why = "attributes in an Observe are not available in this version";
-            return Operation::Unsupported(Code::BAD_REQUEST, why);
-        }
         Some(0) => Watch::Begin,
         Some(1) => Watch::End,
         Some(_) | None => Watch::No,

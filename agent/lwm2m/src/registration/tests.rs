@@ -250,16 +250,18 @@ fn an_unsupported_version_is_answered_by_the_next_lower_at_once() {
     let mut machine = Machine::standard(300);
     machine.registration.start(None, at(0));
     machine.connect();
-    assert_eq!(machine.registration.version(), Enabler::V1_1);
+    assert_eq!(machine.registration.version(), Enabler::V1_2);
     machine.steps();
-    machine.reply(Purpose::Register, reply(Code::PRECONDITION_FAILED));
-    assert_eq!(machine.steps(), [Step::Register]);
-    assert_eq!(machine.registration.version(), Enabler::V1_0);
+    for lower in [Enabler::V1_1, Enabler::V1_0] {
+        machine.reply(Purpose::Register, reply(Code::PRECONDITION_FAILED));
+        assert_eq!(machine.steps(), [Step::Register]);
+        assert_eq!(machine.registration.version(), lower);
+    }
     machine.reply(Purpose::Register, reply(Code::PRECONDITION_FAILED));
     assert!(is_within(machine.next(), 60));
     assert_eq!(
         machine.registration.version(),
-        Enabler::V1_1,
+        Enabler::V1_2,
         "the round begins anew"
     );
 }
@@ -273,7 +275,7 @@ fn a_version_that_worked_is_remembered() {
     machine.reply(Purpose::Register, reply(Code::CREATED));
     machine.registration.register_now(machine.now());
     machine.connect();
-    assert_eq!(machine.registration.version(), Enabler::V1_0);
+    assert_eq!(machine.registration.version(), Enabler::V1_1);
     let mut restarted = Machine::standard(300);
     let saved = SavedRegistration::None {
         version: Enabler::V1_0,
@@ -287,7 +289,7 @@ fn a_bad_request_to_the_first_register_is_answered_by_another_version_after_the_
     let mut machine = Machine::standard(300);
     machine.registration.start(None, at(0));
     let mut versions = Vec::new();
-    for wait in [60, 120] {
+    for wait in [60, 120, 240] {
         machine.connect();
         machine.steps();
         versions.push(machine.registration.version());
@@ -297,7 +299,8 @@ fn a_bad_request_to_the_first_register_is_answered_by_another_version_after_the_
         assert!(is_within(machine.next(), wait));
     }
     versions.push(machine.registration.version());
-    assert_eq!(versions, [Enabler::V1_1, Enabler::V1_0, Enabler::V1_1]);
+    let round = [Enabler::V1_2, Enabler::V1_1, Enabler::V1_0, Enabler::V1_2];
+    assert_eq!(versions, round);
 }
 
 #[test]
@@ -307,7 +310,7 @@ fn a_version_that_worked_is_not_given_up_for_a_bad_request() {
     machine.connect();
     machine.reply(Purpose::Register, reply(Code::BAD_REQUEST));
     assert!(is_within(machine.next(), 60));
-    assert_eq!(machine.registration.version(), Enabler::V1_1);
+    assert_eq!(machine.registration.version(), Enabler::V1_2);
 }
 
 #[test]

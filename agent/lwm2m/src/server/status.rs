@@ -3,16 +3,20 @@
 use lamplighter_model::{Ssid, Stamp};
 
 use super::Server;
-use crate::registration::Phase;
+use crate::{outbox::Losses, registration::Phase};
 
 /// One server, for `status` and the page.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct ServerStatus {
+    /// Samples that are not told any more, by reason.
+    pub dropped: Losses,
     /// What went wrong last, in words; `None` while all is well.
     pub last_error: Option<String>,
     pub name: String,
     /// Relations that the server observes by.
     pub observations: usize,
+    /// Stored samples that the server is still to be told.
+    pub queued: u64,
     pub since: Stamp,
     pub ssid: Ssid,
     pub state: ServerState,
@@ -44,9 +48,11 @@ impl Server {
     pub(crate) fn status(&self) -> ServerStatus {
         let (_, since) = self.shown;
         ServerStatus {
+            dropped: *self.outbox.losses(),
             last_error: self.last_error.clone(),
             name: self.config.name.clone(),
             observations: self.observations.len(),
+            queued: self.outbox.queued(),
             since,
             ssid: self.config.ssid,
             state: self.state(),

@@ -1,5 +1,6 @@
 //! The whole core against a scripted server, in virtual time.
 
+mod attributes;
 mod codes;
 mod common;
 mod local;
@@ -7,3 +8,4 @@ mod network;
 mod observe;
 mod operations;
 mod restart;
+mod storing;

@@ -161,7 +161,12 @@ fn a_refused_registration_says_why() {
 #[test]
 fn falls_back_to_the_older_version_and_speaks_it() {
     fn old(request: &Request) -> Option<Response> {
-        if request.queries.iter().any(|query| query == "lwm2m=1.1") {
+        let newer = ["lwm2m=1.2", "lwm2m=1.1"];
+        if request
+            .queries
+            .iter()
+            .any(|query| newer.contains(&query.as_str()))
+        {
             return Some(Response::new(Code::PRECONDITION_FAILED));
         }
         accept_all(request)
@@ -169,6 +174,7 @@ fn falls_back_to_the_older_version_and_speaks_it() {
     let mut world = World::new(config(), Vec::new(), old);
     world.seconds(1);
     assert_eq!(state(&world), ServerState::Registered);
+    assert_eq!(world.times(&["rd"]).len(), 3, "1.2, 1.1, 1.0 at once");
     let (_, register) = world.requests.last().unwrap();
     assert_eq!(
         String::from_utf8_lossy(&register.payload),

@@ -23,7 +23,7 @@ fn registers_with_everything_the_server_must_know() {
     let (_, register) = &world.requests[0];
     assert_eq!(
         register.queries,
-        ["ep=cab-17", "lt=3600", "lwm2m=1.1", "b=U"]
+        ["ep=cab-17", "lt=3600", "lwm2m=1.2", "b=U"]
     );
     assert_eq!(register.content_format, Some(40));
     assert_eq!(
