@@ -300,6 +300,16 @@ impl Agent {
         let now = self.clock.now();
         match stored {
             Stored::Committed(client, id) => self.core(client, Input::Committed(id)),
+            Stored::Dropped {
+                client,
+                ssid,
+                first,
+                count,
+            } => {
+                tracing::warn!(%ssid, count, "Stored samples were dropped");
+                self.core(client, Input::KeptDropped(ssid, first, count));
+            }
+            Stored::Kept(client, ssid, kept) => self.core(client, Input::Kept(ssid, kept)),
             Stored::SiteSaved => {
                 for output in self.waiting.behind_save.take().into_iter().flatten() {
                     self.perform_site(output);
@@ -398,10 +408,13 @@ impl Agent {
                 self.site.handle(SiteInput::Request(ours, request), now);
             }
             Output::Event(event) => self.on_event(id, &event),
+            Output::Fetch(ssid, from, limit) => self.store.fetch(id, ssid, from, limit),
+            Output::Forget(ssid, up_to) => self.store.forget(id, ssid, up_to),
             Output::Host(HostRequest::FactoryReset) => {
                 self.waiting.ended = Some(Ended::FactoryReset)
             }
             Output::Host(HostRequest::Reboot) => self.waiting.ended = Some(Ended::Reboot),
+            Output::Keep(ssid, samples) => self.store.keep(id, ssid, samples),
             Output::Journal(record) => self.store.journal(id, record),
             Output::Open(link, uri, _) => self.links.open((id, link), uri),
             Output::Transmit(link, datagram) => {
