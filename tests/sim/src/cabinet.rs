@@ -6,10 +6,9 @@ use std::{
     time::Duration,
 };
 
-use lamplighter_coap::Params;
 use lamplighter_lwm2m::{
     boundary::{Event, LinkId, LocalAnswer, Output, RequestId},
-    client::{ClientConfig, DeviceDescription, ServerConfig, VersionChoice},
+    client::{ClientConfig, Creation, DeviceDescription, ServerConfig, VersionChoice},
     reject::Reject,
     server::ServerState,
     tree::Tree,
@@ -179,6 +178,7 @@ impl Cabinet {
     fn config(&self, definitions: &Arc<Definitions>) -> ClientConfig {
         let servers = self.settings.servers.iter();
         ClientConfig {
+            creation: Creation::default(),
             definitions: Arc::clone(definitions),
             device: DeviceDescription {
                 manufacturer: "Lamplighter".to_owned(),
@@ -191,17 +191,14 @@ impl Cabinet {
     }
 
     fn server(&self, server: ServerId) -> ServerConfig {
+        let uri = format!("coap://{}", host_of(server))
+            .parse()
+            .expect("a host and no more");
         ServerConfig {
-            coap: Params::default(),
             lifetime: self.settings.lifetime,
-            name: format!("server{}", server.0),
-            object_versions: BTreeMap::new(),
-            ssid: ssid_of(server),
             store_notifications: self.settings.store_notifications,
-            uri: format!("coap://{}", host_of(server))
-                .parse()
-                .expect("a host and no more"),
             version: self.settings.version,
+            ..ServerConfig::new(&format!("server{}", server.0), ssid_of(server), uri)
         }
     }
 }

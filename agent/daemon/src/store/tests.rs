@@ -1,6 +1,5 @@
 //! The store as a whole, on real files.
 
-
 use std::path::PathBuf;
 
 use lamplighter_lwm2m::saved::{SavedDevice, SavedQueue};
@@ -105,14 +104,11 @@ impl Still {
     }
 
     fn queue(&self) -> SavedQueue {
-        let of = |(_, record): &(ClientId, Record)| match record {
-            Record::Queue(SERVER, saved) => Some(*saved),
-            Record::Queue(..)
-            | Record::Account(..)
-            | Record::Attributes(..)
-            | Record::Device(_)
-            | Record::Observation(..)
-            | Record::Registration(..) => None,
+        let of = |(_, record): &(ClientId, Record)| {
+            if let Record::Queue(SERVER, saved) = record {
+                return Some(*saved);
+            }
+            None
         };
         self.loaded.records.iter().find_map(of).unwrap_or_default()
     }
