@@ -24,6 +24,7 @@ mod accounts;
 mod cost;
 mod operations;
 mod rights;
+mod trial;
 
 /// One LwM2M endpoint: its accounts, and what it shows of the tree.
 #[derive(Debug)]
@@ -68,7 +69,7 @@ impl Client {
             client.add_server(server, &saved, now);
         }
         for record in saved {
-            client.restore(record);
+            client.restore(record, now);
         }
         client.disinherit();
         client
@@ -136,6 +137,7 @@ impl Client {
             .values()
             .filter_map(Server::timeout)
             .chain(waiting)
+            .chain(self.shared.trials.timeout().map(|due| (due, "trial")))
             .min()
     }
 
@@ -218,6 +220,7 @@ impl Client {
         while let Some(pending) = self.shared.waiting.expired(now.mono) {
             self.conclude(&pending, tree, now);
         }
+        self.end_trials(now);
         self.servers
             .values_mut()
             .for_each(|server| server.handle_timeout(now));
@@ -306,6 +309,8 @@ impl Client {
                     server.remove_attributes(Address::gateway(path), turn.shared);
                 }
             }
+            News::Reached(sent) => self.reached(sent),
+            News::Tried => self.try_servers(),
             News::Sampled(resource, index) => {
                 let is_default = resource.path.object() == crate::object::SERVER;
                 for server in self.servers.values_mut() {

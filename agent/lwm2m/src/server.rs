@@ -22,7 +22,7 @@ use crate::{
     client::ServerConfig,
     observe::{AttributeStore, Defaults, Observations, Rules},
     operation::links::{self, Versions},
-    perform::{Shared, Turn},
+    perform::{News, Shared, Turn},
     registration::{Phase, Purpose, Registration, RetryPolicy, Step, Terms},
     rng::Rng,
     saved::{Record, SavedRegistration},
@@ -43,6 +43,8 @@ pub use uri::{ServerUri, UriError};
 /// One server.
 #[derive(Debug)]
 pub(crate) struct Server {
+    /// When the last Register or Update was sent.
+    asked: Duration,
     attributes: AttributeStore,
     config: ServerConfig,
     endpoint: Endpoint,
@@ -95,6 +97,7 @@ impl Server {
         };
         let registration = Registration::new(terms, rng);
         Self {
+            asked: Duration::ZERO,
             attributes: AttributeStore::default(),
             config,
             endpoint,
@@ -330,6 +333,7 @@ impl Server {
         // Of what was sent before.
         self.link.refused = false;
         let id = self.endpoint.request(request, turn.now.mono);
+        self.asked = turn.now.mono;
         self.exchanges.insert(id, purpose);
     }
 
@@ -359,6 +363,7 @@ impl Server {
     fn on_registered(&mut self, anew: bool, turn: &mut Turn<'_>) {
         let (ssid, version) = (self.config.ssid, self.registration.version().as_str());
         self.last_error = None;
+        turn.shared.news.push(News::Reached(self.asked));
         if let Some(former) = self.link.former.take() {
             turn.shared.out.push(Output::Close(former));
         }
