@@ -334,7 +334,10 @@ impl Model {
                 let what = "what a server changed was undone: no server was reached since";
                 self.problem(&format!("rights on {path}"), what, now);
             }
-            Event::Stopped => {}
+            Event::BootstrapWanted(_)
+            | Event::Discarded { .. }
+            | Event::ListShortened(_)
+            | Event::Stopped => {}
         }
         self.watchers.status_changed();
     }

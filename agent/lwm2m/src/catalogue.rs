@@ -84,6 +84,24 @@ impl<'a> Catalogue<'a> {
             || self.tree.has_instance(address)
     }
 
+    /// Whether what the address names is there. The root and objects always are; a resource
+    /// instance is as long as its resource is.
+    pub(crate) fn exists(self, address: Address) -> bool {
+        match address.path {
+            Path::Root | Path::Object(_) => true,
+            Path::Instance(path) => self.has_instance(InstanceAddress {
+                scope: address.scope,
+                path,
+            }),
+            Path::Resource(path) | Path::ResourceInstance(path, _) => self
+                .resource(ResourceAddress {
+                    scope: address.scope,
+                    path,
+                })
+                .is_some(),
+        }
+    }
+
     /// The instances of one object, in order.
     pub(crate) fn instances_of(self, scope: Scope, object: ObjectId) -> Vec<InstancePath> {
         if object == ACCESS_CONTROL {

@@ -5,7 +5,8 @@ use std::{collections::BTreeMap, time::Duration};
 use lamplighter_model::{Address, InstancePath, Now, Path, ResourceAddress, Ssid};
 
 pub use crate::config::{
-    Change, ClientConfig, Creation, DeviceDescription, ServerConfig, VersionChoice,
+    Change, ClientConfig, Creation, DeviceDescription, RegistrationConfig, RetryConfig,
+    ServerConfig, VersionChoice,
 };
 use crate::{
     boundary::{Command, Event, HostRequest, Input, LinkEvent, LinkId, Output},
@@ -23,8 +24,12 @@ mod accounts;
 #[cfg(test)]
 mod cost;
 mod operations;
+mod order;
 mod rights;
+mod sequence;
 mod trial;
+
+use order::Order;
 
 /// One LwM2M endpoint: its accounts, and what it shows of the tree.
 #[derive(Debug)]
@@ -35,6 +40,7 @@ pub struct Client {
     listed: u64,
     /// What is to be kept of the rights since an account went.
     disinherited: Vec<Record>,
+    order: Order,
     /// Instances that servers made and that nobody has a right on.
     orphans: Vec<InstancePath>,
     /// Observations of the last run; taken up with the first input, when there is a tree.
@@ -57,6 +63,7 @@ impl Client {
             accounts_changed: false,
             listed: 0,
             disinherited: Vec::new(),
+            order: Order::default(),
             orphans: Vec::new(),
             saved: Vec::new(),
             saved_instances: Vec::new(),
@@ -72,6 +79,7 @@ impl Client {
             client.restore(record, now);
         }
         client.disinherit();
+        client.start(now);
         client
     }
 
@@ -93,7 +101,9 @@ impl Client {
             Input::Committed(id) => turn.shared.out.committed(id),
             Input::Configure(Change::AddServer(config)) => {
                 self.remove_server(config.ssid, tree, now);
+                let ssid = config.ssid;
                 self.add_server(*config, &[], now);
+                self.begin(ssid, now);
                 self.accounts_changed = true;
             }
             Input::Configure(Change::RemoveServer(ssid)) => {
@@ -103,10 +113,14 @@ impl Client {
             }
             Input::Device(event) => self.on_device(event, tree, now),
             Input::Kept(ssid, kept) => {
-                tracing::debug!(%ssid, kept = kept.len(), "Nothing was asked for");
+                if let Some(server) = self.servers.get_mut(&ssid) {
+                    server.fetched(kept);
+                }
             }
-            Input::KeptDropped(ssid, _, dropped) => {
-                tracing::warn!(%ssid, dropped, "Samples were dropped");
+            Input::KeptDropped(ssid, first, count) => {
+                if let Some(server) = self.servers.get_mut(&ssid) {
+                    server.dropped(first, count);
+                }
             }
             Input::Link(link, event) => self.on_link(link, event, tree, now),
             Input::Received(link, datagram) => {
@@ -221,15 +235,21 @@ impl Client {
             self.conclude(&pending, tree, now);
         }
         self.end_trials(now);
+        let turn = Turn {
+            now,
+            shared: &mut self.shared,
+            tree,
+        };
         self.servers
             .values_mut()
-            .for_each(|server| server.handle_timeout(now));
+            .for_each(|server| server.handle_timeout(&turn));
     }
 
     /// Lets every server carry on until nobody has news for another.
     fn settle(&mut self, tree: &mut Tree, now: Now) {
         loop {
             self.relist(tree, now);
+            self.start_next(now);
             let mut turn = Turn {
                 now,
                 shared: &mut self.shared,
@@ -264,6 +284,12 @@ impl Client {
             tree,
         };
         match news {
+            News::Account(ssid) => {
+                let account = turn.shared.core.account_of(ssid);
+                if let (Some(server), Some((_, account))) = (self.servers.get_mut(&ssid), account) {
+                    server.obey(account, now);
+                }
+            }
             News::Effect(Effect::Disable(ssid)) => {
                 let account = turn
                     .shared
@@ -288,16 +314,7 @@ impl Client {
                     server.registration.trigger(now);
                 }
             }
-            News::Lifetime(ssid) => {
-                let lifetime = turn
-                    .shared
-                    .core
-                    .account_of(ssid)
-                    .map(|(_, account)| account.lifetime);
-                if let (Some(server), Some(lifetime)) = (self.servers.get_mut(&ssid), lifetime) {
-                    server.registration.set_lifetime(lifetime, now);
-                }
-            }
+            News::GaveUp(ssid) => self.on_give_up(ssid),
             News::Listed(object) => {
                 let object = Address::gateway(Path::Object(object));
                 self.servers
@@ -315,7 +332,7 @@ impl Client {
                 let is_default = resource.path.object() == crate::object::SERVER;
                 for server in self.servers.values_mut() {
                     if is_default {
-                        server.reschedule(&turn);
+                        server.defaults_changed(&turn);
                     }
                     server.changed(resource, index, &turn);
                 }

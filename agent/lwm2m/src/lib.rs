@@ -11,6 +11,7 @@ pub mod format;
 mod object;
 pub mod observe;
 mod operation;
+pub mod outbox;
 mod perform;
 pub mod registration;
 pub mod reject;

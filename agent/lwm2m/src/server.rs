@@ -15,28 +15,33 @@ use lamplighter_coap::{
     RequestKey, Token,
 };
 use lamplighter_dtls::{Session, SessionEvent};
-use lamplighter_model::{Now, Ssid, Stamp};
+use lamplighter_model::{Now, Ssid, Stamp, tables::bundled_version};
 
 use crate::{
     boundary::{Event, LinkEvent, LinkId, Output, Transport},
     client::ServerConfig,
+    object::{self, Account, Spoken},
     observe::{AttributeStore, Defaults, Observations, Rules},
     operation::links::{self, Versions},
+    outbox::Outbox,
     perform::{News, Shared, Turn},
-    registration::{Phase, Purpose, Registration, RetryPolicy, Step, Terms},
+    registration::{Phase, Purpose, Registration, Step, Terms},
     rng::Rng,
     saved::{Record, SavedRegistration},
     view::View,
 };
 
+mod keeping;
 mod messages;
 mod reporting;
 mod requests;
 mod restore;
+mod sending;
 mod silence;
 mod status;
 mod uri;
 
+use keeping::Uplink;
 pub use status::{ServerState, ServerStatus};
 pub use uri::{ServerUri, UriError};
 
@@ -55,10 +60,16 @@ pub(crate) struct Server {
     link: Link,
     notifications: BTreeMap<NotificationId, (Token, Reliability)>,
     observations: Observations,
+    outbox: Outbox,
     pub(crate) registration: Registration,
+    /// How the last run has left the server; until [`Self::start`].
+    saved: Option<SavedRegistration>,
     session: Session,
     shown: (Phase, Stamp),
+    uplink: Uplink,
     view: View,
+    /// What the server observed before it registered us anew is kept until then.
+    orphans_until: Option<Duration>,
 }
 
 /// The path that carries the session.
@@ -81,7 +92,8 @@ impl Server {
     pub(crate) fn new(
         config: ServerConfig,
         name: &str,
-        lifetime: Duration,
+        account: &Account,
+        saved: Option<SavedRegistration>,
         seed: u64,
         now: Now,
     ) -> Self {
@@ -91,11 +103,14 @@ impl Server {
         let terms = Terms {
             choice: config.version,
             identity: format!("{name} at {}", config.uri),
-            lifetime,
+            lifetime: account.lifetime,
             margin: config.coap.max_transmit_wait(),
-            policy: RetryPolicy::STANDARD,
+            policy: account.retry(),
+            queue_mode: account.queue_mode,
+            return_spread: account.registration.return_spread,
         };
-        let registration = Registration::new(terms, rng);
+        let mut registration = Registration::new(terms, rng);
+        registration.remember(saved.as_ref());
         Self {
             asked: Duration::ZERO,
             attributes: AttributeStore::default(),
@@ -107,22 +122,25 @@ impl Server {
             link: Link::default(),
             notifications: BTreeMap::new(),
             observations: Observations::default(),
+            outbox: Outbox::default(),
             registration,
+            saved,
             session: Session::plain(),
             shown: (Phase::Offline, now.stamp()),
+            uplink: Uplink::default(),
+            orphans_until: None,
             view: View::Flat,
         }
     }
 
-    /// Begins, or takes up what was saved. There is no tree yet: all that can be done is to ask for
-    /// a link.
-    pub(crate) fn start(
-        &mut self,
-        saved: Option<SavedRegistration>,
-        shared: &mut Shared,
-        now: Now,
-    ) {
-        self.registration.start(saved, now);
+    /// Begins, or takes up what was saved. There may be no tree yet: all that can be done is to ask
+    /// for a link.
+    pub(crate) fn start(&mut self, shared: &mut Shared, now: Now) {
+        let account = shared.core.account_of(self.config.ssid);
+        let delay = account.and_then(|(_, account)| account.registration.initial_delay_s);
+        let delay = Duration::from_secs(delay.unwrap_or(0).into());
+        self.registration.start(self.saved.take(), delay, now);
+        self.speak(shared);
         while let Some(step) = self.registration.poll() {
             if step == Step::Open {
                 self.open(shared);
@@ -132,7 +150,15 @@ impl Server {
 
     /// The account is gone: nobody waits for the end of the de-registration.
     pub(crate) fn give_up(&mut self, turn: &mut Turn<'_>) {
+        self.discard_all(turn.shared);
         self.close(turn);
+    }
+
+    /// The server has written something into its account.
+    pub(crate) fn obey(&mut self, account: &Account, now: Now) {
+        self.registration.set_policy(account.retry());
+        self.registration.set_queue_mode(account.queue_mode, now);
+        self.registration.set_lifetime(account.lifetime, now);
     }
 
     pub(crate) const fn ssid(&self) -> Ssid {
@@ -155,6 +181,7 @@ impl Server {
             LinkEvent::Down(reason) if self.link.id == Some(link) => {
                 self.last_error = Some(reason.clone());
                 self.abandon_exchanges();
+                self.distrust(turn);
                 self.registration.disconnected(&reason, now);
             }
             LinkEvent::Replacement(new) => {
@@ -163,20 +190,26 @@ impl Server {
                 }
                 self.link.id = Some(new);
                 self.abandon_exchanges();
+                self.distrust(turn);
                 self.session.start(now.mono);
                 self.registration.moved(now);
             }
-            LinkEvent::Refused if self.link.id == Some(link) => self.link.refused = true,
+            LinkEvent::Refused if self.link.id == Some(link) => {
+                self.link.refused = true;
+                self.lose_trust(turn);
+            }
             LinkEvent::MtuShrunk(mtu) => tracing::debug!(mtu, "The path carries smaller datagrams"),
             LinkEvent::Down(_) | LinkEvent::Refused | LinkEvent::Up => {}
         }
     }
 
-    pub(crate) fn handle_timeout(&mut self, now: Now) {
+    pub(crate) fn handle_timeout(&mut self, turn: &Turn<'_>) {
+        let now = turn.now;
         self.session.handle_timeout(now.mono);
         self.endpoint.handle_timeout(now.mono);
         self.registration.handle_timeout(now);
-        self.observations.handle_timeout(now.mono);
+        let rules = Self::rules(&self.attributes, self.config.ssid, turn);
+        self.observations.handle_timeout(rules);
     }
 
     pub(crate) fn timeout(&self) -> Option<(Duration, &'static str)> {
@@ -186,6 +219,8 @@ impl Server {
             named(self.endpoint.poll_timeout(), "retransmission"),
             named(self.session.poll_timeout(), "session"),
             named(self.observations.timeout(), "notification"),
+            named(self.uplink_timeout(), "stored samples"),
+            named(self.orphans_until, "end of former observations"),
         ]
         .into_iter()
         .flatten()
@@ -194,6 +229,7 @@ impl Server {
 
     /// Carries on what this turn has begun, until nothing moves.
     pub(crate) fn settle(&mut self, turn: &mut Turn<'_>) {
+        self.end_orphans(turn);
         // What is to leave goes first: a Close may follow.
         loop {
             if let Some(event) = self.session.poll() {
@@ -232,6 +268,7 @@ impl Server {
                 configured: &self.config.object_versions,
                 enabler,
             },
+            self.registration.list(),
         )
     }
 
@@ -240,6 +277,7 @@ impl Server {
             SessionEvent::Application(message) => self.endpoint.receive(&message, turn.now.mono),
             SessionEvent::Closed(why) => {
                 if self.link.id.is_some() {
+                    self.distrust(turn);
                     self.registration.disconnected(&why.to_string(), turn.now);
                 }
             }
@@ -255,20 +293,25 @@ impl Server {
     fn on_event(&mut self, event: Coap, turn: &mut Turn<'_>) {
         match event {
             Coap::Delivered(id, delivery) => self.on_delivered(id, delivery, turn),
+            Coap::Failed(id, _) if self.send_unanswered(id) => self.lose_trust(turn),
             Coap::Failed(id, failure) => {
                 if let Some(purpose) = self.exchanges.remove(&id) {
                     let reason = self.failure_text(failure);
                     self.last_error = Some(reason.clone());
+                    self.distrust(turn);
                     self.registration.unanswered(purpose, reason, turn.now);
                 }
             }
             Coap::Notification(id, _) => self.endpoint.cancel(id),
             Coap::Request(key, request) => self.on_request(key, request, turn),
             Coap::Response(id, response) => {
+                let reply: crate::registration::Reply = response.into();
                 if let Some(purpose) = self.exchanges.remove(&id) {
                     self.end_silence(turn.shared);
-                    self.registration
-                        .replied(purpose, response.into(), turn.now);
+                    self.request_answered(reply.code.is_success(), turn);
+                    self.registration.replied(purpose, reply, turn.now);
+                } else {
+                    self.send_answered(id, &reply, turn);
                 }
             }
         }
@@ -291,16 +334,26 @@ impl Server {
                         retry_in,
                     }));
             }
+            Step::GaveUp => turn.shared.news.push(News::GaveUp(ssid)),
+            Step::ListShortened => turn
+                .shared
+                .out
+                .push(Output::Event(Event::ListShortened(ssid))),
             Step::Left => turn
                 .shared
                 .out
                 .push(Output::Event(Event::Deregistered(ssid))),
             Step::Open => self.open(turn.shared),
             Step::Register => {
-                let (lifetime, enabler) =
-                    (self.registration.lifetime(), self.registration.version());
-                let request =
-                    messages::register(&turn.shared.endpoint, lifetime, enabler, &self.links(turn));
+                self.speak(turn.shared);
+                let parameters = messages::Parameters {
+                    binding: self.binding(turn),
+                    enabler: self.registration.version(),
+                    endpoint: &turn.shared.endpoint,
+                    lifetime: self.registration.lifetime(),
+                    queue_mode: self.registration.queue_mode(),
+                };
+                let request = messages::register(&parameters, &self.links(turn));
                 self.send(Purpose::Register, request, turn);
             }
             Step::Registered { anew } => self.on_registered(anew, turn),
@@ -314,22 +367,39 @@ impl Server {
                 .push(Output::Journal(Record::Registration(ssid, saved))),
             Step::Update {
                 location,
+                binding,
                 lifetime,
                 objects,
             } => {
                 let links = objects.then(|| self.links(turn));
                 let lifetime = lifetime.then(|| self.registration.lifetime());
-                self.send(
-                    Purpose::Update,
-                    messages::update(location, lifetime, links.as_deref()),
-                    turn,
-                );
+                let binding = binding.then(|| self.binding(turn));
+                let request = messages::update(location, lifetime, binding, links.as_deref());
+                self.send(Purpose::Update, request, turn);
             }
         }
     }
 
+    /// Object 1 is shown in the version that is spoken.
+    fn speak(&self, shared: &mut Shared) {
+        let enabler = self.registration.version();
+        let configured = self.config.object_versions.get(&object::SERVER);
+        let bundled = || bundled_version(enabler, object::SERVER);
+        let spoken = Spoken {
+            enabler,
+            object: configured.copied().unwrap_or_else(bundled),
+        };
+        shared.core.speak(self.config.ssid, spoken);
+    }
+
+    fn binding(&self, turn: &Turn<'_>) -> &'static str {
+        let account = turn.shared.core.account_of(self.config.ssid);
+        account.map_or(object::server::BINDING, |(_, account)| account.binding())
+    }
+
     fn send(&mut self, purpose: Purpose, request: Request, turn: &Turn<'_>) {
         self.abandon_exchanges();
+        self.mark_request(turn.now.mono);
         // Of what was sent before.
         self.link.refused = false;
         let id = self.endpoint.request(request, turn.now.mono);
@@ -350,6 +420,7 @@ impl Server {
 
     fn close(&mut self, turn: &mut Turn<'_>) {
         self.abandon_exchanges();
+        self.distrust(turn);
         for (key, _) in std::mem::take(&mut self.held) {
             self.endpoint.ignore(key);
         }
@@ -367,6 +438,7 @@ impl Server {
         if let Some(former) = self.link.former.take() {
             turn.shared.out.push(Output::Close(former));
         }
+        self.trust(anew);
         if anew {
             self.forget_observations(turn);
             turn.shared
@@ -381,15 +453,24 @@ impl Server {
     }
 
     fn on_delivered(&mut self, id: NotificationId, delivery: Delivery, turn: &mut Turn<'_>) {
-        let Some((token, _)) = self.notifications.remove(&id) else {
+        let is_acknowledged = delivery == Delivery::Acknowledged;
+        let pack = self.pack_delivered(id, is_acknowledged, turn);
+        let told = self.notifications.remove(&id).map(|(token, _)| token);
+        let Some(token) = pack.or(told) else {
             return;
         };
         match delivery {
-            Delivery::Acknowledged => self.delivered(token, true, turn),
-            Delivery::Reset => self.end_observation(token, turn),
+            Delivery::Acknowledged => {
+                self.notification_acknowledged(id, turn);
+                self.delivered(token, true, turn);
+            }
+            Delivery::Reset => {
+                self.forget_mark(id);
+                self.end_observation(token, turn);
+            }
             Delivery::TimedOut => {
                 self.delivered(token, false, turn);
-                self.registration.suspect(turn.now);
+                self.lose_trust(turn);
             }
         }
     }
@@ -421,6 +502,7 @@ impl Server {
                 .core
                 .account_of(ssid)
                 .map_or_else(Defaults::default, |(_, account)| Defaults {
+                    con: false,
                     pmax: account.pmax,
                     pmin: account.pmin,
                 });
@@ -428,6 +510,7 @@ impl Server {
             attributes,
             catalogue: turn.catalogue(),
             defaults,
+            ssid,
         }
     }
 }

@@ -9,6 +9,8 @@ use lamplighter_model::{
 };
 use lamplighter_site::boundary::{PointKind, SiteConfig};
 
+use crate::store::StoreConfig;
+
 pub use super::schema::{Backend, Bias, Exit, MeterMode, Rs485};
 
 /// Everything the daemon is made of. Built by [`super::Source::check`] only.
@@ -23,6 +25,7 @@ pub struct Config {
     pub devices: Vec<Device>,
     pub site: SiteConfig,
     pub names: Names,
+    pub store: StoreConfig,
     pub web: Option<Web>,
     pub definitions: Arc<Definitions>,
 }

@@ -37,6 +37,7 @@ pub struct Root {
     /// `[device.NAME]`: things on the wall.
     pub device: BTreeMap<String, Device>,
     pub site: Site,
+    pub store: Store,
     /// `[web]`: the page. Without this table no TCP port is opened.
     pub web: Option<Web>,
 }
@@ -154,6 +155,18 @@ pub struct Group {
     /// Also show the group as this instance, id 60000 and up, of object 3416, 3306, 3311 or 3312,
     /// for servers without our definition. Example: `"/3416/60000"`. Default: not shown.
     pub instance: Option<String>,
+}
+
+/// `[store]`: what is kept on the disk.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Store {
+    /// Longest time in seconds that samples wait until they are on the disk, 1–3600: what a power
+    /// cut can cost. Default: 60.
+    pub flush_s: Option<u32>,
+    /// Most that is kept for all servers together while they cannot be reached; the oldest goes
+    /// first. Default: `"256MiB"`.
+    pub queue_max: Option<String>,
 }
 
 #[derive(Clone, Debug, Default, Deserialize)]

@@ -53,10 +53,9 @@ impl Client {
         }
         let name = &self.shared.endpoint;
         let grants = config.rights.clone();
-        let mut server = Server::new(config, name, account.lifetime, self.seed, now);
+        let server = Server::new(config, name, &account, registration, self.seed, now);
         self.shared.core.remove(ssid);
         self.shared.core.add(ssid, account, grants);
-        server.start(registration, &mut self.shared, now);
         self.servers.insert(ssid, server);
     }
 
@@ -84,6 +83,11 @@ impl Client {
             Record::Device(saved) => self.shared.core.device.restore(saved),
             Record::Instance(path, Some(saved)) => self.saved_instances.push((path, saved)),
             Record::Observation(ssid, token, Some(saved)) => self.saved.push((ssid, token, saved)),
+            Record::Queue(ssid, saved) => {
+                if let Some(server) = self.servers.get_mut(&ssid) {
+                    server.restore_queue(saved);
+                }
+            }
             Record::Access(path, Some(saved)) => match path.parse() {
                 Ok(Path::Instance(instance)) => self.shared.core.access.restore(instance, saved),
                 Ok(_) | Err(_) => tracing::warn!(path, "Saved rights cannot be read"),
@@ -95,7 +99,6 @@ impl Client {
             | Record::Attributes(_, _, None)
             | Record::Instance(_, None)
             | Record::Observation(_, _, None)
-            | Record::Queue(..)
             | Record::Registration(..)
             | Record::Trial(_, None) => {}
         }

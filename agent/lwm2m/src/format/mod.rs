@@ -261,6 +261,21 @@ impl ContentFormat {
         })
     }
 
+    /// Whether values stand in it with their times.
+    pub const fn has_time(self) -> bool {
+        match self {
+            Self::Lwm2mJson | Self::SenmlCbor | Self::SenmlJson => true,
+            Self::Cbor
+            | Self::Link
+            | Self::Lwm2mCbor
+            | Self::Opaque
+            | Self::SenmlEtchCbor
+            | Self::SenmlEtchJson
+            | Self::Text
+            | Self::Tlv => false,
+        }
+    }
+
     /// The registered Content-Format number.
     pub const fn number(self) -> u16 {
         match self {

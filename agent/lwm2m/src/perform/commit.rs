@@ -30,7 +30,7 @@ impl Turn<'_> {
             records.extend(changes.records);
             let news = &mut self.shared.news;
             news.extend(changes.resources.into_iter().map(sampled));
-            news.extend(changes.lifetimes.into_iter().map(News::Lifetime));
+            news.extend(changes.accounts.into_iter().map(News::Account));
         }
         self.shared.out.commit_all(records);
         Ok(())

@@ -3,16 +3,20 @@
 use lamplighter_model::{Ssid, Stamp};
 
 use super::Server;
-use crate::registration::Phase;
+use crate::{outbox::Losses, registration::Phase};
 
 /// One server, for `status` and the page.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct ServerStatus {
+    /// Samples that are not told any more, by reason.
+    pub dropped: Losses,
     /// What went wrong last, in words; `None` while all is well.
     pub last_error: Option<String>,
     pub name: String,
     /// Relations that the server observes by.
     pub observations: usize,
+    /// Stored samples that the server is still to be told.
+    pub queued: u64,
     pub since: Stamp,
     pub ssid: Ssid,
     pub state: ServerState,
@@ -25,7 +29,9 @@ pub struct ServerStatus {
 pub enum ServerState {
     /// By the server's own command, for its time.
     Disabled,
-    /// Waiting for the next attempt, or de-registered by a person.
+    /// De-registered by a person, or because the agent ends.
+    Left,
+    /// Waiting for the next attempt, or for its turn.
     Offline,
     Registered,
     Registering,
@@ -35,6 +41,7 @@ impl Server {
     pub(crate) const fn state(&self) -> ServerState {
         match self.shown.0 {
             Phase::Disabled => ServerState::Disabled,
+            Phase::Left => ServerState::Left,
             Phase::Offline => ServerState::Offline,
             Phase::Registered => ServerState::Registered,
             Phase::Registering => ServerState::Registering,
@@ -44,9 +51,11 @@ impl Server {
     pub(crate) fn status(&self) -> ServerStatus {
         let (_, since) = self.shown;
         ServerStatus {
+            dropped: *self.outbox.losses(),
             last_error: self.last_error.clone(),
             name: self.config.name.clone(),
             observations: self.observations.len(),
+            queued: self.outbox.queued(),
             since,
             ssid: self.config.ssid,
             state: self.state(),
@@ -59,7 +68,7 @@ impl ServerState {
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Disabled => "disabled",
-            Self::Offline => "offline",
+            Self::Left | Self::Offline => "offline",
             Self::Registered => "registered",
             Self::Registering => "registering",
         }

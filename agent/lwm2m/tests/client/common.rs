@@ -7,10 +7,11 @@ use lamplighter_coap::{
 };
 use lamplighter_lwm2m::{
     boundary::{
-        Command, Event, Input, LinkEvent, LinkId, LocalOperation, LocalRequest, Output, RequestId,
+        Command, Event, Input, Kept, LinkEvent, LinkId, LocalOperation, LocalRequest, Output,
+        RequestId,
     },
     client::{Client, ClientConfig, Creation, DeviceDescription, ServerConfig},
-    saved::{Record, RecordKey},
+    saved::{Record, RecordKey, SavedQueue},
     tree::Tree,
 };
 use lamplighter_model::{
@@ -39,6 +40,9 @@ pub(crate) struct World {
         Result<lamplighter_lwm2m::boundary::LocalAnswer, lamplighter_lwm2m::reject::Reject>,
     )>,
     pub(crate) hosts: usize,
+    /// What the store holds for the server.
+    pub(crate) kept: BTreeMap<u64, Kept>,
+    next_kept: u64,
     pub(crate) link: Option<LinkId>,
     /// Whether links come up when they are asked for.
     pub(crate) links_work: bool,
@@ -139,6 +143,8 @@ impl World {
             events: Vec::new(),
             answers: Vec::new(),
             hosts: 0,
+            kept: BTreeMap::new(),
+            next_kept: 0,
             link: None,
             links_work: true,
             lossy: false,
@@ -290,8 +296,30 @@ impl World {
         self.input(Input::Command(Command::Local(RequestId(1), request)));
     }
 
+    /// What the store gives back at the next start.
     pub(crate) fn records(&self) -> Vec<Record> {
-        self.saved.values().cloned().collect()
+        let first = self.kept.keys().next().copied().unwrap_or(self.next_kept);
+        let queue = SavedQueue {
+            dropped: 0,
+            first,
+            next: self.next_kept,
+        };
+        let mut records: Vec<Record> = self.saved.values().cloned().collect();
+        records.push(Record::Queue(SSID, queue));
+        records
+    }
+
+    /// The same box some time later, after its process was killed.
+    pub(crate) fn restarted(&self, later: Duration, boot: u32) -> Self {
+        let config = ClientConfig {
+            seed: 8,
+            ..config()
+        };
+        let mut world = Self::at(self.now + later, boot, config, self.records(), self.script);
+        world.kept = self.kept.clone();
+        world.next_kept = self.next_kept;
+        world.saved = self.saved.clone();
+        world
     }
 
     /// Times of the client's requests to `path`, since the beginning.
@@ -318,7 +346,18 @@ impl World {
             Output::Device(op, request) => self.device.push((op, request)),
             Output::Event(event) => self.events.push(event),
             Output::Host(_) => self.hosts += 1,
-            Output::Fetch(..) | Output::Forget(..) | Output::Keep(..) => {}
+            Output::Fetch(ssid, from, most) => {
+                let kept = self.kept.range(from..).take(most);
+                let kept = kept.map(|(_, kept)| kept.clone()).collect();
+                inputs.push(Input::Kept(ssid, kept));
+            }
+            Output::Forget(_, upto) => self.kept = self.kept.split_off(&(upto + 1)),
+            Output::Keep(_, kept) => {
+                for kept in kept {
+                    self.next_kept = kept.number + 1;
+                    self.kept.insert(kept.number, kept);
+                }
+            }
             Output::Journal(record) => self.save(record),
             Output::Open(link, ..) => {
                 self.opened.push(self.now);

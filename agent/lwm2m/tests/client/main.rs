@@ -1,5 +1,6 @@
 //! The whole core against a scripted server, in virtual time.
 
+mod attributes;
 mod codes;
 mod common;
 mod composite;
@@ -10,3 +11,4 @@ mod observe;
 mod operations;
 mod restart;
 mod shelf;
+mod storing;

@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, time::Duration};
 
 use lamplighter_coap::Params;
 use lamplighter_lwm2m::{
-    client::{ServerConfig, VersionChoice},
+    client::{RegistrationConfig, ServerConfig, VersionChoice},
     server::ServerUri,
 };
 use lamplighter_model::{ObjectId, Ssid, object::Version};
@@ -65,6 +65,7 @@ impl Checker<'_> {
             mute_send: server.mute_send.unwrap_or(false),
             object_versions,
             queue_mode: server.queue_mode.unwrap_or(false),
+            registration: RegistrationConfig::default(),
             rights,
             store_notifications: server.store_notifications.unwrap_or(true),
             version: match server.version.unwrap_or(schema::Version::Auto) {
