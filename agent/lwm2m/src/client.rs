@@ -27,6 +27,7 @@ mod operations;
 mod order;
 mod rights;
 mod sequence;
+mod trial;
 
 use order::Order;
 
@@ -75,7 +76,7 @@ impl Client {
             client.add_server(server, &saved, now);
         }
         for record in saved {
-            client.restore(record);
+            client.restore(record, now);
         }
         client.disinherit();
         client.start(now);
@@ -150,6 +151,7 @@ impl Client {
             .values()
             .filter_map(Server::timeout)
             .chain(waiting)
+            .chain(self.shared.trials.timeout().map(|due| (due, "trial")))
             .min()
     }
 
@@ -232,6 +234,7 @@ impl Client {
         while let Some(pending) = self.shared.waiting.expired(now.mono) {
             self.conclude(&pending, tree, now);
         }
+        self.end_trials(now);
         let turn = Turn {
             now,
             shared: &mut self.shared,
@@ -323,6 +326,8 @@ impl Client {
                     server.remove_attributes(Address::gateway(path), turn.shared);
                 }
             }
+            News::Reached(sent) => self.reached(sent),
+            News::Tried => self.try_servers(),
             News::Sampled(resource, index) => {
                 let is_default = resource.path.object() == crate::object::SERVER;
                 for server in self.servers.values_mut() {

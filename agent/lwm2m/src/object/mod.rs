@@ -228,10 +228,7 @@ impl CoreObjects {
             changes.records.push(Record::Device(draft.device.saved()));
         }
         let (resources, records) = draft.access.different(&self.access);
-        let resources = resources.into_iter();
-        changes
-            .resources
-            .extend(resources.map(|(number, id)| number.resource(id)));
+        changes.resources.extend(resources);
         changes.records.extend(records);
         *self = draft;
         changes
