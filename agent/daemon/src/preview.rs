@@ -1,11 +1,10 @@
 //! What a configuration makes, found by core and site themselves with nothing opened: the size of a
 //! Register.
 
-use std::{collections::BTreeMap, sync::Arc, time::Duration};
+use std::{sync::Arc, time::Duration};
 
-use lamplighter_coap::Params;
 use lamplighter_lwm2m::{
-    client::{Client, RegistrationConfig, ServerConfig, VersionChoice},
+    client::{Client, ServerConfig},
     tree::Tree,
 };
 use lamplighter_model::{
@@ -53,18 +52,8 @@ pub(crate) fn register_bytes(config: &Config) -> usize {
 }
 
 fn any_server() -> ServerConfig {
-    ServerConfig {
-        coap: Params::default(),
-        lifetime: Duration::from_secs(3600),
-        name: "any".to_owned(),
-        object_versions: BTreeMap::new(),
-        queue_mode: false,
-        registration: RegistrationConfig::default(),
-        ssid: Ssid(1),
-        store_notifications: true,
-        uri: "coap://localhost".parse().expect("a server's address"),
-        version: VersionChoice::Auto,
-    }
+    let uri = "coap://localhost".parse().expect("a server's address");
+    ServerConfig::new("any", Ssid(1), uri)
 }
 
 fn declare(site: &mut Site, adapter: AdapterId, added: Vec<Declaration>) {

@@ -398,6 +398,9 @@ impl Agent {
                 self.site.handle(SiteInput::Request(ours, request), now);
             }
             Output::Event(event) => self.on_event(id, &event),
+            Output::Fetch(..) | Output::Forget(..) | Output::Keep(..) => {
+                tracing::error!("Samples are not kept for servers in this version");
+            }
             Output::Host(HostRequest::FactoryReset) => {
                 self.waiting.ended = Some(Ended::FactoryReset)
             }

@@ -8,7 +8,7 @@ use lamplighter_model::{
 
 use crate::{
     format::{Content, Node},
-    object::CoreObjects,
+    object::{ACCESS_CONTROL, CoreObjects},
     tree::{Owner, Tree},
 };
 
@@ -42,18 +42,28 @@ impl<'a> Catalogue<'a> {
     }
 
     pub(crate) fn has_object(self, scope: Scope, object: ObjectId) -> bool {
-        self.core_instances(scope)
-            .any(|instance| instance.object == object)
+        (object == ACCESS_CONTROL && scope == Scope::Gateway && self.core.access.is_enabled())
+            || self
+                .core_instances(scope)
+                .any(|instance| instance.object == object)
             || self.tree.instances_of(scope, object).next().is_some()
     }
 
     pub(crate) fn has_instance(self, address: InstanceAddress) -> bool {
+        if address.path.object == ACCESS_CONTROL {
+            return address.scope == Scope::Gateway && self.is_about_something(address.path);
+        }
         (address.scope == Scope::Gateway && self.core.has_instance(address.path))
             || self.tree.has_instance(address)
     }
 
     /// The instances of one object, in order.
     pub(crate) fn instances_of(self, scope: Scope, object: ObjectId) -> Vec<InstancePath> {
+        if object == ACCESS_CONTROL {
+            let mut instances: Vec<_> = self.access_controls(scope).collect();
+            instances.sort_unstable();
+            return instances;
+        }
         let mut instances: Vec<_> = self
             .core_instances(scope)
             .filter(|path| path.object == object)
@@ -71,6 +81,7 @@ impl<'a> Catalogue<'a> {
     pub(crate) fn instances(self, scope: Scope) -> Vec<InstancePath> {
         let mut instances: Vec<_> = self
             .core_instances(scope)
+            .chain(self.access_controls(scope))
             .chain(self.tree.instances(scope))
             .collect();
         instances.sort_unstable();
@@ -92,6 +103,9 @@ impl<'a> Catalogue<'a> {
 
     pub(crate) fn resource(self, address: ResourceAddress) -> Option<Found<'a>> {
         let definition = self.resource_definition(address.path.object(), address.path.resource)?;
+        if address.path.object() == ACCESS_CONTROL && !self.has_instance(address.instance()) {
+            return None;
+        }
         if address.scope == Scope::Gateway && self.core.has_resource(address.path) {
             return Some(Found {
                 definition,
@@ -208,6 +222,29 @@ impl<'a> Catalogue<'a> {
             path: address.path,
             content,
             time: None,
+        })
+    }
+
+    /// The instances of object 2: one about each other instance, in the order of those.
+    fn access_controls(self, scope: Scope) -> impl Iterator<Item = InstancePath> {
+        let access = &self.core.access;
+        let spoken_of = (scope == Scope::Gateway && access.is_enabled())
+            .then(|| self.core_instances(scope).chain(self.tree.instances(scope)));
+        spoken_of
+            .into_iter()
+            .flatten()
+            .filter_map(|path| access.number(path))
+    }
+
+    /// What an instance of object 2 is about exists.
+    fn is_about_something(self, number: InstancePath) -> bool {
+        let target = self.core.access.target(number.instance);
+        target.is_some_and(|path| {
+            path.object != ACCESS_CONTROL
+                && self.has_instance(InstanceAddress {
+                    scope: Scope::Gateway,
+                    path,
+                })
         })
     }
 

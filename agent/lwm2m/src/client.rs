@@ -25,6 +25,7 @@ mod accounts;
 mod cost;
 mod operations;
 mod order;
+mod rights;
 mod sequence;
 
 use order::Order;
@@ -32,6 +33,8 @@ use order::Order;
 /// One LwM2M endpoint: its accounts, and what it shows of the tree.
 #[derive(Debug)]
 pub struct Client {
+    /// An account came or went since the servers were told what there is.
+    accounts_changed: bool,
     /// [`Tree::listed`] that the servers know of.
     listed: u64,
     order: Order,
@@ -50,6 +53,7 @@ impl Client {
         let core = CoreObjects::new(Device::new(config.device));
         let shared = Shared::new(core, config.endpoint);
         let mut client = Self {
+            accounts_changed: false,
             listed: 0,
             order: Order::default(),
             saved: Vec::new(),
@@ -64,6 +68,7 @@ impl Client {
         for record in saved {
             client.restore(record);
         }
+        client.disinherit();
         client.start(now);
         client
     }
@@ -88,8 +93,13 @@ impl Client {
                 let ssid = config.ssid;
                 self.add_server(*config, &[], now);
                 self.begin(ssid, now);
+                self.accounts_changed = true;
             }
-            Input::Configure(Change::RemoveServer(ssid)) => self.remove_server(ssid, tree, now),
+            Input::Configure(Change::RemoveServer(ssid)) => {
+                self.remove_server(ssid, tree, now);
+                self.disinherit();
+                self.accounts_changed = true;
+            }
             Input::Device(event) => self.on_device(event, tree, now),
             Input::Kept(ssid, kept) => {
                 tracing::debug!(%ssid, kept = kept.len(), "Nothing was asked for");
@@ -213,14 +223,9 @@ impl Client {
 
     /// Lets every server carry on until nobody has news for another.
     fn settle(&mut self, tree: &mut Tree, now: Now) {
-        if self.listed != tree.listed() {
-            self.listed = tree.listed();
-            self.servers
-                .values_mut()
-                .for_each(|server| server.registration.objects_changed(now));
-        }
         loop {
             self.start_next(now);
+            self.relist(tree, now);
             let mut turn = Turn {
                 now,
                 shared: &mut self.shared,

@@ -8,7 +8,7 @@ use lamplighter_model::{
     object::{Definitions, Version},
 };
 
-use crate::server::ServerUri;
+use crate::{access::Grants, server::ServerUri};
 
 /// What a client is made of; built from the checked configuration.
 #[derive(Clone, Debug)]
@@ -29,12 +29,16 @@ pub struct ServerConfig {
     /// RFC 7252, 4.8, and our own limits.
     pub coap: Params,
     pub lifetime: Duration,
+    /// 1/x/23 as it is before the server writes it: nothing is sent that was not asked for.
+    pub mute_send: bool,
     pub name: String,
     /// Versions to announce instead of our own, where a server knows only an older definition.
     pub object_versions: BTreeMap<ObjectId, Version>,
-    /// Tell the server that we sleep between exchanges.
+    /// The server is told that we are reachable for a while after each exchange only.
     pub queue_mode: bool,
     pub registration: RegistrationConfig,
+    /// What it may do, where there are several servers.
+    pub rights: Grants,
     pub ssid: Ssid,
     /// 1/x/6: keep what cannot be sent.
     pub store_notifications: bool,
@@ -80,6 +84,26 @@ pub enum VersionChoice {
     V1_0,
     V1_1,
     V1_2,
+}
+
+impl ServerConfig {
+    /// An account with the defaults of the configuration.
+    pub fn new(name: &str, ssid: Ssid, uri: ServerUri) -> Self {
+        Self {
+            coap: Params::default(),
+            lifetime: Duration::from_secs(3600),
+            mute_send: false,
+            name: name.to_owned(),
+            object_versions: BTreeMap::new(),
+            queue_mode: false,
+            registration: RegistrationConfig::default(),
+            rights: Grants::default(),
+            ssid,
+            store_notifications: true,
+            uri,
+            version: VersionChoice::Auto,
+        }
+    }
 }
 
 /// What object 3 says of this box.

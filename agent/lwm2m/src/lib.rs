@@ -1,7 +1,7 @@
 //! The LwM2M client core. Everything enters by [`boundary::Input`] and leaves by
 //! [`boundary::Output`]; there is no socket, file, clock or runtime in this crate.
 
-mod access;
+pub mod access;
 pub mod boundary;
 mod catalogue;
 pub mod client;

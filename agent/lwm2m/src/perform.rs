@@ -277,7 +277,7 @@ impl Turn<'_> {
         if let (true, Some(fault)) = (is_single, &fault) {
             return Err(Reject::from(fault.clone()));
         }
-        let mut nodes = operation::content(*address, self.catalogue())?;
+        let mut nodes = operation::content(*address, &pending.caller.origin, self.catalogue())?;
         let resource = |path| ResourceAddress {
             scope: address.scope,
             path,
@@ -379,7 +379,9 @@ fn detail(action: Option<&Action>, then: &Then) -> String {
                 content: Content::Single(value),
                 ..
             }) => Some(format!("{path} = {value}")),
-            CoreWrite::Set(Node { path, .. }) => Some(path.to_string()),
+            CoreWrite::Merge(Node { path, .. }) | CoreWrite::Set(Node { path, .. }) => {
+                Some(path.to_string())
+            }
         }));
     }
     let more = words.len().saturating_sub(SHOWN);

@@ -3,7 +3,7 @@
 //! A new meaning of a field is a new variant. Paths are kept as text, times as a stamp of the
 //! machine's start and, where the date was known, as wall time.
 
-use std::{fmt, time::Duration};
+use std::{collections::BTreeMap, fmt, time::Duration};
 
 use lamplighter_model::{Now, Ssid, Stamp, UnixTime};
 use serde::{Deserialize, Serialize};
@@ -13,6 +13,11 @@ use crate::{observe::Attributes, registration::Enabler};
 /// A value for the store. A later record of the same [`Record::key`] replaces the earlier.
 #[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
 pub enum Record {
+    /// What servers changed of the rights on an instance, by its path; `None` removes it.
+    Access(String, Option<SavedAccess>),
+    /// Which instances of object 2 are about which blocks of instances: object and block, in the
+    /// order of the numbers.
+    AccessNumbers(Vec<(u16, u16)>),
     /// What a server wrote into its instance of object 1.
     Account(Ssid, SavedAccount),
     /// Attributes that a server attached to a path; `None` removes them.
@@ -29,6 +34,33 @@ pub enum Record {
 /// Identifies what a [`Record`] is about.
 #[derive(Clone, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
 pub struct RecordKey(String);
+
+/// What an instance of object 2 says otherwise than the configuration. 0 is the default entry,
+/// 65535 nobody.
+#[derive(Clone, Debug, Default, Deserialize, Eq, PartialEq, Serialize)]
+pub struct SavedAccess {
+    /// The server that made the instance.
+    pub creator: Option<u16>,
+    /// By short server id.
+    pub entries: BTreeMap<u16, SavedEntry>,
+    pub owner: Option<SavedOwner>,
+}
+
+/// Rights that a server wrote, as bits; `None` where there is no entry.
+#[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq, Serialize)]
+pub struct SavedEntry {
+    /// What the configuration said then.
+    pub was: Option<u8>,
+    pub is: Option<u8>,
+}
+
+/// An owner that a server wrote.
+#[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq, Serialize)]
+pub struct SavedOwner {
+    /// What the configuration said then.
+    pub was: u16,
+    pub is: u16,
+}
 
 /// Writable values of object 1. What an older version did not write is as if never written.
 #[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq, Serialize)]
@@ -126,6 +158,8 @@ pub struct Moment {
 impl Record {
     pub fn key(&self) -> RecordKey {
         RecordKey(match self {
+            Self::Access(path, _) => format!("access{path}"),
+            Self::AccessNumbers(_) => "access".to_owned(),
             Self::Account(ssid, _) => format!("account/{ssid}"),
             Self::Attributes(ssid, path, _) => format!("attributes/{ssid}{path}"),
             Self::Device(_) => "device".to_owned(),
@@ -141,8 +175,12 @@ impl Record {
     /// Whether the store may delete what it has under the key instead of keeping this.
     pub const fn is_removal(&self) -> bool {
         match self {
-            Self::Attributes(_, _, None) | Self::Observation(_, _, None) => true,
-            Self::Account(..)
+            Self::Access(_, None)
+            | Self::Attributes(_, _, None)
+            | Self::Observation(_, _, None) => true,
+            Self::Access(_, Some(_))
+            | Self::AccessNumbers(_)
+            | Self::Account(..)
             | Self::Attributes(_, _, Some(_))
             | Self::Device(_)
             | Self::Observation(_, _, Some(_))

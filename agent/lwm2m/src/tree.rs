@@ -32,7 +32,7 @@ pub struct Tree {
 /// Who answers for a resource.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum Owner {
-    /// This crate: objects 1 and 3.
+    /// This crate: objects 1, 2 and 3.
     Core,
     /// The site and the devices behind it.
     Device,

@@ -1,6 +1,6 @@
 //! Accounts that come, go, and come back after a restart.
 
-use lamplighter_model::{Now, Ssid};
+use lamplighter_model::{Now, Path, Ssid};
 
 use super::Client;
 use crate::{
@@ -23,7 +23,9 @@ impl Client {
                 Record::Registration(of, saved) if *of == ssid => {
                     registration = Some(saved.clone())
                 }
-                Record::Account(..)
+                Record::Access(..)
+                | Record::AccessNumbers(_)
+                | Record::Account(..)
                 | Record::Attributes(..)
                 | Record::Device(_)
                 | Record::Observation(..)
@@ -32,9 +34,10 @@ impl Client {
             }
         }
         let name = &self.shared.endpoint;
+        let grants = config.rights.clone();
         let server = Server::new(config, name, &account, registration, self.seed, now);
         self.shared.core.remove(ssid);
-        self.shared.core.add(ssid, account);
+        self.shared.core.add(ssid, account, grants);
         self.servers.insert(ssid, server);
     }
 
@@ -61,7 +64,13 @@ impl Client {
             }
             Record::Device(saved) => self.shared.core.device.restore(saved),
             Record::Observation(ssid, token, Some(saved)) => self.saved.push((ssid, token, saved)),
-            Record::Account(..)
+            Record::Access(path, Some(saved)) => match path.parse() {
+                Ok(Path::Instance(instance)) => self.shared.core.access.restore(instance, saved),
+                Ok(_) | Err(_) => tracing::warn!(path, "Saved rights cannot be read"),
+            },
+            Record::AccessNumbers(blocks) => self.shared.core.access.restore_numbers(&blocks),
+            Record::Access(_, None)
+            | Record::Account(..)
             | Record::Attributes(_, _, None)
             | Record::Observation(_, _, None)
             | Record::Queue(..)

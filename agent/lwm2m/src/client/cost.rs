@@ -39,18 +39,11 @@ impl Pair {
             device: DeviceDescription::default(),
             endpoint: "cab-17".to_owned(),
             seed: 7,
-            servers: vec![ServerConfig {
-                coap: Params::default(),
-                lifetime: Duration::from_secs(3600),
-                name: "main".to_owned(),
-                object_versions: BTreeMap::new(),
-                queue_mode: false,
-                registration: RegistrationConfig::default(),
-                ssid: Ssid(101),
-                store_notifications: true,
-                uri: "coap://server.example".parse().unwrap(),
-                version: VersionChoice::Auto,
-            }],
+            servers: vec![ServerConfig::new(
+                "main",
+                Ssid(101),
+                "coap://server.example".parse().unwrap(),
+            )],
         };
         let mut pair = Self {
             client: Client::new(config, Vec::new(), NOW),

@@ -1,5 +1,5 @@
-//! Objects that the core itself answers for: 1 (servers) and 3 (device). They are plain values;
-//! a write makes a changed copy, and committing it is an assignment.
+//! Objects that the core itself answers for: 1 (servers), 2 (access control) and 3 (device). They
+//! are plain values; a write makes a changed copy, and committing it is an assignment.
 
 use std::collections::BTreeMap;
 
@@ -7,21 +7,23 @@ use lamplighter_model::{
     InstancePath, Now, ObjectId, ObjectInstanceId, ResourceId, ResourcePath, Ssid, Value,
 };
 
-use crate::{format::Content, reject::Reject, saved::Record};
+use crate::{access::Grants, format::Content, reject::Reject, saved::Record};
 
+pub(crate) mod access_control;
 pub(crate) mod device;
 pub(crate) mod server;
 
+pub(crate) use access_control::{ACCESS_CONTROL, AccessControl};
 pub(crate) use device::Device;
 pub(crate) use server::{Account, Spoken};
 
 pub(crate) const SERVER: ObjectId = ObjectId(1);
-pub(crate) const ACCESS_CONTROL: ObjectId = ObjectId(2);
 pub(crate) const DEVICE: ObjectId = ObjectId(3);
 
 /// The state of all core-backed objects of one client.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct CoreObjects {
+    pub(crate) access: AccessControl,
     accounts: BTreeMap<ObjectInstanceId, (Ssid, Account)>,
     pub(crate) device: Device,
 }
@@ -55,25 +57,28 @@ pub(crate) fn is_core_backed(path: ResourcePath) -> bool {
 }
 
 impl CoreObjects {
-    pub(crate) const fn new(device: Device) -> Self {
+    pub(crate) fn new(device: Device) -> Self {
         Self {
+            access: AccessControl::default(),
             accounts: BTreeMap::new(),
             device,
         }
     }
 
     /// Adds an account under the lowest free instance.
-    pub(crate) fn add(&mut self, ssid: Ssid, account: Account) {
+    pub(crate) fn add(&mut self, ssid: Ssid, account: Account, grants: Grants) {
         let free = (0..u16::MAX)
             .map(ObjectInstanceId)
             .find(|id| !self.accounts.contains_key(id));
         if let Some(free) = free {
             self.accounts.insert(free, (ssid, account));
+            self.access.add(ssid, free, grants);
         }
     }
 
     pub(crate) fn remove(&mut self, ssid: Ssid) {
         self.accounts.retain(|_, (of, _)| *of != ssid);
+        self.access.remove(ssid);
     }
 
     pub(crate) fn account_of(&self, ssid: Ssid) -> Option<(ObjectInstanceId, &Account)> {
@@ -87,7 +92,8 @@ impl CoreObjects {
         own.for_each(|(_, account)| account.spoken = spoken);
     }
 
-    /// All instances, in order.
+    /// All instances but those of object 2, in order: what these are about is known to the
+    /// catalogue.
     pub(crate) fn instances(&self) -> impl Iterator<Item = InstancePath> {
         let servers = self.accounts.keys().map(|id| InstancePath {
             object: SERVER,
@@ -96,6 +102,7 @@ impl CoreObjects {
         servers.chain([DEVICE_INSTANCE])
     }
 
+    /// Not asked about object 2.
     pub(crate) fn has_instance(&self, instance: InstancePath) -> bool {
         match instance.object {
             SERVER => self.accounts.contains_key(&instance.instance),
@@ -108,14 +115,15 @@ impl CoreObjects {
         let account = (instance.object == SERVER)
             .then(|| self.accounts.get(&instance.instance))
             .flatten();
-        let device: &[u16] = match instance {
-            DEVICE_INSTANCE => &device::RESOURCES,
+        let others: &[u16] = match instance.object {
+            ACCESS_CONTROL => &access_control::RESOURCES,
+            DEVICE if instance == DEVICE_INSTANCE => &device::RESOURCES,
             _ => &[],
         };
         let account = account
             .into_iter()
             .flat_map(|(_, account)| account.resources());
-        account.chain(device.iter().copied()).map(ResourceId)
+        account.chain(others.iter().copied()).map(ResourceId)
     }
 
     pub(crate) fn has_resource(&self, path: ResourcePath) -> bool {
@@ -129,17 +137,24 @@ impl CoreObjects {
                 let (ssid, account) = self.accounts.get(&path.instance.instance)?;
                 account.read(*ssid, path.resource).map(Content::Single)
             }
+            ACCESS_CONTROL => self.access.read(path.instance.instance, path.resource),
             _ => self.device.read(path.resource, now),
         }
     }
 
-    /// Writes into a copy, which the caller commits.
+    /// Writes into a copy, which the caller commits. `keeps`: instances of a multiple resource that
+    /// are not named stay.
     pub(crate) fn write(
         &mut self,
         path: ResourcePath,
         content: &Content,
+        keeps: bool,
         now: Now,
     ) -> Result<(), Reject> {
+        if path.object() == ACCESS_CONTROL {
+            let number = path.instance.instance;
+            return self.access.write(number, path.resource, content, keeps);
+        }
         let Content::Single(value) = content else {
             return Err(Reject::bad_request("the resource has a single value"));
         };
@@ -153,21 +168,25 @@ impl CoreObjects {
     pub(crate) fn reset(&mut self, path: ResourcePath) -> Result<(), Reject> {
         match path.object() {
             SERVER => self.account_mut(path)?.reset(path.resource),
+            ACCESS_CONTROL => self.access.reset(path.instance.instance, path.resource),
             _ => self.device.reset(path.resource),
         }
         Ok(())
     }
 
     pub(crate) fn execute(&self, path: ResourcePath, args: &[u8]) -> Result<Effect, Reject> {
-        if path.object() == SERVER {
-            let (ssid, account) = self
-                .accounts
-                .get(&path.instance.instance)
-                .ok_or_else(absent)?;
-            return account.execute(*ssid, path.resource, args);
-        }
-        Device::execute(path.resource)
-            .ok_or_else(|| Reject::method_not_allowed("the resource cannot be executed"))
+        let known = match path.object() {
+            SERVER => {
+                let (ssid, account) = self
+                    .accounts
+                    .get(&path.instance.instance)
+                    .ok_or_else(absent)?;
+                return account.execute(*ssid, path.resource, args);
+            }
+            ACCESS_CONTROL => None,
+            _ => Device::execute(path.resource),
+        };
+        known.ok_or_else(|| Reject::method_not_allowed("the resource cannot be executed"))
     }
 
     /// Takes the place of the former state and says what is different.
@@ -203,6 +222,12 @@ impl CoreObjects {
         if draft.device.saved() != self.device.saved() {
             changes.records.push(Record::Device(draft.device.saved()));
         }
+        let (resources, records) = draft.access.different(&self.access);
+        let resources = resources.into_iter();
+        changes
+            .resources
+            .extend(resources.map(|(number, id)| number.resource(id)));
+        changes.records.extend(records);
         *self = draft;
         changes
     }

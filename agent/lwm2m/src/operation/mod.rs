@@ -121,6 +121,8 @@ pub(crate) enum Then {
 /// A checked write into a core-backed resource.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) enum CoreWrite {
+    /// Instances of a multiple resource; the others stay.
+    Merge(Node),
     Reset(lamplighter_model::ResourcePath),
     Set(Node),
 }
@@ -169,7 +171,8 @@ pub(crate) fn apply(
     for write in writes {
         match write {
             CoreWrite::Reset(path) => draft.reset(*path)?,
-            CoreWrite::Set(node) => draft.write(node.path, &node.content, catalogue.now)?,
+            CoreWrite::Merge(node) => draft.write(node.path, &node.content, true, catalogue.now)?,
+            CoreWrite::Set(node) => draft.write(node.path, &node.content, false, catalogue.now)?,
         }
     }
     Ok(draft)

@@ -3,13 +3,13 @@
 
 use lamplighter_model::{
     Address, DataType, InstanceAddress, Path, ResourceAddress, ResourcePath,
-    device::{Action, Fault},
+    device::{Action, Fault, Origin},
     object::Multiplicity,
 };
 
 use super::{Context, Plan, Then, target};
 use crate::{
-    access::Right,
+    access::{self, Right},
     catalogue::Catalogue,
     format::{ContentFormat, Node},
     registration::Enabler,
@@ -31,7 +31,8 @@ pub(super) fn plan(
                 context.caller.enabler,
                 context.catalogue,
             )?;
-            Ok(Plan::Content(permitted(address, context)))
+            let nodes = content(address, &context.caller.origin, context.catalogue)?;
+            Ok(Plan::Content(nodes))
         }
         Some(instance) => {
             target::check_instance(instance, Right::Read, context)?;
@@ -127,17 +128,29 @@ fn plan_resource(
         context.catalogue,
     )?;
     match found.owner {
-        Owner::Core => content(address, context.catalogue).map(Plan::Content),
+        Owner::Core => {
+            content(address, &context.caller.origin, context.catalogue).map(Plan::Content)
+        }
         Owner::Device => Ok(Plan::Device(Action::Read(vec![resource]), Then::Read)),
     }
 }
 
-/// What is known of an address after the devices were asked.
+/// What is known of an address after the devices were asked, and the reader may know: instances that
+/// it may not read are left out of what is wider. None readable is an empty answer.
 ///
 /// # Errors
-/// Where a single resource has no value.
-pub(crate) fn content(address: Address, catalogue: Catalogue<'_>) -> Result<Vec<Node>, Reject> {
-    let nodes = catalogue.latest(address);
+/// Where a single resource has no value, or its instance may not be read.
+pub(crate) fn content(
+    address: Address,
+    reader: &Origin,
+    catalogue: Catalogue<'_>,
+) -> Result<Vec<Node>, Reject> {
+    let may_read = |path| access::may_read(reader, path, catalogue.core);
+    if !may_read(address.path) {
+        return Err(Reject::unauthorized("there is no right to read here"));
+    }
+    let mut nodes = catalogue.latest(address);
+    nodes.retain(|node| may_read(node.path.into()));
     let Some((resource, index)) = target::resource_of(address) else {
         return Ok(nodes);
     };
@@ -154,25 +167,6 @@ pub(crate) fn content(address: Address, catalogue: Catalogue<'_>) -> Result<Vec<
         }
         (Some(_), _) => Err(Reject::from(Fault::NoValue)),
     }
-}
-
-/// The instances of an object that the caller may read. None readable is an empty answer.
-fn permitted(address: Address, context: Context<'_>) -> Vec<Node> {
-    let Path::Object(object) = address.path else {
-        return Vec::new();
-    };
-    let instances = context
-        .catalogue
-        .instances_of(address.scope, object)
-        .into_iter();
-    instances
-        .map(|path| InstanceAddress {
-            scope: address.scope,
-            path,
-        })
-        .filter(|instance| target::check_instance(*instance, Right::Read, context).is_ok())
-        .flat_map(|instance| context.catalogue.latest(instance.into()))
-        .collect()
 }
 
 /// The type of the only value that the path stands for.

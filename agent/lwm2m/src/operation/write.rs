@@ -45,7 +45,7 @@ pub(super) fn plan(
     let nodes = nodes(address, body, context)?;
     let mut writes = Writes::default();
     for node in nodes {
-        add(&mut writes, node, address, context)?;
+        add(&mut writes, node, address, mode, context)?;
     }
     if let (Path::Instance(_), Mode::Replace) = (address.path, mode) {
         add_resets(&mut writes, instance, context)?;
@@ -149,6 +149,7 @@ fn add(
     writes: &mut Writes,
     node: Node,
     address: Address,
+    mode: Mode,
     context: Context<'_>,
 ) -> Result<(), Reject> {
     let resource = ResourceAddress {
@@ -172,7 +173,15 @@ fn add(
     }
     let content = fitted(node.content, found.definition)?;
     match found.owner {
-        Owner::Core => writes.core.push(CoreWrite::Set(Node { content, ..node })),
+        Owner::Core => {
+            let node = Node { content, ..node };
+            let is_part = matches!(address.path, Path::ResourceInstance(..));
+            writes.core.push(match (&node.content, mode) {
+                (Content::Multiple(_), Mode::Partial) => CoreWrite::Merge(node),
+                (Content::Multiple(_), Mode::Replace) if is_part => CoreWrite::Merge(node),
+                (Content::Multiple(_) | Content::Single(_), _) => CoreWrite::Set(node),
+            });
+        }
         Owner::Device => writes.device.extend(assignments(resource, content)),
     }
     Ok(())
@@ -286,7 +295,7 @@ fn add_resets(
 fn names(writes: &Writes, address: ResourceAddress) -> bool {
     let in_core = writes.core.iter().any(|write| match write {
         CoreWrite::Reset(path) => *path == address.path,
-        CoreWrite::Set(node) => node.path == address.path,
+        CoreWrite::Merge(node) | CoreWrite::Set(node) => node.path == address.path,
     });
     in_core
         || writes

@@ -1,7 +1,7 @@
 //! Answers and notifications of one server.
 
 use lamplighter_coap::{Code, Reliability, Response, Token};
-use lamplighter_model::{Address, Path, ResourceAddress, ResourceInstanceId};
+use lamplighter_model::{Address, Path, ResourceAddress, ResourceInstanceId, device::Origin};
 
 use super::{MAX_NOTIFICATIONS, Server};
 use crate::{
@@ -212,7 +212,8 @@ impl Server {
         if !exists {
             return Err(Reject::not_found("what was observed is gone"));
         }
-        operation::content(target, catalogue)
+        // A right that was taken since silences the observation, it does not end it.
+        operation::content(target, &Origin::Server(self.config.ssid), catalogue)
     }
 
     fn encode(

@@ -9,9 +9,7 @@ use lamplighter_lwm2m::{
     boundary::{
         Command, Event, Input, LinkEvent, LinkId, LocalOperation, LocalRequest, Output, RequestId,
     },
-    client::{
-        Client, ClientConfig, DeviceDescription, RegistrationConfig, ServerConfig, VersionChoice,
-    },
+    client::{Client, ClientConfig, DeviceDescription, ServerConfig},
     saved::{Record, RecordKey},
     tree::Tree,
 };
@@ -92,18 +90,8 @@ pub(crate) fn config() -> ClientConfig {
 }
 
 pub(crate) fn server_config() -> ServerConfig {
-    ServerConfig {
-        coap: Params::default(),
-        lifetime: Duration::from_secs(3600),
-        name: "main".to_owned(),
-        object_versions: BTreeMap::new(),
-        queue_mode: false,
-        registration: RegistrationConfig::default(),
-        ssid: SSID,
-        store_notifications: true,
-        uri: "coap://server.example".parse().expect("a URI"),
-        version: VersionChoice::Auto,
-    }
+    let uri = "coap://server.example".parse().expect("a URI");
+    ServerConfig::new("main", SSID, uri)
 }
 
 impl World {

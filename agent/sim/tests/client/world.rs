@@ -9,9 +9,7 @@ use std::{
 
 use lamplighter_lwm2m::{
     boundary::{Event, Input, LinkEvent, LinkId, Output},
-    client::{
-        Client, ClientConfig, DeviceDescription, RegistrationConfig, ServerConfig, VersionChoice,
-    },
+    client::{Client, ClientConfig, DeviceDescription, ServerConfig},
     format::ContentFormat,
     tree::Tree,
 };
@@ -84,16 +82,12 @@ impl World {
             endpoint: NAME.to_owned(),
             seed: 3,
             servers: vec![ServerConfig {
-                coap: lamplighter_coap::Params::default(),
                 lifetime: Duration::from_secs(lifetime),
-                name: "main".to_owned(),
-                object_versions: BTreeMap::new(),
-                queue_mode: false,
-                registration: RegistrationConfig::default(),
-                ssid: SERVER,
-                store_notifications: true,
-                uri: "coap://server.example".parse().expect("a URI"),
-                version: VersionChoice::Auto,
+                ..ServerConfig::new(
+                    "main",
+                    SERVER,
+                    "coap://server.example".parse().expect("a URI"),
+                )
             }],
         };
         let mut tree = Tree::new(definitions);

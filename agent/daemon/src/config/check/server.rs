@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, time::Duration};
 
 use lamplighter_coap::Params;
 use lamplighter_lwm2m::{
-    client::{RegistrationConfig, ServerConfig, VersionChoice},
+    client::{ServerConfig, VersionChoice},
     server::ServerUri,
 };
 use lamplighter_model::{ObjectId, Ssid, object::Version};
@@ -68,19 +68,15 @@ impl Checker<'_> {
         Some(ServerConfig {
             coap,
             lifetime: Duration::from_secs(u64::from(lifetime)),
-            name: name.to_owned(),
             object_versions,
-            queue_mode: server.queue_mode.unwrap_or(false),
-            registration: RegistrationConfig::default(),
-            ssid: ssid?,
             store_notifications: server.store_notifications.unwrap_or(true),
-            uri: uri?,
             version: match server.version.unwrap_or(schema::Version::Auto) {
                 schema::Version::Auto => VersionChoice::Auto,
                 schema::Version::V1_0 => VersionChoice::V1_0,
                 schema::Version::V1_1 => VersionChoice::V1_1,
                 schema::Version::V1_2 => VersionChoice::V1_2,
             },
+            ..ServerConfig::new(name, ssid?, uri?)
         })
     }
 

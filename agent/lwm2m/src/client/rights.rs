@@ -1,0 +1,53 @@
+//! What follows for object 2 where instances or accounts come and go.
+
+use lamplighter_model::{Address, Now, Path, Scope};
+
+use super::Client;
+use crate::{catalogue::Catalogue, object::ACCESS_CONTROL, perform::Turn, tree::Tree};
+
+impl Client {
+    /// Tells servers that the list of instances is another, and gives numbers to what is new.
+    pub(super) fn relist(&mut self, tree: &mut Tree, now: Now) {
+        if !self.accounts_changed && self.listed == tree.listed() {
+            return;
+        }
+        self.accounts_changed = false;
+        self.listed = tree.listed();
+        self.number(tree, now);
+        for server in self.servers.values_mut() {
+            server.registration.objects_changed(now);
+        }
+        if !self.shared.core.access.is_enabled() {
+            return;
+        }
+        let turn = Turn {
+            now,
+            shared: &mut self.shared,
+            tree,
+        };
+        let rights = Address::gateway(Path::Object(ACCESS_CONTROL));
+        self.servers
+            .values_mut()
+            .for_each(|server| server.object_changed(rights, &turn));
+    }
+
+    /// Every instance gets its number in object 2.
+    fn number(&mut self, tree: &Tree, now: Now) {
+        let catalogue = Catalogue {
+            core: &self.shared.core,
+            now,
+            tree,
+        };
+        let existing = catalogue.instances(Scope::Gateway).into_iter();
+        if let Some(record) = self.shared.core.access.reserve(existing) {
+            self.shared.out.commit(record);
+        }
+    }
+
+    /// Servers without an account have no rights and own nothing.
+    pub(super) fn disinherit(&mut self) {
+        for record in self.shared.core.access.disinherit().1 {
+            self.shared.out.commit(record);
+        }
+    }
+}
