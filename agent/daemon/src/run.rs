@@ -389,7 +389,7 @@ impl Agent {
                 }
             }
             Output::Close(link) => self.links.close((id, link)),
-            Output::Commit(commit, record) => self.store.commit(id, commit, record),
+            Output::Commit(commit, records) => self.store.commit(id, commit, records),
             Output::Device(op, request) => {
                 let ours = OpId(self.waiting.next_op);
                 self.waiting.next_op += 1;

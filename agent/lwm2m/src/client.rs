@@ -2,11 +2,11 @@
 
 use std::{collections::BTreeMap, time::Duration};
 
-use lamplighter_model::{Now, ResourceAddress, Ssid};
+use lamplighter_model::{Address, InstancePath, Now, Path, ResourceAddress, Ssid};
 
 pub use crate::config::{
-    Change, ClientConfig, DeviceDescription, RegistrationConfig, RetryConfig, ServerConfig,
-    VersionChoice,
+    Change, ClientConfig, Creation, DeviceDescription, RegistrationConfig, RetryConfig,
+    ServerConfig, VersionChoice,
 };
 use crate::{
     boundary::{Command, Event, HostRequest, Input, LinkEvent, LinkId, Output},
@@ -15,7 +15,7 @@ use crate::{
     object::{CoreObjects, Device, Effect},
     perform::{News, Shared, Turn},
     reject::Reject,
-    saved::{Record, SavedObservation},
+    saved::{Record, SavedInstance, SavedObservation},
     server::{Server, ServerState, ServerStatus},
     tree::Tree,
 };
@@ -37,9 +37,15 @@ pub struct Client {
     accounts_changed: bool,
     /// [`Tree::listed`] that the servers know of.
     listed: u64,
+    /// What is to be kept of the rights since an account went.
+    disinherited: Vec<Record>,
     order: Order,
+    /// Instances that servers made and that nobody has a right on.
+    orphans: Vec<InstancePath>,
     /// Observations of the last run; taken up with the first input, when there is a tree.
     saved: Vec<(Ssid, Vec<u8>, SavedObservation)>,
+    /// Instances that servers made; taken up with the first input too.
+    saved_instances: Vec<(String, SavedInstance)>,
     seed: u64,
     servers: BTreeMap<Ssid, Server>,
     shared: Shared,
@@ -51,12 +57,15 @@ impl Client {
     /// polled at once.
     pub fn new(config: ClientConfig, saved: Vec<Record>, now: Now) -> Self {
         let core = CoreObjects::new(Device::new(config.device));
-        let shared = Shared::new(core, config.endpoint);
+        let shared = Shared::new(core, config.creation, config.endpoint);
         let mut client = Self {
             accounts_changed: false,
             listed: 0,
+            disinherited: Vec::new(),
             order: Order::default(),
+            orphans: Vec::new(),
             saved: Vec::new(),
+            saved_instances: Vec::new(),
             seed: config.seed,
             servers: BTreeMap::new(),
             shared,
@@ -75,6 +84,7 @@ impl Client {
 
     /// Takes one input. Nothing a peer does makes it fail.
     pub fn handle(&mut self, input: Input, tree: &mut Tree, now: Now) {
+        self.restore_instances(tree, now);
         let turn = Turn {
             now,
             shared: &mut self.shared,
@@ -115,6 +125,7 @@ impl Client {
             }
             Input::Timeout => {}
         }
+        self.drop_orphans(tree, now);
         self.handle_timeouts(tree, now);
         self.settle(tree, now);
     }
@@ -154,6 +165,7 @@ impl Client {
     pub fn register_payload_size(&self, tree: &Tree, now: Now) -> usize {
         let catalogue = Catalogue {
             core: &self.shared.core,
+            creation: &self.shared.creation,
             now,
             tree,
         };
@@ -291,6 +303,17 @@ impl Client {
                 }
             }
             News::GaveUp(ssid) => self.on_give_up(ssid),
+            News::Listed(object) => {
+                let object = Address::gateway(Path::Object(object));
+                self.servers
+                    .values_mut()
+                    .for_each(|server| server.object_changed(object, &turn));
+            }
+            News::Removed(path) => {
+                for server in self.servers.values_mut() {
+                    server.remove_attributes(Address::gateway(path), turn.shared);
+                }
+            }
             News::Sampled(resource, index) => {
                 let is_default = resource.path.object() == crate::object::SERVER;
                 for server in self.servers.values_mut() {

@@ -1,6 +1,10 @@
 //! What a client is made of, as the daemon hands it over.
 
-use std::{collections::BTreeMap, sync::Arc, time::Duration};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+    time::Duration,
+};
 
 use lamplighter_coap::Params;
 use lamplighter_model::{
@@ -13,6 +17,7 @@ use crate::{access::Grants, server::ServerUri};
 /// What a client is made of; built from the checked configuration.
 #[derive(Clone, Debug)]
 pub struct ClientConfig {
+    pub creation: Creation,
     pub definitions: Arc<Definitions>,
     pub device: DeviceDescription,
     /// Endpoint client name (`ep`).
@@ -21,6 +26,31 @@ pub struct ClientConfig {
     /// in tests.
     pub seed: u64,
     pub servers: Vec<ServerConfig>,
+}
+
+/// What servers may make of objects that nobody here answers for, and how much of it.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Creation {
+    /// Bytes of all values together.
+    pub max_bytes: usize,
+    /// Instances of one object.
+    pub max_instances: usize,
+    /// Bytes of one value.
+    pub max_value: usize,
+    /// Those of the core and those that devices declare instances of are never meant.
+    pub objects: BTreeSet<ObjectId>,
+}
+
+impl Default for Creation {
+    /// Portfolio and BinaryAppDataContainer, which exist to hold what servers put there.
+    fn default() -> Self {
+        Self {
+            max_bytes: 4 << 20,
+            max_instances: 256,
+            max_value: 64 << 10,
+            objects: BTreeSet::from([ObjectId(16), ObjectId(19)]),
+        }
+    }
 }
 
 /// One `[server.NAME]` of the configuration.

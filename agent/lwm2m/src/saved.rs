@@ -5,10 +5,10 @@
 
 use std::{collections::BTreeMap, fmt, time::Duration};
 
-use lamplighter_model::{Now, Ssid, Stamp, UnixTime};
+use lamplighter_model::{Now, ResourceId, Ssid, Stamp, UnixTime};
 use serde::{Deserialize, Serialize};
 
-use crate::{observe::Attributes, registration::Enabler};
+use crate::{format::Content, observe::Attributes, registration::Enabler};
 
 /// A value for the store. A later record of the same [`Record::key`] replaces the earlier.
 #[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
@@ -24,6 +24,8 @@ pub enum Record {
     Attributes(Ssid, String, Option<Attributes>),
     /// What servers wrote into object 3.
     Device(SavedDevice),
+    /// An instance that a server made, by its path; `None` removes it.
+    Instance(String, Option<SavedInstance>),
     /// An observation by its token; `None` removes it.
     Observation(Ssid, Vec<u8>, Option<SavedObservation>),
     /// What the store holds for a server. Made by the store when it loads, never by the core.
@@ -97,6 +99,12 @@ pub struct SavedDevice {
     pub utc_offset: Option<String>,
 }
 
+/// What an instance that a server made holds.
+#[derive(Clone, Debug, Default, Deserialize, PartialEq, Serialize)]
+pub struct SavedInstance {
+    pub resources: Vec<(ResourceId, Content)>,
+}
+
 /// A relation that the server believes to exist.
 #[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
 pub struct SavedObservation {
@@ -163,6 +171,7 @@ impl Record {
             Self::Account(ssid, _) => format!("account/{ssid}"),
             Self::Attributes(ssid, path, _) => format!("attributes/{ssid}{path}"),
             Self::Device(_) => "device".to_owned(),
+            Self::Instance(path, _) => format!("instance{path}"),
             Self::Observation(ssid, token, _) => {
                 let token: String = token.iter().map(|byte| format!("{byte:02x}")).collect();
                 format!("observation/{ssid}/{token}")
@@ -177,12 +186,14 @@ impl Record {
         match self {
             Self::Access(_, None)
             | Self::Attributes(_, _, None)
+            | Self::Instance(_, None)
             | Self::Observation(_, _, None) => true,
             Self::Access(_, Some(_))
             | Self::AccessNumbers(_)
             | Self::Account(..)
             | Self::Attributes(_, _, Some(_))
             | Self::Device(_)
+            | Self::Instance(_, Some(_))
             | Self::Observation(_, _, Some(_))
             | Self::Queue(..)
             | Self::Registration(..) => false,

@@ -15,7 +15,7 @@ pub use super::schema::{Backend, Bias, Exit, MeterMode, Rs485};
 #[derive(Clone, Debug)]
 pub struct Config {
     pub endpoint: Endpoint,
-    /// In the order of their names; at most one as long as access control is not built.
+    /// In the order of their names.
     pub servers: Vec<ServerConfig>,
     /// In the order of their names; [`BusId`] counts here.
     pub buses: Vec<Bus>,

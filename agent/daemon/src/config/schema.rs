@@ -66,6 +66,13 @@ pub struct Server {
     pub queue_mode: Option<bool>,
     /// Keep notifications that cannot be sent (1/x/6). Default: true.
     pub store_notifications: Option<bool>,
+    /// Send nothing to this server that it has not asked for (1/x/23). Default: false.
+    pub mute_send: Option<bool>,
+    /// All rights everywhere; what the box makes belongs to this server. One at most. Default: false.
+    pub owner: Option<bool>,
+    /// What this server may do where there are several: R, W, E, D, C by object, instance or `*`; the
+    /// longest that fits counts. Example: `{ "/3416" = "RWE", "*" = "R" }`. Default: none.
+    pub rights: BTreeMap<String, String>,
     /// How this server sees devices behind the box. Default: `"flat"`.
     pub expose: Option<Expose>,
     /// Object versions to announce instead of ours. Example: `{ 3416 = "1.0" }`. Default: none.

@@ -1,4 +1,4 @@
-use lamplighter_lwm2m::client::{ClientConfig, DeviceDescription};
+use lamplighter_lwm2m::client::{ClientConfig, Creation, DeviceDescription};
 use lamplighter_model::{ResourceAddress, Sample, Value, tables};
 
 use super::*;
@@ -40,6 +40,7 @@ fn agent(text: &str) -> Agent {
     let clock = Clock::start(&directory);
     let now = clock.now();
     let client = ClientConfig {
+        creation: Creation::default(),
         definitions: config.definitions.clone(),
         device: DeviceDescription::default(),
         endpoint: config.endpoint.name.clone(),

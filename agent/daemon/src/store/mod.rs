@@ -60,7 +60,7 @@ pub enum Stored {
 
 #[derive(Debug)]
 enum Job {
-    Commit(ClientId, CommitId, Record),
+    Commit(ClientId, CommitId, Vec<Record>),
     Journal(ClientId, Record),
     Site(SavedSite),
 }
@@ -96,8 +96,8 @@ impl Store {
         )
     }
 
-    pub fn commit(&self, client: ClientId, id: CommitId, record: Record) {
-        self.send(Job::Commit(client, id, record));
+    pub fn commit(&self, client: ClientId, id: CommitId, records: Vec<Record>) {
+        self.send(Job::Commit(client, id, records));
     }
 
     pub fn journal(&self, client: ClientId, record: Record) {
@@ -207,8 +207,10 @@ impl Writer {
         let (mut reports, mut is_urgent) = (Vec::new(), false);
         for job in std::iter::once(first).chain(inbox.try_iter()) {
             match job {
-                Job::Commit(client, id, record) => {
-                    self.keep(client, record);
+                Job::Commit(client, id, records) => {
+                    for record in records {
+                        self.keep(client, record);
+                    }
                     is_urgent = true;
                     reports.push(Stored::Committed(client, id));
                 }
@@ -329,7 +331,7 @@ mod tests {
     fn what_the_disk_refused_is_written_when_it_takes_again() {
         let (mut writer, mut stored, state_dir) = writer("refused", Duration::ZERO);
         let (_jobs, inbox) = mpsc::channel();
-        writer.turn(Job::Commit(BOX, CommitId(1), record("a")), &inbox);
+        writer.turn(Job::Commit(BOX, CommitId(1), vec![record("a")]), &inbox);
         writer.turn(Job::Site(SavedSite::default()), &inbox);
         let mut reports = Vec::new();
         while let Ok(report) = stored.try_recv() {
@@ -379,7 +381,7 @@ mod tests {
         let (jobs, inbox) = mpsc::channel();
         drop(inbox);
         store.jobs = Some(jobs);
-        store.commit(BOX, CommitId(7), record("a"));
+        store.commit(BOX, CommitId(7), vec![record("a")]);
         assert!(matches!(
             store.stored.try_recv(),
             Ok(Stored::Trouble(Some(_)))

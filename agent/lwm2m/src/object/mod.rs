@@ -56,6 +56,11 @@ pub(crate) fn is_core_backed(path: ResourcePath) -> bool {
     }
 }
 
+/// Whether all instances of the object are the core's, or it is hidden.
+pub(crate) const fn is_core_object(object: ObjectId) -> bool {
+    matches!(object.0, 0 | 1 | 2 | 3 | 21 | 23)
+}
+
 impl CoreObjects {
     pub(crate) fn new(device: Device) -> Self {
         Self {

@@ -171,6 +171,16 @@ impl AttributeStore {
         Ok(Some(attributes))
     }
 
+    /// Forgets what is attached to an address and below it; the answer is to which.
+    pub(crate) fn remove_below(&mut self, address: Address) -> Vec<Address> {
+        let is_below = |of: &Address| of.scope == address.scope && address.path.contains(of.path);
+        let removed: Vec<_> = self.attached.keys().copied().filter(is_below).collect();
+        for of in &removed {
+            self.attached.remove(of);
+        }
+        removed
+    }
+
     /// Puts back what was saved.
     pub(crate) fn restore(&mut self, address: Address, attributes: Attributes) {
         if self.attached.len() < MAX_PATHS {

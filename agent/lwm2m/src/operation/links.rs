@@ -40,16 +40,23 @@ pub(crate) fn registration(
         );
     }
     for scope in view.scopes() {
+        let mut empty = catalogue.empty_objects(scope).into_iter().peekable();
         let wire = |path| view.wire(Address { scope, path });
+        let object_link = |object| versions.link(wire(Path::Object(object)), object, catalogue);
         let instances = catalogue.instances(scope);
         for instances in instances.chunk_by(|one, next| one.object == next.object) {
             let object = instances[0].object;
-            let link = versions.link(wire(Path::Object(object)), object, catalogue);
+            while let Some(empty) = empty.next_if(|empty| *empty < object) {
+                links.push(object_link(empty));
+            }
+            let link = object_link(object);
             let is_short = list == List::Short && instances.len() > MANY;
             links.extend((is_short || !link.attributes.is_empty()).then_some(link));
             let named = if is_short { &[] } else { instances };
             links.extend(named.iter().map(|path| Link::new(wire((*path).into()))));
         }
+        // lwm2m/20, 13: servers create instances of what they were told only.
+        links.extend(empty.map(object_link));
     }
     links
 }

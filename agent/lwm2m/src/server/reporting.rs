@@ -9,7 +9,7 @@ use crate::{
     format::{self, ContentFormat, Node},
     observe::Sent,
     operation::{self, Watch},
-    perform::{Reply, Turn},
+    perform::{Reply, Shared, Turn},
     registration::Phase,
     reject::Reject,
     saved::{Record, SavedObservation},
@@ -33,6 +33,15 @@ impl Server {
         let rules = Self::rules(&self.attributes, self.config.ssid, turn);
         self.observations.object_changed(object, rules);
         self.observations.handle_timeout(turn.now.mono);
+    }
+
+    /// What was attached to an address and below it is gone.
+    pub(crate) fn remove_attributes(&mut self, address: Address, shared: &mut Shared) {
+        for address in self.attributes.remove_below(address) {
+            let path = self.view.wire(address).to_string();
+            let record = Record::Attributes(self.config.ssid, path, None);
+            shared.out.push(Output::Journal(record));
+        }
     }
 
     /// The server's defaults for pmin and pmax are others.
@@ -77,6 +86,16 @@ impl Server {
                     Watch::Begin | Watch::End | Watch::No => Ok(response),
                 }
             }
+            Reply::Composite(_, nodes) => {
+                let format = operation::composite_format(accept)?;
+                let payload = self.encode(format, address, &nodes, turn)?;
+                Ok(Response::content(Code::CONTENT, format.number(), payload))
+            }
+            Reply::Created(path) => Ok(Response {
+                location_path: self.view.location(address.scope, path),
+                ..Response::new(Code::CREATED)
+            }),
+            Reply::Deleted => Ok(Response::new(Code::DELETED)),
             Reply::Done | Reply::Samples(_) => Ok(Response::new(Code::CHANGED)),
             Reply::Links(links) => Ok(Response::content(
                 Code::CONTENT,

@@ -9,7 +9,7 @@ use lamplighter_lwm2m::{
     boundary::{
         Command, Event, Input, LinkEvent, LinkId, LocalOperation, LocalRequest, Output, RequestId,
     },
-    client::{Client, ClientConfig, DeviceDescription, ServerConfig},
+    client::{Client, ClientConfig, Creation, DeviceDescription, ServerConfig},
     saved::{Record, RecordKey},
     tree::Tree,
 };
@@ -78,6 +78,7 @@ pub(crate) fn accept_all(request: &Request) -> Option<Response> {
 
 pub(crate) fn config() -> ClientConfig {
     ClientConfig {
+        creation: Creation::default(),
         definitions: Arc::new(definitions()),
         device: DeviceDescription {
             manufacturer: "Lamplighter".to_owned(),
@@ -310,8 +311,8 @@ impl World {
                     self.link = None;
                 }
             }
-            Output::Commit(id, record) => {
-                self.save(record);
+            Output::Commit(id, records) => {
+                records.into_iter().for_each(|record| self.save(record));
                 inputs.push(Input::Committed(id));
             }
             Output::Device(op, request) => self.device.push((op, request)),

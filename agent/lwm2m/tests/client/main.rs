@@ -2,8 +2,11 @@
 
 mod codes;
 mod common;
+mod composite;
+mod create;
 mod local;
 mod network;
 mod observe;
 mod operations;
 mod restart;
+mod shelf;
