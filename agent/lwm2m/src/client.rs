@@ -74,6 +74,7 @@ impl Client {
         for server in config.servers {
             client.add_server(server, &saved, now);
         }
+        client.forget_strangers(&saved);
         for record in saved {
             client.restore(record);
         }

@@ -15,7 +15,7 @@ use lamplighter_coap::{
     RequestKey, Token,
 };
 use lamplighter_dtls::{Session, SessionEvent};
-use lamplighter_model::{Now, Ssid, Stamp, tables::bundled_version};
+use lamplighter_model::{Address, Now, Path, Ssid, Stamp, tables::bundled_version};
 
 use crate::{
     boundary::{Event, LinkEvent, LinkId, Output, Transport},
@@ -35,6 +35,7 @@ mod reporting;
 mod requests;
 mod restore;
 mod silence;
+mod sleep;
 mod status;
 mod uri;
 
@@ -60,6 +61,7 @@ pub(crate) struct Server {
     session: Session,
     shown: (Phase, Stamp),
     view: View,
+    wake: sleep::Wake,
 }
 
 /// The path that carries the session.
@@ -116,6 +118,7 @@ impl Server {
             session: Session::plain(),
             shown: (Phase::Offline, now.stamp()),
             view: View::Flat,
+            wake: sleep::Wake::default(),
         }
     }
 
@@ -134,9 +137,17 @@ impl Server {
         }
     }
 
-    /// The account is gone: nobody waits for the end of the de-registration.
+    /// The account is gone: nobody waits for the end of the de-registration, and nothing is kept of
+    /// it.
     pub(crate) fn give_up(&mut self, turn: &mut Turn<'_>) {
         self.close(turn);
+        self.forget_observations(turn);
+        self.remove_attributes(Address::gateway(Path::Root), turn.shared);
+        let ssid = self.config.ssid;
+        turn.shared.out.commit_all(vec![
+            Record::Account(ssid, None),
+            Record::Registration(ssid, None),
+        ]);
     }
 
     /// The server has written something into its account.
@@ -155,6 +166,7 @@ impl Server {
     }
 
     pub(crate) fn receive(&mut self, datagram: Vec<u8>, now: Now) {
+        self.stir(now.mono);
         self.session.receive(datagram, now.mono);
     }
 
@@ -188,6 +200,7 @@ impl Server {
         self.endpoint.handle_timeout(now.mono);
         self.registration.handle_timeout(now);
         self.observations.handle_timeout(now.mono);
+        self.fall_asleep(now.mono);
     }
 
     pub(crate) fn timeout(&self) -> Option<(Duration, &'static str)> {
@@ -197,6 +210,7 @@ impl Server {
             named(self.endpoint.poll_timeout(), "retransmission"),
             named(self.session.poll_timeout(), "session"),
             named(self.observations.timeout(), "notification"),
+            named(self.sleep_at(), "sleep"),
         ]
         .into_iter()
         .flatten()
@@ -223,6 +237,8 @@ impl Server {
         let phase = self.registration.phase();
         if self.shown.0 != phase {
             self.shown = (phase, turn.now.stamp());
+            let is_disabled = phase == Phase::Disabled;
+            (turn.shared.core).set_disabled(self.config.ssid, is_disabled);
         }
     }
 
@@ -257,6 +273,7 @@ impl Server {
             }
             SessionEvent::Established(_) => self.registration.connected(turn.now),
             SessionEvent::Transmit(datagram) => {
+                self.stir(turn.now.mono);
                 if let Some(link) = self.link.id {
                     turn.shared.out.push(Output::Transmit(link, datagram));
                 }
@@ -328,12 +345,14 @@ impl Server {
             Step::Registered { anew } => self.on_registered(anew, turn),
             // A restart must not break the silence that a server has asked for.
             Step::Save(saved @ SavedRegistration::Disabled { .. }) => {
-                turn.shared.out.commit(Record::Registration(ssid, saved));
+                turn.shared
+                    .out
+                    .commit(Record::Registration(ssid, Some(saved)));
             }
             Step::Save(saved) => turn
                 .shared
                 .out
-                .push(Output::Journal(Record::Registration(ssid, saved))),
+                .push(Output::Journal(Record::Registration(ssid, Some(saved)))),
             Step::Update {
                 location,
                 binding,

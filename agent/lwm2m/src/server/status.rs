@@ -8,6 +8,8 @@ use crate::registration::Phase;
 /// One server, for `status` and the page.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct ServerStatus {
+    /// Queue mode: the server does not expect us to hear it now.
+    pub asleep: bool,
     /// What went wrong last, in words; `None` while all is well.
     pub last_error: Option<String>,
     pub name: String,
@@ -47,6 +49,7 @@ impl Server {
     pub(crate) fn status(&self) -> ServerStatus {
         let (_, since) = self.shown;
         ServerStatus {
+            asleep: self.is_asleep(),
             last_error: self.last_error.clone(),
             name: self.config.name.clone(),
             observations: self.observations.len(),
