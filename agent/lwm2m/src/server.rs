@@ -24,7 +24,7 @@ use crate::{
     observe::{AttributeStore, Defaults, Observations, Rules},
     operation::links::{self, Versions},
     perform::{News, Shared, Turn},
-    registration::{Phase, Purpose, Registration, Step, Terms},
+    registration::{self, Phase, Purpose, Registration, Step, Terms},
     rng::Rng,
     saved::{Record, SavedRegistration},
     view::View,
@@ -152,9 +152,12 @@ impl Server {
 
     /// The server has written something into its account.
     pub(crate) fn obey(&mut self, account: &Account, now: Now) {
-        self.registration.set_policy(account.retry());
-        self.registration.set_queue_mode(account.queue_mode, now);
-        self.registration.set_lifetime(account.lifetime, now);
+        let wish = registration::Wish {
+            lifetime: account.lifetime,
+            policy: account.retry(),
+            queue_mode: account.queue_mode,
+        };
+        self.registration.obey(wish, now);
     }
 
     pub(crate) const fn ssid(&self) -> Ssid {

@@ -91,6 +91,19 @@ impl Machine {
         self.registration.replied(purpose, reply, self.now());
     }
 
+    /// The server writes its account.
+    fn write(&mut self, change: impl Fn(&mut Wish)) {
+        let terms = &self.registration.terms;
+        let mut wish = Wish {
+            lifetime: terms.lifetime,
+            policy: terms.policy,
+            queue_mode: terms.queue_mode,
+        };
+        change(&mut wish);
+        let now = self.now();
+        self.registration.obey(wish, now);
+    }
+
     fn lose(&mut self, purpose: Purpose) {
         let now = self.now();
         self.registration

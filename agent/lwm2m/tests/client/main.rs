@@ -1,5 +1,6 @@
 //! The whole core against a scripted server, in virtual time.
 
+mod account;
 mod codes;
 mod common;
 mod composite;

@@ -304,7 +304,7 @@ fn a_written_table_counts_from_the_next_failure() {
         timer_s: Some(5),
         ..RetryConfig::default()
     };
-    machine.registration.set_policy(written.into());
+    machine.write(|wish| wish.policy = written.into());
     machine.registration.register_now(machine.now());
     assert!(is_within(machine.failed_attempt(), 5));
 }

@@ -87,8 +87,7 @@ fn registers_when_the_lifetime_ends_during_an_update() {
 #[test]
 fn a_new_lifetime_is_told_at_once_and_counts() {
     let mut machine = Machine::registered(3600);
-    let now = machine.now();
-    machine.registration.set_lifetime(secs(60), now);
+    machine.write(|wish| wish.lifetime = secs(60));
     assert_eq!(machine.steps(), [update(true, false)]);
     machine.reply(Purpose::Update, reply(Code::CHANGED));
     assert_eq!(machine.next(), secs(30));
@@ -112,7 +111,7 @@ fn what_changes_during_an_update_goes_into_the_next() {
     let now = machine.now();
     machine.registration.trigger(now);
     assert_eq!(machine.steps(), [update(false, false)]);
-    machine.registration.set_lifetime(secs(100), now);
+    machine.write(|wish| wish.lifetime = secs(100));
     machine.registration.objects_changed(now);
     machine.registration.trigger(now);
     assert_eq!(machine.steps(), []);
@@ -198,7 +197,7 @@ fn what_an_unsuccessful_update_said_is_said_again() {
     let mut machine = Machine::registered(3600);
     let now = machine.now();
     machine.registration.objects_changed(now);
-    machine.registration.set_lifetime(secs(7200), now);
+    machine.write(|wish| wish.lifetime = secs(7200));
     assert_eq!(machine.steps(), [update(true, true)]);
     let overloaded = Reply {
         max_age: Some(secs(30)),
@@ -294,7 +293,7 @@ fn a_location_is_echoed_as_it_came() {
 #[test]
 fn queue_mode_that_changes_is_told_by_the_binding() {
     let mut machine = Machine::registered(300);
-    machine.registration.set_queue_mode(true, machine.now());
+    machine.write(|wish| wish.queue_mode = true);
     let location = vec!["rd".to_owned(), "1".to_owned()];
     let told = Step::Update {
         location,
@@ -303,7 +302,7 @@ fn queue_mode_that_changes_is_told_by_the_binding() {
         objects: false,
     };
     assert_eq!(machine.steps(), [told]);
-    machine.registration.set_queue_mode(true, machine.now());
+    machine.write(|wish| wish.queue_mode = true);
     machine.reply(Purpose::Update, reply(Code::CHANGED));
     assert_eq!(machine.steps(), [Step::Registered { anew: false }]);
 }
