@@ -237,7 +237,6 @@ impl Client {
     /// Lets every server carry on until nobody has news for another.
     fn settle(&mut self, tree: &mut Tree, now: Now) {
         loop {
-            self.start_next(now);
             self.relist(tree, now);
             let mut turn = Turn {
                 now,
@@ -248,7 +247,7 @@ impl Client {
                 .values_mut()
                 .for_each(|server| server.settle(&mut turn));
             let news = std::mem::take(&mut turn.shared.news);
-            if news.is_empty() {
+            if news.is_empty() && !self.start_next(now) {
                 break;
             }
             for news in news {

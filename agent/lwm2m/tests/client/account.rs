@@ -52,7 +52,8 @@ fn accept(request: &Request) -> Option<Response> {
 }
 
 fn queries(world: &World) -> Vec<String> {
-    world.requests.last().unwrap().1.queries.clone()
+    let (_, last) = world.requests.last().expect("a request");
+    last.queries.clone()
 }
 
 /// The resources of its account that the server discovers, or can write or execute.
@@ -415,7 +416,7 @@ fn nothing_is_kept_of_an_account_that_was_removed() {
         ..config()
     };
     let mut again = World::new(nobody, world.records(), accept);
-    again.saved = world.saved.clone();
+    again.saved = world.saved;
     again.run();
     let left: Vec<Record> = again.records();
     assert_eq!(left, []);

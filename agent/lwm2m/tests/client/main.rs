@@ -9,5 +9,6 @@ mod local;
 mod network;
 mod observe;
 mod operations;
+mod order;
 mod restart;
 mod shelf;

@@ -155,107 +155,56 @@ fn a_registration_without_location_is_a_failure() {
     assert!(is_within(machine.next(), 60));
 }
 
+/// 1/x/17 to 1/x/20.
+fn written(
+    count: Option<u32>,
+    timer_s: Option<u32>,
+    sequence_delay_s: Option<u32>,
+    sequences: Option<u32>,
+) -> RetryConfig {
+    RetryConfig {
+        count,
+        sequence_delay_s,
+        sequences,
+        timer_s,
+    }
+}
+
 /// Every row of the table of lwm2m/10, 7: the pauses after failures, in seconds, before the floor.
 #[test]
 fn every_row_of_the_table_is_obeyed() {
     let day = 86_400;
-    let rows: [(&str, RetryConfig, &[u64]); 10] = [
+    let for_ever = Some(u32::MAX);
+    let rows: [(RetryConfig, &[u64]); 10] = [
+        (written(None, None, None, None), &[60, 120, 240, 480]),
+        // 17: attempts in a sequence; none is one.
+        (written(Some(3), None, None, None), &[60, 120]),
+        (written(Some(1), None, None, None), &[]),
+        (written(Some(0), None, None, None), &[]),
+        // 18: the first pause, doubled each time.
+        (written(None, Some(7), None, None), &[7, 14, 28, 56]),
+        // 19 and 20: sequences, a day apart or as written; longer than a day is a day.
         (
-            "nothing written",
-            RetryConfig::default(),
-            &[60, 120, 240, 480],
-        ),
-        (
-            "17: count",
-            RetryConfig {
-                count: Some(3),
-                ..RetryConfig::default()
-            },
-            &[60, 120],
-        ),
-        (
-            "17: a single attempt",
-            RetryConfig {
-                count: Some(1),
-                ..RetryConfig::default()
-            },
-            &[],
-        ),
-        (
-            "17: none is one",
-            RetryConfig {
-                count: Some(0),
-                ..RetryConfig::default()
-            },
-            &[],
-        ),
-        (
-            "18: timer",
-            RetryConfig {
-                timer_s: Some(7),
-                ..RetryConfig::default()
-            },
-            &[7, 14, 28, 56],
-        ),
-        (
-            "20: sequences, a day apart",
-            RetryConfig {
-                count: Some(2),
-                sequences: Some(3),
-                ..RetryConfig::default()
-            },
+            written(Some(2), None, None, Some(3)),
             &[60, day, 60, day, 60],
         ),
-        (
-            "19: delay of sequences",
-            RetryConfig {
-                count: Some(2),
-                sequences: Some(2),
-                sequence_delay_s: Some(1000),
-                ..RetryConfig::default()
-            },
-            &[60, 1000, 60],
-        ),
-        (
-            "19: 2^32 - 1 is no more sequences",
-            RetryConfig {
-                count: Some(2),
-                sequences: Some(9),
-                sequence_delay_s: Some(u32::MAX),
-                ..RetryConfig::default()
-            },
-            &[60],
-        ),
-        (
-            "20: none at all",
-            RetryConfig {
-                sequences: Some(0),
-                ..RetryConfig::default()
-            },
-            &[],
-        ),
-        (
-            "19: longer than a day is a day",
-            RetryConfig {
-                count: Some(1),
-                sequences: Some(2),
-                sequence_delay_s: Some(900_000),
-                ..RetryConfig::default()
-            },
-            &[day],
-        ),
+        (written(Some(2), None, Some(1000), Some(2)), &[60, 1000, 60]),
+        (written(Some(1), None, Some(900_000), Some(2)), &[day]),
+        // 19: 2^32 - 1 is no more sequences.
+        (written(Some(2), None, for_ever, Some(9)), &[60]),
+        (written(None, None, None, Some(0)), &[]),
     ];
-    for (row, config, pauses) in rows {
-        let mut machine = Machine::new(VersionChoice::Auto, 300, config.into());
+    for (row, pauses) in rows {
+        let mut machine = Machine::new(VersionChoice::Auto, 300, row.into());
         machine.registration.start(None, Duration::ZERO, at(0));
         for wait in pauses {
-            assert!(!machine.registration.has_given_up(), "{row}");
+            assert!(!machine.registration.has_given_up(), "{row:?}");
             let delay = machine.failed_attempt();
-            assert!(is_within(delay, *wait), "{row}: {delay:?} for {wait}");
+            assert!(is_within(delay, *wait), "{row:?}: {delay:?} for {wait}");
         }
         for _ in 0..5 {
-            assert!(is_floor(machine.failed_attempt()), "{row}");
-            assert!(machine.registration.has_given_up(), "{row}");
+            assert!(is_floor(machine.failed_attempt()), "{row:?}");
+            assert!(machine.registration.has_given_up(), "{row:?}");
         }
     }
 }

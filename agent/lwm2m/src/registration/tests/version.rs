@@ -158,12 +158,12 @@ fn a_restart_remembers_version_and_refusal() {
     machine.reply(Purpose::Register, reply(Code::PRECONDITION_FAILED));
     machine.reply(Purpose::Register, reply(Code::CREATED));
     machine.registration.disable(secs(1000), at(0));
-    let saves: Vec<_> = std::iter::from_fn(|| machine.registration.poll())
-        .filter_map(|step| match step {
-            Step::Save(saved) => Some(saved),
-            _ => None,
-        })
-        .collect();
+    let mut saves = Vec::new();
+    while let Some(step) = machine.registration.poll() {
+        if let Step::Save(saved) = step {
+            saves.push(saved);
+        }
+    }
     let [registered, disabled] = &saves[..] else {
         panic!("{saves:?}");
     };
