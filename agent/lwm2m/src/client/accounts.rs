@@ -35,10 +35,8 @@ impl Client {
         let mut registration: Option<SavedRegistration> = None;
         for record in saved {
             match record {
-                Record::Account(of, saved) if *of == ssid => account.restore(*saved),
-                Record::Registration(of, saved) if *of == ssid => {
-                    registration = Some(saved.clone())
-                }
+                Record::Account(of, Some(saved)) if *of == ssid => account.restore(*saved),
+                Record::Registration(of, saved) if *of == ssid => registration = saved.clone(),
                 Record::Access(..)
                 | Record::AccessNumbers(_)
                 | Record::Account(..)
@@ -57,6 +55,16 @@ impl Client {
         self.shared.core.remove(ssid);
         self.shared.core.add(ssid, account, grants);
         self.servers.insert(ssid, server);
+    }
+
+    /// What was kept for accounts that are not configured any more is removed.
+    pub(super) fn forget_strangers(&mut self, saved: &[Record]) {
+        let records = saved.iter().filter_map(Record::removal_of_account);
+        let strangers: Vec<_> = records
+            .filter(|(ssid, _)| !self.servers.contains_key(ssid))
+            .map(|(_, record)| record)
+            .collect();
+        self.shared.out.commit_all(strangers);
     }
 
     pub(super) fn remove_server(&mut self, ssid: Ssid, tree: &mut Tree, now: Now) {
