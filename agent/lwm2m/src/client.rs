@@ -2,9 +2,12 @@
 
 use std::{collections::BTreeMap, time::Duration};
 
-use lamplighter_model::{Now, ResourceAddress, Ssid};
+use lamplighter_model::{Address, InstancePath, Now, Path, ResourceAddress, Ssid};
 
-pub use crate::config::{Change, ClientConfig, DeviceDescription, ServerConfig, VersionChoice};
+pub use crate::config::{
+    Change, ClientConfig, Creation, DeviceDescription, RegistrationConfig, RetryConfig,
+    ServerConfig, VersionChoice,
+};
 use crate::{
     boundary::{Command, Event, HostRequest, Input, LinkEvent, LinkId, Output},
     catalogue::Catalogue,
@@ -13,7 +16,7 @@ use crate::{
     outbox::Outbox,
     perform::{News, Shared, Turn},
     reject::Reject,
-    saved::{Record, SavedObservation},
+    saved::{Record, SavedInstance, SavedObservation},
     server::{Server, ServerState, ServerStatus},
     tree::Tree,
 };
@@ -22,7 +25,11 @@ mod accounts;
 #[cfg(test)]
 mod cost;
 mod operations;
+mod order;
 mod rights;
+mod sequence;
+
+use order::Order;
 
 /// One LwM2M endpoint: its accounts, and what it shows of the tree.
 #[derive(Debug)]
@@ -33,8 +40,13 @@ pub struct Client {
     accounts_changed: bool,
     /// [`Tree::listed`] that the servers know of.
     listed: u64,
+    order: Order,
+    /// Instances that servers made and that nobody has a right on.
+    orphans: Vec<InstancePath>,
     /// Observations of the last run; taken up with the first input, when there is a tree.
     saved: Vec<(Ssid, Vec<u8>, SavedObservation)>,
+    /// Instances that servers made; taken up with the first input too.
+    saved_instances: Vec<(String, SavedInstance)>,
     seed: u64,
     servers: BTreeMap<Ssid, Server>,
     shared: Shared,
@@ -46,12 +58,15 @@ impl Client {
     /// polled at once.
     pub fn new(config: ClientConfig, saved: Vec<Record>, now: Now) -> Self {
         let core = CoreObjects::new(Device::new(config.device));
-        let shared = Shared::new(core, config.endpoint);
+        let shared = Shared::new(core, config.creation, config.endpoint);
         let mut client = Self {
             former: BTreeMap::new(),
             accounts_changed: false,
             listed: 0,
+            order: Order::default(),
+            orphans: Vec::new(),
             saved: Vec::new(),
+            saved_instances: Vec::new(),
             seed: config.seed,
             servers: BTreeMap::new(),
             shared,
@@ -68,11 +83,13 @@ impl Client {
             client.restore(record);
         }
         client.disinherit();
+        client.start(now);
         client
     }
 
     /// Takes one input. Nothing a peer does makes it fail.
     pub fn handle(&mut self, input: Input, tree: &mut Tree, now: Now) {
+        self.restore_instances(tree, now);
         let turn = Turn {
             now,
             shared: &mut self.shared,
@@ -88,7 +105,9 @@ impl Client {
             Input::Committed(id) => turn.shared.out.committed(id),
             Input::Configure(Change::AddServer(config)) => {
                 self.remove_server(config.ssid, false, tree, now);
+                let ssid = config.ssid;
                 self.add_server(*config, &[], now);
+                self.begin(ssid, now);
                 self.accounts_changed = true;
             }
             Input::Configure(Change::RemoveServer(ssid)) => {
@@ -115,6 +134,7 @@ impl Client {
             }
             Input::Timeout => {}
         }
+        self.drop_orphans(tree, now);
         self.handle_timeouts(tree, now);
         self.settle(tree, now);
     }
@@ -154,6 +174,7 @@ impl Client {
     pub fn register_payload_size(&self, tree: &Tree, now: Now) -> usize {
         let catalogue = Catalogue {
             core: &self.shared.core,
+            creation: &self.shared.creation,
             now,
             tree,
         };
@@ -230,6 +251,7 @@ impl Client {
     fn settle(&mut self, tree: &mut Tree, now: Now) {
         loop {
             self.relist(tree, now);
+            self.start_next(now);
             let mut turn = Turn {
                 now,
                 shared: &mut self.shared,
@@ -264,6 +286,12 @@ impl Client {
             tree,
         };
         match news {
+            News::Account(ssid) => {
+                let account = turn.shared.core.account_of(ssid);
+                if let (Some(server), Some((_, account))) = (self.servers.get_mut(&ssid), account) {
+                    server.obey(account, now);
+                }
+            }
             News::Effect(Effect::Disable(ssid)) => {
                 let account = turn
                     .shared
@@ -288,14 +316,16 @@ impl Client {
                     server.registration.trigger(now);
                 }
             }
-            News::Lifetime(ssid) => {
-                let lifetime = turn
-                    .shared
-                    .core
-                    .account_of(ssid)
-                    .map(|(_, account)| account.lifetime);
-                if let (Some(server), Some(lifetime)) = (self.servers.get_mut(&ssid), lifetime) {
-                    server.registration.set_lifetime(lifetime, now);
+            News::GaveUp(ssid) => self.on_give_up(ssid),
+            News::Listed(object) => {
+                let object = Address::gateway(Path::Object(object));
+                self.servers
+                    .values_mut()
+                    .for_each(|server| server.object_changed(object, &turn));
+            }
+            News::Removed(path) => {
+                for server in self.servers.values_mut() {
+                    server.remove_attributes(Address::gateway(path), turn.shared);
                 }
             }
             News::Sampled(resource, index) => {

@@ -5,10 +5,10 @@
 
 use std::{collections::BTreeMap, fmt, time::Duration};
 
-use lamplighter_model::{Now, Ssid, Stamp, UnixTime};
+use lamplighter_model::{Now, ResourceId, Ssid, Stamp, UnixTime};
 use serde::{Deserialize, Serialize};
 
-use crate::{observe::Attributes, registration::Enabler};
+use crate::{format::Content, observe::Attributes, registration::Enabler};
 
 /// A value for the store. A later record of the same [`Record::key`] replaces the earlier.
 #[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
@@ -24,6 +24,8 @@ pub enum Record {
     Attributes(Ssid, String, Option<Attributes>),
     /// What servers wrote into object 3.
     Device(SavedDevice),
+    /// An instance that a server made, by its path; `None` removes it.
+    Instance(String, Option<SavedInstance>),
     /// An observation by its token; `None` removes it.
     Observation(Ssid, Vec<u8>, Option<SavedObservation>),
     /// What the store holds for a server. Made by the store when it loads, never by the core.
@@ -65,7 +67,7 @@ pub struct SavedOwner {
     pub is: u16,
 }
 
-/// Writable values of object 1.
+/// Writable values of object 1. What an older version did not write is as if never written.
 #[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq, Serialize)]
 pub struct SavedAccount {
     pub disable_timeout_s: u32,
@@ -73,7 +75,24 @@ pub struct SavedAccount {
     pub mute_send: bool,
     pub pmax_s: u32,
     pub pmin_s: u32,
+    /// 1/x/22.
+    #[serde(default)]
+    pub preferred_transport: Option<char>,
+    #[serde(default)]
+    pub queue_mode: Option<bool>,
+    #[serde(default)]
+    pub registration: SavedSequence,
     pub store_notifications: bool,
+}
+
+/// 1/x/14 and 1/x/17 to 1/x/20, as far as a server has written them.
+#[derive(Clone, Copy, Debug, Default, Deserialize, Eq, PartialEq, Serialize)]
+pub struct SavedSequence {
+    pub initial_delay_s: Option<u32>,
+    pub retry_count: Option<u32>,
+    pub retry_timer_s: Option<u32>,
+    pub sequence_delay_s: Option<u32>,
+    pub sequences: Option<u32>,
 }
 
 /// Writable values of object 3.
@@ -81,6 +100,12 @@ pub struct SavedAccount {
 pub struct SavedDevice {
     pub timezone: Option<String>,
     pub utc_offset: Option<String>,
+}
+
+/// What an instance that a server made holds.
+#[derive(Clone, Debug, Default, Deserialize, PartialEq, Serialize)]
+pub struct SavedInstance {
+    pub resources: Vec<(ResourceId, Content)>,
 }
 
 /// A relation that the server believes to exist.
@@ -132,9 +157,20 @@ pub struct SavedReading {
 #[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
 pub enum SavedRegistration {
     /// No packet to it before the end, which includes the spread of the return.
-    Disabled { began: Moment, lasts: Duration },
+    Disabled {
+        began: Moment,
+        lasts: Duration,
+        #[serde(default)]
+        version: Option<Enabler>,
+        #[serde(default)]
+        refused: Option<Moment>,
+    },
     /// Not registered; the version that it was last spoken to in.
-    None { version: Enabler },
+    None {
+        version: Enabler,
+        #[serde(default)]
+        refused: Option<Moment>,
+    },
     Registered {
         at: Moment,
         /// Our name, and where the server is.
@@ -142,6 +178,9 @@ pub enum SavedRegistration {
         lifetime: Duration,
         location: Vec<String>,
         version: Enabler,
+        /// When the server did not take a higher version.
+        #[serde(default)]
+        refused: Option<Moment>,
     },
 }
 
@@ -160,6 +199,7 @@ impl Record {
             Self::Account(ssid, _) => format!("account/{ssid}"),
             Self::Attributes(ssid, path, _) => format!("attributes/{ssid}{path}"),
             Self::Device(_) => "device".to_owned(),
+            Self::Instance(path, _) => format!("instance{path}"),
             Self::Observation(ssid, token, _) => {
                 let token: String = token.iter().map(|byte| format!("{byte:02x}")).collect();
                 format!("observation/{ssid}/{token}")
@@ -175,6 +215,7 @@ impl Record {
         match self {
             Self::Access(_, None)
             | Self::Attributes(_, _, None)
+            | Self::Instance(_, None)
             | Self::Observation(_, _, None)
             | Self::Reading(_, None) => true,
             Self::Access(_, Some(_))
@@ -182,6 +223,7 @@ impl Record {
             | Self::Account(..)
             | Self::Attributes(_, _, Some(_))
             | Self::Device(_)
+            | Self::Instance(_, Some(_))
             | Self::Observation(_, _, Some(_))
             | Self::Queue(..)
             | Self::Reading(_, Some(_))

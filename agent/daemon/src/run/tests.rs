@@ -1,10 +1,11 @@
-use lamplighter_lwm2m::client::{ClientConfig, DeviceDescription};
+use lamplighter_lwm2m::client::{ClientConfig, Creation, DeviceDescription};
 use lamplighter_model::{ResourceAddress, Sample, Value, tables};
 
 use super::*;
 use crate::{
     catalogue::catalogue,
     config::{Hardware, Source},
+    store::StoreConfig,
 };
 
 const OUTPUT: &str = r#"
@@ -40,6 +41,7 @@ fn agent(text: &str) -> Agent {
     let clock = Clock::start(&directory);
     let now = clock.now();
     let client = ClientConfig {
+        creation: Creation::default(),
         definitions: config.definitions.clone(),
         device: DeviceDescription::default(),
         endpoint: config.endpoint.name.clone(),
@@ -56,7 +58,7 @@ fn agent(text: &str) -> Agent {
         server_names: BTreeMap::new(),
         site: Site::new(config.site.clone(), None, now),
         status: Status::new(catalogue(&config), now),
-        store: Store::open(&directory).0,
+        store: Store::open(&directory, StoreConfig::default()).0,
         tree: Tree::new(config.definitions.clone()),
         waiting: Waiting::default(),
     }

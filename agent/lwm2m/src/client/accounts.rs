@@ -6,6 +6,7 @@ use super::Client;
 use crate::{
     config::ServerConfig,
     object::Account,
+    operation::gateway,
     perform::Turn,
     saved::{Record, SavedRegistration},
     server::Server,
@@ -13,6 +14,21 @@ use crate::{
 };
 
 impl Client {
+    /// Puts back the instances that servers made. What cannot be served now stays kept.
+    pub(super) fn restore_instances(&mut self, tree: &mut Tree, now: Now) {
+        for (path, saved) in self.saved_instances.drain(..) {
+            let known = path.parse::<Path>().ok().and_then(Path::instance);
+            let Some(instance) = known else {
+                tracing::warn!(path, "A saved instance cannot be read");
+                continue;
+            };
+            let held = saved.resources.into_iter().collect();
+            if let Err(why) = tree.store(gateway(instance), &held, now.stamp()) {
+                tracing::warn!(path, %why, "A saved instance is kept and not served");
+            }
+        }
+    }
+
     pub(super) fn add_server(&mut self, config: ServerConfig, saved: &[Record], now: Now) {
         let ssid = config.ssid;
         let mut account = Account::new(&config);
@@ -28,6 +44,7 @@ impl Client {
                 | Record::Account(..)
                 | Record::Attributes(..)
                 | Record::Device(_)
+                | Record::Instance(..)
                 | Record::Observation(..)
                 | Record::Queue(..)
                 | Record::Reading(..)
@@ -36,13 +53,12 @@ impl Client {
         }
         let name = &self.shared.endpoint;
         let grants = config.rights.clone();
-        let mut server = Server::new(config, name, account.lifetime, self.seed, now);
+        let mut server = Server::new(config, name, &account, registration, self.seed, now);
         self.shared.core.remove(ssid);
         self.shared.core.add(ssid, account, grants);
         if let Some(outbox) = self.former.remove(&ssid) {
             server.take_over(outbox);
         }
-        server.start(registration, &mut self.shared, now);
         self.servers.insert(ssid, server);
     }
 
@@ -70,6 +86,7 @@ impl Client {
                 }
             }
             Record::Device(saved) => self.shared.core.device.restore(saved),
+            Record::Instance(path, Some(saved)) => self.saved_instances.push((path, saved)),
             Record::Observation(ssid, token, Some(saved)) => self.saved.push((ssid, token, saved)),
             Record::Queue(ssid, saved) => {
                 if let Some(server) = self.servers.get_mut(&ssid) {
@@ -89,6 +106,7 @@ impl Client {
             Record::Access(_, None)
             | Record::Account(..)
             | Record::Attributes(_, _, None)
+            | Record::Instance(_, None)
             | Record::Observation(_, _, None)
             | Record::Reading(_, None)
             | Record::Registration(..) => {}

@@ -35,6 +35,7 @@ struct Pair {
 impl Pair {
     fn new(instances: u16) -> Self {
         let config = ClientConfig {
+            creation: Creation::default(),
             definitions: definitions(),
             device: DeviceDescription::default(),
             endpoint: "cab-17".to_owned(),

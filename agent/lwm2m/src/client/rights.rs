@@ -35,6 +35,7 @@ impl Client {
     fn number(&mut self, tree: &Tree, now: Now) {
         let catalogue = Catalogue {
             core: &self.shared.core,
+            creation: &self.shared.creation,
             now,
             tree,
         };
@@ -44,10 +45,23 @@ impl Client {
         }
     }
 
-    /// Servers without an account have no rights and own nothing.
+    /// Servers without an account have no rights and own nothing; what nobody else has a right on
+    /// goes with them.
     pub(super) fn disinherit(&mut self) {
-        for record in self.shared.core.access.disinherit().1 {
+        let (orphans, records) = self.shared.core.access.disinherit();
+        for record in records {
             self.shared.out.commit(record);
         }
+        self.orphans.extend(orphans);
+    }
+
+    /// Removes what nobody has a right on any more.
+    pub(super) fn drop_orphans(&mut self, tree: &mut Tree, now: Now) {
+        let mut turn = Turn {
+            now,
+            shared: &mut self.shared,
+            tree,
+        };
+        self.orphans.drain(..).for_each(|path| turn.discard(path));
     }
 }

@@ -12,6 +12,7 @@ use lamplighter_model::{
     Value,
     object::{Definitions, Multiplicity},
 };
+use serde::{Deserialize, Serialize};
 
 mod cbor;
 mod collector;
@@ -73,7 +74,7 @@ pub struct Node {
 }
 
 /// What a resource holds.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
 pub enum Content {
     /// Any number of resource instances, also none.
     Multiple(Vec<(ResourceInstanceId, Value)>),

@@ -117,7 +117,6 @@ impl AccessControl {
 
     /// A server has made an instance: it is its own (Core 1.2, 8.1.3).
     #[must_use]
-    #[cfg_attr(not(test), expect(dead_code, reason = "comes with the operation"))]
     pub(crate) fn created(&mut self, by: Ssid, instance: InstancePath) -> Record {
         let made = SavedAccess {
             creator: Some(by.0),
@@ -128,7 +127,6 @@ impl AccessControl {
     }
 
     /// An instance is gone, and what was said of it.
-    #[cfg_attr(not(test), expect(dead_code, reason = "comes with the operation"))]
     pub(crate) fn deleted(&mut self, instance: InstancePath) -> Option<Record> {
         self.changed.remove(&instance)?;
         Some(Record::Access(instance.to_string(), None))

@@ -223,7 +223,7 @@ impl Server {
                 .content(resource)
                 .map(|content| core_samples(resource, content, turn.now))
                 .unwrap_or_default(),
-            Owner::Device => {
+            Owner::Device | Owner::Stored => {
                 let known = turn.tree.resource(resource);
                 let all = known.into_iter().flat_map(|known| known.samples().cloned());
                 all.collect()

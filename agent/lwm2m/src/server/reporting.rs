@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use lamplighter_coap::{Code, Reliability, Response, Token};
-use lamplighter_model::{Address, ResourceAddress, ResourceInstanceId, device::Origin};
+use lamplighter_model::{Address, ResourceAddress, ResourceInstanceId};
 
 use super::{MAX_NOTIFICATIONS, Server, keeping::AWAIT_NEXT};
 use crate::{
@@ -95,6 +95,22 @@ impl Server {
                 };
                 Ok(self.watched(response, ask, subscription, &nodes, turn))
             }
+            Reply::Composite(targets, nodes) => {
+                let format = operation::composite_format(ask.accept)?;
+                let payload = self.encode(format, address, &nodes, turn)?;
+                let response = Response::content(Code::CONTENT, format.number(), payload);
+                let subscription = Subscription {
+                    attributes: ask.attributes,
+                    format,
+                    targets: Targets::Composite(targets),
+                };
+                Ok(self.watched(response, ask, subscription, &nodes, turn))
+            }
+            Reply::Created(path) => Ok(Response {
+                location_path: self.view.location(address.scope, path),
+                ..Response::new(Code::CREATED)
+            }),
+            Reply::Deleted => Ok(Response::new(Code::DELETED)),
             Reply::Done | Reply::Samples(_) => Ok(Response::new(Code::CHANGED)),
             Reply::Links(links) => Ok(Response::content(
                 Code::CONTENT,
@@ -317,19 +333,16 @@ impl Server {
     /// What is observed holds now, from what was last heard.
     fn current(&self, targets: &Targets, turn: &Turn<'_>) -> Result<Vec<Node>, Reject> {
         let catalogue = turn.catalogue();
+        let caller = self.caller();
+        // A right that was taken since silences the observation, it does not end it.
         match targets {
-            // What has gone is left out.
-            Targets::Composite(targets) => Ok(targets
-                .iter()
-                .flat_map(|target| catalogue.latest(*target))
-                .collect()),
+            Targets::Composite(targets) => {
+                operation::composite_content(targets, &caller, catalogue)
+            }
             Targets::Single(target) if !catalogue.exists(*target) => {
                 Err(Reject::not_found("what was observed is gone"))
             }
-            // A right that was taken since silences the observation, it does not end it.
-            Targets::Single(target) => {
-                operation::content(*target, &Origin::Server(self.config.ssid), catalogue)
-            }
+            Targets::Single(target) => operation::content(*target, &caller.origin, catalogue),
         }
     }
 

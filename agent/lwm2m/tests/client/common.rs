@@ -10,7 +10,7 @@ use lamplighter_lwm2m::{
         Command, Event, Input, Kept, LinkEvent, LinkId, LocalOperation, LocalRequest, Output,
         RequestId,
     },
-    client::{Client, ClientConfig, DeviceDescription, ServerConfig},
+    client::{Client, ClientConfig, Creation, DeviceDescription, ServerConfig},
     saved::{Record, RecordKey, SavedQueue},
     tree::Tree,
 };
@@ -82,6 +82,7 @@ pub(crate) fn accept_all(request: &Request) -> Option<Response> {
 
 pub(crate) fn config() -> ClientConfig {
     ClientConfig {
+        creation: Creation::default(),
         definitions: Arc::new(definitions()),
         device: DeviceDescription {
             manufacturer: "Lamplighter".to_owned(),

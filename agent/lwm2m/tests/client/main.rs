@@ -3,9 +3,12 @@
 mod attributes;
 mod codes;
 mod common;
+mod composite;
+mod create;
 mod local;
 mod network;
 mod observe;
 mod operations;
 mod restart;
+mod shelf;
 mod storing;

@@ -355,8 +355,8 @@ fn discover_shows_what_is_there_and_the_attributes_of_the_asker() {
     let mut discover = |path: &str| text(&world.ask(accepting(path, 40))).to_owned();
     assert_eq!(
         discover("/3303"),
-        "</3303>;ver=1.1;pmin=10;pmax=200,</3303/0>,</3303/0/5605>,</3303/0/5700>,\
-         </3303/0/6000>;dim=0,</3303/1>,</3303/1/5700>"
+        "</3303>;ver=1.1;pmin=10;pmax=200,</3303/0>,</3303/0/5605>,\
+         </3303/0/5700>;gt=6;lt=1;st=1,</3303/0/6000>;dim=0,</3303/1>,</3303/1/5700>"
     );
     assert_eq!(
         discover("/3303/0"),

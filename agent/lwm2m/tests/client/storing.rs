@@ -34,9 +34,10 @@ fn observe(world: &mut World, path: &str, accept: u16) {
     );
 }
 
-/// A server that observes the temperature, which is 0.
+/// A server that observes the temperature, which is 0, and takes no Send.
 fn observing(accept: u16) -> World {
     let mut world = World::registered();
+    assert_eq!(world.put("/1/0/23", "1").code, Code::CHANGED);
     number(&mut world, 0);
     observe(&mut world, "/3303/0/5700", accept);
     world
