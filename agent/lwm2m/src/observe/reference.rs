@@ -309,13 +309,11 @@ impl Reference {
     fn attributes(&self, target: Address) -> Attributes {
         let at = |address| self.attached.get(&address).copied().unwrap_or_default();
         let own = at(target);
-        let above = match target.path {
-            Path::Object(_) => Attributes::default(),
-            _ => at(Address {
-                path: Path::Object(target.path.object().expect("an object")),
-                ..target
-            }),
-        };
+        let object = target.path.object().expect("an object");
+        let above = at(Address {
+            path: Path::Object(object),
+            ..target
+        });
         let mut all = Attributes {
             con: None,
             edge: own.edge.or(above.edge),
@@ -487,7 +485,7 @@ fn definitions() -> Arc<Definitions> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(4_000))]
+    #![proptest_config(ProptestConfig::with_cases(1_000))]
 
     #[test]
     fn the_engine_tells_what_the_reference_tells(

@@ -13,3 +13,4 @@ mod operations;
 mod restart;
 mod shelf;
 mod storing;
+mod telling;
