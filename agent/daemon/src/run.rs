@@ -300,6 +300,16 @@ impl Agent {
         let now = self.clock.now();
         match stored {
             Stored::Committed(client, id) => self.core(client, Input::Committed(id)),
+            Stored::Dropped {
+                client,
+                ssid,
+                first,
+                count,
+            } => {
+                tracing::warn!(%ssid, count, "Stored samples were dropped");
+                self.core(client, Input::KeptDropped(ssid, first, count));
+            }
+            Stored::Kept(client, ssid, kept) => self.core(client, Input::Kept(ssid, kept)),
             Stored::SiteSaved => {
                 for output in self.waiting.behind_save.take().into_iter().flatten() {
                     self.perform_site(output);
@@ -398,10 +408,13 @@ impl Agent {
                 self.site.handle(SiteInput::Request(ours, request), now);
             }
             Output::Event(event) => self.on_event(id, &event),
+            Output::Fetch(ssid, from, limit) => self.store.fetch(id, ssid, from, limit),
+            Output::Forget(ssid, up_to) => self.store.forget(id, ssid, up_to),
             Output::Host(HostRequest::FactoryReset) => {
                 self.waiting.ended = Some(Ended::FactoryReset)
             }
             Output::Host(HostRequest::Reboot) => self.waiting.ended = Some(Ended::Reboot),
+            Output::Keep(ssid, samples) => self.store.keep(id, ssid, samples),
             Output::Journal(record) => self.store.journal(id, record),
             Output::Open(link, uri, _) => self.links.open((id, link), uri),
             Output::Transmit(link, datagram) => {
@@ -523,11 +536,11 @@ fn done(op: OpId, fault: Fault) -> AdapterEvent {
     AdapterEvent::Done(op, Err(fault))
 }
 
-/// Whether any server can be reached; `None` where there is no server. One that was suspended on
-/// purpose is not lost.
+/// Whether any server can be reached; `None` where there is no server. One that was suspended or
+/// de-registered on purpose is not lost.
 fn contact(servers: &[(Ssid, ServerState)]) -> Option<bool> {
     let is_there = |(_, state): &(Ssid, ServerState)| match state {
-        ServerState::Disabled | ServerState::Registered => true,
+        ServerState::Disabled | ServerState::Left | ServerState::Registered => true,
         ServerState::Offline | ServerState::Registering => false,
     };
     (!servers.is_empty()).then(|| servers.iter().any(is_there))
@@ -535,7 +548,7 @@ fn contact(servers: &[(Ssid, ServerState)]) -> Option<bool> {
 
 const fn shown(state: ServerState) -> status::ServerState {
     match state {
-        ServerState::Disabled => status::ServerState::Disabled,
+        ServerState::Disabled | ServerState::Left => status::ServerState::Disabled,
         ServerState::Offline => status::ServerState::Offline,
         ServerState::Registered => status::ServerState::Registered,
         ServerState::Registering => status::ServerState::Registering,
@@ -546,12 +559,18 @@ const fn shown(state: ServerState) -> status::ServerState {
 fn log(event: &Event) {
     match event {
         Event::Answered(ssid) => tracing::info!(%ssid, "Answered"),
+        Event::BootstrapWanted(ssid) => {
+            tracing::warn!(%ssid, "Cannot be registered with; no bootstrap server is known")
+        }
         Event::Deregistered(ssid) => tracing::info!(%ssid, "Deregistered"),
         Event::Discarded {
             ssid,
             samples,
             reason,
         } => tracing::warn!(%ssid, samples, reason, "Stored samples are not told"),
+        Event::ListShortened(ssid) => {
+            tracing::warn!(%ssid, "The list of objects is too long; many instances are not named")
+        }
         Event::Obeyed {
             by,
             operation,

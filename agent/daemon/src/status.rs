@@ -330,7 +330,10 @@ impl Model {
                 .become_state(ServerState::Disabled, now),
             Event::Obeyed { .. } => self.count(Counter::Obeyed),
             Event::Refused { .. } => self.count(Counter::Refused),
-            Event::Discarded { .. } | Event::Stopped => {}
+            Event::BootstrapWanted(_)
+            | Event::Discarded { .. }
+            | Event::ListShortened(_)
+            | Event::Stopped => {}
         }
         self.watchers.status_changed();
     }

@@ -183,6 +183,8 @@ pub enum HostRequest {
 pub enum Event {
     /// A server that was [`Event::Unanswered`] says something again.
     Answered(Ssid),
+    /// The server cannot be registered with, which is a case for a bootstrap server (1/x/16).
+    BootstrapWanted(Ssid),
     Deregistered(Ssid),
     /// Stored samples that the server will not be told, and why.
     Discarded {
@@ -197,6 +199,9 @@ pub enum Event {
         path: Path,
         detail: String,
     },
+    /// The server finds the list of objects too long; it is told objects with many instances without
+    /// these, and can discover them.
+    ListShortened(Ssid),
     /// Register or Update did not succeed; `retry_in` until the next attempt.
     RegistrationFailed {
         ssid: Ssid,

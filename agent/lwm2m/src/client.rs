@@ -5,7 +5,8 @@ use std::{collections::BTreeMap, time::Duration};
 use lamplighter_model::{Address, InstancePath, Now, Path, ResourceAddress, Ssid};
 
 pub use crate::config::{
-    Change, ClientConfig, Creation, DeviceDescription, ServerConfig, VersionChoice,
+    Change, ClientConfig, Creation, DeviceDescription, RegistrationConfig, RetryConfig,
+    ServerConfig, VersionChoice,
 };
 use crate::{
     boundary::{Command, Event, HostRequest, Input, LinkEvent, LinkId, Output},
@@ -23,7 +24,11 @@ mod accounts;
 #[cfg(test)]
 mod cost;
 mod operations;
+mod order;
 mod rights;
+mod sequence;
+
+use order::Order;
 
 /// One LwM2M endpoint: its accounts, and what it shows of the tree.
 #[derive(Debug)]
@@ -32,6 +37,7 @@ pub struct Client {
     accounts_changed: bool,
     /// [`Tree::listed`] that the servers know of.
     listed: u64,
+    order: Order,
     /// Instances that servers made and that nobody has a right on.
     orphans: Vec<InstancePath>,
     /// Observations of the last run; taken up with the first input, when there is a tree.
@@ -53,6 +59,7 @@ impl Client {
         let mut client = Self {
             accounts_changed: false,
             listed: 0,
+            order: Order::default(),
             orphans: Vec::new(),
             saved: Vec::new(),
             saved_instances: Vec::new(),
@@ -68,6 +75,7 @@ impl Client {
             client.restore(record);
         }
         client.disinherit();
+        client.start(now);
         client
     }
 
@@ -89,7 +97,9 @@ impl Client {
             Input::Committed(id) => turn.shared.out.committed(id),
             Input::Configure(Change::AddServer(config)) => {
                 self.remove_server(config.ssid, tree, now);
+                let ssid = config.ssid;
                 self.add_server(*config, &[], now);
+                self.begin(ssid, now);
                 self.accounts_changed = true;
             }
             Input::Configure(Change::RemoveServer(ssid)) => {
@@ -233,6 +243,7 @@ impl Client {
     fn settle(&mut self, tree: &mut Tree, now: Now) {
         loop {
             self.relist(tree, now);
+            self.start_next(now);
             let mut turn = Turn {
                 now,
                 shared: &mut self.shared,
@@ -267,6 +278,12 @@ impl Client {
             tree,
         };
         match news {
+            News::Account(ssid) => {
+                let account = turn.shared.core.account_of(ssid);
+                if let (Some(server), Some((_, account))) = (self.servers.get_mut(&ssid), account) {
+                    server.obey(account, now);
+                }
+            }
             News::Effect(Effect::Disable(ssid)) => {
                 let account = turn
                     .shared
@@ -291,16 +308,7 @@ impl Client {
                     server.registration.trigger(now);
                 }
             }
-            News::Lifetime(ssid) => {
-                let lifetime = turn
-                    .shared
-                    .core
-                    .account_of(ssid)
-                    .map(|(_, account)| account.lifetime);
-                if let (Some(server), Some(lifetime)) = (self.servers.get_mut(&ssid), lifetime) {
-                    server.registration.set_lifetime(lifetime, now);
-                }
-            }
+            News::GaveUp(ssid) => self.on_give_up(ssid),
             News::Listed(object) => {
                 let object = Address::gateway(Path::Object(object));
                 self.servers

@@ -40,8 +40,11 @@ pub(crate) struct Shared {
 /// Something that servers have to learn at the end of the turn.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) enum News {
+    /// A server's instance of object 1 was written.
+    Account(Ssid),
     Effect(Effect),
-    Lifetime(Ssid),
+    /// A server cannot be registered with.
+    GaveUp(Ssid),
     /// Instances of an object came or went.
     Listed(ObjectId),
     /// What servers attached below it is gone.

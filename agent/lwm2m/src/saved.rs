@@ -64,7 +64,7 @@ pub struct SavedOwner {
     pub is: u16,
 }
 
-/// Writable values of object 1.
+/// Writable values of object 1. What an older version did not write is as if never written.
 #[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq, Serialize)]
 pub struct SavedAccount {
     pub disable_timeout_s: u32,
@@ -72,7 +72,24 @@ pub struct SavedAccount {
     pub mute_send: bool,
     pub pmax_s: u32,
     pub pmin_s: u32,
+    /// 1/x/22.
+    #[serde(default)]
+    pub preferred_transport: Option<char>,
+    #[serde(default)]
+    pub queue_mode: Option<bool>,
+    #[serde(default)]
+    pub registration: SavedSequence,
     pub store_notifications: bool,
+}
+
+/// 1/x/14 and 1/x/17 to 1/x/20, as far as a server has written them.
+#[derive(Clone, Copy, Debug, Default, Deserialize, Eq, PartialEq, Serialize)]
+pub struct SavedSequence {
+    pub initial_delay_s: Option<u32>,
+    pub retry_count: Option<u32>,
+    pub retry_timer_s: Option<u32>,
+    pub sequence_delay_s: Option<u32>,
+    pub sequences: Option<u32>,
 }
 
 /// Writable values of object 3.
@@ -121,9 +138,20 @@ pub struct SavedQueue {
 #[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
 pub enum SavedRegistration {
     /// No packet to it before the end, which includes the spread of the return.
-    Disabled { began: Moment, lasts: Duration },
+    Disabled {
+        began: Moment,
+        lasts: Duration,
+        #[serde(default)]
+        version: Option<Enabler>,
+        #[serde(default)]
+        refused: Option<Moment>,
+    },
     /// Not registered; the version that it was last spoken to in.
-    None { version: Enabler },
+    None {
+        version: Enabler,
+        #[serde(default)]
+        refused: Option<Moment>,
+    },
     Registered {
         at: Moment,
         /// Our name, and where the server is.
@@ -131,6 +159,9 @@ pub enum SavedRegistration {
         lifetime: Duration,
         location: Vec<String>,
         version: Enabler,
+        /// When the server did not take a higher version.
+        #[serde(default)]
+        refused: Option<Moment>,
     },
 }
 

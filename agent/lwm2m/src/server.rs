@@ -15,16 +15,17 @@ use lamplighter_coap::{
     RequestKey, Token,
 };
 use lamplighter_dtls::{Session, SessionEvent};
-use lamplighter_model::{Now, Ssid, Stamp};
+use lamplighter_model::{Now, Ssid, Stamp, tables::bundled_version};
 
 use crate::{
     boundary::{Event, LinkEvent, LinkId, Output, Transport},
     client::ServerConfig,
+    object::{self, Account, Spoken},
     observe::{AttributeStore, Defaults, Observations, Rules},
     operation::links::{self, Versions},
     outbox::Outbox,
-    perform::{Shared, Turn},
-    registration::{Phase, Purpose, Registration, RetryPolicy, Step, Terms},
+    perform::{News, Shared, Turn},
+    registration::{Phase, Purpose, Registration, Step, Terms},
     rng::Rng,
     saved::{Record, SavedRegistration},
     view::View,
@@ -59,6 +60,8 @@ pub(crate) struct Server {
     observations: Observations,
     outbox: Outbox,
     pub(crate) registration: Registration,
+    /// How the last run has left the server; until [`Self::start`].
+    saved: Option<SavedRegistration>,
     session: Session,
     shown: (Phase, Stamp),
     uplink: Uplink,
@@ -87,7 +90,8 @@ impl Server {
     pub(crate) fn new(
         config: ServerConfig,
         name: &str,
-        lifetime: Duration,
+        account: &Account,
+        saved: Option<SavedRegistration>,
         seed: u64,
         now: Now,
     ) -> Self {
@@ -97,11 +101,14 @@ impl Server {
         let terms = Terms {
             choice: config.version,
             identity: format!("{name} at {}", config.uri),
-            lifetime,
+            lifetime: account.lifetime,
             margin: config.coap.max_transmit_wait(),
-            policy: RetryPolicy::STANDARD,
+            policy: account.retry(),
+            queue_mode: account.queue_mode,
+            return_spread: account.registration.return_spread,
         };
-        let registration = Registration::new(terms, rng);
+        let mut registration = Registration::new(terms, rng);
+        registration.remember(saved.as_ref());
         Self {
             attributes: AttributeStore::default(),
             config,
@@ -114,6 +121,7 @@ impl Server {
             observations: Observations::default(),
             outbox: Outbox::default(),
             registration,
+            saved,
             session: Session::plain(),
             shown: (Phase::Offline, now.stamp()),
             uplink: Uplink::default(),
@@ -122,15 +130,14 @@ impl Server {
         }
     }
 
-    /// Begins, or takes up what was saved. There is no tree yet: all that can be done is to ask for
-    /// a link.
-    pub(crate) fn start(
-        &mut self,
-        saved: Option<SavedRegistration>,
-        shared: &mut Shared,
-        now: Now,
-    ) {
-        self.registration.start(saved, now);
+    /// Begins, or takes up what was saved. There may be no tree yet: all that can be done is to ask
+    /// for a link.
+    pub(crate) fn start(&mut self, shared: &mut Shared, now: Now) {
+        let account = shared.core.account_of(self.config.ssid);
+        let delay = account.and_then(|(_, account)| account.registration.initial_delay_s);
+        let delay = Duration::from_secs(delay.unwrap_or(0).into());
+        self.registration.start(self.saved.take(), delay, now);
+        self.speak(shared);
         while let Some(step) = self.registration.poll() {
             if step == Step::Open {
                 self.open(shared);
@@ -142,6 +149,13 @@ impl Server {
     pub(crate) fn give_up(&mut self, turn: &mut Turn<'_>) {
         self.discard_all(turn.shared);
         self.close(turn);
+    }
+
+    /// The server has written something into its account.
+    pub(crate) fn obey(&mut self, account: &Account, now: Now) {
+        self.registration.set_policy(account.retry());
+        self.registration.set_queue_mode(account.queue_mode, now);
+        self.registration.set_lifetime(account.lifetime, now);
     }
 
     pub(crate) const fn ssid(&self) -> Ssid {
@@ -251,6 +265,7 @@ impl Server {
                 configured: &self.config.object_versions,
                 enabler,
             },
+            self.registration.list(),
         )
     }
 
@@ -316,16 +331,26 @@ impl Server {
                         retry_in,
                     }));
             }
+            Step::GaveUp => turn.shared.news.push(News::GaveUp(ssid)),
+            Step::ListShortened => turn
+                .shared
+                .out
+                .push(Output::Event(Event::ListShortened(ssid))),
             Step::Left => turn
                 .shared
                 .out
                 .push(Output::Event(Event::Deregistered(ssid))),
             Step::Open => self.open(turn.shared),
             Step::Register => {
-                let (lifetime, enabler) =
-                    (self.registration.lifetime(), self.registration.version());
-                let request =
-                    messages::register(&turn.shared.endpoint, lifetime, enabler, &self.links(turn));
+                self.speak(turn.shared);
+                let parameters = messages::Parameters {
+                    binding: self.binding(turn),
+                    enabler: self.registration.version(),
+                    endpoint: &turn.shared.endpoint,
+                    lifetime: self.registration.lifetime(),
+                    queue_mode: self.registration.queue_mode(),
+                };
+                let request = messages::register(&parameters, &self.links(turn));
                 self.send(Purpose::Register, request, turn);
             }
             Step::Registered { anew } => self.on_registered(anew, turn),
@@ -339,18 +364,34 @@ impl Server {
                 .push(Output::Journal(Record::Registration(ssid, saved))),
             Step::Update {
                 location,
+                binding,
                 lifetime,
                 objects,
             } => {
                 let links = objects.then(|| self.links(turn));
                 let lifetime = lifetime.then(|| self.registration.lifetime());
-                self.send(
-                    Purpose::Update,
-                    messages::update(location, lifetime, links.as_deref()),
-                    turn,
-                );
+                let binding = binding.then(|| self.binding(turn));
+                let request = messages::update(location, lifetime, binding, links.as_deref());
+                self.send(Purpose::Update, request, turn);
             }
         }
+    }
+
+    /// Object 1 is shown in the version that is spoken.
+    fn speak(&self, shared: &mut Shared) {
+        let enabler = self.registration.version();
+        let configured = self.config.object_versions.get(&object::SERVER);
+        let bundled = || bundled_version(enabler, object::SERVER);
+        let spoken = Spoken {
+            enabler,
+            object: configured.copied().unwrap_or_else(bundled),
+        };
+        shared.core.speak(self.config.ssid, spoken);
+    }
+
+    fn binding(&self, turn: &Turn<'_>) -> &'static str {
+        let account = turn.shared.core.account_of(self.config.ssid);
+        account.map_or(object::server::BINDING, |(_, account)| account.binding())
     }
 
     fn send(&mut self, purpose: Purpose, request: Request, turn: &Turn<'_>) {

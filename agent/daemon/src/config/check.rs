@@ -8,8 +8,10 @@ mod lamp;
 mod modbus;
 mod point;
 mod register;
+mod rights;
 mod server;
 mod site;
+mod store;
 mod units;
 
 use std::{collections::BTreeMap, fmt::Display, sync::Arc};
@@ -101,6 +103,7 @@ impl<'a> Checker<'a> {
         self.buses(&root.bus);
         let devices = self.devices(&root.device);
         let site = self.site(&root.site, &devices, &definitions);
+        let store = self.store(&root.store);
         let web = root.web.as_ref().map(|web| self.web(web));
         Some(Config {
             endpoint: endpoint?,
@@ -109,6 +112,7 @@ impl<'a> Checker<'a> {
             devices: devices.into_iter().map(|device| device.device).collect(),
             site,
             names: std::mem::take(&mut self.names),
+            store,
             web: web.flatten(),
             definitions,
         })

@@ -9,13 +9,15 @@ use lamplighter_model::{
 };
 use lamplighter_site::boundary::{PointKind, SiteConfig};
 
+use crate::store::StoreConfig;
+
 pub use super::schema::{Backend, Bias, Exit, MeterMode, Rs485};
 
 /// Everything the daemon is made of. Built by [`super::Source::check`] only.
 #[derive(Clone, Debug)]
 pub struct Config {
     pub endpoint: Endpoint,
-    /// In the order of their names; at most one as long as access control is not built.
+    /// In the order of their names.
     pub servers: Vec<ServerConfig>,
     /// In the order of their names; [`BusId`] counts here.
     pub buses: Vec<Bus>,
@@ -23,6 +25,7 @@ pub struct Config {
     pub devices: Vec<Device>,
     pub site: SiteConfig,
     pub names: Names,
+    pub store: StoreConfig,
     pub web: Option<Web>,
     pub definitions: Arc<Definitions>,
 }

@@ -46,10 +46,8 @@ const NOT_BUILT: &[(&str, Refused)] = &[
     ("server.*.coap.default_leisure_s", Refused::Always),
     ("server.*.coap.probing_rate_bytes_s", Refused::Always),
     ("server.*.expose", Refused::Words(&["endpoint", "prefix"])),
-    ("server.*.mute_send", Refused::Always),
-    ("server.*.owner", Refused::Always),
+    ("server.*.mute_send", Refused::True),
     ("server.*.queue_mode", Refused::True),
-    ("server.*.rights", Refused::Always),
     ("server.*.security.ca", Refused::Always),
     ("server.*.security.cert", Refused::Always),
     ("server.*.security.identity", Refused::Always),
@@ -64,7 +62,8 @@ const NOT_BUILT: &[(&str, Refused)] = &[
     ("site.interlock", Refused::Always),
     ("site.position", Refused::Always),
     ("site.thermostat", Refused::Always),
-    ("store", Refused::Always),
+    ("store.events_max", Refused::Always),
+    ("store.history_max", Refused::Always),
     ("update", Refused::Always),
 ];
 

@@ -37,6 +37,7 @@ pub struct Root {
     /// `[device.NAME]`: things on the wall.
     pub device: BTreeMap<String, Device>,
     pub site: Site,
+    pub store: Store,
     /// `[web]`: the page. Without this table no TCP port is opened.
     pub web: Option<Web>,
 }
@@ -66,6 +67,13 @@ pub struct Server {
     pub queue_mode: Option<bool>,
     /// Keep notifications that cannot be sent (1/x/6). Default: true.
     pub store_notifications: Option<bool>,
+    /// Send nothing to this server that it has not asked for (1/x/23). Default: false.
+    pub mute_send: Option<bool>,
+    /// All rights everywhere; what the box makes belongs to this server. One at most. Default: false.
+    pub owner: Option<bool>,
+    /// What this server may do where there are several: R, W, E, D, C by object, instance or `*`; the
+    /// longest that fits counts. Example: `{ "/3416" = "RWE", "*" = "R" }`. Default: none.
+    pub rights: BTreeMap<String, String>,
     /// How this server sees devices behind the box. Default: `"flat"`.
     pub expose: Option<Expose>,
     /// Object versions to announce instead of ours. Example: `{ 3416 = "1.0" }`. Default: none.
@@ -147,6 +155,18 @@ pub struct Group {
     /// Also show the group as this instance, id 60000 and up, of object 3416, 3306, 3311 or 3312,
     /// for servers without our definition. Example: `"/3416/60000"`. Default: not shown.
     pub instance: Option<String>,
+}
+
+/// `[store]`: what is kept on the disk.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Store {
+    /// Longest time in seconds that samples wait until they are on the disk, 1–3600: what a power
+    /// cut can cost. Default: 60.
+    pub flush_s: Option<u32>,
+    /// Most that is kept for all servers together while they cannot be reached; the oldest goes
+    /// first. Default: `"256MiB"`.
+    pub queue_max: Option<String>,
 }
 
 #[derive(Clone, Debug, Default, Deserialize)]

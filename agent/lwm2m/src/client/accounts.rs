@@ -52,10 +52,9 @@ impl Client {
         }
         let name = &self.shared.endpoint;
         let grants = config.rights.clone();
-        let mut server = Server::new(config, name, account.lifetime, self.seed, now);
+        let server = Server::new(config, name, &account, registration, self.seed, now);
         self.shared.core.remove(ssid);
         self.shared.core.add(ssid, account, grants);
-        server.start(registration, &mut self.shared, now);
         self.servers.insert(ssid, server);
     }
 

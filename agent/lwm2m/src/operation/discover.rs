@@ -21,7 +21,7 @@ use crate::{
         link::{self, Link},
     },
     observe::{AttributeStore, Attributes},
-    registration::Enabler,
+    registration::{Enabler, List},
     reject::Reject,
     tree::Owner,
     view::View,
@@ -103,7 +103,7 @@ fn everything(context: Context<'_>) -> Vec<Link> {
         configured: &BTreeMap::new(),
         enabler: context.caller.enabler,
     };
-    links::registration(context.catalogue, View::Flat, versions)
+    links::registration(context.catalogue, View::Flat, versions, List::Full)
 }
 
 fn object_link(object: ObjectId, address: Address, context: Context<'_>) -> Link {

@@ -22,7 +22,7 @@ pub(super) fn plan(address: Address, args: &[u8], context: Context<'_>) -> Resul
     arguments::check(args)?;
     match found.owner {
         Owner::Core => Ok(Plan::Done(Then::Executed(Some(
-            context.catalogue.core.execute(resource.path)?,
+            context.catalogue.core.execute(resource.path, args)?,
         )))),
         Owner::Device => Ok(Plan::Device(
             Action::Execute {

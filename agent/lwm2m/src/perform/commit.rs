@@ -33,7 +33,7 @@ impl Turn<'_> {
             .extend(changes.resources.into_iter().map(sampled));
         self.shared
             .news
-            .extend(changes.lifetimes.into_iter().map(News::Lifetime));
+            .extend(changes.accounts.into_iter().map(News::Account));
         Ok(())
     }
 

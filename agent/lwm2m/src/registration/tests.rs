@@ -1,8 +1,10 @@
 //! The state machine row by row: what comes in, and every step that follows.
 
+use lamplighter_coap::Code;
 use lamplighter_model::{BootId, UnixTime};
 
 use super::*;
+use crate::client::{RetryConfig, VersionChoice};
 
 struct Machine {
     now: Duration,
@@ -32,6 +34,10 @@ fn reply(code: Code) -> Reply {
     }
 }
 
+fn standard() -> RetryPolicy {
+    RetryConfig::default().into()
+}
+
 fn secs(seconds: u64) -> Duration {
     Duration::from_secs(seconds)
 }
@@ -44,6 +50,8 @@ impl Machine {
             lifetime: secs(lifetime),
             margin: secs(93),
             policy,
+            queue_mode: false,
+            return_spread: None,
         };
         let registration = Registration::new(terms, Rng::new(1));
         Self {
@@ -53,12 +61,12 @@ impl Machine {
     }
 
     fn standard(lifetime: u64) -> Self {
-        Self::new(VersionChoice::Auto, lifetime, RetryPolicy::STANDARD)
+        Self::new(VersionChoice::Auto, lifetime, standard())
     }
 
     fn registered(lifetime: u64) -> Self {
         let mut machine = Self::standard(lifetime);
-        machine.registration.start(None, at(0));
+        machine.registration.start(None, Duration::ZERO, at(0));
         machine.connect();
         machine.reply(Purpose::Register, reply(Code::CREATED));
         machine.steps();
@@ -111,6 +119,7 @@ fn update(lifetime: bool, objects: bool) -> Step {
     let location = vec!["rd".to_owned(), "1".to_owned()];
     Step::Update {
         location,
+        binding: false,
         lifetime,
         objects,
     }
@@ -127,7 +136,7 @@ fn is_floor(delay: Duration) -> bool {
 #[test]
 fn retries_follow_the_table_and_then_the_floor_for_ever() {
     let mut machine = Machine::standard(300);
-    machine.registration.start(None, at(0));
+    machine.registration.start(None, Duration::ZERO, at(0));
     for wait in [60, 120, 240, 480] {
         let delay = machine.failed_attempt();
         assert!(is_within(delay, wait), "{delay:?} for {wait}");
@@ -147,7 +156,7 @@ fn sequences_are_separated_by_their_delay() {
         timer: secs(10),
     };
     let mut machine = Machine::new(VersionChoice::Auto, 300, policy);
-    machine.registration.start(None, at(0));
+    machine.registration.start(None, Duration::ZERO, at(0));
     for wait in [10, 1000, 10] {
         let delay = machine.failed_attempt();
         assert!(is_within(delay, wait), "{delay:?} for {wait}");
@@ -160,10 +169,10 @@ fn a_table_of_absurd_length_is_capped_at_a_day() {
     let policy = RetryPolicy {
         count: u32::MAX,
         timer: secs(u64::from(u32::MAX)),
-        ..RetryPolicy::STANDARD
+        ..standard()
     };
     let mut machine = Machine::new(VersionChoice::Auto, 300, policy);
-    machine.registration.start(None, at(0));
+    machine.registration.start(None, Duration::ZERO, at(0));
     for _ in 0..40 {
         assert!(is_within(machine.failed_attempt(), 86_400));
     }
@@ -172,7 +181,7 @@ fn a_table_of_absurd_length_is_capped_at_a_day() {
 #[test]
 fn every_attempt_has_a_fresh_link() {
     let mut machine = Machine::standard(300);
-    machine.registration.start(None, at(0));
+    machine.registration.start(None, Duration::ZERO, at(0));
     assert_eq!(machine.steps(), [Step::Open]);
     machine.connect();
     assert_eq!(machine.steps(), [Step::Register]);
@@ -187,7 +196,7 @@ fn every_attempt_has_a_fresh_link() {
 #[test]
 fn success_begins_the_table_anew() {
     let mut machine = Machine::standard(300);
-    machine.registration.start(None, at(0));
+    machine.registration.start(None, Duration::ZERO, at(0));
     machine.failed_attempt();
     machine.failed_attempt();
     machine.connect();
@@ -204,11 +213,10 @@ fn refusals_go_through_the_same_table() {
         Code::FORBIDDEN,
         Code::NOT_FOUND,
         Code::CONFLICT,
-        Code::REQUEST_ENTITY_TOO_LARGE,
         Code::INTERNAL_SERVER_ERROR,
     ] {
         let mut machine = Machine::standard(300);
-        machine.registration.start(None, at(0));
+        machine.registration.start(None, Duration::ZERO, at(0));
         machine.connect();
         machine.steps();
         machine.reply(Purpose::Register, reply(code));
@@ -222,6 +230,26 @@ fn refusals_go_through_the_same_table() {
 }
 
 #[test]
+fn a_list_that_is_too_long_is_told_in_short() {
+    let mut machine = Machine::standard(300);
+    machine.registration.start(None, Duration::ZERO, at(0));
+    machine.connect();
+    machine.steps();
+    assert_eq!(machine.registration.list(), List::Full);
+    let too_large = || reply(Code::REQUEST_ENTITY_TOO_LARGE);
+    machine.reply(Purpose::Register, too_large());
+    assert_eq!(machine.steps(), [Step::ListShortened, Step::Register]);
+    assert_eq!(machine.registration.list(), List::Short);
+    machine.reply(Purpose::Register, too_large());
+    assert!(is_within(machine.next(), 60), "and that is all");
+    assert_eq!(machine.registration.list(), List::Full, "from the start");
+    machine.connect();
+    machine.reply(Purpose::Register, too_large());
+    machine.reply(Purpose::Register, reply(Code::CREATED));
+    assert_eq!(machine.registration.list(), List::Short, "for Updates too");
+}
+
+#[test]
 fn overload_is_obeyed_and_bounded() {
     for (max_age, least, most) in [
         (Some(secs(5)), 60, 66),
@@ -230,7 +258,7 @@ fn overload_is_obeyed_and_bounded() {
         (Some(secs(u64::from(u32::MAX))), 86_400, 86_400),
     ] {
         let mut machine = Machine::standard(300);
-        machine.registration.start(None, at(0));
+        machine.registration.start(None, Duration::ZERO, at(0));
         machine.connect();
         let overloaded = Reply {
             max_age,
@@ -248,7 +276,7 @@ fn overload_is_obeyed_and_bounded() {
 #[test]
 fn an_unsupported_version_is_answered_by_the_next_lower_at_once() {
     let mut machine = Machine::standard(300);
-    machine.registration.start(None, at(0));
+    machine.registration.start(None, Duration::ZERO, at(0));
     machine.connect();
     assert_eq!(machine.registration.version(), Enabler::V1_2);
     machine.steps();
@@ -269,7 +297,7 @@ fn an_unsupported_version_is_answered_by_the_next_lower_at_once() {
 #[test]
 fn a_version_that_worked_is_remembered() {
     let mut machine = Machine::standard(300);
-    machine.registration.start(None, at(0));
+    machine.registration.start(None, Duration::ZERO, at(0));
     machine.connect();
     machine.reply(Purpose::Register, reply(Code::PRECONDITION_FAILED));
     machine.reply(Purpose::Register, reply(Code::CREATED));
@@ -279,15 +307,18 @@ fn a_version_that_worked_is_remembered() {
     let mut restarted = Machine::standard(300);
     let saved = SavedRegistration::None {
         version: Enabler::V1_0,
+        refused: None,
     };
-    restarted.registration.start(Some(saved), at(0));
+    restarted
+        .registration
+        .start(Some(saved), Duration::ZERO, at(0));
     assert_eq!(restarted.registration.version(), Enabler::V1_0);
 }
 
 #[test]
 fn a_bad_request_to_the_first_register_is_answered_by_another_version_after_the_pause() {
     let mut machine = Machine::standard(300);
-    machine.registration.start(None, at(0));
+    machine.registration.start(None, Duration::ZERO, at(0));
     let mut versions = Vec::new();
     for wait in [60, 120, 240] {
         machine.connect();
@@ -295,7 +326,9 @@ fn a_bad_request_to_the_first_register_is_answered_by_another_version_after_the_
         versions.push(machine.registration.version());
         machine.reply(Purpose::Register, reply(Code::BAD_REQUEST));
         let steps = machine.steps();
-        assert!(matches!(steps[..], [Step::Close, Step::Failed { .. }]));
+        assert!(matches!(steps[..2], [Step::Close, Step::Failed { .. }]));
+        let is_through = wait == 240;
+        assert_eq!(steps.contains(&Step::GaveUp), is_through, "after {wait} s");
         assert!(is_within(machine.next(), wait));
     }
     versions.push(machine.registration.version());
@@ -315,8 +348,8 @@ fn a_version_that_worked_is_not_given_up_for_a_bad_request() {
 
 #[test]
 fn a_pinned_version_is_not_left() {
-    let mut machine = Machine::new(VersionChoice::V1_1, 300, RetryPolicy::STANDARD);
-    machine.registration.start(None, at(0));
+    let mut machine = Machine::new(VersionChoice::V1_1, 300, standard());
+    machine.registration.start(None, Duration::ZERO, at(0));
     machine.connect();
     machine.reply(Purpose::Register, reply(Code::PRECONDITION_FAILED));
     assert!(is_within(machine.next(), 60));
@@ -326,7 +359,7 @@ fn a_pinned_version_is_not_left() {
 #[test]
 fn a_registration_without_location_is_a_failure() {
     let mut machine = Machine::standard(300);
-    machine.registration.start(None, at(0));
+    machine.registration.start(None, Duration::ZERO, at(0));
     machine.connect();
     let nowhere = Reply {
         location: Vec::new(),
@@ -545,7 +578,9 @@ fn the_rest_of_a_disable_survives_a_restart() {
     // The same boot, another boot with a date, another boot without.
     for now in [now(1, secs(400)), now(2, secs(400))] {
         let mut restarted = Machine::standard(3600);
-        restarted.registration.start(saved.clone(), now);
+        restarted
+            .registration
+            .start(saved.clone(), Duration::ZERO, now);
         assert_eq!(restarted.steps(), []);
         let (due, _) = restarted.registration.timeout().unwrap();
         assert_eq!(due, end, "the spread is not drawn again");
@@ -555,7 +590,7 @@ fn the_rest_of_a_disable_survives_a_restart() {
         ..now(2, secs(400))
     };
     let mut restarted = Machine::standard(3600);
-    restarted.registration.start(saved, unknown);
+    restarted.registration.start(saved, Duration::ZERO, unknown);
     let (due, _) = restarted.registration.timeout().unwrap();
     assert!(due - unknown.mono >= secs(1000));
 }
@@ -589,15 +624,20 @@ fn a_registration_under_another_name_or_version_is_not_continued() {
         lifetime: secs(300),
         location: vec!["rd".to_owned(), "1".to_owned()],
         version,
+        refused: None,
     };
     let mut other = Machine::standard(300);
     let renamed = saved("cab-18 at coap://server.example:5683", Enabler::V1_1);
-    other.registration.start(Some(renamed), at(150));
+    other
+        .registration
+        .start(Some(renamed), Duration::ZERO, at(150));
     other.connect();
     assert_eq!(other.steps(), [Step::Open, Step::Register]);
-    let mut pinned = Machine::new(VersionChoice::V1_0, 300, RetryPolicy::STANDARD);
+    let mut pinned = Machine::new(VersionChoice::V1_0, 300, standard());
     let newer = saved(IDENTITY, Enabler::V1_1);
-    pinned.registration.start(Some(newer), at(150));
+    pinned
+        .registration
+        .start(Some(newer), Duration::ZERO, at(150));
     pinned.connect();
     assert_eq!(pinned.steps(), [Step::Open, Step::Register]);
 }
@@ -610,9 +650,12 @@ fn a_lifetime_that_was_configured_anew_is_told_by_the_first_update() {
         lifetime: secs(300),
         location: vec!["rd".to_owned(), "1".to_owned()],
         version: Enabler::V1_1,
+        refused: None,
     };
     let mut machine = Machine::standard(3600);
-    machine.registration.start(Some(saved), at(150));
+    machine
+        .registration
+        .start(Some(saved), Duration::ZERO, at(150));
     machine.connect();
     assert_eq!(machine.steps(), [Step::Open, update(true, false)]);
 }
@@ -625,15 +668,19 @@ fn a_restart_continues_with_an_update_where_the_server_still_knows_us() {
         lifetime: secs(300),
         location: vec!["rd".to_owned(), "1".to_owned()],
         version: Enabler::V1_1,
+        refused: None,
     };
     let mut machine = Machine::standard(300);
-    machine.registration.start(Some(saved(100)), at(200));
+    machine
+        .registration
+        .start(Some(saved(100)), Duration::ZERO, at(200));
     assert_eq!(machine.steps(), [Step::Open]);
     machine.now = secs(200);
     machine.connect();
     assert_eq!(machine.steps(), [update(false, false)]);
     let mut late = Machine::standard(300);
-    late.registration.start(Some(saved(100)), at(500));
+    late.registration
+        .start(Some(saved(100)), Duration::ZERO, at(500));
     late.now = secs(500);
     late.connect();
     assert_eq!(late.steps(), [Step::Open, Step::Register]);
@@ -683,7 +730,7 @@ fn links_that_break_at_once_are_opened_with_growing_pauses() {
 #[test]
 fn a_better_path_during_the_registration_is_registered_over() {
     let mut machine = Machine::standard(300);
-    machine.registration.start(None, at(0));
+    machine.registration.start(None, Duration::ZERO, at(0));
     machine.connect();
     machine.steps();
     machine.registration.moved(machine.now());
@@ -693,7 +740,7 @@ fn a_better_path_during_the_registration_is_registered_over() {
 #[test]
 fn a_link_that_stays_away_ends_in_the_table() {
     let mut machine = Machine::standard(300);
-    machine.registration.start(None, at(0));
+    machine.registration.start(None, Duration::ZERO, at(0));
     machine.steps();
     assert_eq!(machine.next(), secs(60), "the time for opening");
     assert!(is_within(machine.next(), 60));

@@ -39,7 +39,7 @@ impl Server {
             Phase::Registered => self.operate(key, &request, turn),
             // Core 1.2, 6.2: ignored until the registration is complete; its answer may be late.
             Phase::Registering if self.held.len() < MAX_HELD => self.held.push_back((key, request)),
-            Phase::Disabled | Phase::Offline | Phase::Registering => {
+            Phase::Disabled | Phase::Left | Phase::Offline | Phase::Registering => {
                 tracing::debug!(ssid = %self.config.ssid, "Ignored a request of a server that has not registered us");
                 self.endpoint.ignore(key);
             }

@@ -29,7 +29,9 @@ pub struct ServerStatus {
 pub enum ServerState {
     /// By the server's own command, for its time.
     Disabled,
-    /// Waiting for the next attempt, or de-registered by a person.
+    /// De-registered by a person, or because the agent ends.
+    Left,
+    /// Waiting for the next attempt, or for its turn.
     Offline,
     Registered,
     Registering,
@@ -39,6 +41,7 @@ impl Server {
     pub(crate) const fn state(&self) -> ServerState {
         match self.shown.0 {
             Phase::Disabled => ServerState::Disabled,
+            Phase::Left => ServerState::Left,
             Phase::Offline => ServerState::Offline,
             Phase::Registered => ServerState::Registered,
             Phase::Registering => ServerState::Registering,
@@ -65,7 +68,7 @@ impl ServerState {
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Disabled => "disabled",
-            Self::Offline => "offline",
+            Self::Left | Self::Offline => "offline",
             Self::Registered => "registered",
             Self::Registering => "registering",
         }

@@ -116,7 +116,7 @@ fn replaces_have_the_codes_of_the_standard() {
             Code::BAD_REQUEST,
         ),
         (
-            request(Method::Put, "/1/0/1", Some(0), b"0"),
+            request(Method::Put, "/1/0/1", Some(0), b"-1"),
             Code::BAD_REQUEST,
         ),
         (
