@@ -551,6 +551,7 @@ pub(crate) fn definitions() -> Definitions {
             mandatory(resource(7, rw, String)),
             mandatory(resource(8, e, DataType::None)),
             resource(23, rw, Boolean),
+            resource(26, rw, Integer),
         ],
     ));
     let mut device: Vec<ResourceDef> = [0, 1, 2, 3, 17, 18, 19]

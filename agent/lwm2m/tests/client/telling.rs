@@ -86,6 +86,20 @@ fn what_the_server_says_about_confirmation_counts_more_than_the_kind() {
 }
 
 #[test]
+fn the_default_mode_of_the_account_counts_where_nothing_is_attached() {
+    let mut world = world();
+    observe(&mut world, "/3303/0/5700", &[]);
+    assert_eq!(world.put("/1/0/26", "2").code, Code::BAD_REQUEST);
+    assert_eq!(world.put("/1/0/26", "1").code, Code::CHANGED);
+    world.confirmable = 0;
+    world.sample(TEMPERATURE, Value::Float(25.0));
+    assert_eq!((told(&world).len(), world.confirmable), (1, 1));
+    assert_eq!(world.put("/1/0/26", "0").code, Code::CHANGED);
+    world.sample(TEMPERATURE, Value::Float(26.0));
+    assert_eq!((told(&world).len(), world.confirmable), (2, 1));
+}
+
+#[test]
 fn of_several_paths_one_with_con_is_enough() {
     let mut world = world();
     world.attributes("/3308/0/5900", &["con=1"]);
