@@ -158,6 +158,7 @@ impl Server {
             self.discard_all(turn.shared);
             self.tell_losses(turn.shared);
         }
+        self.forget_reporting(turn);
         self.close(turn);
         self.forget_observations(turn);
         self.remove_attributes(Address::gateway(Path::Root), turn.shared);
@@ -530,7 +531,7 @@ impl Server {
                 .core
                 .account_of(ssid)
                 .map_or_else(Defaults::default, |(_, account)| Defaults {
-                    con: false,
+                    con: account.confirms,
                     pmax: account.pmax,
                     pmin: account.pmin,
                 });

@@ -18,4 +18,5 @@ mod registry;
 mod restart;
 mod shelf;
 mod storing;
+mod telling;
 mod writes;
