@@ -27,6 +27,7 @@ mod operations;
 mod order;
 mod rights;
 mod sequence;
+mod trial;
 
 use order::Order;
 
@@ -37,6 +38,8 @@ pub struct Client {
     accounts_changed: bool,
     /// [`Tree::listed`] that the servers know of.
     listed: u64,
+    /// What is to be kept of the rights since an account went.
+    disinherited: Vec<Record>,
     order: Order,
     /// Instances that servers made and that nobody has a right on.
     orphans: Vec<InstancePath>,
@@ -59,6 +62,7 @@ impl Client {
         let mut client = Self {
             accounts_changed: false,
             listed: 0,
+            disinherited: Vec::new(),
             order: Order::default(),
             orphans: Vec::new(),
             saved: Vec::new(),
@@ -72,7 +76,7 @@ impl Client {
             client.add_server(server, &saved, now);
         }
         for record in saved {
-            client.restore(record);
+            client.restore(record, now);
         }
         client.disinherit();
         client.start(now);
@@ -147,6 +151,7 @@ impl Client {
             .values()
             .filter_map(Server::timeout)
             .chain(waiting)
+            .chain(self.shared.trials.timeout().map(|due| (due, "trial")))
             .min()
     }
 
@@ -229,6 +234,7 @@ impl Client {
         while let Some(pending) = self.shared.waiting.expired(now.mono) {
             self.conclude(&pending, tree, now);
         }
+        self.end_trials(now);
         let turn = Turn {
             now,
             shared: &mut self.shared,
@@ -320,6 +326,8 @@ impl Client {
                     server.remove_attributes(Address::gateway(path), turn.shared);
                 }
             }
+            News::Reached(sent) => self.reached(sent),
+            News::Tried => self.try_servers(),
             News::Sampled(resource, index) => {
                 let is_default = resource.path.object() == crate::object::SERVER;
                 for server in self.servers.values_mut() {

@@ -31,6 +31,8 @@ pub enum Record {
     /// What the store holds for a server. Made by the store when it loads, never by the core.
     Queue(Ssid, SavedQueue),
     Registration(Ssid, SavedRegistration),
+    /// What comes back unless a server is reached, by its key; `None` ends the trial.
+    Trial(String, Option<Box<Self>>),
 }
 
 /// Identifies what a [`Record`] is about.
@@ -187,6 +189,7 @@ impl Record {
             }
             Self::Queue(ssid, _) => format!("queue/{ssid}"),
             Self::Registration(ssid, _) => format!("registration/{ssid}"),
+            Self::Trial(key, _) => format!("trial/{key}"),
         })
     }
 
@@ -196,7 +199,8 @@ impl Record {
             Self::Access(_, None)
             | Self::Attributes(_, _, None)
             | Self::Instance(_, None)
-            | Self::Observation(_, _, None) => true,
+            | Self::Observation(_, _, None)
+            | Self::Trial(_, None) => true,
             Self::Access(_, Some(_))
             | Self::AccessNumbers(_)
             | Self::Account(..)
@@ -205,7 +209,8 @@ impl Record {
             | Self::Instance(_, Some(_))
             | Self::Observation(_, _, Some(_))
             | Self::Queue(..)
-            | Self::Registration(..) => false,
+            | Self::Registration(..)
+            | Self::Trial(_, Some(_)) => false,
         }
     }
 }
