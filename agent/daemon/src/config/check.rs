@@ -8,6 +8,7 @@ mod lamp;
 mod modbus;
 mod point;
 mod register;
+mod registration;
 mod rights;
 mod server;
 mod site;
