@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, time::Duration};
 
 use crate::{
     context::Context,
-    message::{Code, ETag, Message, Options, Token},
+    message::{Code, ETag, Message, Method, Options, Token},
     params::Params,
     random::Fingerprint,
     timer::{Timer, Timers},
@@ -347,17 +347,41 @@ pub(crate) struct Snapshots {
 
 #[derive(Debug)]
 struct Snapshot {
+    bare: u64,
     code: Code,
     options: Options,
     body: Vec<u8>,
     deadline: Duration,
 }
 
+/// Which request an answer belongs to, as fingerprints: a FETCH by its body too (RFC 8132, 2.1).
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) struct Target {
+    /// Without the body.
+    pub(crate) bare: u64,
+    pub(crate) whole: u64,
+}
+
+impl Target {
+    pub(crate) fn new(bare: u64, method: Method, body: &[u8]) -> Self {
+        let whole = match method {
+            Method::Fetch => Fingerprint::new(bare).bytes(body).finish(),
+            Method::Delete
+            | Method::Get
+            | Method::IPatch
+            | Method::Patch
+            | Method::Post
+            | Method::Put => bare,
+        };
+        Self { bare, whole }
+    }
+}
+
 impl Snapshots {
     /// Cuts an answer to what the peer asked for and keeps the whole if there is more.
     pub(crate) fn cut(
         &mut self,
-        target: u64,
+        target: Target,
         mut message: Message,
         asked: Option<Block>,
         cx: &mut Context,
@@ -416,6 +440,14 @@ impl Snapshots {
         ))
     }
 
+    /// What was kept last of the answers to requests that differ in their body only.
+    pub(crate) fn newest(&self, bare: u64) -> Option<u64> {
+        let alike = self.kept.iter().filter(|(_, kept)| kept.bare == bare);
+        alike
+            .max_by_key(|(_, kept)| kept.deadline)
+            .map(|(target, _)| *target)
+    }
+
     #[cfg(test)]
     pub(crate) fn check_bounds(&self, params: &Params) {
         assert!(self.kept.len() <= params.max_bodies && self.bytes <= params.max_body);
@@ -433,8 +465,8 @@ impl Snapshots {
         timers.disarm(old.deadline, Timer::Snapshot(target));
     }
 
-    fn keep(&mut self, target: u64, message: Message, cx: &mut Context) {
-        self.drop_one(target, &mut cx.timers);
+    fn keep(&mut self, Target { bare, whole }: Target, message: Message, cx: &mut Context) {
+        self.drop_one(whole, &mut cx.timers);
         while self.kept.len() >= cx.params.max_bodies.max(1)
             || !self.kept.is_empty() && self.bytes + message.payload.len() > cx.params.max_body
         {
@@ -447,15 +479,16 @@ impl Snapshots {
                 .into_iter()
                 .for_each(|target| self.drop_one(target, &mut cx.timers));
         }
-        let deadline = cx.arm_in(cx.params.exchange_lifetime(), Timer::Snapshot(target));
+        let deadline = cx.arm_in(cx.params.exchange_lifetime(), Timer::Snapshot(whole));
         self.bytes += message.payload.len();
         let kept = Snapshot {
+            bare,
             code: message.code,
             options: message.options,
             body: message.payload,
             deadline,
         };
-        self.kept.insert(target, kept);
+        self.kept.insert(whole, kept);
     }
 }
 

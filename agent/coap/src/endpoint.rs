@@ -226,6 +226,12 @@ impl Endpoint {
         }
     }
 
+    /// Takes a notification back: it is not repeated, and no [`Event::Delivered`] follows.
+    pub fn withdraw(&mut self, notification: NotificationId) {
+        let send = self.observers.withdraw(notification);
+        self.settle(send);
+    }
+
     /// Whether a request of ours had to be sent more than once and is still not acknowledged.
     pub fn is_repeated(&self, exchange: ExchangeId) -> bool {
         let send = self.ours.send_of(exchange);

@@ -6,6 +6,7 @@ use std::{
 };
 
 use crate::{
+    block::Target,
     message::{Reliability, Token},
     udp::{SendId, UNCONFIRMED},
 };
@@ -37,7 +38,7 @@ pub(crate) struct Observers {
 /// What a peer observes: its address as a fingerprint, and the block size it wishes.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Observed {
-    pub(crate) target: u64,
+    pub(crate) target: Target,
     pub(crate) szx: u8,
 }
 
@@ -91,6 +92,17 @@ impl Observers {
 
     pub(crate) fn concluded(&mut self, send: SendId) -> Option<(NotificationId, Token)> {
         self.on_the_way.remove(&send)
+    }
+
+    /// Takes one notification back; the answer is what is to be cancelled.
+    pub(crate) fn withdraw(&mut self, id: NotificationId) -> Option<SendId> {
+        let (send, _) = self
+            .on_the_way
+            .iter()
+            .find(|(_, (known, _))| *known == id)?;
+        let send = *send;
+        self.on_the_way.remove(&send);
+        Some(send)
     }
 
     /// Forgets the observer; what is still on the way to it is to be cancelled.

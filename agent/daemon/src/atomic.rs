@@ -67,7 +67,8 @@ fn write_new(path: &Path, directory: &Path, content: &[u8], mode: u32) -> io::Re
     file.sync_all()
 }
 
-fn own_like(path: &Path, model: &Path) -> io::Result<()> {
+/// Written as root, a file belongs to the owner of what stands beside it.
+pub(crate) fn own_like(path: &Path, model: &Path) -> io::Result<()> {
     if !nix::unistd::geteuid().is_root() {
         return Ok(());
     }

@@ -11,7 +11,7 @@ use lamplighter_adapters::Clock as AdapterClock;
 use lamplighter_model::{BootId, Now, Stamp, UnixTime};
 use nix::time::{ClockId, clock_gettime};
 
-use crate::store::snapshot;
+use crate::store::{StateDir, snapshot};
 
 /// No clock that is set shows a time before this program was written (2026-01-01).
 const NOT_BEFORE: UnixTime = UnixTime::from_seconds(1_767_225_600);
@@ -19,6 +19,7 @@ const NOT_BEFORE: UnixTime = UnixTime::from_seconds(1_767_225_600);
 /// Where the kernel names this start of the machine.
 const BOOT_ID: &str = "/proc/sys/kernel/random/boot_id";
 
+const FILE: &str = "boots.cbor";
 const FORMAT: &str = "lamplighter boots";
 const VERSION: u32 = 1;
 
@@ -39,8 +40,11 @@ impl Clock {
     /// Counts this start of the machine in the state directory. Where that cannot be written, the
     /// agent runs all the same; times of an earlier start then count as unknown.
     pub fn start(state_dir: &Path) -> Self {
-        let path = state_dir.join("boots.cbor");
-        let mut boots: Boots = snapshot::read(&path, FORMAT, VERSION).unwrap_or_default();
+        let mut disk = StateDir::new(state_dir);
+        let mut boots = match snapshot::read::<Boots>(&mut disk, FILE, FORMAT, VERSION) {
+            Some(found) => found.body,
+            None => Boots::default(),
+        };
         let latest = fs::read_to_string(BOOT_ID)
             .unwrap_or_default()
             .trim()
@@ -50,7 +54,7 @@ impl Clock {
                 count: boots.count.wrapping_add(1),
                 latest,
             };
-            if let Err(error) = snapshot::write(&path, FORMAT, VERSION, &boots) {
+            if let Err(error) = snapshot::write(&mut disk, FILE, FORMAT, VERSION, &boots) {
                 tracing::warn!(%error, "Cannot count the start of the machine");
             }
         }

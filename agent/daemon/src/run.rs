@@ -300,6 +300,16 @@ impl Agent {
         let now = self.clock.now();
         match stored {
             Stored::Committed(client, id) => self.core(client, Input::Committed(id)),
+            Stored::Dropped {
+                client,
+                ssid,
+                first,
+                count,
+            } => {
+                tracing::warn!(%ssid, count, "Stored samples were dropped");
+                self.core(client, Input::KeptDropped(ssid, first, count));
+            }
+            Stored::Kept(client, ssid, kept) => self.core(client, Input::Kept(ssid, kept)),
             Stored::SiteSaved => {
                 for output in self.waiting.behind_save.take().into_iter().flatten() {
                     self.perform_site(output);
@@ -398,13 +408,13 @@ impl Agent {
                 self.site.handle(SiteInput::Request(ours, request), now);
             }
             Output::Event(event) => self.on_event(id, &event),
-            Output::Fetch(..) | Output::Forget(..) | Output::Keep(..) => {
-                tracing::error!("Samples are not kept for servers in this version");
-            }
+            Output::Fetch(ssid, from, limit) => self.store.fetch(id, ssid, from, limit),
+            Output::Forget(ssid, up_to) => self.store.forget(id, ssid, up_to),
             Output::Host(HostRequest::FactoryReset) => {
                 self.waiting.ended = Some(Ended::FactoryReset)
             }
             Output::Host(HostRequest::Reboot) => self.waiting.ended = Some(Ended::Reboot),
+            Output::Keep(ssid, samples) => self.store.keep(id, ssid, samples),
             Output::Journal(record) => self.store.journal(id, record),
             Output::Open(link, uri, _) => self.links.open((id, link), uri),
             Output::Transmit(link, datagram) => {
@@ -553,6 +563,11 @@ fn log(event: &Event) {
             tracing::warn!(%ssid, "Cannot be registered with; no bootstrap server is known")
         }
         Event::Deregistered(ssid) => tracing::info!(%ssid, "Deregistered"),
+        Event::Discarded {
+            ssid,
+            samples,
+            reason,
+        } => tracing::warn!(%ssid, samples, reason, "Stored samples are not told"),
         Event::ListShortened(ssid) => {
             tracing::warn!(%ssid, "The list of objects is too long; many instances are not named")
         }
@@ -582,6 +597,9 @@ fn log(event: &Event) {
             tracing::warn!(%ssid, reason, ?retry_in, "Registration failed");
         }
         Event::Stopped => tracing::info!("Stopped"),
+        Event::TakenBack(path) => {
+            tracing::warn!(%path, "Rights were changed back: no server was reached since")
+        }
         Event::Unanswered { ssid, reason } => tracing::info!(%ssid, reason, "Not answered"),
         Event::Updated(ssid) => tracing::debug!(%ssid, "Updated"),
     }

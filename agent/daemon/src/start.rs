@@ -13,7 +13,7 @@ use std::{
 
 use lamplighter_lwm2m::{
     boundary::{ClientId, Command, Input},
-    client::{Client, ClientConfig, Creation, DeviceDescription, ServerConfig},
+    client::{Client, ClientConfig, DeviceDescription, ServerConfig},
     saved::Record,
     tree::Tree,
 };
@@ -200,7 +200,7 @@ pub async fn agent(
     let clock = Clock::start(&places.state_dir);
     let now = clock.now();
     let seed = clock::seed();
-    let (store, loaded) = Store::open(&places.state_dir);
+    let (store, loaded) = Store::open(&places.state_dir, config.store);
     let status = Status::new(catalogue(&config), now);
     let mut tree = Tree::new(Arc::clone(&definitions));
     let mut client = Client::new(
@@ -357,7 +357,7 @@ impl Drop for Served {
 
 pub(crate) fn client_config(config: &Config, hardware: &Hardware, seed: u64) -> ClientConfig {
     ClientConfig {
-        creation: Creation::default(),
+        creation: config.creation.clone(),
         definitions: Arc::clone(&config.definitions),
         device: describe(hardware),
         endpoint: config.endpoint.name.clone(),
@@ -411,16 +411,8 @@ fn timezone() -> String {
 /// Forgets what servers changed and who commands what; the configuration of the operator stays.
 fn reset(state_dir: &Path) {
     tracing::warn!("Factory reset: the agent's state is deleted");
-    for name in crate::store::FILES {
-        for suffix in ["", ".previous"] {
-            let path = state_dir.join(format!("{name}{suffix}"));
-            match fs::remove_file(&path) {
-                Err(error) if error.kind() != io::ErrorKind::NotFound => {
-                    tracing::error!(file = %path.display(), %error, "Cannot delete");
-                }
-                Ok(()) | Err(_) => {}
-            }
-        }
+    if let Err(error) = crate::store::erase(state_dir) {
+        tracing::error!(directory = %state_dir.display(), %error, "Cannot delete");
     }
 }
 

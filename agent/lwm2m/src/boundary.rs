@@ -186,6 +186,12 @@ pub enum Event {
     /// The server cannot be registered with, which is a case for a bootstrap server (1/x/16).
     BootstrapWanted(Ssid),
     Deregistered(Ssid),
+    /// Stored samples that the server will not be told, and why.
+    Discarded {
+        ssid: Ssid,
+        samples: u64,
+        reason: &'static str,
+    },
     /// A server, or a person at the box, did something that changes the world.
     Obeyed {
         by: lamplighter_model::device::Origin,
@@ -214,6 +220,8 @@ pub enum Event {
     },
     /// Everything is de-registered; the daemon may end.
     Stopped,
+    /// What a server changed about an instance is undone: no server was reached since.
+    TakenBack(Path),
     /// Register or Update was sent and has no answer yet; the server is asked on. Told once per
     /// attempt and reason.
     Unanswered {

@@ -30,8 +30,13 @@ pub enum Record {
     Observation(Ssid, Vec<u8>, Option<SavedObservation>),
     /// What the store holds for a server. Made by the store when it loads, never by the core.
     Queue(Ssid, SavedQueue),
+    /// How far the queue of a server was read, where something was passed by; `None` where nothing
+    /// was.
+    Reading(Ssid, Option<SavedReading>),
     /// Where a server was left; `None` removes it.
     Registration(Ssid, Option<SavedRegistration>),
+    /// What comes back unless a server is reached, by its key; `None` ends the trial.
+    Trial(String, Option<Box<Self>>),
 }
 
 /// Identifies what a [`Record`] is about.
@@ -68,6 +73,9 @@ pub struct SavedOwner {
 /// Writable values of object 1. What an older version did not write is as if never written.
 #[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq, Serialize)]
 pub struct SavedAccount {
+    /// 1/x/26.
+    #[serde(default)]
+    pub confirms: bool,
     pub disable_timeout_s: u32,
     pub lifetime_s: u32,
     pub mute_send: bool,
@@ -107,10 +115,19 @@ pub struct SavedInstance {
 }
 
 /// A relation that the server believes to exist.
-#[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
+#[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
 pub struct SavedObservation {
+    /// Those that came with the Observe.
+    #[serde(default)]
+    pub attributes: Option<Attributes>,
+    /// The paths of an Observe-Composite.
+    #[serde(default)]
+    pub composite: Option<Vec<String>>,
     /// Content-Format of its first answer.
     pub format: u16,
+    /// The server does not know it any more, and what it would be told is stored for a while.
+    #[serde(default)]
+    pub is_orphan: bool,
     /// As the server wrote it.
     pub path: String,
 }
@@ -124,6 +141,22 @@ pub struct SavedQueue {
     pub first: u64,
     /// Number that the next one gets. Never a number that was given before.
     pub next: u64,
+}
+
+/// Samples that had no way to the server when their turn came.
+#[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
+pub struct SavedParked {
+    pub count: u64,
+    pub first: u64,
+    pub last: u64,
+    pub path: String,
+}
+
+#[derive(Clone, Debug, Default, Deserialize, Eq, PartialEq, Serialize)]
+pub struct SavedReading {
+    /// All before it were delivered, or are parked.
+    pub cursor: u64,
+    pub parked: Vec<SavedParked>,
 }
 
 /// Where a server was left.
@@ -178,7 +211,9 @@ impl Record {
                 format!("observation/{ssid}/{token}")
             }
             Self::Queue(ssid, _) => format!("queue/{ssid}"),
+            Self::Reading(ssid, _) => format!("reading/{ssid}"),
             Self::Registration(ssid, _) => format!("registration/{ssid}"),
+            Self::Trial(key, _) => format!("trial/{key}"),
         })
     }
 
@@ -190,7 +225,9 @@ impl Record {
             | Self::Attributes(_, _, None)
             | Self::Instance(_, None)
             | Self::Observation(_, _, None)
-            | Self::Registration(_, None) => true,
+            | Self::Reading(_, None)
+            | Self::Registration(_, None)
+            | Self::Trial(_, None) => true,
             Self::Access(_, Some(_))
             | Self::AccessNumbers(_)
             | Self::Account(_, Some(_))
@@ -199,7 +236,9 @@ impl Record {
             | Self::Instance(_, Some(_))
             | Self::Observation(_, _, Some(_))
             | Self::Queue(..)
-            | Self::Registration(_, Some(_)) => false,
+            | Self::Reading(_, Some(_))
+            | Self::Registration(_, Some(_))
+            | Self::Trial(_, Some(_)) => false,
         }
     }
 
@@ -211,12 +250,14 @@ impl Record {
             Self::Observation(ssid, token, _) => {
                 (*ssid, Self::Observation(*ssid, token.clone(), None))
             }
+            Self::Reading(ssid, _) => (*ssid, Self::Reading(*ssid, None)),
             Self::Registration(ssid, _) => (*ssid, Self::Registration(*ssid, None)),
             Self::Access(..)
             | Self::AccessNumbers(_)
             | Self::Device(_)
             | Self::Instance(..)
-            | Self::Queue(..) => return None,
+            | Self::Queue(..)
+            | Self::Trial(..) => return None,
         })
     }
 }

@@ -23,6 +23,7 @@ use crate::{
     object::{self, Account, Spoken},
     observe::{AttributeStore, Defaults, Observations, Rules},
     operation::links::{self, Versions},
+    outbox::Outbox,
     perform::{News, Shared, Turn},
     registration::{self, Phase, Purpose, Registration, Step, Terms},
     rng::Rng,
@@ -30,21 +31,26 @@ use crate::{
     view::View,
 };
 
+mod keeping;
 mod messages;
 mod reporting;
 mod requests;
 mod restore;
+mod sending;
 mod silence;
 mod sleep;
 mod status;
 mod uri;
 
+use keeping::Uplink;
 pub use status::{ServerState, ServerStatus};
 pub use uri::{ServerUri, UriError};
 
 /// One server.
 #[derive(Debug)]
 pub(crate) struct Server {
+    /// When the last Register or Update was sent.
+    asked: Duration,
     attributes: AttributeStore,
     config: ServerConfig,
     endpoint: Endpoint,
@@ -55,12 +61,16 @@ pub(crate) struct Server {
     link: Link,
     notifications: BTreeMap<NotificationId, (Token, Reliability)>,
     observations: Observations,
+    outbox: Outbox,
     pub(crate) registration: Registration,
     /// How the last run has left the server; until [`Self::start`].
     saved: Option<SavedRegistration>,
     session: Session,
     shown: (Phase, Stamp),
+    uplink: Uplink,
     view: View,
+    /// What the server observed before it registered us anew is kept until then.
+    orphans_until: Option<Duration>,
     wake: sleep::Wake,
 }
 
@@ -104,6 +114,7 @@ impl Server {
         let mut registration = Registration::new(terms, rng);
         registration.remember(saved.as_ref());
         Self {
+            asked: Duration::ZERO,
             attributes: AttributeStore::default(),
             config,
             endpoint,
@@ -113,10 +124,13 @@ impl Server {
             link: Link::default(),
             notifications: BTreeMap::new(),
             observations: Observations::default(),
+            outbox: Outbox::default(),
             registration,
             saved,
             session: Session::plain(),
             shown: (Phase::Offline, now.stamp()),
+            uplink: Uplink::default(),
+            orphans_until: None,
             view: View::Flat,
             wake: sleep::Wake::default(),
         }
@@ -138,8 +152,13 @@ impl Server {
     }
 
     /// The account is gone: nobody waits for the end of the de-registration, and nothing is kept of
-    /// it.
-    pub(crate) fn give_up(&mut self, turn: &mut Turn<'_>) {
+    /// it; what is stored for it only where the account comes back.
+    pub(crate) fn give_up(&mut self, is_final: bool, turn: &mut Turn<'_>) {
+        if is_final {
+            self.discard_all(turn.shared);
+            self.tell_losses(turn.shared);
+        }
+        self.forget_reporting(turn);
         self.close(turn);
         self.forget_observations(turn);
         self.remove_attributes(Address::gateway(Path::Root), turn.shared);
@@ -181,6 +200,7 @@ impl Server {
             LinkEvent::Down(reason) if self.link.id == Some(link) => {
                 self.last_error = Some(reason.clone());
                 self.abandon_exchanges();
+                self.distrust(turn);
                 self.registration.disconnected(&reason, now);
             }
             LinkEvent::Replacement(new) => {
@@ -189,20 +209,26 @@ impl Server {
                 }
                 self.link.id = Some(new);
                 self.abandon_exchanges();
+                self.distrust(turn);
                 self.session.start(now.mono);
                 self.registration.moved(now);
             }
-            LinkEvent::Refused if self.link.id == Some(link) => self.link.refused = true,
+            LinkEvent::Refused if self.link.id == Some(link) => {
+                self.link.refused = true;
+                self.lose_trust(turn);
+            }
             LinkEvent::MtuShrunk(mtu) => tracing::debug!(mtu, "The path carries smaller datagrams"),
             LinkEvent::Down(_) | LinkEvent::Refused | LinkEvent::Up => {}
         }
     }
 
-    pub(crate) fn handle_timeout(&mut self, now: Now) {
+    pub(crate) fn handle_timeout(&mut self, turn: &Turn<'_>) {
+        let now = turn.now;
         self.session.handle_timeout(now.mono);
         self.endpoint.handle_timeout(now.mono);
         self.registration.handle_timeout(now);
-        self.observations.handle_timeout(now.mono);
+        let rules = Self::rules(&self.attributes, self.config.ssid, turn);
+        self.observations.handle_timeout(rules);
         self.fall_asleep(now.mono);
     }
 
@@ -213,6 +239,9 @@ impl Server {
             named(self.endpoint.poll_timeout(), "retransmission"),
             named(self.session.poll_timeout(), "session"),
             named(self.observations.timeout(), "notification"),
+            named(self.uplink_timeout(), "stored samples"),
+            named(self.reading_timeout(), "how far the queue was read"),
+            named(self.orphans_until, "end of former observations"),
             named(self.sleep_at(), "sleep"),
         ]
         .into_iter()
@@ -222,6 +251,7 @@ impl Server {
 
     /// Carries on what this turn has begun, until nothing moves.
     pub(crate) fn settle(&mut self, turn: &mut Turn<'_>) {
+        self.end_orphans(turn);
         // What is to leave goes first: a Close may follow.
         loop {
             if let Some(event) = self.session.poll() {
@@ -237,6 +267,8 @@ impl Server {
             }
         }
         self.tell_silence(turn.shared);
+        self.tell_losses(turn.shared);
+        self.journal_reading(turn);
         let phase = self.registration.phase();
         if self.shown.0 != phase {
             self.shown = (phase, turn.now.stamp());
@@ -271,6 +303,7 @@ impl Server {
             SessionEvent::Application(message) => self.endpoint.receive(&message, turn.now.mono),
             SessionEvent::Closed(why) => {
                 if self.link.id.is_some() {
+                    self.distrust(turn);
                     self.registration.disconnected(&why.to_string(), turn.now);
                 }
             }
@@ -287,20 +320,25 @@ impl Server {
     fn on_event(&mut self, event: Coap, turn: &mut Turn<'_>) {
         match event {
             Coap::Delivered(id, delivery) => self.on_delivered(id, delivery, turn),
+            Coap::Failed(id, _) if self.send_unanswered(id) => self.lose_trust(turn),
             Coap::Failed(id, failure) => {
                 if let Some(purpose) = self.exchanges.remove(&id) {
                     let reason = self.failure_text(failure);
                     self.last_error = Some(reason.clone());
+                    self.distrust(turn);
                     self.registration.unanswered(purpose, reason, turn.now);
                 }
             }
             Coap::Notification(id, _) => self.endpoint.cancel(id),
             Coap::Request(key, request) => self.on_request(key, request, turn),
             Coap::Response(id, response) => {
+                let reply: registration::Reply = response.into();
                 if let Some(purpose) = self.exchanges.remove(&id) {
                     self.end_silence(turn.shared);
-                    self.registration
-                        .replied(purpose, response.into(), turn.now);
+                    self.request_answered(reply.code.is_success(), turn);
+                    self.registration.replied(purpose, reply, turn.now);
+                } else {
+                    self.send_answered(id, &reply, turn);
                 }
             }
         }
@@ -390,9 +428,11 @@ impl Server {
 
     fn send(&mut self, purpose: Purpose, request: Request, turn: &Turn<'_>) {
         self.abandon_exchanges();
+        self.mark_request(turn.now.mono);
         // Of what was sent before.
         self.link.refused = false;
         let id = self.endpoint.request(request, turn.now.mono);
+        self.asked = turn.now.mono;
         self.exchanges.insert(id, purpose);
     }
 
@@ -409,6 +449,7 @@ impl Server {
 
     fn close(&mut self, turn: &mut Turn<'_>) {
         self.abandon_exchanges();
+        self.distrust(turn);
         for (key, _) in std::mem::take(&mut self.held) {
             self.endpoint.ignore(key);
         }
@@ -422,9 +463,11 @@ impl Server {
     fn on_registered(&mut self, anew: bool, turn: &mut Turn<'_>) {
         let (ssid, version) = (self.config.ssid, self.registration.version().as_str());
         self.last_error = None;
+        turn.shared.news.push(News::Reached(self.asked));
         if let Some(former) = self.link.former.take() {
             turn.shared.out.push(Output::Close(former));
         }
+        self.trust(anew, turn);
         if anew {
             self.forget_observations(turn);
             turn.shared
@@ -439,15 +482,24 @@ impl Server {
     }
 
     fn on_delivered(&mut self, id: NotificationId, delivery: Delivery, turn: &mut Turn<'_>) {
-        let Some((token, _)) = self.notifications.remove(&id) else {
+        let is_acknowledged = delivery == Delivery::Acknowledged;
+        let pack = self.pack_delivered(id, is_acknowledged, turn);
+        let told = self.notifications.remove(&id).map(|(token, _)| token);
+        let Some(token) = pack.or(told) else {
             return;
         };
         match delivery {
-            Delivery::Acknowledged => self.delivered(token, true, turn),
-            Delivery::Reset => self.end_observation(token, turn),
+            Delivery::Acknowledged => {
+                self.notification_acknowledged(id, turn);
+                self.delivered(token, true, turn);
+            }
+            Delivery::Reset => {
+                self.forget_mark(id);
+                self.reset(token, turn);
+            }
             Delivery::TimedOut => {
                 self.delivered(token, false, turn);
-                self.registration.suspect(turn.now);
+                self.lose_trust(turn);
             }
         }
     }
@@ -479,6 +531,7 @@ impl Server {
                 .core
                 .account_of(ssid)
                 .map_or_else(Defaults::default, |(_, account)| Defaults {
+                    con: account.confirms,
                     pmax: account.pmax,
                     pmin: account.pmin,
                 });
@@ -486,6 +539,7 @@ impl Server {
             attributes,
             catalogue: turn.catalogue(),
             defaults,
+            ssid,
         }
     }
 }

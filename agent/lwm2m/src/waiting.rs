@@ -14,6 +14,7 @@ use lamplighter_model::{
 
 use crate::{
     boundary::RequestId,
+    observe::Attributes,
     operation::{Caller, Then, Watch},
 };
 
@@ -32,12 +33,20 @@ pub(crate) struct Waiting {
 pub(crate) enum Asker {
     Local(RequestId),
     Server {
-        accept: Option<u16>,
+        ask: Ask,
         key: RequestKey,
         ssid: Ssid,
-        token: Token,
-        watch: Watch,
     },
+}
+
+/// How a server wants its answer, and whether it wants more of it.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Ask {
+    pub(crate) accept: Option<u16>,
+    /// Of an Observe.
+    pub(crate) attributes: Option<Attributes>,
+    pub(crate) token: Token,
+    pub(crate) watch: Watch,
 }
 
 /// An operation, and what came for it so far.

@@ -1,7 +1,7 @@
 //! Identifiers and paths. A [`Path`] is what stands on the wire or in the configuration; an
 //! [`Address`] is a path with the scope it belongs to, which only `lwm2m/src/view.rs` translates.
 
-use std::{fmt, str::FromStr};
+use std::{fmt, ops::RangeInclusive, str::FromStr};
 
 use serde::{Deserialize, Serialize};
 
@@ -192,6 +192,37 @@ impl Path {
             Self::Instance(instance) => Self::Object(instance.object),
             Self::Resource(resource) => Self::Instance(resource.instance),
             Self::ResourceInstance(resource, _) => Self::Resource(resource),
+        }
+    }
+
+    /// All paths that this one contains, as ranges of the order of paths: that order goes level by
+    /// level, so there is one range for each level.
+    pub fn subtree(self) -> impl Iterator<Item = RangeInclusive<Self>> {
+        let depth = match self {
+            Self::Root => 0,
+            Self::Object(_) => 1,
+            Self::Instance(_) => 2,
+            Self::Resource(_) => 3,
+            Self::ResourceInstance(..) => 4,
+        };
+        (depth..=4).map(move |level| self.filled(level, 0)..=self.filled(level, u16::MAX))
+    }
+
+    /// The path of a level below this one whose further ids are all the same.
+    fn filled(self, level: u8, id: u16) -> Self {
+        let object = self.object().unwrap_or(ObjectId(id));
+        let instance = self.instance().unwrap_or(InstancePath {
+            object,
+            instance: ObjectInstanceId(id),
+        });
+        let resource = self.resource().unwrap_or_else(|| instance.resource(id));
+        match (level, self) {
+            (0, _) => Self::Root,
+            (1, _) => Self::Object(object),
+            (2, _) => Self::Instance(instance),
+            (3, _) => Self::Resource(resource),
+            (_, Self::ResourceInstance(..)) => self,
+            (_, _) => Self::ResourceInstance(resource, ResourceInstanceId(id)),
         }
     }
 
@@ -388,6 +419,21 @@ mod tests {
             ("/1/2/3/4/5", PathError::TooDeep),
         ] {
             assert_eq!(text.parse::<Path>(), Err(error), "{text}");
+        }
+    }
+
+    #[test]
+    fn a_subtree_is_what_the_path_contains() {
+        let all = [
+            "/", "/3", "/4", "/3/0", "/3/1", "/4/0", "/3/0/1", "/3/1/0", "/4/0/0", "/3/0/1/0",
+            "/3/0/1/7", "/3/0/2/0", "/4/0/0/0",
+        ];
+        let path = |text: &str| text.parse::<Path>().unwrap();
+        for above in all.map(path) {
+            for below in all.map(path) {
+                let within = above.subtree().any(|range| range.contains(&below));
+                assert_eq!(within, above.contains(below), "{above} {below}");
+            }
         }
     }
 

@@ -4,7 +4,7 @@
 //! 2. Answered; what is larger than a block is kept and fetched block by block.
 
 use crate::{
-    block::{self, Assemblies, AssemblyStep, Block, Snapshots},
+    block::{self, Assemblies, AssemblyStep, Block, Snapshots, Target},
     context::Context,
     message::{Code, Message, Method, Options, Reliability, Request, Response, Token},
     observe::{Observed, Observers},
@@ -27,7 +27,7 @@ pub(crate) struct Theirs {
 #[derive(Debug)]
 struct Asked {
     token: Token,
-    target: u64,
+    target: Target,
     /// To be repeated in the answer to the last block.
     block1: Option<Block>,
     block2: Option<Block>,
@@ -80,14 +80,15 @@ impl Theirs {
         let Some(method) = Method::from_code(message.code) else {
             return Verdict::Answer(Message::new(Code::METHOD_NOT_ALLOWED, token));
         };
-        let target = self.target(method, &message.options);
-        if let Some(answer) = self.on_block2(method, target, &mut message, cx) {
+        let bare = self.target(method, &message.options);
+        if let Some(answer) = self.on_block2(method, bare, &mut message, cx) {
             return Verdict::Answer(Message { token, ..answer });
         }
-        let block1 = match self.on_block1(target, &mut message, cx) {
+        let block1 = match self.on_block1(bare, &mut message, cx) {
             Body::Whole(block1) => block1,
             Body::Part(answer) => return Verdict::Answer(Message { token, ..answer }),
         };
+        let target = Target::new(bare, method, &message.payload);
         let is_observing = message.options.observe == Some(0);
         self.asked.push(
             key,
@@ -180,11 +181,19 @@ impl Theirs {
     ) -> Option<Message> {
         let asked = message.options.block2.filter(|block| block.num > 0)?;
         message.options.observe = None;
-        if let Some(answer) = self.snapshots.block(target, asked, cx) {
+        // A body that is not here, or not as a whole, was sent with the request for the first block.
+        let is_complete = !message.payload.is_empty() && message.options.block1.is_none();
+        let kept = match (method, is_complete) {
+            (Method::Fetch, false) => self.snapshots.newest(target),
+            _ => Some(Target::new(target, method, &message.payload).whole),
+        };
+        if let Some(answer) = kept.and_then(|kept| self.snapshots.block(kept, asked, cx)) {
             return Some(answer);
         }
-        // What has effects must not run again only to have its answer read on.
-        (!method.is_safe()).then(|| Message::new(Code::REQUEST_ENTITY_INCOMPLETE, message.token))
+        // What has effects must not run again only to have its answer read on, and what to fetch
+        // must be known.
+        let may_repeat = method.is_safe() && (method != Method::Fetch || is_complete);
+        (!may_repeat).then(|| Message::new(Code::REQUEST_ENTITY_INCOMPLETE, message.token))
     }
 
     /// The Block1 option for the answer if the body is whole, or else the answer.

@@ -284,3 +284,38 @@ fn kept_answers_are_few_and_forgotten() {
         .receive("CON 0.01 0005 t:aa 11:b 23:0x10");
     script.expect(&["@1000 ACK 0.00 0003", "asked 0.01 /b"]);
 }
+
+#[test]
+fn answers_to_fetches_of_different_bodies_are_kept_apart() {
+    let mut script = Script::new(sixteen());
+    script
+        .receive("CON 0.05 0001 t:aa 12:0x70 | one")
+        .respond(0, tagged("16*a+1*b"));
+    script
+        .receive("CON 0.05 0002 t:ab 12:0x70 | two")
+        .respond(1, tagged("16*c+1*d"));
+    script.expect(&[
+        "asked 0.05 / | one",
+        "ACK 2.05 0001 t:aa 4:0x01 23:0x08 | 16*a",
+        "asked 0.05 / | two",
+        "ACK 2.05 0002 t:ab 4:0x01 23:0x08 | 16*c",
+    ]);
+    script
+        .receive("CON 0.05 0003 t:aa 12:0x70 23:0x10 | one")
+        .expect(&["ACK 2.05 0003 t:aa 4:0x01 23:0x10 | b"]);
+    // Without the body it is the one that was asked for last.
+    script
+        .receive("CON 0.05 0004 t:ac 12:0x70 23:0x10")
+        .expect(&["ACK 2.05 0004 t:ac 4:0x01 23:0x10 | b"]);
+    script
+        .receive("CON 0.05 0005 t:ad 12:0x70 23:0x10 | three")
+        .expect(&["asked 0.05 / | three"]);
+}
+
+#[test]
+fn a_block_of_an_unknown_fetch_without_its_body_is_refused() {
+    let mut script = Script::new(sixteen());
+    script
+        .receive("CON 0.05 0001 t:aa 12:0x70 23:0x10")
+        .expect(&["ACK 4.08 0001 t:aa"]);
+}

@@ -5,6 +5,7 @@ use super::*;
 use crate::{
     catalogue::catalogue,
     config::{Hardware, Source},
+    store::StoreConfig,
 };
 
 const OUTPUT: &str = r#"
@@ -57,7 +58,7 @@ fn agent(text: &str) -> Agent {
         server_names: BTreeMap::new(),
         site: Site::new(config.site.clone(), None, now),
         status: Status::new(catalogue(&config), now),
-        store: Store::open(&directory).0,
+        store: Store::open(&directory, StoreConfig::default()).0,
         tree: Tree::new(config.definitions.clone()),
         waiting: Waiting::default(),
     }

@@ -1,36 +1,61 @@
 //! What survives a restart, on a thread of its own so that no disk ever holds up the loop.
 //!
-//! Accounts, registrations and the site's state are snapshots ([`snapshot`]). A commit is answered
-//! when it is on the disk; what is only journalled is written with the next commit or after
-//! [`FLUSH`]. A disk that refuses is reported, and the box goes on without it.
+//! Accounts, registrations and observations are records ([`records`]), the site's state is a
+//! snapshot ([`snapshot`]), what servers are still to be told are queues ([`queue`]). A commit is
+//! answered when it is on the disk; everything else is with the operating system at once, where the
+//! end of the process does not harm it, and on the disk with the next commit or after the time of
+//! `flush_s`. A disk that refuses is reported, and the box goes on without it.
 
+mod base;
+mod disk;
+mod inbox;
+mod pack;
+mod queue;
+mod queues;
+mod records;
+mod shelf;
+mod site;
 pub(crate) mod snapshot;
+mod tail;
+#[cfg(test)]
+mod tests;
+mod writer;
 
-use std::{
-    collections::BTreeMap,
-    path::{Path, PathBuf},
-    sync::mpsc,
-    thread,
-    time::Duration,
-};
+use std::{io, path::Path, thread, time::Duration};
 
 use lamplighter_lwm2m::{
-    boundary::{ClientId, CommitId},
+    boundary::{ClientId, CommitId, Kept},
     saved::Record,
 };
+use lamplighter_model::Ssid;
 use lamplighter_site::saved::SavedSite;
-use tokio::sync::mpsc as tokio_mpsc;
+use tokio::sync::mpsc;
 
-use crate::clock;
+use disk::Disk;
+pub(crate) use disk::StateDir;
+use inbox::{Shared, Wanted};
+use queues::Queues;
+use records::Records;
+use shelf::Shelf;
+use writer::Writer;
 
-/// Longest time that a journalled record stays in memory only.
-const FLUSH: Duration = Duration::from_secs(60);
+/// `[store]`: how much is kept, and how long it may wait for the disk.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct StoreConfig {
+    /// Longest time until what was handed over is on the disk.
+    pub flush: Duration,
+    /// Bound of the queues of all servers together, in bytes.
+    pub queue_max: u64,
+}
 
-/// The files that hold state.
-pub(crate) const FILES: [&str; 2] = [CORE.0, SITE.0];
-
-const CORE: (&str, &str, u32) = ("core.cbor", "lamplighter core", 1);
-const SITE: (&str, &str, u32) = ("site.cbor", "lamplighter site", 1);
+impl Default for StoreConfig {
+    fn default() -> Self {
+        Self {
+            flush: Duration::from_secs(60),
+            queue_max: 256 * 1024 * 1024,
+        }
+    }
+}
 
 /// What the state directory held at start.
 #[derive(Debug, Default)]
@@ -42,73 +67,101 @@ pub struct Loaded {
 /// The way to the store thread.
 #[derive(Debug)]
 pub struct Store {
-    jobs: Option<mpsc::Sender<Job>>,
-    reports: tokio_mpsc::UnboundedSender<Stored>,
+    shared: Shared,
+    reports: mpsc::UnboundedSender<Stored>,
     thread: Option<thread::JoinHandle<()>>,
-    stored: tokio_mpsc::UnboundedReceiver<Stored>,
+    stored: mpsc::UnboundedReceiver<Stored>,
 }
 
 /// What the thread reports.
-#[derive(Debug, Eq, PartialEq)]
+#[derive(Debug, PartialEq)]
 pub enum Stored {
     /// In order. Also sent where the disk refused, after a [`Stored::Trouble`].
     Committed(ClientId, CommitId),
+    /// Samples of a queue that were dropped, and the first that is still there.
+    Dropped {
+        client: ClientId,
+        ssid: Ssid,
+        first: u64,
+        count: u64,
+    },
+    /// Answers [`Store::fetch`].
+    Kept(ClientId, Ssid, Vec<Kept>),
     SiteSaved,
     /// The disk refuses (the reason), or takes again (`None`). Sent on change.
     Trouble(Option<String>),
 }
 
-#[derive(Debug)]
-enum Job {
-    Commit(ClientId, CommitId, Vec<Record>),
-    Journal(ClientId, Record),
-    Site(SavedSite),
-}
-
 impl Store {
     /// Loads what is there and starts the thread.
-    pub fn open(state_dir: &Path) -> (Self, Loaded) {
-        let records: Records =
-            snapshot::read(&state_dir.join(CORE.0), CORE.1, CORE.2).unwrap_or_default();
-        let site = snapshot::read(&state_dir.join(SITE.0), SITE.1, SITE.2);
-        let loaded = Loaded {
-            records: records
-                .values()
-                .map(|(client, record)| (ClientId(*client), record.clone()))
-                .collect(),
-            site,
-        };
-        let (jobs, inbox) = mpsc::channel();
-        let (reports, stored) = tokio_mpsc::unbounded_channel();
-        let writer = Writer::new(state_dir, records, reports.clone(), FLUSH);
+    pub fn open(state_dir: &Path, config: StoreConfig) -> (Self, Loaded) {
+        let disk = Box::new(StateDir::new(state_dir));
+        let (reports, stored) = mpsc::unbounded_channel();
+        let shared = Shared::default();
+        let (writer, loaded) = load(disk, config, reports.clone());
+        let inbox = shared.clone();
         let thread = thread::Builder::new()
             .name("store".to_owned())
             .spawn(move || writer.run(&inbox))
             .ok();
-        (
-            Self {
-                jobs: Some(jobs),
-                reports,
-                thread,
-                stored,
-            },
-            loaded,
-        )
+        if thread.is_none() {
+            shared.lock().is_dead = true;
+        }
+        let store = Self {
+            shared,
+            reports,
+            thread,
+            stored,
+        };
+        (store, loaded)
     }
 
     pub fn commit(&self, client: ClientId, id: CommitId, records: Vec<Record>) {
-        self.send(Job::Commit(client, id, records));
+        if self.is_dead() {
+            self.report(Stored::Committed(client, id));
+            return;
+        }
+        self.shared.put(|inbox| inbox.commit(client, id, records));
     }
 
     pub fn journal(&self, client: ClientId, record: Record) {
-        self.send(Job::Journal(client, record));
+        let mut is_kept = true;
+        self.shared
+            .put(|inbox| is_kept = inbox.journal(client, record));
+        if !is_kept {
+            tracing::debug!("A record is not kept: too many wait for the disk");
+        }
     }
 
     pub fn save_site(&self, site: SavedSite) {
-        self.send(Job::Site(site));
+        if self.is_dead() {
+            self.report(Stored::SiteSaved);
+            return;
+        }
+        self.shared.put(|inbox| inbox.save_site(site));
     }
 
-    /// The next report. Never returns once the thread is gone, which only happens at the end.
+    /// Appends samples to the queue of a server.
+    pub fn keep(&self, client: ClientId, ssid: Ssid, samples: Vec<Kept>) {
+        self.shared.put(|inbox| inbox.keep((client, ssid), samples));
+    }
+
+    /// Wants samples of a queue from this number on; answered by [`Stored::Kept`].
+    pub fn fetch(&self, client: ClientId, ssid: Ssid, from: u64, limit: usize) {
+        let owner = (client, ssid);
+        let wanted = Wanted { owner, from, limit };
+        self.shared.put(|inbox| inbox.wanted.push(wanted));
+    }
+
+    /// The samples of a queue up to and including this number are not needed any more.
+    pub fn forget(&self, client: ClientId, ssid: Ssid, up_to: u64) {
+        self.shared.put(|inbox| {
+            let known = inbox.forgotten.entry((client, ssid)).or_default();
+            *known = up_to.max(*known);
+        });
+    }
+
+    /// The next report.
     pub async fn stored(&mut self) -> Stored {
         match self.stored.recv().await {
             Some(stored) => stored,
@@ -118,277 +171,60 @@ impl Store {
 
     /// Writes what is left and ends the thread.
     pub fn close(mut self) {
-        self.jobs = None;
+        self.shared.put(|inbox| inbox.is_closed = true);
         if let Some(thread) = self.thread.take() {
             let _ = thread.join();
         }
     }
 
-    fn send(&self, job: Job) {
-        let Some(jobs) = &self.jobs else {
-            return;
-        };
-        let Err(mpsc::SendError(job)) = jobs.send(job) else {
-            return;
-        };
-        // The box goes on without it; nobody waits for what never comes.
+    /// The box goes on without it; nobody waits for what never comes.
+    fn is_dead(&self) -> bool {
+        self.shared.lock().is_dead
+    }
+
+    fn report(&self, answer: Stored) {
         let trouble = "the store has ended, state is not kept".to_owned();
-        let answer = match job {
-            Job::Commit(client, id, _) => Some(Stored::Committed(client, id)),
-            Job::Journal(..) => None,
-            Job::Site(_) => Some(Stored::SiteSaved),
-        };
-        for report in std::iter::once(Stored::Trouble(Some(trouble))).chain(answer) {
+        for report in [Stored::Trouble(Some(trouble)), answer] {
             // The receiver lives as long as this.
             let _ = self.reports.send(report);
         }
     }
 }
 
-/// The latest record of each key, and whose it is.
-type Records = BTreeMap<String, (u16, Record)>;
-
-struct Writer {
-    state_dir: PathBuf,
-    records: Records,
-    reports: tokio_mpsc::UnboundedSender<Stored>,
-    flush: Duration,
-    /// When what waits for the disk is written at the latest.
-    due: Option<Duration>,
-    /// Records wait for the disk.
-    dirty: bool,
-    /// The site's state, as long as it waits for the disk.
-    site: Option<SavedSite>,
-    /// Why the disk has refused the records and the site's state.
-    troubles: [Option<String>; 2],
-    is_told: bool,
+/// Deletes everything that servers changed and all that was stored.
+pub(crate) fn erase(state_dir: &Path) -> io::Result<()> {
+    let mut disk = StateDir::new(state_dir);
+    for name in disk.names()? {
+        let is_snapshot = [records::SNAPSHOT, site::FILE]
+            .iter()
+            .any(|snapshot| name == *snapshot || name == snapshot::previous(snapshot));
+        let is_base = name.starts_with(base::FILE);
+        let is_tail = name == records::TAIL || queue::owner(&name).is_some();
+        if is_snapshot || is_base || is_tail {
+            disk.remove(&name)?;
+        }
+    }
+    disk.sync_names()
 }
 
-impl Writer {
-    fn new(
-        state_dir: &Path,
-        records: Records,
-        reports: tokio_mpsc::UnboundedSender<Stored>,
-        flush: Duration,
-    ) -> Self {
-        Self {
-            state_dir: state_dir.to_owned(),
-            records,
-            reports,
-            flush,
-            due: None,
-            dirty: false,
-            site: None,
-            troubles: [None, None],
-            is_told: false,
-        }
-    }
-
-    fn run(mut self, inbox: &mpsc::Receiver<Job>) {
-        loop {
-            let first = match self.due {
-                Some(due) => inbox.recv_timeout(due.saturating_sub(clock::mono())),
-                None => inbox
-                    .recv()
-                    .map_err(|_| mpsc::RecvTimeoutError::Disconnected),
-            };
-            match first {
-                Ok(job) => self.turn(job, inbox),
-                Err(mpsc::RecvTimeoutError::Timeout) => {}
-                Err(mpsc::RecvTimeoutError::Disconnected) => break,
-            }
-            self.flush_due();
-        }
-        self.write();
-    }
-
-    /// Everything that waits is written at once, then all of it is reported.
-    fn turn(&mut self, first: Job, inbox: &mpsc::Receiver<Job>) {
-        let (mut reports, mut is_urgent) = (Vec::new(), false);
-        for job in std::iter::once(first).chain(inbox.try_iter()) {
-            match job {
-                Job::Commit(client, id, records) => {
-                    for record in records {
-                        self.keep(client, record);
-                    }
-                    is_urgent = true;
-                    reports.push(Stored::Committed(client, id));
-                }
-                Job::Journal(client, record) => self.keep(client, record),
-                Job::Site(saved) => {
-                    self.site = Some(saved);
-                    reports.push(Stored::SiteSaved);
-                }
-            }
-        }
-        if is_urgent {
-            self.write_records();
-        }
-        // Nothing of the site's waits here unless it came now or was refused before.
-        self.write_site();
-        self.tell_trouble();
-        for report in reports {
-            // The receiver is gone only when the agent ends.
-            let _ = self.reports.send(report);
-        }
-    }
-
-    /// Writes what has waited long enough, however much else there is to do. What the disk refuses
-    /// is tried again after the same time.
-    fn flush_due(&mut self) {
-        let now = clock::mono();
-        if self.due.is_some_and(|due| due <= now) {
-            self.write();
-            self.due = None;
-        }
-        if self.dirty || self.site.is_some() {
-            self.due.get_or_insert(now + self.flush);
-        } else {
-            self.due = None;
-        }
-    }
-
-    fn write(&mut self) {
-        if self.dirty {
-            self.write_records();
-        }
-        self.write_site();
-        self.tell_trouble();
-    }
-
-    fn keep(&mut self, client: ClientId, record: Record) {
-        let key = format!("{}/{}", client.0, record.key());
-        if record.is_removal() {
-            self.records.remove(&key);
-        } else {
-            self.records.insert(key, (client.0, record));
-        }
-        self.dirty = true;
-    }
-
-    fn write_records(&mut self) {
-        let written = snapshot::write(&self.state_dir.join(CORE.0), CORE.1, CORE.2, &self.records);
-        self.dirty = written.is_err();
-        self.troubles[0] = written.err().map(|error| error.to_string());
-    }
-
-    fn write_site(&mut self) {
-        let Some(site) = &self.site else {
-            return;
-        };
-        let written = snapshot::write(&self.state_dir.join(SITE.0), SITE.1, SITE.2, site);
-        if written.is_ok() {
-            self.site = None;
-        }
-        self.troubles[1] = written.err().map(|error| error.to_string());
-    }
-
-    fn tell_trouble(&mut self) {
-        let trouble = self.troubles.iter().flatten().next().cloned();
-        if trouble.is_some() == self.is_told {
-            return;
-        }
-        self.is_told = trouble.is_some();
-        if let Some(error) = &trouble {
-            tracing::error!(error, "Cannot write to the state directory");
-        }
-        let _ = self.reports.send(Stored::Trouble(trouble));
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use lamplighter_lwm2m::saved::SavedDevice;
-
-    use super::*;
-
-    const BOX: ClientId = ClientId(0);
-
-    fn record(zone: &str) -> Record {
-        Record::Device(SavedDevice {
-            timezone: Some(zone.to_owned()),
-            utc_offset: None,
-        })
-    }
-
-    /// A writer, what it reports, and its directory, which is not there yet.
-    fn writer(
-        name: &str,
-        flush: Duration,
-    ) -> (Writer, tokio_mpsc::UnboundedReceiver<Stored>, PathBuf) {
-        let state_dir = crate::fake::directory(name).join("later");
-        let (reports, stored) = tokio_mpsc::unbounded_channel();
-        let writer = Writer::new(&state_dir, BTreeMap::new(), reports, flush);
-        (writer, stored, state_dir)
-    }
-
-    fn loaded(state_dir: &Path) -> Vec<Record> {
-        let records = Store::open(state_dir).1.records.into_iter();
-        records.map(|(_, record)| record).collect()
-    }
-
-    #[test]
-    fn what_the_disk_refused_is_written_when_it_takes_again() {
-        let (mut writer, mut stored, state_dir) = writer("refused", Duration::ZERO);
-        let (_jobs, inbox) = mpsc::channel();
-        writer.turn(Job::Commit(BOX, CommitId(1), vec![record("a")]), &inbox);
-        writer.turn(Job::Site(SavedSite::default()), &inbox);
-        let mut reports = Vec::new();
-        while let Ok(report) = stored.try_recv() {
-            reports.push(report);
-        }
-        assert!(
-            matches!(
-                reports[..],
-                [
-                    Stored::Trouble(Some(_)),
-                    Stored::Committed(BOX, CommitId(1)),
-                    Stored::SiteSaved
-                ]
-            ),
-            "{reports:?}"
-        );
-        std::fs::create_dir(&state_dir).unwrap();
-        writer.flush_due();
-        writer.flush_due();
-        assert_eq!(stored.try_recv(), Ok(Stored::Trouble(None)));
-        assert_eq!(writer.due, None);
-        let (_, loaded) = Store::open(&state_dir);
-        assert_eq!(loaded.records, [(BOX, record("a"))]);
-        assert!(loaded.site.is_some());
-    }
-
-    #[test]
-    fn records_that_keep_coming_do_not_put_off_the_flush() {
-        let (mut writer, _stored, state_dir) = writer("flush", Duration::from_secs(3600));
-        std::fs::create_dir(&state_dir).unwrap();
-        let (_jobs, inbox) = mpsc::channel();
-        writer.turn(Job::Journal(BOX, record("a")), &inbox);
-        writer.flush_due();
-        let due = writer.due;
-        writer.turn(Job::Journal(BOX, record("b")), &inbox);
-        writer.flush_due();
-        assert_eq!((writer.due, due.is_some()), (due, true));
-        assert_eq!(loaded(&state_dir), []);
-        writer.due = Some(Duration::ZERO);
-        writer.flush_due();
-        assert_eq!(loaded(&state_dir), [record("b")]);
-    }
-
-    #[test]
-    fn nobody_waits_for_a_store_that_has_ended() {
-        let (mut store, _) = Store::open(&crate::fake::directory("ended"));
-        let (jobs, inbox) = mpsc::channel();
-        drop(inbox);
-        store.jobs = Some(jobs);
-        store.commit(BOX, CommitId(7), vec![record("a")]);
-        assert!(matches!(
-            store.stored.try_recv(),
-            Ok(Stored::Trouble(Some(_)))
-        ));
-        assert_eq!(
-            store.stored.try_recv(),
-            Ok(Stored::Committed(BOX, CommitId(7)))
-        );
-    }
+/// What the disk holds. What cannot be read is reported and counts as not there.
+fn load(
+    mut disk: Box<dyn Disk>,
+    config: StoreConfig,
+    reports: mpsc::UnboundedSender<Stored>,
+) -> (Writer, Loaded) {
+    let site = site::read(disk.as_mut());
+    let records = Records::load(disk.as_mut());
+    let mut shelf = Shelf::new(disk, config.queue_max);
+    let queues = Queues::load(&mut shelf).unwrap_or_else(|error| {
+        tracing::error!(%error, "Cannot read the queues");
+        Queues::default()
+    });
+    let mut loaded = Loaded {
+        records: records.all(),
+        site,
+    };
+    loaded.records.extend(queues.records());
+    let writer = Writer::new(shelf, records, queues, reports, config.flush);
+    (writer, loaded)
 }

@@ -1,14 +1,11 @@
 //! Small state in one file each: `{format, version, body, checksum}` as CBOR, replaced atomically,
 //! the previous one kept. A power cut leaves the old or the new file, never half a one.
 
-use std::{
-    fs, io,
-    path::{Path, PathBuf},
-};
+use std::io;
 
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
-use crate::atomic;
+use super::disk::Disk;
 
 const CHECKSUM: crc::Crc<u32> = crc::Crc::<u32>::new(&crc::CRC_32_ISO_HDLC);
 
@@ -22,33 +19,48 @@ struct Envelope {
     body: Vec<u8>,
 }
 
+/// What a snapshot holds, and the checksum that names this content.
+#[derive(Debug, Eq, PartialEq)]
+pub(crate) struct Found<T> {
+    pub(crate) body: T,
+    pub(crate) checksum: u32,
+}
+
 /// Reads the latest intact snapshot: the file, else the one before it. `None` where neither exists
 /// or can be used; what is damaged is reported, not deleted.
-pub(crate) fn read<T: DeserializeOwned>(path: &Path, format: &str, version: u32) -> Option<T> {
-    [path.to_owned(), previous(path)].into_iter().find_map(|path| {
-        let bytes = match fs::read(&path) {
-            Ok(bytes) => bytes,
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return None,
-            Err(error) => {
-                tracing::error!(file = %path.display(), %error, "Cannot read saved state");
-                return None;
+pub(crate) fn read<T: DeserializeOwned>(
+    disk: &mut dyn Disk,
+    name: &str,
+    format: &str,
+    version: u32,
+) -> Option<Found<T>> {
+    [name.to_owned(), previous(name)]
+        .into_iter()
+        .find_map(|file| {
+            let bytes = match disk.read(&file) {
+                Ok(bytes) => bytes?,
+                Err(error) => {
+                    tracing::error!(file, %error, "Cannot read saved state");
+                    return None;
+                }
+            };
+            let found = decode(&bytes, format, version);
+            if found.is_none() {
+                tracing::error!(file, "Saved state is damaged or of another version");
             }
-        };
-        let body = decode(&bytes, format, version);
-        if body.is_none() {
-            tracing::error!(file = %path.display(), "Saved state is damaged or of another version");
-        }
-        body
-    })
+            found
+        })
 }
 
 /// Writes a snapshot: temporary file in the same directory, synced, renamed, directory synced.
+/// Returns the checksum that names its content.
 pub(crate) fn write<T: Serialize>(
-    path: &Path,
+    disk: &mut dyn Disk,
+    name: &str,
     format: &str,
     version: u32,
     body: &T,
-) -> io::Result<()> {
+) -> io::Result<u32> {
     let body = minicbor_serde::to_vec(body).map_err(io::Error::other)?;
     let checksum = CHECKSUM.checksum(&body);
     let envelope = Envelope {
@@ -58,38 +70,39 @@ pub(crate) fn write<T: Serialize>(
         body,
     };
     let bytes = minicbor_serde::to_vec(&envelope).map_err(io::Error::other)?;
-    replace(path, &bytes)
+    replace(disk, name, &bytes)?;
+    Ok(checksum)
 }
 
 /// Replaces a file atomically; the former content stays beside it as `NAME.previous`.
-fn replace(path: &Path, bytes: &[u8]) -> io::Result<()> {
-    if path.exists() {
-        // A hard link, so that at no moment the file itself is missing.
-        let previous = previous(path);
-        let _ = fs::remove_file(&previous);
-        fs::hard_link(path, &previous)?;
+fn replace(disk: &mut dyn Disk, name: &str, bytes: &[u8]) -> io::Result<()> {
+    let temporary = format!(".{name}.new");
+    disk.remove(&temporary)?;
+    disk.write_at(&temporary, 0, bytes)?;
+    disk.sync(&temporary)?;
+    // A hard link, so that at no moment the file itself is missing.
+    match disk.link(name, &previous(name)) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+        Ok(()) | Err(_) => {}
     }
-    atomic::write(path, bytes, 0o600)
+    disk.rename(&temporary, name)?;
+    disk.sync_names()
 }
 
-fn decode<T: DeserializeOwned>(bytes: &[u8], format: &str, version: u32) -> Option<T> {
+fn decode<T: DeserializeOwned>(bytes: &[u8], format: &str, version: u32) -> Option<Found<T>> {
     let envelope: Envelope = minicbor_serde::from_slice(bytes).ok()?;
     let known = envelope.format == format && envelope.version == version;
-    let intact = CHECKSUM.checksum(&envelope.body) == envelope.checksum;
-    if !known || !intact {
+    let checksum = CHECKSUM.checksum(&envelope.body);
+    if !known || checksum != envelope.checksum {
         return None;
     }
-    minicbor_serde::from_slice(&envelope.body).ok()
+    let body = minicbor_serde::from_slice(&envelope.body).ok()?;
+    Some(Found { body, checksum })
 }
 
-fn previous(path: &Path) -> PathBuf {
-    with_suffix(path, ".previous")
-}
-
-fn with_suffix(path: &Path, suffix: &str) -> PathBuf {
-    let mut name = path.as_os_str().to_owned();
-    name.push(suffix);
-    PathBuf::from(name)
+/// The name of the snapshot before.
+pub(crate) fn previous(name: &str) -> String {
+    format!("{name}.previous")
 }
 
 /// CBOR byte string instead of an array of numbers.
@@ -126,47 +139,40 @@ mod minicbor_serde_bytes {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::store::disk::StateDir;
 
-    fn directory(name: &str) -> PathBuf {
-        let path = std::env::temp_dir().join(format!(
-            "lamplighter-snapshot-{name}-{}",
-            std::process::id()
-        ));
-        let _ = fs::remove_dir_all(&path);
-        fs::create_dir_all(&path).unwrap();
-        path
+    fn body<T: DeserializeOwned>(disk: &mut StateDir, format: &str, version: u32) -> Option<T> {
+        read(disk, "a.cbor", format, version).map(|found| found.body)
     }
 
     #[test]
     fn reads_back_what_was_written() {
-        let path = directory("read").join("a.cbor");
-        write(&path, "test", 1, &vec!["x", "y"]).unwrap();
-        assert_eq!(
-            read::<Vec<String>>(&path, "test", 1),
-            Some(vec!["x".to_owned(), "y".to_owned()])
-        );
-        assert_eq!(read::<Vec<String>>(&path, "other", 1), None);
-        assert_eq!(read::<Vec<String>>(&path, "test", 2), None);
+        let mut disk = StateDir::new(&crate::fake::directory("snapshot-read"));
+        write(&mut disk, "a.cbor", "test", 1, &vec!["x", "y"]).unwrap();
+        let expected = vec!["x".to_owned(), "y".to_owned()];
+        assert_eq!(body(&mut disk, "test", 1), Some(expected));
+        assert_eq!(body::<Vec<String>>(&mut disk, "other", 1), None);
+        assert_eq!(body::<Vec<String>>(&mut disk, "test", 2), None);
     }
 
     #[test]
     fn a_damaged_file_falls_back_to_the_one_before() {
-        let path = directory("damaged").join("a.cbor");
-        write(&path, "test", 1, &1u32).unwrap();
-        write(&path, "test", 1, &2u32).unwrap();
-        let whole = fs::read(&path).unwrap();
+        let mut disk = StateDir::new(&crate::fake::directory("snapshot-damaged"));
+        write(&mut disk, "a.cbor", "test", 1, &1u32).unwrap();
+        write(&mut disk, "a.cbor", "test", 1, &2u32).unwrap();
+        let whole = disk.read("a.cbor").unwrap().unwrap();
+        let mut put = |bytes: &[u8]| {
+            disk.remove("a.cbor").unwrap();
+            disk.write_at("a.cbor", 0, bytes).unwrap();
+            body::<u32>(&mut disk, "test", 1)
+        };
         for cut in 0..whole.len() {
-            atomic::write(&path, &whole[..cut], 0o600).unwrap();
-            assert_eq!(read::<u32>(&path, "test", 1), Some(1), "cut at {cut}");
+            assert_eq!(put(&whole[..cut]), Some(1), "cut at {cut}");
         }
         for at in 0..whole.len() {
             let mut flipped = whole.clone();
             flipped[at] ^= 0x10;
-            atomic::write(&path, &flipped, 0o600).unwrap();
-            assert!(
-                matches!(read::<u32>(&path, "test", 1), Some(1 | 2)),
-                "flipped at {at}"
-            );
+            assert!(matches!(put(&flipped), Some(1 | 2)), "flipped at {at}");
         }
     }
 }

@@ -213,7 +213,7 @@ fn keys_that_are_not_built_are_refused_by_name() {
         ("[bearer.a]\nkind = \"cellular\"\n", "`bearer`"),
         ("[bootstrap]\nuri = \"coap://a\"\n", "`bootstrap`"),
         ("[mqtt]\nurl = \"mqtt://a\"\n", "`mqtt`"),
-        ("[store]\nqueue_max = \"1MiB\"\n", "`store`"),
+        ("[store]\nhistory_max = \"1MiB\"\n", "`history_max`"),
         (
             "[site]\nposition = { lat = 1.0, lon = 1.0 }\n",
             "`position`",

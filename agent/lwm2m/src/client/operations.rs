@@ -1,7 +1,7 @@
 //! Operations of people, and what devices say.
 
 use lamplighter_model::{
-    Address, Now, ObjectId, Path, Scope,
+    Address, InstanceAddress, Now, Scope,
     device::{Answer, DeviceEvent, Fault, OpId, Origin},
 };
 
@@ -78,25 +78,22 @@ impl Client {
                     tracing::warn!(%address, %why, "A resource cannot be declared");
                 }
                 let added = declared.added.iter().map(|declaration| declaration.address);
-                let mut objects: Vec<(Scope, ObjectId)> = added
+                let mut instances: Vec<InstanceAddress> = added
                     .chain(declared.removed)
-                    .map(|address| (address.scope, address.path.object()))
+                    .map(|address| address.instance())
                     .collect();
-                objects.sort_unstable();
-                objects.dedup();
-                let turn = Turn {
+                instances.sort_unstable();
+                instances.dedup();
+                let mut turn = Turn {
                     now,
                     shared: &mut self.shared,
                     tree,
                 };
-                for (scope, object) in objects {
-                    let address = Address {
-                        scope,
-                        path: Path::Object(object),
-                    };
-                    self.servers
-                        .values_mut()
-                        .for_each(|server| server.object_changed(address, &turn));
+                for instance in instances {
+                    for server in self.servers.values_mut() {
+                        server.remove_stale_attributes(instance.into(), &mut turn);
+                        server.object_changed(instance.into(), &turn);
+                    }
                 }
             }
             DeviceEvent::Done(op, result) => self.on_done(op, result, tree, now),

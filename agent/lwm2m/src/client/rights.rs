@@ -39,8 +39,8 @@ impl Client {
             now,
             tree,
         };
-        let existing = catalogue.instances(Scope::Gateway).into_iter();
-        if let Some(record) = self.shared.core.access.reserve(existing) {
+        let existing: Vec<_> = catalogue.spoken_of(Scope::Gateway).collect();
+        if let Some(record) = self.shared.core.access.reserve(existing.into_iter()) {
             self.shared.out.commit(record);
         }
     }

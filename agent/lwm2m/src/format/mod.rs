@@ -261,6 +261,28 @@ impl ContentFormat {
         })
     }
 
+    /// Whether values stand in it with their times.
+    pub const fn has_time(self) -> bool {
+        match self {
+            Self::Lwm2mJson | Self::SenmlCbor | Self::SenmlJson => true,
+            Self::Cbor
+            | Self::Link
+            | Self::Lwm2mCbor
+            | Self::Opaque
+            | Self::SenmlEtchCbor
+            | Self::SenmlEtchJson
+            | Self::Text
+            | Self::Tlv => false,
+        }
+    }
+
+    /// The number to answer with: the one that was asked for, which may be one of old servers.
+    pub(crate) fn number_in(self, accept: Option<u16>) -> u16 {
+        accept
+            .filter(|accept| Self::from_number(*accept) == Some(self))
+            .unwrap_or_else(|| self.number())
+    }
+
     /// The registered Content-Format number.
     pub const fn number(self) -> u16 {
         match self {

@@ -5,16 +5,27 @@ use std::collections::BTreeMap;
 use lamplighter_model::{Address, Path};
 use serde::{Deserialize, Serialize};
 
-use crate::{format::link::Link, reject::Reject};
+use crate::{format::link::Link, registration::Enabler, reject::Reject};
 
 /// Attributes at one path; `None` where nothing is attached.
 #[derive(Clone, Copy, Debug, Default, Deserialize, PartialEq, Serialize)]
+#[serde(default)]
 pub struct Attributes {
+    /// Whether notifications are confirmable.
+    pub con: Option<bool>,
+    /// Which change of a boolean is told: true for the rise, false for the fall.
+    pub edge: Option<bool>,
+    /// Longest time between two evaluations, in seconds.
+    pub epmax: Option<u32>,
+    /// Shortest time between two evaluations, in seconds.
+    pub epmin: Option<u32>,
     /// Shortest time between two notifications, in seconds.
     pub pmin: Option<u32>,
     /// Longest time between two notifications, in seconds; 0 for none.
     pub pmax: Option<u32>,
     pub gt: Option<f64>,
+    /// Values kept for the server while it cannot be told.
+    pub hqmax: Option<u32>,
     pub lt: Option<f64>,
     /// Smallest change that is told.
     pub st: Option<f64>,
@@ -23,11 +34,27 @@ pub struct Attributes {
 /// One attribute of a request; without a value it is removed.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) enum Attribute {
+    Con(Option<bool>),
+    Edge(Option<bool>),
+    Epmax(Option<u32>),
+    Epmin(Option<u32>),
     Gt(Option<f64>),
+    Hqmax(Option<u32>),
     Lt(Option<f64>),
     Pmax(Option<u32>),
     Pmin(Option<u32>),
     St(Option<f64>),
+}
+
+/// What an attribute looks at, which says where it may stand.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum Subject {
+    /// The value of a boolean.
+    Boolean,
+    /// The value of a number.
+    Number,
+    /// Times and ways of telling: any level.
+    Telling,
 }
 
 /// The attributes of one server.
@@ -40,38 +67,78 @@ pub(crate) struct AttributeStore {
 const MAX_PATHS: usize = 4096;
 
 impl Attribute {
-    /// Reads one query of a Write-Attributes.
+    /// Reads one query of a Write-Attributes or an Observe.
     ///
     /// # Errors
-    /// 4.00 for what is unknown, malformed or not available in this version.
-    pub(crate) fn parse(query: &str) -> Result<Self, Reject> {
+    /// 4.00 for what is malformed, or unknown in the version that the server is spoken to in.
+    pub(crate) fn parse(query: &str, enabler: Enabler) -> Result<Self, Reject> {
         let (name, value) = query.split_once('=').unwrap_or((query, ""));
-        match name {
+        let attribute = match name {
+            "con" => flag(value).map(Self::Con),
+            "edge" => flag(value).map(Self::Edge),
+            "epmax" => whole(value).map(Self::Epmax),
+            "epmin" => whole(value).map(Self::Epmin),
             "gt" => number(value).map(Self::Gt),
+            "hqmax" => whole(value).map(Self::Hqmax),
             "lt" => number(value).map(Self::Lt),
-            "pmax" => seconds(value).map(Self::Pmax),
-            "pmin" => seconds(value).map(Self::Pmin),
+            "pmax" => whole(value).map(Self::Pmax),
+            "pmin" => whole(value).map(Self::Pmin),
             "st" => number(value).map(Self::St),
-            "con" | "edge" | "epmax" | "epmin" | "hqmax" => Err(Reject::bad_request(format!(
-                "attribute {name} is not available in this version"
-            ))),
-            _ => Err(Reject::bad_request("unknown attribute")),
+            _ => return Err(unknown()),
+        }?;
+        if attribute.since() > enabler {
+            return Err(unknown());
+        }
+        Ok(attribute)
+    }
+
+    pub(crate) const fn subject(self) -> Subject {
+        match self {
+            Self::Edge(_) => Subject::Boolean,
+            Self::Gt(_) | Self::Lt(_) | Self::St(_) => Subject::Number,
+            Self::Con(_)
+            | Self::Epmax(_)
+            | Self::Epmin(_)
+            | Self::Hqmax(_)
+            | Self::Pmax(_)
+            | Self::Pmin(_) => Subject::Telling,
         }
     }
 
-    /// Whether it looks at the value, so that only single numbers can have it.
-    pub(crate) const fn is_value_condition(self) -> bool {
+    /// Whether an Observe-Composite may carry it (lwm2m/30, 5).
+    pub(crate) const fn suits_composite(self) -> bool {
         match self {
-            Self::Gt(_) | Self::Lt(_) | Self::St(_) => true,
-            Self::Pmax(_) | Self::Pmin(_) => false,
+            Self::Con(_) | Self::Epmax(_) | Self::Epmin(_) | Self::Pmax(_) | Self::Pmin(_) => true,
+            Self::Edge(_) | Self::Gt(_) | Self::Hqmax(_) | Self::Lt(_) | Self::St(_) => false,
+        }
+    }
+
+    const fn since(self) -> Enabler {
+        match self {
+            Self::Gt(_) | Self::Lt(_) | Self::Pmax(_) | Self::Pmin(_) | Self::St(_) => {
+                Enabler::V1_0
+            }
+            Self::Epmax(_) | Self::Epmin(_) => Enabler::V1_1,
+            Self::Con(_) | Self::Edge(_) | Self::Hqmax(_) => Enabler::V1_2,
         }
     }
 }
 
 impl Attributes {
-    pub(crate) const fn set(&mut self, attribute: Attribute) {
+    /// With the changes of one request.
+    pub(crate) fn with(mut self, changes: &[Attribute]) -> Self {
+        changes.iter().for_each(|change| self.set(*change));
+        self
+    }
+
+    const fn set(&mut self, attribute: Attribute) {
         match attribute {
+            Attribute::Con(value) => self.con = value,
+            Attribute::Edge(value) => self.edge = value,
+            Attribute::Epmax(value) => self.epmax = value,
+            Attribute::Epmin(value) => self.epmin = value,
             Attribute::Gt(value) => self.gt = value,
+            Attribute::Hqmax(value) => self.hqmax = value,
             Attribute::Lt(value) => self.lt = value,
             Attribute::Pmax(value) => self.pmax = value,
             Attribute::Pmin(value) => self.pmin = value,
@@ -82,16 +149,27 @@ impl Attributes {
     /// Whether the attributes of one level agree with each other. pmax below pmin is no error: it
     /// is ignored when it comes to notify.
     pub(crate) fn check(self) -> Result<(), Reject> {
-        if self.st.is_some_and(|st| st < 0.0) {
-            return Err(Reject::bad_request("st is negative"));
+        if !self.has_sound_evaluation() {
+            return Err(Reject::bad_request("epmin must be less than epmax"));
         }
-        let (Some(gt), Some(lt)) = (self.gt, self.lt) else {
-            return Ok(());
-        };
-        if lt >= gt || self.st.is_some_and(|st| lt + 2.0 * st >= gt) {
-            return Err(Reject::bad_request("lt + 2 st must be less than gt"));
+        if !self.has_sound_conditions() {
+            return Err(Reject::bad_request(
+                "st is not negative, and lt + 2 st is less than gt",
+            ));
         }
         Ok(())
+    }
+
+    /// Without those that contradict each other because they came from several writes or levels:
+    /// none of them counts (lwm2m/30, 3).
+    pub(crate) fn sound(mut self) -> Self {
+        if !self.has_sound_evaluation() {
+            (self.epmin, self.epmax) = (None, None);
+        }
+        if !self.has_sound_conditions() {
+            (self.gt, self.lt, self.st) = (None, None, None);
+        }
+        self
     }
 
     pub(crate) const fn has_value_condition(self) -> bool {
@@ -99,18 +177,73 @@ impl Attributes {
     }
 
     /// Appends what is set to a link, in the usual order.
-    pub(crate) fn print(self, mut link: Link) -> Link {
+    pub(crate) fn print(self, link: Link) -> Link {
+        let whole = |link: Link, name, value: Option<u32>| match value {
+            Some(value) => link.plain(name, value),
+            None => link,
+        };
+        let number = |link: Link, name, value: Option<f64>| match value {
+            Some(value) => link.number(name, value),
+            None => link,
+        };
+        let flag = |value: Option<bool>| value.map(u32::from);
+        let mut link = link;
         for (name, value) in [("pmin", self.pmin), ("pmax", self.pmax)] {
-            if let Some(value) = value {
-                link = link.plain(name, value);
-            }
+            link = whole(link, name, value);
         }
         for (name, value) in [("gt", self.gt), ("lt", self.lt), ("st", self.st)] {
-            if let Some(value) = value {
-                link = link.number(name, value);
-            }
+            link = number(link, name, value);
+        }
+        for (name, value) in [
+            ("epmin", self.epmin),
+            ("epmax", self.epmax),
+            ("edge", flag(self.edge)),
+            ("con", flag(self.con)),
+            ("hqmax", self.hqmax),
+        ] {
+            link = whole(link, name, value);
         }
         link
+    }
+
+    /// With the conditions on values of others instead of its own.
+    pub(super) const fn with_conditions_of(self, others: Self) -> Self {
+        Self {
+            edge: others.edge,
+            gt: others.gt,
+            lt: others.lt,
+            st: others.st,
+            ..self
+        }
+    }
+
+    /// What is missing here as it is one level above.
+    fn or(self, above: Self) -> Self {
+        Self {
+            con: self.con.or(above.con),
+            edge: self.edge.or(above.edge),
+            epmax: self.epmax.or(above.epmax),
+            epmin: self.epmin.or(above.epmin),
+            pmin: self.pmin.or(above.pmin),
+            pmax: self.pmax.or(above.pmax),
+            gt: self.gt.or(above.gt),
+            hqmax: self.hqmax.or(above.hqmax),
+            lt: self.lt.or(above.lt),
+            st: self.st.or(above.st),
+        }
+    }
+
+    fn has_sound_evaluation(self) -> bool {
+        !matches!((self.epmin, self.epmax), (Some(epmin), Some(epmax)) if epmin >= epmax)
+    }
+
+    fn has_sound_conditions(self) -> bool {
+        let st = self.st.unwrap_or(0.0);
+        let apart = match (self.gt, self.lt) {
+            (Some(gt), Some(lt)) => lt + 2.0 * st < gt,
+            (Some(_), None) | (None, Some(_)) | (None, None) => true,
+        };
+        st >= 0.0 && apart
     }
 
     fn is_empty(self) -> bool {
@@ -125,7 +258,8 @@ impl AttributeStore {
     }
 
     /// What holds for this address: its own attributes, else those of the levels above. Those
-    /// below never count, and value conditions pass from a resource to its instances only.
+    /// below never count. Value conditions pass from a resource to its instances only, as they
+    /// cannot stand above a resource.
     pub(crate) fn inherited(&self, address: Address) -> Attributes {
         let mut result = Attributes::default();
         if self.attached.is_empty() {
@@ -133,13 +267,7 @@ impl AttributeStore {
         }
         let mut level = address;
         while level.path != Path::Root {
-            if let Some(attached) = self.at(level) {
-                result.pmin = result.pmin.or(attached.pmin);
-                result.pmax = result.pmax.or(attached.pmax);
-                result.gt = result.gt.or(attached.gt);
-                result.lt = result.lt.or(attached.lt);
-                result.st = result.st.or(attached.st);
-            }
+            result = result.or(self.at(level).unwrap_or_default());
             level.path = level.path.parent();
         }
         result
@@ -154,8 +282,7 @@ impl AttributeStore {
         address: Address,
         changes: &[Attribute],
     ) -> Result<Option<Attributes>, Reject> {
-        let mut attributes = self.at(address).unwrap_or_default();
-        changes.iter().for_each(|change| attributes.set(*change));
+        let attributes = self.at(address).unwrap_or_default().with(changes);
         attributes.check()?;
         if attributes.is_empty() {
             self.attached.remove(&address);
@@ -171,14 +298,26 @@ impl AttributeStore {
         Ok(Some(attributes))
     }
 
-    /// Forgets what is attached to an address and below it; the answer is to which.
-    pub(crate) fn remove_below(&mut self, address: Address) -> Vec<Address> {
-        let is_below = |of: &Address| of.scope == address.scope && address.path.contains(of.path);
-        let removed: Vec<_> = self.attached.keys().copied().filter(is_below).collect();
-        for of in &removed {
-            self.attached.remove(of);
+    /// Removes what is attached to a node that is gone, and below it. The answer is where.
+    pub(crate) fn remove_below(&mut self, gone: Address) -> Vec<Address> {
+        let removed: Vec<Address> = self.below(gone).collect();
+        for address in &removed {
+            self.attached.remove(address);
         }
         removed
+    }
+
+    /// Where something is attached, from an address downward.
+    pub(crate) fn below(&self, above: Address) -> impl Iterator<Item = Address> {
+        let at = move |path| Address { path, ..above };
+        above
+            .path
+            .subtree()
+            .flat_map(move |paths| {
+                let (first, last) = paths.into_inner();
+                self.attached.range(at(first)..=at(last))
+            })
+            .map(|(address, _)| *address)
     }
 
     /// Puts back what was saved.
@@ -189,16 +328,30 @@ impl AttributeStore {
     }
 }
 
-/// A time in seconds, nothing for "remove".
-fn seconds(value: &str) -> Result<Option<u32>, Reject> {
+fn unknown() -> Reject {
+    Reject::bad_request("unknown attribute")
+}
+
+/// 0 or 1, nothing for "remove".
+fn flag(value: &str) -> Result<Option<bool>, Reject> {
+    match value {
+        "" => Ok(None),
+        "0" => Ok(Some(false)),
+        "1" => Ok(Some(true)),
+        _ => Err(Reject::bad_request("the attribute is 0 or 1")),
+    }
+}
+
+/// A whole number, nothing for "remove".
+fn whole(value: &str) -> Result<Option<u32>, Reject> {
     if value.is_empty() {
         return Ok(None);
     }
     let digits = value.bytes().all(|byte| byte.is_ascii_digit());
-    let seconds = digits.then(|| value.parse().ok()).flatten();
-    seconds
+    let number = digits.then(|| value.parse().ok()).flatten();
+    number
         .map(Some)
-        .ok_or_else(|| Reject::bad_request("a period is a number of seconds"))
+        .ok_or_else(|| Reject::bad_request("not a whole number"))
 }
 
 /// A decimal number, nothing for "remove".
@@ -231,7 +384,7 @@ mod tests {
     fn change(store: &mut AttributeStore, path: &str, queries: &[&str]) -> Result<(), Reject> {
         let changes: Result<Vec<_>, _> = queries
             .iter()
-            .map(|query| Attribute::parse(query))
+            .map(|query| Attribute::parse(query, Enabler::V1_2))
             .collect();
         store.change(address(path), &changes?).map(|_| ())
     }
@@ -269,7 +422,11 @@ mod tests {
             &["gt=abc"],
             &["gt=inf"],
             &["colour=red"],
-            &["epmin=1"],
+            &["epmin=1", "epmax=1"],
+            &["epmin=-1"],
+            &["edge=2"],
+            &["con=true"],
+            &["hqmax=-3"],
         ] {
             assert!(
                 change(&mut store, "/3303/0/5700", wrong).is_err(),
@@ -286,10 +443,50 @@ mod tests {
         change(&mut store, "/3303/0/5700", &["pmin=30", "pmax=20"]).unwrap();
     }
 
+    #[test]
+    fn what_a_version_does_not_know_is_refused_as_unknown() {
+        let known = |query, enabler| Attribute::parse(query, enabler).is_ok();
+        for query in ["pmin=1", "pmax=1", "gt=1", "lt=1", "st=1"] {
+            assert!(known(query, Enabler::V1_0), "{query}");
+        }
+        for query in ["epmin=1", "epmax=1"] {
+            assert!(!known(query, Enabler::V1_0), "{query}");
+            assert!(known(query, Enabler::V1_1), "{query}");
+        }
+        for query in ["edge=1", "con=1", "hqmax=1"] {
+            assert!(!known(query, Enabler::V1_1), "{query}");
+            assert!(known(query, Enabler::V1_2), "{query}");
+        }
+    }
+
+    #[test]
+    fn what_contradicts_itself_by_inheritance_does_not_count() {
+        let mut store = AttributeStore::default();
+        change(&mut store, "/3/0/7", &["gt=10", "epmax=5"]).unwrap();
+        change(&mut store, "/3/0/7/1", &["lt=20", "epmin=5", "con=1"]).unwrap();
+        let sound = store.inherited(address("/3/0/7/1")).sound();
+        let expected = Attributes {
+            con: Some(true),
+            ..Attributes::default()
+        };
+        assert_eq!(sound, expected);
+    }
+
+    #[test]
+    fn attributes_die_with_their_node() {
+        let mut store = AttributeStore::default();
+        for path in ["/3303", "/3303/1", "/3303/1/5700", "/3303/10"] {
+            change(&mut store, path, &["pmin=5"]).unwrap();
+        }
+        let removed = store.remove_below(address("/3303/1"));
+        assert_eq!(removed, [address("/3303/1"), address("/3303/1/5700")]);
+        assert!(store.at(address("/3303/10")).is_some());
+    }
+
     proptest! {
         #[test]
         fn no_query_makes_it_panic(query in ".{0,40}") {
-            let _ = Attribute::parse(&query);
+            let _ = Attribute::parse(&query, Enabler::V1_2);
         }
     }
 }

@@ -1,159 +1,67 @@
-//! The trigger algorithm (lwm2m/30, 4): now, later, or not at all.
-//!
-//! A condition that was met once stays met until the notification has left (it is latched), so a
-//! value that has gone back within pmin is told all the same.
+//! The observations of one server: finds those that an event concerns, and keeps what each of them
+//! wants next in one ordered set of deadlines.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
     time::Duration,
 };
 
-use lamplighter_coap::{Reliability, Token};
-use lamplighter_model::{Address, Path, ResourceAddress, ResourceInstanceId, Value};
+use lamplighter_coap::Token;
+use lamplighter_model::{Address, ResourceAddress, ResourceInstanceId};
 
-use super::{AttributeStore, Attributes, index::Index, outbox::Outbox};
-use crate::{
-    catalogue::Catalogue,
-    format::{Content, ContentFormat, Node},
-    tree::Owner,
-    work,
+use super::{
+    due::Due,
+    index::Index,
+    relation::{Relation, Rules, Sent, Subscription, Targets},
 };
+use crate::{outbox::Part, work};
 
 /// The observations of one server.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Observations {
     deadlines: BTreeSet<(Duration, Token)>,
+    due: Due,
     index: Index,
-    outbox: Outbox,
     relations: BTreeMap<Token, Relation>,
-}
-
-/// One observation.
-#[derive(Clone, Debug)]
-pub(crate) struct Relation {
-    pub(crate) format: ContentFormat,
-    /// A confirmable notification is on its way; newer values wait for its end.
-    in_flight: bool,
-    /// When the server last confirmed that it listens.
-    last_confirmed: Duration,
-    last_sent: Duration,
-    /// A condition was met since the last notification.
-    pending: bool,
-    queued: bool,
-    scheduled: Option<Duration>,
-    /// Revision of the tree that the server was told.
-    seen: u64,
-    pub(crate) target: Address,
-    /// The server was told something in this run of the agent.
-    spoken: bool,
-    /// What the server was told, where the target is one value.
-    told: Option<Value>,
-}
-
-/// What was sent to the server.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Sent<'a> {
-    pub(crate) nodes: &'a [Node],
-    pub(crate) reliability: Reliability,
-    pub(crate) revision: u64,
-}
-
-/// Resources 2 and 3 of the server's account.
-#[derive(Clone, Copy, Debug, Default)]
-pub(crate) struct Defaults {
-    pub(crate) pmax: u32,
-    pub(crate) pmin: u32,
+    /// Targets of all relations together.
+    targets: usize,
 }
 
 /// Observations that one server may have.
 const MAX_RELATIONS: usize = 1024;
-/// RFC 7641, 4.5: a confirmable notification at least every 24 hours; early enough for all its
-/// retransmissions.
-const CONFIRM_AFTER: Duration = Duration::from_secs(24 * 3600 - 93);
-
-/// Whole objects are told at most this often, in seconds: each time all of it is encoded.
-const WIDE_PMIN: u32 = 1;
-
-/// What holds for one relation at one moment.
-#[derive(Clone, Copy)]
-pub(crate) struct Rules<'a> {
-    pub(crate) attributes: &'a AttributeStore,
-    pub(crate) catalogue: Catalogue<'a>,
-    pub(crate) defaults: Defaults,
-}
+/// Paths that all observations of one server may name together.
+const MAX_TARGETS: usize = 8192;
 
 impl Observations {
     /// Begins an observation with its first answer, or refreshes it. False where there is no room.
     pub(crate) fn begin(
         &mut self,
         token: Token,
-        target: Address,
-        format: ContentFormat,
+        subscription: Subscription,
         sent: Sent<'_>,
         rules: Rules<'_>,
     ) -> bool {
         self.end(token);
-        if self.relations.len() >= MAX_RELATIONS {
-            return false;
-        }
-        let now = rules.catalogue.now.mono;
-        let relation = Relation {
-            format,
-            in_flight: false,
-            last_confirmed: now,
-            last_sent: now,
-            pending: false,
-            queued: false,
-            scheduled: None,
-            seen: sent.revision,
-            spoken: true,
-            target,
-            told: single(sent.nodes),
-        };
-        self.relations.insert(token, relation);
-        self.index.insert(target, token);
-        self.schedule(token, rules);
-        true
+        self.add(token, Relation::new(subscription, sent, rules))
     }
 
     /// Takes up an observation that was saved: its first notification tells the current value.
-    pub(crate) fn restore(
-        &mut self,
-        token: Token,
-        target: Address,
-        format: ContentFormat,
-        rules: Rules<'_>,
-    ) {
-        let sent = Sent {
-            nodes: &[],
-            reliability: Reliability::Confirmable,
-            revision: 0,
-        };
-        if !self.begin(token, target, format, sent, rules) {
-            return;
-        }
-        if let Some(relation) = self.relations.get_mut(&token) {
-            relation.spoken = false;
-        }
-        self.met(token, rules);
+    pub(crate) fn restore(&mut self, token: Token, subscription: Subscription, rules: Rules<'_>) {
+        self.end(token);
+        self.add(token, Relation::restored(subscription, rules));
     }
 
     pub(crate) fn end(&mut self, token: Token) -> Option<Relation> {
         let relation = self.relations.remove(&token)?;
-        self.index.remove(relation.target, token);
-        self.outbox.remove(token);
+        for target in relation.addresses() {
+            self.index.remove(target, token);
+            self.targets -= 1;
+        }
+        self.due.remove(token);
         if let Some(scheduled) = relation.scheduled {
             self.deadlines.remove(&(scheduled, token));
         }
         Some(relation)
-    }
-
-    /// Ends all; the answer is whose.
-    pub(crate) fn clear(&mut self) -> Vec<Token> {
-        self.outbox.clear();
-        self.deadlines.clear();
-        self.index = Index::default();
-        std::mem::take(&mut self.relations).into_keys().collect()
     }
 
     /// A resource was sampled or written.
@@ -163,58 +71,55 @@ impl Observations {
         index: Option<ResourceInstanceId>,
         rules: Rules<'_>,
     ) {
-        for token in self.index.concerned(resource, index) {
+        for (token, target) in self.index.concerned(resource, index) {
             work::visit();
-            let Some(relation) = self.relations.get(&token) else {
-                continue;
-            };
-            if !relation.pending && relation.is_met(resource, rules) {
-                self.met(token, rules);
-            }
+            self.update(token, |relation| {
+                relation.changed(target, (resource, index), rules);
+            });
         }
     }
 
-    /// Instances or resources of an object have come or gone.
-    pub(crate) fn object_changed(&mut self, object: Address, rules: Rules<'_>) {
-        for token in self.index.of_object(object) {
-            let wide =
-                self.relations
-                    .get(&token)
-                    .is_some_and(|relation| match relation.target.path {
-                        Path::Root | Path::Object(_) | Path::Instance(_) => true,
-                        Path::Resource(path) | Path::ResourceInstance(path, _) => rules
-                            .catalogue
-                            .resource(ResourceAddress {
-                                scope: relation.target.scope,
-                                path,
-                            })
-                            .is_none(),
-                    });
-            if wide {
-                self.met(token, rules);
-            }
+    /// Something at an address or below it has come or gone.
+    pub(crate) fn structure_changed(&mut self, changed: Address, rules: Rules<'_>) {
+        for (token, target) in self.index.around(changed) {
+            self.update(token, |relation| {
+                relation.structure_changed(target, changed, rules);
+            });
         }
     }
 
-    /// Attributes or defaults are others: they count at once.
-    pub(crate) fn reschedule(&mut self, rules: Rules<'_>) {
+    /// Other attributes are attached to an address: they count at once.
+    pub(crate) fn attributes_changed(&mut self, address: Address, rules: Rules<'_>) {
+        for (token, _) in self.index.below(address) {
+            self.update(token, |relation| relation.refresh(rules));
+        }
+    }
+
+    /// The defaults of the account are others: they count at once.
+    pub(crate) fn defaults_changed(&mut self, rules: Rules<'_>) {
         let tokens: Vec<Token> = self.relations.keys().copied().collect();
-        tokens
-            .into_iter()
-            .for_each(|token| self.schedule(token, rules));
+        for token in tokens {
+            self.update(token, |relation| relation.refresh(rules));
+        }
     }
 
-    /// Puts what is due into the outbox.
-    pub(crate) fn handle_timeout(&mut self, now: Duration) {
+    /// Evaluates what is due, and puts what is to be told into its queue.
+    pub(crate) fn handle_timeout(&mut self, rules: Rules<'_>) {
+        let now = rules.catalogue.now.mono;
         while let Some((due, token)) = self.deadlines.first().copied() {
             if due > now {
                 return;
             }
             self.deadlines.pop_first();
-            if let Some(relation) = self.relations.get_mut(&token) {
-                relation.scheduled = None;
-                relation.queued = true;
-                self.outbox.push(token);
+            let Some(relation) = self.relations.get_mut(&token) else {
+                continue;
+            };
+            relation.scheduled = None;
+            relation.evaluate(rules);
+            if relation.queue(now) {
+                self.due.push(token);
+            } else {
+                self.schedule(token);
             }
         }
     }
@@ -224,65 +129,129 @@ impl Observations {
     }
 
     pub(crate) fn has_waiting(&self) -> bool {
-        !self.outbox.is_empty()
+        !self.due.is_empty()
     }
 
     /// The next that is to be told.
-    pub(crate) fn next(&mut self) -> Option<(Token, &Relation)> {
-        let token = self.outbox.pop()?;
-        self.relations.get(&token).map(|relation| (token, relation))
+    pub(crate) fn next(&mut self) -> Option<Token> {
+        self.due.pop()
     }
 
     /// A notification has left.
     pub(crate) fn sent(&mut self, token: Token, sent: Sent<'_>, rules: Rules<'_>) {
-        let now = rules.catalogue.now.mono;
-        if let Some(relation) = self.relations.get_mut(&token) {
-            relation.in_flight = sent.reliability == Reliability::Confirmable;
-            relation.last_sent = now;
-            relation.pending = false;
-            relation.queued = false;
-            relation.seen = sent.revision;
-            relation.spoken = true;
-            relation.told = single(sent.nodes);
-            self.schedule(token, rules);
-        }
+        self.update(token, |relation| relation.sent(sent, rules));
+    }
+
+    /// What was to be told is stored, which is as good as told: attributes go on to be judged
+    /// against it.
+    pub(crate) fn stored(&mut self, token: Token, sent: Sent<'_>, rules: Rules<'_>) {
+        self.update(token, |relation| relation.stored(sent, rules));
     }
 
     /// There is nothing to tell for now; the next change asks again.
     pub(crate) fn skipped(&mut self, token: Token, rules: Rules<'_>) {
-        if let Some(relation) = self.relations.get_mut(&token) {
-            relation.last_sent = rules.catalogue.now.mono;
-            relation.pending = false;
-            relation.queued = false;
-            self.schedule(token, rules);
-        }
+        self.update(token, |relation| relation.skipped(rules));
     }
 
     /// A confirmable notification has ended.
     pub(crate) fn delivered(&mut self, token: Token, acknowledged: bool, rules: Rules<'_>) {
-        if let Some(relation) = self.relations.get_mut(&token) {
-            relation.in_flight = false;
-            if acknowledged {
-                relation.last_confirmed = rules.catalogue.now.mono;
-            } else {
-                relation.pending = true;
-            }
-            self.schedule(token, rules);
-        }
+        self.update(token, |relation| relation.delivered(acknowledged, rules));
     }
 
+    /// How many the server observes by.
     pub(crate) fn len(&self) -> usize {
-        self.relations.len()
+        let relations = self.relations.values();
+        relations.filter(|relation| !relation.is_orphan()).count()
     }
 
-    fn met(&mut self, token: Token, rules: Rules<'_>) {
+    pub(crate) fn is_full(&self) -> bool {
+        self.relations.len() >= MAX_RELATIONS
+    }
+
+    /// The server has registered us anew and knows none of them any more. They stay as what it may
+    /// want to hear of. The answer is whose.
+    pub(crate) fn orphan_all(&mut self) -> Vec<Token> {
+        let tokens: Vec<Token> = self.relations.keys().copied().collect();
+        tokens.iter().for_each(|token| self.orphan(*token));
+        tokens
+    }
+
+    pub(crate) fn orphan(&mut self, token: Token) {
+        self.update(token, Relation::orphan);
+    }
+
+    /// Orphans that a new observation takes the place of.
+    pub(crate) fn orphans_in(&self, targets: &Targets) -> Vec<Token> {
+        let within = |address: Address| {
+            let mut outer = targets.addresses().iter();
+            outer.any(|outer| outer.scope == address.scope && outer.path.contains(address.path))
+        };
+        let orphans = self
+            .relations
+            .iter()
+            .filter(|(_, relation)| relation.is_orphan() && relation.addresses().all(within));
+        orphans.map(|(token, _)| *token).collect()
+    }
+
+    pub(crate) fn orphans(&self) -> Vec<Token> {
+        let orphans = self.relations.iter();
+        let orphans = orphans.filter(|(_, relation)| relation.is_orphan());
+        orphans.map(|(token, _)| *token).collect()
+    }
+
+    pub(crate) fn get(&self, token: Token) -> Option<&Relation> {
+        self.relations.get(&token)
+    }
+
+    /// Whether anybody wants to hear of it, now or when the server is back.
+    pub(crate) fn is_wanted(&self, (resource, index): Part) -> bool {
+        let concerned = self.index.concerned(resource, index).into_iter();
+        let mut relations = concerned.filter_map(|(token, _)| self.relations.get(&token));
+        relations.any(|relation| relation.covers(resource, index))
+    }
+
+    /// The observation by which a stored sample is told: one that can carry its time, else any;
+    /// the nearest to the sample.
+    pub(crate) fn covering(
+        &self,
+        resource: ResourceAddress,
+        index: Option<ResourceInstanceId>,
+    ) -> Option<(Token, &Relation)> {
+        let concerned = self.index.concerned(resource, index).into_iter();
+        let relations = concerned.filter_map(|(token, target)| {
+            let relation = self.relations.get(&token)?;
+            let tells = !relation.is_orphan() && relation.covers(resource, index);
+            tells.then_some((token, target, relation))
+        });
+        let nearest = relations.max_by_key(|(token, target, relation)| {
+            let format = relation.subscription.format;
+            (format.has_time(), target.path, *token)
+        });
+        nearest.map(|(token, _, relation)| (token, relation))
+    }
+
+    fn add(&mut self, token: Token, relation: Relation) -> bool {
+        let targets = relation.addresses().count();
+        if self.relations.len() >= MAX_RELATIONS || self.targets + targets > MAX_TARGETS {
+            return false;
+        }
+        for target in relation.addresses() {
+            self.index.insert(target, token);
+        }
+        self.targets += targets;
+        self.relations.insert(token, relation);
+        self.schedule(token);
+        true
+    }
+
+    fn update(&mut self, token: Token, change: impl FnOnce(&mut Relation)) {
         if let Some(relation) = self.relations.get_mut(&token) {
-            relation.pending = true;
-            self.schedule(token, rules);
+            change(relation);
+            self.schedule(token);
         }
     }
 
-    fn schedule(&mut self, token: Token, rules: Rules<'_>) {
+    fn schedule(&mut self, token: Token) {
         work::visit();
         let Some(relation) = self.relations.get_mut(&token) else {
             return;
@@ -290,110 +259,9 @@ impl Observations {
         if let Some(before) = relation.scheduled.take() {
             self.deadlines.remove(&(before, token));
         }
-        relation.scheduled = relation.due(rules.effective(relation.target));
+        relation.scheduled = relation.due();
         if let Some(due) = relation.scheduled {
             self.deadlines.insert((due, token));
         }
-    }
-}
-
-impl Relation {
-    /// False for an observation that was taken up after a restart until its target has a value:
-    /// devices may take a while to say what they have.
-    pub(crate) const fn is_settled(&self) -> bool {
-        self.spoken
-    }
-
-    /// How the next notification is sent.
-    pub(crate) fn reliability(&self, now: Duration) -> Reliability {
-        if now.saturating_sub(self.last_confirmed) >= CONFIRM_AFTER {
-            return Reliability::Confirmable;
-        }
-        Reliability::NonConfirmable
-    }
-
-    fn due(&self, attributes: Attributes) -> Option<Duration> {
-        if self.queued || self.in_flight {
-            return None;
-        }
-        let pmin = attributes.pmin.unwrap_or(0);
-        let after = |seconds: u32| self.last_sent + Duration::from_secs(seconds.into());
-        // A pmax below pmin is ignored; 0 stands for none.
-        let pmax = attributes
-            .pmax
-            .filter(|pmax| *pmax > 0 && *pmax >= pmin)
-            .map(after);
-        let pending = self.pending.then(|| after(pmin));
-        [pmax, pending].into_iter().flatten().min()
-    }
-
-    /// Whether a change of the resource is one that the server wants to hear of.
-    fn is_met(&self, changed: ResourceAddress, rules: Rules<'_>) -> bool {
-        let current = match self.target.path {
-            Path::Root | Path::Object(_) | Path::Instance(_) => None,
-            Path::Resource(_) | Path::ResourceInstance(..) => {
-                single(&rules.catalogue.latest(self.target))
-            }
-        };
-        let (Some(told), Some(current)) = (&self.told, current) else {
-            let core = rules
-                .catalogue
-                .resource(changed)
-                .is_some_and(|found| found.owner == Owner::Core);
-            return core || rules.catalogue.tree.changed_since(changed, self.seen);
-        };
-        let attributes = rules.effective(self.target);
-        if let (true, Some(before), Some(now)) = (
-            attributes.has_value_condition(),
-            told.as_f64(),
-            current.as_f64(),
-        ) {
-            return is_crossed(attributes, before, now);
-        }
-        *told != current
-    }
-}
-
-impl Rules<'_> {
-    fn effective(&self, target: Address) -> Attributes {
-        let mut attributes = self.attributes.inherited(target);
-        if attributes.check().is_err() {
-            // Separate writes or inheritance made them contradict each other: none of them counts.
-            attributes = Attributes {
-                gt: None,
-                lt: None,
-                st: None,
-                ..attributes
-            };
-        }
-        let set = |seconds: u32| (seconds > 0).then_some(seconds);
-        attributes.pmin = attributes.pmin.or_else(|| set(self.defaults.pmin));
-        if let Path::Root | Path::Object(_) = target.path {
-            attributes.pmin = attributes.pmin.max(Some(WIDE_PMIN));
-        }
-        attributes.pmax = attributes.pmax.or_else(|| set(self.defaults.pmax));
-        attributes
-    }
-}
-
-/// Compared with what the server was told, in both directions.
-fn is_crossed(attributes: Attributes, told: f64, now: f64) -> bool {
-    let crossed = |limit: f64| (told <= limit && now > limit) || (told >= limit && now < limit);
-    attributes.gt.is_some_and(crossed)
-        || attributes.lt.is_some_and(crossed)
-        || attributes.st.is_some_and(|st| (now - told).abs() >= st)
-}
-
-/// The only value of an answer.
-fn single(nodes: &[Node]) -> Option<Value> {
-    let [node] = nodes else {
-        return None;
-    };
-    match &node.content {
-        Content::Single(value) => Some(value.clone()),
-        Content::Multiple(values) => match values.as_slice() {
-            [(_, value)] => Some(value.clone()),
-            _ => None,
-        },
     }
 }

@@ -29,13 +29,13 @@ impl Index {
         }
     }
 
-    /// Who watches the resource, its instance or its object; the instances of the resource too,
-    /// where the change names one or may concern any.
+    /// Who watches the resource, its instance, its object or everything, and by which target; the
+    /// instances of the resource too, where the change names one or may concern any.
     pub(super) fn concerned(
         &self,
         changed: ResourceAddress,
         index: Option<ResourceInstanceId>,
-    ) -> Vec<Token> {
+    ) -> Vec<(Token, Address)> {
         if self.by_target.is_empty() {
             return Vec::new();
         }
@@ -48,27 +48,61 @@ impl Index {
             path: Path::ResourceInstance(changed.path, index),
             ..resource
         };
-        let mut tokens: Vec<Token> = self
+        let mut found: Vec<_> = self
             .by_target
             .range(below(low)..=below(high))
             .inspect(|_| work::visit())
-            .flat_map(|(_, tokens)| tokens.iter().copied())
+            .flat_map(pairs)
             .collect();
-        let mut level = resource;
-        while level.path != Path::Root {
-            work::visit();
-            tokens.extend(self.by_target.get(&level).into_iter().flatten());
-            level.path = level.path.parent();
-        }
-        tokens
+        found.extend(self.upward(resource));
+        found
     }
 
-    /// Who watches anything of an object, or the object itself.
-    pub(super) fn of_object(&self, object: Address) -> Vec<Token> {
-        let from = self.by_target.range(object..);
-        let all = from.inspect(|_| work::visit()).take_while(|(target, _)| {
-            target.scope == object.scope && object.path.contains(target.path)
+    /// Who watches the address or anything below it.
+    pub(super) fn below(&self, address: Address) -> Vec<(Token, Address)> {
+        let at = |path| Address { path, ..address };
+        let ranges = address.path.subtree().map(|paths| {
+            let (first, last) = paths.into_inner();
+            self.by_target.range(at(first)..=at(last))
         });
-        all.flat_map(|(_, tokens)| tokens.iter().copied()).collect()
+        let all = ranges.flatten().inspect(|_| work::visit());
+        all.flat_map(pairs).collect()
     }
+
+    /// Who watches the address, something that it belongs to, or anything below it.
+    pub(super) fn around(&self, address: Address) -> Vec<(Token, Address)> {
+        let mut found = self.below(address);
+        if address.path != Path::Root {
+            let parent = Address {
+                path: address.path.parent(),
+                ..address
+            };
+            found.extend(self.upward(parent));
+        }
+        found
+    }
+
+    fn upward(&self, address: Address) -> Vec<(Token, Address)> {
+        let mut found = Vec::new();
+        let mut level = address;
+        loop {
+            work::visit();
+            found.extend(
+                self.by_target
+                    .get_key_value(&level)
+                    .into_iter()
+                    .flat_map(pairs),
+            );
+            if level.path == Path::Root {
+                return found;
+            }
+            level.path = level.path.parent();
+        }
+    }
+}
+
+fn pairs<'a>(
+    (target, tokens): (&'a Address, &'a BTreeSet<Token>),
+) -> impl Iterator<Item = (Token, Address)> + use<'a> {
+    tokens.iter().map(|token| (*token, *target))
 }

@@ -31,11 +31,6 @@ fn get(request: &Request) -> Operation {
         return Operation::Discover(request.queries.clone());
     }
     let watch = match request.observe {
-        // A client that takes no attributes in an Observe refuses it (lwm2m/30, 5).
-        Some(0) if !request.queries.is_empty() => {
-            let why = "attributes in an Observe are not available in this version";
-            return Operation::Unsupported(Code::BAD_REQUEST, why);
-        }
         Some(0) => Watch::Begin,
         Some(1) => Watch::End,
         Some(_) | None => Watch::No,
@@ -77,14 +72,16 @@ fn post(request: &Request, path: Path) -> Operation {
 }
 
 fn fetch(request: &Request, path: Path) -> Operation {
-    if let Some(refused) = refuse_composite(request, path) {
-        return refused;
-    }
     let watch = match request.observe {
         Some(0) => Watch::Begin,
         Some(1) => Watch::End,
         Some(_) | None => Watch::No,
     };
+    // The queries of an Observe are attributes; a cancellation repeats them.
+    let has_queries = watch == Watch::No && !request.queries.is_empty();
+    if let Some(refused) = refuse_composite(has_queries, path) {
+        return refused;
+    }
     Operation::ReadComposite {
         accept: request.accept,
         body: body(request, request.content_format),
@@ -93,15 +90,15 @@ fn fetch(request: &Request, path: Path) -> Operation {
 }
 
 fn ipatch(request: &Request, path: Path) -> Operation {
-    refuse_composite(request, path)
+    refuse_composite(!request.queries.is_empty(), path)
         .unwrap_or_else(|| Operation::WriteComposite(body(request, request.content_format)))
 }
 
 /// The paths of a composite operation stand in its body (lwm2m/20, 9); 4.02 would be right too, but
 /// is none of the codes of the standard.
-fn refuse_composite(request: &Request, path: Path) -> Option<Operation> {
+fn refuse_composite(has_queries: bool, path: Path) -> Option<Operation> {
     let why = match path {
-        Path::Root if request.queries.is_empty() => return None,
+        Path::Root if !has_queries => return None,
         Path::Root => "this query means nothing here",
         Path::Object(_) | Path::Instance(_) | Path::Resource(_) | Path::ResourceInstance(..) => {
             "the paths of a composite operation stand in its body"

@@ -5,11 +5,11 @@ use lamplighter_model::{Address, device::Origin};
 
 use super::Server;
 use crate::{
-    operation::{Caller, Watch, request},
+    operation::{self, Caller, Watch, request},
     perform::{Reply, Turn, Wish},
     registration::Phase,
     reject::Reject,
-    waiting::Asker,
+    waiting::{Ask, Asker},
 };
 
 /// Requests kept while the registration is being completed; UDP may bring them before its answer.
@@ -23,20 +23,11 @@ impl Server {
         wish: (Address, Result<Reply, Reject>),
         turn: &mut Turn<'_>,
     ) {
-        let Asker::Server {
-            accept,
-            key,
-            token,
-            watch,
-            ..
-        } = asker
-        else {
+        let Asker::Server { ask, key, .. } = asker else {
             return;
         };
         let (address, result) = wish;
-        let response = match result
-            .and_then(|reply| self.response(reply, address, (*accept, *token, *watch), turn))
-        {
+        let response = match result.and_then(|reply| self.response(reply, address, *ask, turn)) {
             Ok(response) => response,
             Err(reject) => reject.into_response(),
         };
@@ -69,16 +60,29 @@ impl Server {
             // RFC 7641, 3.6: whatever becomes of the Read.
             self.end_observation(request.token, turn);
         }
+        let caller = self.caller();
+        let attributes = match operation::observe_attributes(
+            &request.queries,
+            &operation,
+            address.path,
+            (caller.enabler, turn.catalogue()),
+        ) {
+            Ok(attributes) => attributes,
+            Err(reject) => {
+                return self
+                    .endpoint
+                    .respond(key, reject.into_response(), turn.now.mono);
+            }
+        };
         let asker = Asker::Server {
-            accept: request.accept,
+            ask: Ask {
+                accept: request.accept,
+                attributes,
+                token: request.token,
+                watch: operation.watch(),
+            },
             key,
             ssid: self.config.ssid,
-            token: request.token,
-            watch: operation.watch(),
-        };
-        let caller = Caller {
-            enabler: self.registration.version(),
-            origin: Origin::Server(self.config.ssid),
         };
         let wish = Wish {
             address,
@@ -89,6 +93,14 @@ impl Server {
         let prefix = self.view.prefix(address.scope);
         if let Some(result) = turn.begin(wish, Some(&self.attributes), prefix) {
             self.answer(&asker, (address, result), turn);
+        }
+    }
+
+    /// This server as the one who wants something.
+    pub(super) fn caller(&self) -> Caller {
+        Caller {
+            enabler: self.registration.version(),
+            origin: Origin::Server(self.config.ssid),
         }
     }
 }

@@ -3,11 +3,13 @@
 use lamplighter_model::{Ssid, Stamp};
 
 use super::Server;
-use crate::registration::Phase;
+use crate::{outbox::Losses, registration::Phase};
 
 /// One server, for `status` and the page.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct ServerStatus {
+    /// Samples that are not told any more, by reason.
+    pub dropped: Losses,
     /// Queue mode: the server does not expect us to hear it now.
     pub asleep: bool,
     /// What went wrong last, in words; `None` while all is well.
@@ -15,6 +17,8 @@ pub struct ServerStatus {
     pub name: String,
     /// Relations that the server observes by.
     pub observations: usize,
+    /// Stored samples that the server is still to be told.
+    pub queued: u64,
     pub since: Stamp,
     pub ssid: Ssid,
     pub state: ServerState,
@@ -49,10 +53,12 @@ impl Server {
     pub(crate) fn status(&self) -> ServerStatus {
         let (_, since) = self.shown;
         ServerStatus {
+            dropped: *self.outbox.losses(),
             asleep: self.is_asleep(),
             last_error: self.last_error.clone(),
             name: self.config.name.clone(),
             observations: self.observations.len(),
+            queued: self.outbox.queued(),
             since,
             ssid: self.config.ssid,
             state: self.state(),

@@ -335,7 +335,7 @@ fn observes_have_the_codes_of_the_standard() {
         (
             Request {
                 observe: Some(0),
-                queries: vec!["pmin=1".to_owned()],
+                queries: vec!["gt=1".to_owned()],
                 ..get("/3/0/0")
             },
             Code::BAD_REQUEST,
@@ -365,7 +365,9 @@ fn write_attributes_have_the_codes_of_the_standard() {
         ("/3303/0", "gt=20", Code::BAD_REQUEST),
         ("/3/0/0", "st=1", Code::BAD_REQUEST),
         ("/3303/0/5700", "pmin=x", Code::BAD_REQUEST),
-        ("/3303/0/5700", "con=1", Code::BAD_REQUEST),
+        ("/3303/0/5700", "con=1", Code::CHANGED),
+        ("/3303/0/5700", "edge=1", Code::BAD_REQUEST),
+        ("/3/0/11", "gt=1", Code::CHANGED),
         ("/3303/0/5605", "pmin=1", Code::METHOD_NOT_ALLOWED),
         ("/3303/9", "pmin=1", Code::NOT_FOUND),
         ("/3303/0/9", "pmin=1", Code::NOT_FOUND),

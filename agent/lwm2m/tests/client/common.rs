@@ -7,10 +7,11 @@ use lamplighter_coap::{
 };
 use lamplighter_lwm2m::{
     boundary::{
-        Command, Event, Input, LinkEvent, LinkId, LocalOperation, LocalRequest, Output, RequestId,
+        Command, Event, Input, Kept, LinkEvent, LinkId, LocalOperation, LocalRequest, Output,
+        RequestId,
     },
     client::{Client, ClientConfig, Creation, DeviceDescription, ServerConfig},
-    saved::{Record, RecordKey},
+    saved::{Record, RecordKey, SavedQueue},
     tree::Tree,
 };
 use lamplighter_model::{
@@ -39,11 +40,16 @@ pub(crate) struct World {
         Result<lamplighter_lwm2m::boundary::LocalAnswer, lamplighter_lwm2m::reject::Reject>,
     )>,
     pub(crate) hosts: usize,
+    /// What the store holds for the server.
+    pub(crate) kept: BTreeMap<u64, Kept>,
+    next_kept: u64,
     pub(crate) link: Option<LinkId>,
     /// Whether links come up when they are asked for.
     pub(crate) links_work: bool,
     /// Datagrams in both directions are lost while set.
     pub(crate) lossy: bool,
+    /// Notifications, and answers that came later than their acknowledgement, to be confirmed.
+    pub(crate) confirmable: usize,
     pub(crate) notifications: Vec<(Duration, Token, Response)>,
     pub(crate) now: Duration,
     pub(crate) opened: Vec<Duration>,
@@ -121,12 +127,28 @@ impl World {
         saved: Vec<Record>,
         script: Script,
     ) -> Self {
-        let mut tree = Tree::new(Arc::clone(&config.definitions));
-        let refused = tree.declare(&Declared {
+        let mut world = Self::bare(now, boot, config, saved, script);
+        let refused = world.tree.declare(&Declared {
             added: declarations(),
             removed: Vec::new(),
         });
         assert!(refused.is_empty(), "{refused:?}");
+        world
+    }
+
+    /// On the first start, with nothing behind the core.
+    pub(crate) fn without_devices(config: ClientConfig, script: Script) -> Self {
+        Self::bare(Duration::from_secs(1000), 1, config, Vec::new(), script)
+    }
+
+    fn bare(
+        now: Duration,
+        boot: u32,
+        config: ClientConfig,
+        saved: Vec<Record>,
+        script: Script,
+    ) -> Self {
+        let tree = Tree::new(Arc::clone(&config.definitions));
         let unix = Some(1_790_000_000 + i64::try_from(now.as_secs()).expect("a short time"));
         let at = Now {
             boot: BootId(boot),
@@ -139,9 +161,12 @@ impl World {
             events: Vec::new(),
             answers: Vec::new(),
             hosts: 0,
+            kept: BTreeMap::new(),
+            next_kept: 0,
             link: None,
             links_work: true,
             lossy: false,
+            confirmable: 0,
             notifications: Vec::new(),
             now,
             opened: Vec::new(),
@@ -290,8 +315,32 @@ impl World {
         self.input(Input::Command(Command::Local(RequestId(1), request)));
     }
 
+    /// What the store gives back at the next start.
     pub(crate) fn records(&self) -> Vec<Record> {
-        self.saved.values().cloned().collect()
+        let first = self.kept.keys().next().copied().unwrap_or(self.next_kept);
+        let queue = SavedQueue {
+            dropped: 0,
+            first,
+            next: self.next_kept,
+        };
+        let mut records: Vec<Record> = self.saved.values().cloned().collect();
+        records.push(Record::Queue(SSID, queue));
+        records
+    }
+
+    /// The same box some time later, after its process was killed; the server has stayed.
+    pub(crate) fn restarted(mut self, later: Duration, boot: u32) -> Self {
+        let config = ClientConfig {
+            seed: 8,
+            ..config()
+        };
+        let mut world = Self::at(self.now + later, boot, config, self.records(), self.script);
+        world.kept = std::mem::take(&mut self.kept);
+        world.next_kept = self.next_kept;
+        world.saved = self.saved;
+        world.server = self.server;
+        world.exchanges = self.exchanges;
+        world
     }
 
     /// Times of the client's requests to `path`, since the beginning.
@@ -318,8 +367,24 @@ impl World {
             Output::Device(op, request) => self.device.push((op, request)),
             Output::Event(event) => self.events.push(event),
             Output::Host(_) => self.hosts += 1,
-            Output::Fetch(..) | Output::Forget(..) | Output::Keep(..) => {}
+            Output::Fetch(ssid, from, most) => {
+                let kept = self.kept.range(from..).take(most);
+                let kept = kept.map(|(_, kept)| kept.clone()).collect();
+                inputs.push(Input::Kept(ssid, kept));
+            }
+            Output::Forget(_, upto) => self.kept = self.kept.split_off(&(upto + 1)),
+            Output::Keep(_, kept) => {
+                for kept in kept {
+                    self.next_kept = kept.number + 1;
+                    self.kept.insert(kept.number, kept);
+                }
+            }
             Output::Journal(record) => self.save(record),
+            // A second server, which is never reached.
+            Output::Open(link, uri, _) if uri.host.starts_with("unreachable") => {
+                let why = LinkEvent::Down("no route".to_owned());
+                inputs.push(Input::Link(link, why));
+            }
             Output::Open(link, ..) => {
                 self.opened.push(self.now);
                 self.link = Some(link);
@@ -335,6 +400,11 @@ impl World {
             Output::Transmit(link, datagram) => {
                 assert_eq!(Some(link), self.link, "a datagram for a closed link");
                 self.sent.push(self.now);
+                // RFC 7252, 3: version 1, type 0, code 2.05.
+                let is_confirmable = datagram.first().is_some_and(|byte| byte & 0x30 == 0);
+                if is_confirmable && datagram.get(1) == Some(&0x45) {
+                    self.confirmable += 1;
+                }
                 if !self.lossy {
                     self.server.receive(&datagram, self.now);
                 }

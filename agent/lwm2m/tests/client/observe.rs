@@ -350,3 +350,35 @@ fn notifications_keep_the_format_of_the_first_answer() {
         );
     }
 }
+
+#[test]
+fn what_is_gone_is_told_whatever_else_is_observed() {
+    let mut world = observing(&[]);
+    world.sample(crate::common::SET_POINT, Value::Float(1.0));
+    for path in ["/3303", "/3308", "/3308/0", "/3308/0/5900"] {
+        observe(&mut world, path);
+    }
+    world.input(Input::Device(DeviceEvent::Declared(Declared {
+        added: Vec::new(),
+        removed: vec![TEMPERATURE],
+    })));
+    let (_, _, last) = world.notifications.last().unwrap();
+    assert_eq!((last.code, last.observe), (Code::NOT_FOUND, None));
+}
+
+#[test]
+fn a_new_instance_is_not_told_to_who_observes_another() {
+    let mut world = World::registered();
+    celsius(&mut world, 20.0);
+    observe(&mut world, "/3303/0");
+    let declaration = Declaration {
+        address: ResourceAddress::gateway(3303, 7, 5700),
+        operations: Operations::R,
+    };
+    world.input(Input::Device(DeviceEvent::Declared(Declared {
+        added: vec![declaration],
+        removed: Vec::new(),
+    })));
+    world.seconds(5);
+    assert!(world.notifications.is_empty());
+}

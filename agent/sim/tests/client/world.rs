@@ -173,6 +173,7 @@ impl World {
             | ServerEvent::Notified(..)
             | ServerEvent::ObservationEnded(..)
             | ServerEvent::Registered(_)
+            | ServerEvent::Sent(..)
             | ServerEvent::Updated(_) => false,
         };
         self.until(Duration::from_secs(300), |world| {

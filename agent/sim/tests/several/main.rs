@@ -3,11 +3,11 @@
 
 use std::time::Duration;
 
-use lamplighter_coap::Code;
+use lamplighter_coap::{Code, Method, Request};
 use lamplighter_lwm2m::{
     boundary::{Event, Input},
     client::Change,
-    format::{Content, ContentFormat},
+    format::{Content, ContentFormat, Node},
 };
 use lamplighter_model::{ResourceInstanceId, Value, device::Origin};
 use lamplighter_sim::server::{Operation, WriteMode};
@@ -40,9 +40,26 @@ fn acl(world: &mut World, server: usize, about: &str) -> Vec<(u16, i64)> {
     }
 }
 
+/// A write of 2/x/2.
+fn list(about: &str, mode: WriteMode, entries: &[(u16, i64)]) -> Operation {
+    let entry = |(who, bits): &(u16, i64)| (ResourceInstanceId(*who), Value::Integer(*bits));
+    let path = path(&format!("{about}/2"));
+    let resource = path.resource().expect("a resource");
+    let values = entries.iter().map(entry).collect();
+    Operation::Write {
+        path,
+        nodes: vec![Node::multiple(resource, values)],
+        format: ContentFormat::Tlv,
+        mode,
+    }
+}
+
+/// An entry that may be new: a resource instance can be written only where it exists.
 fn grant(world: &mut World, server: usize, about: &str, to: usize, bits: i64) -> Code {
-    let entry = format!("{about}/2/{}", ssid(to).0);
-    world.code(server, &write_value(&entry, Value::Integer(bits)))
+    world.code(
+        server,
+        &list(about, WriteMode::Partial, &[(ssid(to).0, bits)]),
+    )
 }
 
 #[test]
@@ -120,6 +137,60 @@ fn without_rights_a_server_sees_what_there_is_and_nothing_of_it() {
     );
 }
 
+/// A composite of these paths, or of these records.
+fn composite(method: Method, body: &str) -> Operation {
+    let json = Some(ContentFormat::SenmlJson.number());
+    let request = Request {
+        accept: json,
+        content_format: json,
+        payload: body.as_bytes().to_vec(),
+        ..Request::new(method, Vec::new())
+    };
+    Operation::Raw(path("/"), request)
+}
+
+#[test]
+fn composites_leave_out_what_is_not_for_the_server_unless_nothing_is() {
+    let mut world = world((false, &[("/3303", "R"), ("/3308", "W"), ("/1", "")]));
+    assert_eq!(world.code(A, &write(22.0)), Code::CHANGED);
+    for (body, code, found) in [
+        (r#"[{"n":"/3303"},{"n":"/3308"}]"#, Code::CONTENT, 1),
+        (r#"[{"n":"/"}]"#, Code::CONTENT, 1),
+        (r#"[{"n":"/3308"},{"n":"/3/0"}]"#, Code::UNAUTHORIZED, 0),
+        (
+            r#"[{"n":"/3308/0/5900"},{"n":"/99"}]"#,
+            Code::UNAUTHORIZED,
+            0,
+        ),
+        (r#"[{"n":"/99"},{"n":"/0"}]"#, Code::CONTENT, 0),
+    ] {
+        let answer = world.ask(B, &composite(Method::Fetch, body));
+        let nodes = answer
+            .nodes
+            .iter()
+            .filter(|node| [3303, 3308, 3].contains(&node.path.object().0));
+        assert_eq!((answer.code, nodes.count()), (code, found), "{body}");
+    }
+    let both = r#"[{"n":"/3308/0/5900","v":18},{"n":"/3/0/15","vs":"Europe/Paris"}]"#;
+    assert_eq!(
+        world.code(B, &composite(Method::IPatch, both)),
+        Code::UNAUTHORIZED
+    );
+    assert_eq!(
+        world.read(A, "/3308/0/5900").value(),
+        Some(&Value::Float(22.0))
+    );
+    let one = r#"[{"n":"/3308/0/5900","v":18}]"#;
+    assert_eq!(
+        world.code(B, &composite(Method::IPatch, one)),
+        Code::CHANGED
+    );
+    assert_eq!(
+        world.read(A, "/3308/0/5900").value(),
+        Some(&Value::Float(18.0))
+    );
+}
+
 #[test]
 fn object_2_is_announced_where_there_are_several_servers_only() {
     let mut world = World::new(&[OWNER], &[]);
@@ -131,7 +202,15 @@ fn object_2_is_announced_where_there_are_several_servers_only() {
     // One about each instance of the others.
     let instances = listed.iter().filter(|path| path.matches('/').count() == 2);
     let (about, others): (Vec<_>, Vec<_>) = instances.partition(|path| path.starts_with("/2/"));
-    assert_eq!(about.len(), others.len(), "{listed:?}");
+    // And about those objects of which the owner may make some.
+    assert_eq!(about.len(), others.len() + 2, "{listed:?}");
+    for object in [16, 19] {
+        let about = two
+            .about(B, object, 65_535)
+            .expect("an instance of object 2");
+        assert!(listed.contains(&about));
+        assert_eq!(acl(&mut two, B, &about), [(101, 16)]);
+    }
     assert_eq!(two.read(B, "/2").code, Code::CONTENT);
     two.input(Input::Configure(Change::RemoveServer(config.ssid)));
     two.seconds(60);
@@ -179,22 +258,7 @@ fn the_owner_changes_rights_and_they_outlive_a_restart() {
 fn a_list_is_written_whole_or_in_part() {
     let mut world = world(READER);
     let about = world.about(A, 3308, 0).expect("an instance of object 2");
-    let list = |mode, entries: &[(u16, i64)]| {
-        let values = entries
-            .iter()
-            .map(|(who, bits)| (ResourceInstanceId(*who), Value::Integer(*bits)));
-        let resource = path(&format!("{about}/2"));
-        let node = lamplighter_lwm2m::format::Node::multiple(
-            resource.resource().expect("a resource"),
-            values.collect(),
-        );
-        Operation::Write {
-            path: resource,
-            nodes: vec![node],
-            format: ContentFormat::Tlv,
-            mode,
-        }
-    };
+    let list = |mode, entries: &[(u16, i64)]| list(&about, mode, entries);
     assert_eq!(
         world.code(A, &list(WriteMode::Partial, &[(0, 1)])),
         Code::CHANGED
@@ -216,6 +280,11 @@ fn a_list_is_written_whole_or_in_part() {
         );
     }
     assert_eq!(acl(&mut world, A, &about), [(102, 2)]);
+    let entry = write_value(&format!("{about}/2/102"), Value::Integer(3));
+    assert_eq!(world.code(A, &entry), Code::CHANGED);
+    assert_eq!(acl(&mut world, A, &about), [(102, 3)]);
+    let absent = write_value(&format!("{about}/2/101"), Value::Integer(3));
+    assert_eq!(world.code(A, &absent), Code::NOT_FOUND);
     let object = write_value(&format!("{about}/0"), Value::Integer(3));
     assert_eq!(world.code(A, &object), Code::METHOD_NOT_ALLOWED);
 }
@@ -312,4 +381,159 @@ fn a_mute_server_slows_nobody() {
         "whoever else is there"
     );
     world.change(SET_POINT, 18.0);
+}
+
+/// Makes an instance of Portfolio.
+fn create(instance: u16) -> Operation {
+    let payload = format!(r#"[{{"bn":"/16/{instance}/0/","n":"0","vs":"mine"}}]"#);
+    let request = Request {
+        content_format: Some(ContentFormat::SenmlJson.number()),
+        payload: payload.into_bytes(),
+        ..Request::new(Method::Post, vec!["16".to_owned()])
+    };
+    Operation::Raw(path("/16"), request)
+}
+
+fn delete(instance: u16) -> Operation {
+    let segments = vec!["16".to_owned(), instance.to_string()];
+    Operation::Raw(path("/16"), Request::new(Method::Delete, segments))
+}
+
+#[test]
+fn what_a_server_makes_is_its_own_until_it_deletes_it() {
+    let mut world = World::new(&[OWNER, (false, &[("/16", "C")]), READER], &[]);
+    const C: usize = 2;
+    assert_eq!(world.code(C, &create(0)), Code::UNAUTHORIZED);
+    assert_eq!(world.code(B, &create(0)), Code::CREATED);
+    world.seconds(30);
+    let about = world.about(B, 16, 0).expect("an instance of object 2");
+    assert!(world.listed(A).contains(&about));
+    let owner = |world: &mut World| world.read(C, &format!("{about}/3")).value().cloned();
+    assert_eq!(owner(&mut world), Some(Value::Integer(102)));
+    assert_eq!(acl(&mut world, C, &about), [(101, 15), (102, 15), (103, 1)]);
+    assert_eq!(world.read(B, "/16/0/0").code, Code::CONTENT);
+    assert_eq!(grant(&mut world, A, &about, C, 0), Code::UNAUTHORIZED);
+    assert_eq!(grant(&mut world, B, &about, C, 0), Code::CHANGED);
+    assert_eq!(world.read(C, "/16/0/0").code, Code::UNAUTHORIZED);
+    assert_eq!(world.code(C, &delete(0)), Code::UNAUTHORIZED);
+    world.restart(&[OWNER, (false, &[("/16", "C")]), READER]);
+    world.seconds(30);
+    assert_eq!(owner(&mut world), Some(Value::Integer(102)));
+    assert_eq!(world.code(B, &delete(0)), Code::DELETED);
+    assert_eq!(world.about(B, 16, 0), None);
+    world.seconds(30);
+    assert!(!world.listed(A).contains(&about));
+}
+
+#[test]
+fn instances_of_object_2_are_neither_made_nor_deleted_by_servers() {
+    let mut world = world(READER);
+    let about = world.about(A, 3308, 0).expect("an instance of object 2");
+    let segments: Vec<String> = about.split('/').skip(1).map(str::to_owned).collect();
+    let delete = Operation::Raw(path("/2"), Request::new(Method::Delete, segments));
+    let create = Operation::Raw(
+        path("/2"),
+        Request {
+            content_format: Some(ContentFormat::SenmlJson.number()),
+            payload: br#"[{"bn":"/2/9/","n":"3","v":101}]"#.to_vec(),
+            ..Request::new(Method::Post, vec!["2".to_owned()])
+        },
+    );
+    for refused in [delete, create] {
+        assert_eq!(world.code(A, &refused), Code::METHOD_NOT_ALLOWED);
+    }
+}
+
+#[test]
+fn what_a_removed_server_owned_goes_to_the_one_that_may_do_most_or_away() {
+    let maker: Share<'_> = (false, &[("/16", "C")]);
+    for (entries, heir) in [(&[(103, 3)][..], Some(103)), (&[], None)] {
+        let mut world = World::new(
+            &[
+                (false, &[("/3308", "RW")]),
+                maker,
+                (false, &[("/3303", "R")]),
+            ],
+            &[],
+        );
+        const C: usize = 2;
+        assert_eq!(world.code(B, &create(0)), Code::CREATED);
+        let about = world.about(B, 16, 0).expect("an instance of object 2");
+        for (who, bits) in entries {
+            assert_eq!(
+                grant(&mut world, B, &about, usize::from(*who - 101u16), *bits),
+                Code::CHANGED
+            );
+        }
+        world.input(Input::Configure(Change::RemoveServer(ssid(B))));
+        let owner = world.read(C, &format!("{about}/3")).value().cloned();
+        assert_eq!(owner, heir.map(Value::Integer));
+        let exists = world.read(C, "/16/0/0").code;
+        assert_eq!(
+            exists,
+            if heir.is_some() {
+                Code::CONTENT
+            } else {
+                Code::NOT_FOUND
+            }
+        );
+    }
+}
+
+#[test]
+fn a_server_that_gives_its_rights_away_has_to_be_reached_still() {
+    for (reachable, restarts) in [(true, false), (true, true), (false, false), (false, true)] {
+        let mut world = world(READER);
+        world.seconds(60);
+        let about = world.about(A, 3308, 0).expect("an instance of object 2");
+        let give = write_value(&format!("{about}/3"), Value::Integer(ssid(B).0.into()));
+        // What the box sends, its Update first of all, is lost.
+        world.cut(!reachable);
+        world.begin(A, &give);
+        if restarts {
+            world.restart(&[OWNER, READER]);
+        }
+        world.seconds(650);
+        world.cut(false);
+        world.seconds(7200);
+        let is_back = world.told.contains(&Event::TakenBack(path("/3308/0")));
+        assert_eq!(is_back, !reachable);
+        let owner = world.read(B, &format!("{about}/3")).value().cloned();
+        let expected = if reachable { 102 } else { 101 };
+        assert_eq!(owner, Some(Value::Integer(expected)));
+        assert!(!world.has_trials());
+    }
+}
+
+#[test]
+fn an_account_that_nobody_could_manage_comes_back() {
+    let mut world = world(READER);
+    let about = world.about(A, 1, 1).expect("an instance of object 2");
+    world.observe(B, &format!("{about}/2/102"));
+    world.cut(true);
+    world.begin(A, &list(&about, WriteMode::Replace, &[(101, 1), (102, 1)]));
+    world.seconds(650);
+    world.cut(false);
+    world.seconds(7200);
+    assert!(world.told.contains(&Event::TakenBack(path("/1/1"))));
+    assert_eq!(acl(&mut world, A, &about), [(101, 15), (102, 7)]);
+}
+
+#[test]
+fn what_takes_nothing_from_the_writer_is_not_on_trial() {
+    let mut world = world(READER);
+    let about = world.about(A, 3308, 0).expect("an instance of object 2");
+    world.cut(true);
+    world.begin(A, &list(&about, WriteMode::Partial, &[(102, 7)]));
+    assert!(!world.has_trials());
+    world.seconds(10_000);
+    world.cut(false);
+    world.seconds(7200);
+    assert_eq!(acl(&mut world, A, &about), [(101, 15), (102, 7)]);
+    assert!(
+        !world
+            .told
+            .iter()
+            .any(|event| matches!(event, Event::TakenBack(_)))
+    );
 }

@@ -11,8 +11,8 @@ use std::{
 use lamplighter_coap::Code;
 use lamplighter_lwm2m::{
     access::Grants,
-    boundary::{Event, Input, LinkEvent, LinkId, Output},
-    client::{Client, ClientConfig, DeviceDescription, ServerConfig},
+    boundary::{Event, Input, Kept, LinkEvent, LinkId, Output},
+    client::{Client, ClientConfig, Creation, DeviceDescription, ServerConfig},
     format::ContentFormat,
     saved::{Record, RecordKey},
     tree::Tree,
@@ -45,6 +45,7 @@ pub(crate) struct World {
     links: BTreeMap<LinkId, usize>,
     memory: BTreeMap<ResourceAddress, Value>,
     saved: BTreeMap<RecordKey, Record>,
+    kept: BTreeMap<Ssid, BTreeMap<u64, Kept>>,
     pub(crate) told: Vec<Event>,
 }
 
@@ -104,6 +105,7 @@ impl World {
             ]
             .into(),
             saved: BTreeMap::new(),
+            kept: BTreeMap::new(),
             told: Vec::new(),
         };
         world.settle();
@@ -167,6 +169,13 @@ impl World {
         }
     }
 
+    /// Nobody is reached.
+    pub(crate) fn cut(&mut self, is_cut: bool) {
+        for host in &mut self.hosts {
+            host.is_mute = is_cut;
+        }
+    }
+
     pub(crate) fn silence(&mut self, server: usize, is_mute: bool) {
         self.hosts[server].is_mute = is_mute;
     }
@@ -195,7 +204,13 @@ impl World {
         answer
     }
 
-    fn begin(&mut self, server: usize, operation: &Operation) -> RequestId {
+    /// Whether a change waits for being confirmed.
+    pub(crate) fn has_trials(&self) -> bool {
+        let mut saved = self.saved.values();
+        saved.any(|record| matches!(record, Record::Trial(..)))
+    }
+
+    pub(crate) fn begin(&mut self, server: usize, operation: &Operation) -> RequestId {
         let server = &mut self.hosts[server].server;
         let id = server.request(NAME, operation, self.now).expect("sent");
         self.settle();
@@ -281,12 +296,25 @@ impl World {
             Output::Close(link) => {
                 self.links.remove(&link);
             }
-            Output::Commit(id, record) => {
-                self.keep(record);
+            Output::Commit(id, records) => {
+                records.into_iter().for_each(|record| self.keep(record));
                 inputs.push(Input::Committed(id));
             }
             Output::Device(op, request) => inputs.push(self.device(op, request)),
             Output::Event(event) => self.told.push(event),
+            Output::Fetch(ssid, from, count) => {
+                let kept = self.kept.entry(ssid).or_default().range(from..).take(count);
+                let kept = kept.map(|(_, kept)| kept.clone()).collect();
+                inputs.push(Input::Kept(ssid, kept));
+            }
+            Output::Forget(ssid, to) => {
+                let kept = self.kept.entry(ssid).or_default();
+                *kept = kept.split_off(&(to + 1));
+            }
+            Output::Keep(ssid, samples) => {
+                let samples = samples.into_iter().map(|kept| (kept.number, kept));
+                self.kept.entry(ssid).or_default().extend(samples);
+            }
             Output::Journal(record) => self.keep(record),
             Output::Open(link, uri, _) => {
                 let host = uri.host.split('.').next().expect("a name");
@@ -348,6 +376,7 @@ pub(crate) fn write_value(text: &str, value: Value) -> Operation {
 fn config(shares: &[Share<'_>]) -> ClientConfig {
     let servers = shares.iter().enumerate();
     ClientConfig {
+        creation: Creation::default(),
         definitions: ServerOptions::default().definitions,
         device: DeviceDescription::default(),
         endpoint: NAME.to_owned(),

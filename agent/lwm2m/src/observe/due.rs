@@ -1,17 +1,17 @@
-//! Notifications that wait for the wire, oldest first. One place per observation: what is told is
-//! read when it leaves, so a newer value takes the place of an older one.
+//! Observations that are due, oldest first. One place each: what is told is read when it leaves, so
+//! a newer value takes the place of an older one.
 
 use std::collections::{BTreeSet, VecDeque};
 
 use lamplighter_coap::Token;
 
 #[derive(Clone, Debug, Default)]
-pub(super) struct Outbox {
+pub(super) struct Due {
     order: VecDeque<Token>,
     waiting: BTreeSet<Token>,
 }
 
-impl Outbox {
+impl Due {
     pub(super) fn push(&mut self, token: Token) {
         if self.waiting.insert(token) {
             self.order.push_back(token);
@@ -31,10 +31,6 @@ impl Outbox {
         if self.waiting.remove(&token) {
             self.order.retain(|waiting| *waiting != token);
         }
-    }
-
-    pub(super) fn clear(&mut self) {
-        *self = Self::default();
     }
 
     pub(super) fn is_empty(&self) -> bool {

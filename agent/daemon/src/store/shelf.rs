@@ -1,0 +1,147 @@
+//! The disk and the database as the queues see them: blocks in and out, with the bound of all
+//! queues together.
+
+use std::{collections::BTreeMap, io};
+
+use lamplighter_lwm2m::saved::SavedQueue;
+
+use super::{
+    base::{self, Base, Block, Changes, Owner},
+    disk::Disk,
+};
+
+/// What a block costs beside its bytes, in the database's pages.
+const OVERHEAD: u64 = 2048;
+
+#[derive(Debug)]
+pub(super) struct Shelf {
+    disk: Box<dyn Disk>,
+    /// Opened when there is something to put in or to take out.
+    base: Option<Base>,
+    /// Of all blocks.
+    bytes: u64,
+    max: u64,
+    /// Blocks that wait for being deleted, with the cursors that made them useless.
+    gone: Vec<i64>,
+    cursors: BTreeMap<Owner, SavedQueue>,
+    drops: Vec<Dropped>,
+}
+
+/// Samples that were dropped.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(super) struct Dropped {
+    pub(super) owner: Owner,
+    /// The first that is still there.
+    pub(super) first: u64,
+    pub(super) count: u64,
+}
+
+/// What the database says of the queues.
+pub(super) type Contents = (Vec<Block>, Vec<(Owner, SavedQueue)>);
+
+impl Shelf {
+    pub(super) fn new(disk: Box<dyn Disk>, max: u64) -> Self {
+        Self {
+            disk,
+            base: None,
+            bytes: 0,
+            max,
+            gone: Vec::new(),
+            cursors: BTreeMap::new(),
+            drops: Vec::new(),
+        }
+    }
+
+    /// What is in the database, if there is one.
+    pub(super) fn load(&mut self, names: &[String]) -> io::Result<Contents> {
+        if !names.iter().any(|name| name == base::FILE) {
+            return Ok((Vec::new(), Vec::new()));
+        }
+        let base = self.base()?;
+        let contents = (base.blocks()?, base.cursors()?);
+        self.bytes = contents.0.iter().map(|block| block.bytes + OVERHEAD).sum();
+        Ok(contents)
+    }
+
+    pub(super) fn disk(&mut self) -> &mut dyn Disk {
+        self.disk.as_mut()
+    }
+
+    /// Whether another full block would exceed the bound.
+    pub(super) const fn is_full(&self) -> bool {
+        self.bytes + super::tail::HALF as u64 + OVERHEAD > self.max
+    }
+
+    /// A block goes in; it is durable when it returns, and its tail is not needed any more.
+    pub(super) fn put(
+        &mut self,
+        block: Block,
+        bytes: &[u8],
+        saved: SavedQueue,
+    ) -> io::Result<Block> {
+        self.cursors.insert(block.owner, saved);
+        let seq = self.change(Some((block, bytes)))?;
+        self.bytes += block.bytes + OVERHEAD;
+        let seq = seq.ok_or_else(|| io::Error::other("the database gave no number"))?;
+        Ok(Block { seq, ..block })
+    }
+
+    pub(super) fn get(&mut self, seq: i64) -> io::Result<Vec<u8>> {
+        self.base()?.block(seq)
+    }
+
+    /// A block is not needed any more.
+    pub(super) fn remove(&mut self, block: Block) {
+        self.bytes = self.bytes.saturating_sub(block.bytes + OVERHEAD);
+        self.gone.push(block.seq);
+    }
+
+    pub(super) fn dropped(&mut self, owner: Owner, saved: SavedQueue, count: u64) {
+        self.cursors.insert(owner, saved);
+        self.drops.push(Dropped {
+            owner,
+            first: saved.first,
+            count,
+        });
+    }
+
+    pub(super) fn take_drops(&mut self) -> Vec<Dropped> {
+        std::mem::take(&mut self.drops)
+    }
+
+    pub(super) fn is_unsynced(&self) -> bool {
+        !self.gone.is_empty()
+    }
+
+    /// Deletes what is not needed any more.
+    pub(super) fn sweep(&mut self) -> io::Result<()> {
+        if self.is_unsynced() {
+            self.change(None)?;
+        }
+        Ok(())
+    }
+
+    fn change(&mut self, added: Option<(Block, &[u8])>) -> io::Result<Option<i64>> {
+        self.base()?;
+        let Some(base) = &mut self.base else {
+            return Err(io::Error::other("no database"));
+        };
+        let changes = Changes {
+            added,
+            removed: &self.gone,
+            cursors: &self.cursors,
+        };
+        let seq = base.change(self.disk.as_mut(), &changes)?;
+        self.gone.clear();
+        self.cursors.clear();
+        Ok(seq)
+    }
+
+    fn base(&mut self) -> io::Result<&mut Base> {
+        let base = match self.base.take() {
+            Some(base) => base,
+            None => Base::open(self.disk.as_mut())?,
+        };
+        Ok(self.base.insert(base))
+    }
+}

@@ -1,0 +1,248 @@
+//! The store thread: takes what waits, writes all of it, reports.
+
+use std::{collections::BTreeMap, io, time::Duration};
+
+use lamplighter_lwm2m::boundary::ClientId;
+use lamplighter_site::saved::SavedSite;
+use tokio::sync::mpsc;
+
+use super::{
+    Stored,
+    base::Owner,
+    inbox::{Inbox, Shared, Waiting, Wanted},
+    queues::Queues,
+    records::Records,
+    shelf::Shelf,
+    site,
+};
+use crate::clock;
+
+/// Samples that are written in one go.
+const AT_ONCE: usize = 1000;
+
+/// What the disk may refuse, each on its own.
+#[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
+enum Part {
+    Queues,
+    Records,
+    Site,
+}
+
+#[derive(Debug)]
+pub(super) struct Writer {
+    pub(super) shelf: Shelf,
+    pub(super) records: Records,
+    pub(super) queues: Queues,
+    pub(super) reports: mpsc::UnboundedSender<Stored>,
+    pub(super) flush: Duration,
+    state: State,
+}
+
+/// What is not done yet.
+#[derive(Debug, Default)]
+struct State {
+    /// When what waits for the disk is written at the latest.
+    due: Option<Duration>,
+    /// The site's state, as long as it waits for the disk.
+    site: Option<SavedSite>,
+    /// What the disk could not give.
+    wanted: Vec<Wanted>,
+    /// Why the disk has refused.
+    troubles: BTreeMap<Part, String>,
+    is_told: bool,
+}
+
+impl Writer {
+    pub(super) fn new(
+        shelf: Shelf,
+        records: Records,
+        queues: Queues,
+        reports: mpsc::UnboundedSender<Stored>,
+        flush: Duration,
+    ) -> Self {
+        Self {
+            shelf,
+            records,
+            queues,
+            reports,
+            flush,
+            state: State::default(),
+        }
+    }
+
+    /// Until the inbox is closed.
+    pub(super) fn run(mut self, shared: &Shared) {
+        loop {
+            let patience = self.state.due.map(|due| due.saturating_sub(clock::mono()));
+            let inbox = shared.take(patience);
+            let is_closed = inbox.is_closed;
+            self.turn(inbox, shared);
+            self.flush_due();
+            if is_closed {
+                break;
+            }
+        }
+        self.write();
+        shared.lock().is_dead = true;
+    }
+
+    /// Everything that waits is written at once, then all of it is reported.
+    pub(super) fn turn(&mut self, inbox: Inbox, shared: &Shared) {
+        let mut reports: Vec<Stored> = Vec::new();
+        let committed = |(client, id): &(ClientId, _)| Stored::Committed(*client, *id);
+        reports.extend(inbox.commits.iter().map(committed));
+        reports.extend((0..inbox.sites).map(|_| Stored::SiteSaved));
+        self.keep_records(inbox.changes.into_values(), !inbox.commits.is_empty());
+        if let Some(site) = inbox.site {
+            self.state.site = Some(site);
+        }
+        self.write_site();
+        for (owner, waiting) in inbox.kept {
+            self.keep(owner, waiting, shared);
+        }
+        for (owner, up_to) in inbox.forgotten {
+            let forgotten = self.queues.forget(&mut self.shelf, owner, up_to);
+            self.note(Part::Queues, forgotten);
+        }
+        self.state.wanted.extend(inbox.wanted);
+        self.fetch(&mut reports);
+        self.tell_drops(&mut reports);
+        self.tell_trouble();
+        for report in reports {
+            // The receiver is gone only when the agent ends.
+            let _ = self.reports.send(report);
+        }
+    }
+
+    fn keep_records<C>(&mut self, changes: C, is_urgent: bool)
+    where
+        C: ExactSizeIterator<Item = (ClientId, lamplighter_lwm2m::saved::Record)>,
+    {
+        if changes.len() == 0 {
+            return;
+        }
+        let disk = self.shelf.disk();
+        let mut written = self.records.keep(disk, changes);
+        if is_urgent && written.is_ok() {
+            written = self.records.sync(disk);
+        }
+        self.note(Part::Records, written);
+    }
+
+    fn keep(&mut self, owner: Owner, waiting: Waiting, shared: &Shared) {
+        let Waiting {
+            mut samples,
+            mut lost,
+        } = waiting;
+        let samples = samples.make_contiguous();
+        let mut done = 0;
+        for some in samples.chunks(AT_ONCE) {
+            let (count, kept) = self.queues.keep(&mut self.shelf, owner, some, lost);
+            done += count;
+            lost = 0;
+            let is_refused = kept.is_err();
+            self.note(Part::Queues, kept);
+            if is_refused {
+                break;
+            }
+        }
+        let rest: std::collections::VecDeque<_> = samples.iter().skip(done).cloned().collect();
+        if !rest.is_empty() {
+            let refused = Waiting {
+                samples: rest,
+                lost: 0,
+            };
+            shared.lock().put_back(owner, refused);
+        }
+    }
+
+    /// What cannot be read now is tried again with the next flush.
+    fn fetch(&mut self, reports: &mut Vec<Stored>) {
+        for wanted in std::mem::take(&mut self.state.wanted) {
+            let Wanted { owner, from, limit } = wanted;
+            let found = self.queues.fetch(&mut self.shelf, owner, from, limit);
+            match found {
+                Ok(kept) => reports.push(Stored::Kept(owner.0, owner.1, kept)),
+                Err(error) => {
+                    self.state.wanted.push(wanted);
+                    self.note(Part::Queues, Err(error));
+                }
+            }
+        }
+    }
+
+    fn tell_drops(&mut self, reports: &mut Vec<Stored>) {
+        for dropped in Queues::drops(&mut self.shelf) {
+            let (client, ssid) = dropped.owner;
+            reports.push(Stored::Dropped {
+                client,
+                ssid,
+                first: dropped.first,
+                count: dropped.count,
+            });
+        }
+    }
+
+    /// Writes what has waited long enough, however much else there is to do. What the disk refuses
+    /// is tried again after the same time.
+    pub(super) fn flush_due(&mut self) {
+        let now = clock::mono();
+        if self.state.due.is_some_and(|due| due <= now) {
+            self.write();
+            self.state.due = None;
+        }
+        let waits = self.records.is_unsynced()
+            || self.state.site.is_some()
+            || !self.state.wanted.is_empty()
+            || self.queues.is_unsynced(&self.shelf);
+        match waits {
+            true => drop(self.state.due.get_or_insert(now + self.flush)),
+            false => self.state.due = None,
+        }
+    }
+
+    /// Makes everything durable.
+    pub(super) fn write(&mut self) {
+        let flushed = self.records.flush(self.shelf.disk());
+        self.note(Part::Records, flushed);
+        self.write_site();
+        let flushed = self.queues.flush(&mut self.shelf);
+        self.note(Part::Queues, flushed);
+        let mut reports = Vec::new();
+        self.fetch(&mut reports);
+        self.tell_trouble();
+        for report in reports {
+            let _ = self.reports.send(report);
+        }
+    }
+
+    fn write_site(&mut self) {
+        let Some(site) = &self.state.site else {
+            return;
+        };
+        let written = site::write(self.shelf.disk(), site);
+        if written.is_ok() {
+            self.state.site = None;
+        }
+        self.note(Part::Site, written);
+    }
+
+    fn note(&mut self, part: Part, done: io::Result<()>) {
+        match done {
+            Ok(()) => drop(self.state.troubles.remove(&part)),
+            Err(error) => drop(self.state.troubles.insert(part, error.to_string())),
+        }
+    }
+
+    fn tell_trouble(&mut self) {
+        let trouble = self.state.troubles.values().next().cloned();
+        if trouble.is_some() == self.state.is_told {
+            return;
+        }
+        self.state.is_told = trouble.is_some();
+        if let Some(error) = &trouble {
+            tracing::error!(error, "Cannot write to the state directory");
+        }
+        let _ = self.reports.send(Stored::Trouble(trouble));
+    }
+}

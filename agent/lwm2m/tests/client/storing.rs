@@ -1,0 +1,372 @@
+//! Nothing measured is lost: numbered samples through whatever comes between us and the server.
+
+use std::{sync::Arc, time::Duration};
+
+use lamplighter_coap::{Code, Method, Request, Response};
+use lamplighter_lwm2m::{
+    boundary::{Event, Input, LinkEvent},
+    format::{self, Content, ContentFormat, RecordTime},
+};
+use lamplighter_model::{Path, ResourceAddress, Value, device::Answer};
+
+use crate::common::{TEMPERATURE, World, accept_all, get, request};
+
+const SENML_CBOR: u16 = 112;
+const TLV: u16 = 11542;
+
+/// A value of the temperature as the server was told: its time in seconds, where it has one.
+type Told = (Option<i64>, i64);
+
+fn observe(world: &mut World, path: &str, accept: u16) {
+    world.request(Request {
+        accept: Some(accept),
+        observe: Some(0),
+        ..get(path)
+    });
+    while !world.device.is_empty() {
+        world.done(Ok(Answer::default()));
+    }
+    let (_, response) = world.responses.last().expect("an answer");
+    assert_eq!(
+        (response.code, response.observe.is_some()),
+        (Code::CONTENT, true),
+        "{response:?}"
+    );
+}
+
+/// A server that observes the temperature, which is 0, and takes no Send.
+fn observing(accept: u16) -> World {
+    let mut world = World::registered();
+    assert_eq!(world.put("/1/0/23", "1").code, Code::CHANGED);
+    number(&mut world, 0);
+    observe(&mut world, "/3303/0/5700", accept);
+    world
+}
+
+fn number(world: &mut World, number: i64) {
+    world.sample(TEMPERATURE, Value::Float(number as f64));
+}
+
+/// Numbered samples, one every so many seconds.
+fn numbers(world: &mut World, numbers: std::ops::Range<i64>, every: u64) {
+    for value in numbers {
+        number(world, value);
+        world.seconds(every);
+    }
+}
+
+fn decode(world: &World, path: Path, content_format: Option<u16>, payload: &[u8]) -> Vec<Told> {
+    let format = content_format.and_then(ContentFormat::from_number);
+    let decoded = format::decode(
+        format.expect("a format"),
+        path,
+        "",
+        payload,
+        &Arc::clone(world.tree.definitions()),
+    )
+    .expect("a payload that can be read");
+    let mut told = Vec::new();
+    for node in decoded.nodes {
+        let time = match node.time {
+            Some(RecordTime::Absolute(time)) => Some(time.seconds()),
+            Some(RecordTime::Relative(_)) | None => None,
+        };
+        if let (Content::Single(value), true) = (node.content, node.path == TEMPERATURE.path) {
+            told.push((time, value.as_f64().expect("a number") as i64));
+        }
+    }
+    told
+}
+
+fn notified(world: &World, path: &str) -> Vec<Told> {
+    let path: Path = path.parse().expect("a path");
+    let notifications = world.notifications.iter();
+    notifications
+        .flat_map(|(_, _, response)| {
+            decode(world, path, response.content_format, &response.payload)
+        })
+        .collect()
+}
+
+/// What came by Send.
+fn sent(world: &World) -> Vec<Told> {
+    let sends = world
+        .requests
+        .iter()
+        .filter(|(_, request)| request.path == ["dp"]);
+    sends
+        .flat_map(|(_, request)| {
+            decode(world, Path::Root, request.content_format, &request.payload)
+        })
+        .collect()
+}
+
+fn values(told: &[Told]) -> Vec<i64> {
+    told.iter().map(|(_, value)| *value).collect()
+}
+
+/// Wall time of the test at a moment of its clock.
+fn unix(at: Duration) -> i64 {
+    1_790_000_000 + i64::try_from(at.as_secs()).expect("a short time")
+}
+
+fn unmute(world: &mut World) {
+    assert_eq!(world.put("/1/0/23", "0").code, Code::CHANGED);
+}
+
+/// A server that has forgotten us.
+fn forgetful(request: &Request) -> Option<Response> {
+    match request.path.first().map(String::as_str) {
+        Some("rd") if request.path.len() > 1 => Some(Response::new(Code::NOT_FOUND)),
+        _ => accept_all(request),
+    }
+}
+
+#[test]
+fn while_the_server_listens_a_change_leaves_at_once_and_without_time() {
+    let mut world = observing(SENML_CBOR);
+    numbers(&mut world, 1..4, 1);
+    assert_eq!(
+        notified(&world, "/3303/0/5700"),
+        [(None, 1), (None, 2), (None, 3)]
+    );
+    assert_eq!(world.kept.len(), 3, "nobody has confirmed them");
+    world.input(Input::Command(
+        lamplighter_lwm2m::boundary::Command::Update(crate::common::SSID),
+    ));
+    assert!(world.kept.is_empty(), "the answer to the Update shows it");
+}
+
+#[test]
+fn what_is_measured_without_a_link_arrives_later_with_its_times_and_in_order() {
+    let mut world = observing(SENML_CBOR);
+    world.links_work = false;
+    let link = world.link.expect("a link");
+    world.input(Input::Link(link, LinkEvent::Down("no carrier".to_owned())));
+    let began = world.now;
+    numbers(&mut world, 1..6, 10);
+    assert!(world.notifications.is_empty());
+    world.links_work = true;
+    world.seconds(70);
+    let expected: Vec<Told> = (0..5u64)
+        .map(|n| {
+            let at = began + Duration::from_secs(10 * n);
+            (Some(unix(at)), 1 + i64::try_from(n).unwrap())
+        })
+        .collect();
+    assert_eq!(notified(&world, "/3303/0/5700"), expected);
+    assert_eq!(world.notifications.len(), 1, "one pack");
+    assert!(world.kept.is_empty());
+    number(&mut world, 6);
+    assert_eq!(notified(&world, "/3303/0/5700")[5..], [(None, 6)]);
+}
+
+#[test]
+fn an_outage_longer_than_the_lifetime_is_told_by_send() {
+    let mut world = observing(SENML_CBOR);
+    unmute(&mut world);
+    world.lossy = true;
+    let began = world.now;
+    numbers(&mut world, 1..81, 60);
+    world.lossy = false;
+    world.seconds(3600);
+    let told = sent(&world);
+    assert_eq!(values(&told), (1..81).collect::<Vec<_>>());
+    assert_eq!(told[0].0, Some(unix(began)));
+    assert!(world.notifications.is_empty());
+    assert!(world.kept.is_empty());
+}
+
+#[test]
+fn a_server_that_takes_no_send_gets_it_with_its_next_observation() {
+    let mut world = observing(SENML_CBOR);
+    world.lossy = true;
+    numbers(&mut world, 1..81, 60);
+    world.lossy = false;
+    world.seconds(3600);
+    number(&mut world, 81);
+    assert!(sent(&world).is_empty(), "Send is muted");
+    observe(&mut world, "/3303/0", SENML_CBOR);
+    world.seconds(10);
+    let told = notified(&world, "/3303/0");
+    assert_eq!(values(&told), (1..82).collect::<Vec<_>>());
+}
+
+#[test]
+fn disable_is_silent_and_loses_nothing() {
+    let mut world = observing(SENML_CBOR);
+    unmute(&mut world);
+    world.put("/1/0/5", "600");
+    world.execute("/1/0/4", "");
+    let silent_from = world.sent.len();
+    numbers(&mut world, 1..60, 10);
+    assert_eq!(world.sent.len(), silent_from, "not one datagram");
+    world.seconds(300);
+    assert_eq!(values(&sent(&world)), (1..60).collect::<Vec<_>>());
+}
+
+#[test]
+fn a_server_that_was_started_again_gets_what_it_missed() {
+    let mut world = observing(SENML_CBOR);
+    unmute(&mut world);
+    world.lossy = true;
+    numbers(&mut world, 1..11, 10);
+    world.script = forgetful;
+    world.lossy = false;
+    world.seconds(4000);
+    assert_eq!(values(&sent(&world)), (1..11).collect::<Vec<_>>());
+}
+
+#[test]
+fn a_power_cut_during_the_outage_loses_nothing() {
+    let mut world = observing(SENML_CBOR);
+    unmute(&mut world);
+    world.links_work = false;
+    let link = world.link.expect("a link");
+    world.input(Input::Link(link, LinkEvent::Down("no carrier".to_owned())));
+    let began = world.now;
+    numbers(&mut world, 1..6, 10);
+    let mut again = world.restarted(Duration::from_secs(30), 1);
+    again.links_work = false;
+    again.run();
+    numbers(&mut again, 6..11, 10);
+    again.links_work = true;
+    again.seconds(4000);
+    let mut told = notified(&again, "/3303/0/5700");
+    told.extend(sent(&again));
+    assert_eq!(values(&told), (1..11).collect::<Vec<_>>());
+    assert_eq!(told[0].0, Some(unix(began)));
+    assert!(again.kept.is_empty());
+}
+
+#[test]
+fn what_vanished_in_a_black_hole_is_told_again() {
+    let mut world = observing(SENML_CBOR);
+    unmute(&mut world);
+    numbers(&mut world, 1..4, 1);
+    world.lossy = true;
+    numbers(&mut world, 4..8, 1);
+    // The Update before the end of the lifetime finds nobody.
+    world.seconds(3550);
+    world.lossy = false;
+    world.seconds(3600);
+    let told = sent(&world);
+    assert_eq!(
+        values(&told),
+        (1..8).collect::<Vec<_>>(),
+        "from the last confirmation on"
+    );
+}
+
+#[test]
+fn with_storing_off_only_the_latest_is_told() {
+    let mut world = observing(SENML_CBOR);
+    world.put("/1/0/6", "0");
+    world.links_work = false;
+    let link = world.link.expect("a link");
+    world.input(Input::Link(link, LinkEvent::Down("no carrier".to_owned())));
+    numbers(&mut world, 1..6, 10);
+    world.links_work = true;
+    world.seconds(70);
+    assert_eq!(notified(&world, "/3303/0/5700"), [(None, 5)]);
+    assert!(world.kept.is_empty());
+}
+
+#[test]
+fn storing_that_is_switched_off_discards_and_says_so() {
+    let mut world = observing(SENML_CBOR);
+    world.lossy = true;
+    numbers(&mut world, 1..81, 60);
+    world.lossy = false;
+    world.seconds(3600);
+    assert_eq!(world.kept.len(), 80);
+    world.put("/1/0/6", "0");
+    assert!(world.kept.is_empty());
+    let discarded = world
+        .events
+        .iter()
+        .any(|event| matches!(event, Event::Discarded { samples: 80, .. }));
+    assert!(discarded);
+    let status = world.client.servers().next().unwrap();
+    assert_eq!((status.queued, status.dropped.cancelled), (0, 80));
+}
+
+#[test]
+fn a_format_without_time_tells_one_value_after_another() {
+    let mut world = observing(TLV);
+    world.links_work = false;
+    let link = world.link.expect("a link");
+    world.input(Input::Link(link, LinkEvent::Down("no carrier".to_owned())));
+    numbers(&mut world, 1..6, 10);
+    world.links_work = true;
+    world.seconds(70);
+    let told = notified(&world, "/3303/0/5700");
+    assert_eq!(values(&told), [1, 2, 3, 4, 5]);
+    assert_eq!(world.notifications.len(), 5);
+}
+
+#[test]
+fn a_refused_pack_is_told_one_by_one_and_only_the_bad_one_is_dropped() {
+    fn picky(request: &Request) -> Option<Response> {
+        let is_send = request.method == Method::Post && request.path == ["dp"];
+        let has_two = request
+            .payload
+            .windows(3)
+            .any(|bytes| bytes == [0xf9, 0x40, 0x00]);
+        if is_send && has_two {
+            return Some(Response::new(Code::BAD_REQUEST));
+        }
+        accept_all(request)
+    }
+    let mut world = observing(SENML_CBOR);
+    unmute(&mut world);
+    world.lossy = true;
+    numbers(&mut world, 1..5, 1000);
+    world.lossy = false;
+    world.script = picky;
+    world.seconds(7200);
+    let status = world.client.servers().next().unwrap();
+    assert_eq!((status.queued, status.dropped.refused), (0, 1));
+    let last = sent(&world);
+    assert_eq!(values(&last[last.len() - 3..]), [2, 3, 4]);
+}
+
+#[test]
+fn an_overloaded_server_is_asked_again_after_its_time() {
+    fn overloaded(request: &Request) -> Option<Response> {
+        if request.path == ["dp"] {
+            return Some(Response {
+                max_age: Some(120),
+                ..Response::new(Code::SERVICE_UNAVAILABLE)
+            });
+        }
+        accept_all(request)
+    }
+    let mut world = observing(SENML_CBOR);
+    unmute(&mut world);
+    world.lossy = true;
+    numbers(&mut world, 1..5, 1000);
+    world.lossy = false;
+    world.script = overloaded;
+    world.seconds(3600);
+    let times = world.times(&["dp"]);
+    assert!(times.len() > 2);
+    let pauses = times.windows(2).map(|pair| pair[1] - pair[0]);
+    assert!(
+        pauses
+            .clone()
+            .all(|pause| pause == Duration::from_secs(120))
+    );
+    world.script = accept_all;
+    world.seconds(120);
+    assert!(world.kept.is_empty());
+}
+
+#[test]
+fn resources_that_nobody_observes_are_not_stored() {
+    let mut world = observing(SENML_CBOR);
+    world.lossy = true;
+    world.sample(ResourceAddress::gateway(3303, 1, 5700), Value::Float(1.0));
+    let _ = request(Method::Get, "/", None, &[]);
+    assert!(world.kept.is_empty());
+}
