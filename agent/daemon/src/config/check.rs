@@ -9,6 +9,7 @@ mod lamp;
 mod modbus;
 mod point;
 mod register;
+mod registration;
 mod rights;
 mod server;
 mod site;
