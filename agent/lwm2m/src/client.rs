@@ -28,6 +28,7 @@ mod operations;
 mod order;
 mod rights;
 mod sequence;
+mod trial;
 
 use order::Order;
 
@@ -40,6 +41,8 @@ pub struct Client {
     accounts_changed: bool,
     /// [`Tree::listed`] that the servers know of.
     listed: u64,
+    /// What is to be kept of the rights since an account went.
+    disinherited: Vec<Record>,
     order: Order,
     /// Instances that servers made and that nobody has a right on.
     orphans: Vec<InstancePath>,
@@ -63,6 +66,7 @@ impl Client {
             former: BTreeMap::new(),
             accounts_changed: false,
             listed: 0,
+            disinherited: Vec::new(),
             order: Order::default(),
             orphans: Vec::new(),
             saved: Vec::new(),
@@ -80,7 +84,7 @@ impl Client {
             .into_iter()
             .partition(|record| matches!(record, Record::Reading(..)));
         for record in others.into_iter().chain(reading) {
-            client.restore(record);
+            client.restore(record, now);
         }
         client.disinherit();
         client.start(now);
@@ -155,6 +159,7 @@ impl Client {
             .values()
             .filter_map(Server::timeout)
             .chain(waiting)
+            .chain(self.shared.trials.timeout().map(|due| (due, "trial")))
             .min()
     }
 
@@ -237,6 +242,7 @@ impl Client {
         while let Some(pending) = self.shared.waiting.expired(now.mono) {
             self.conclude(&pending, tree, now);
         }
+        self.end_trials(now);
         let turn = Turn {
             now,
             shared: &mut self.shared,
@@ -328,6 +334,8 @@ impl Client {
                     server.remove_attributes(Address::gateway(path), turn.shared);
                 }
             }
+            News::Reached(sent) => self.reached(sent),
+            News::Tried => self.try_servers(),
             News::Sampled(resource, index) => {
                 let is_default = resource.path.object() == crate::object::SERVER;
                 for server in self.servers.values_mut() {

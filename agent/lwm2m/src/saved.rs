@@ -34,6 +34,8 @@ pub enum Record {
     /// was.
     Reading(Ssid, Option<SavedReading>),
     Registration(Ssid, SavedRegistration),
+    /// What comes back unless a server is reached, by its key; `None` ends the trial.
+    Trial(String, Option<Box<Self>>),
 }
 
 /// Identifies what a [`Record`] is about.
@@ -210,6 +212,7 @@ impl Record {
             Self::Queue(ssid, _) => format!("queue/{ssid}"),
             Self::Reading(ssid, _) => format!("reading/{ssid}"),
             Self::Registration(ssid, _) => format!("registration/{ssid}"),
+            Self::Trial(key, _) => format!("trial/{key}"),
         })
     }
 
@@ -220,7 +223,8 @@ impl Record {
             | Self::Attributes(_, _, None)
             | Self::Instance(_, None)
             | Self::Observation(_, _, None)
-            | Self::Reading(_, None) => true,
+            | Self::Reading(_, None)
+            | Self::Trial(_, None) => true,
             Self::Access(_, Some(_))
             | Self::AccessNumbers(_)
             | Self::Account(..)
@@ -230,7 +234,8 @@ impl Record {
             | Self::Observation(_, _, Some(_))
             | Self::Queue(..)
             | Self::Reading(_, Some(_))
-            | Self::Registration(..) => false,
+            | Self::Registration(..)
+            | Self::Trial(_, Some(_)) => false,
         }
     }
 }

@@ -48,6 +48,8 @@ pub use uri::{ServerUri, UriError};
 /// One server.
 #[derive(Debug)]
 pub(crate) struct Server {
+    /// When the last Register or Update was sent.
+    asked: Duration,
     attributes: AttributeStore,
     config: ServerConfig,
     endpoint: Endpoint,
@@ -110,6 +112,7 @@ impl Server {
         let mut registration = Registration::new(terms, rng);
         registration.remember(saved.as_ref());
         Self {
+            asked: Duration::ZERO,
             attributes: AttributeStore::default(),
             config,
             endpoint,
@@ -407,6 +410,7 @@ impl Server {
         // Of what was sent before.
         self.link.refused = false;
         let id = self.endpoint.request(request, turn.now.mono);
+        self.asked = turn.now.mono;
         self.exchanges.insert(id, purpose);
     }
 
@@ -437,6 +441,7 @@ impl Server {
     fn on_registered(&mut self, anew: bool, turn: &mut Turn<'_>) {
         let (ssid, version) = (self.config.ssid, self.registration.version().as_str());
         self.last_error = None;
+        turn.shared.news.push(News::Reached(self.asked));
         if let Some(former) = self.link.former.take() {
             turn.shared.out.push(Output::Close(former));
         }

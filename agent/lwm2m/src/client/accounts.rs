@@ -48,7 +48,8 @@ impl Client {
                 | Record::Observation(..)
                 | Record::Queue(..)
                 | Record::Reading(..)
-                | Record::Registration(..) => {}
+                | Record::Registration(..)
+                | Record::Trial(..) => {}
             }
         }
         let name = &self.shared.endpoint;
@@ -78,7 +79,7 @@ impl Client {
         self.shared.core.remove(ssid);
     }
 
-    pub(super) fn restore(&mut self, record: Record) {
+    pub(super) fn restore(&mut self, record: Record, now: Now) {
         match record {
             Record::Attributes(ssid, path, Some(attributes)) => {
                 if let Some(server) = self.servers.get_mut(&ssid) {
@@ -102,6 +103,7 @@ impl Client {
                 Ok(Path::Instance(instance)) => self.shared.core.access.restore(instance, saved),
                 Ok(_) | Err(_) => tracing::warn!(path, "Saved rights cannot be read"),
             },
+            Record::Trial(_, Some(before)) => self.shared.trials.restore(*before, now),
             Record::AccessNumbers(blocks) => self.shared.core.access.restore_numbers(&blocks),
             Record::Access(_, None)
             | Record::Account(..)
@@ -109,7 +111,8 @@ impl Client {
             | Record::Instance(_, None)
             | Record::Observation(_, _, None)
             | Record::Reading(_, None)
-            | Record::Registration(..) => {}
+            | Record::Registration(..)
+            | Record::Trial(_, None) => {}
         }
     }
 }

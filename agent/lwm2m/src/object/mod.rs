@@ -13,7 +13,7 @@ pub(crate) mod access_control;
 pub(crate) mod device;
 pub(crate) mod server;
 
-pub(crate) use access_control::{ACCESS_CONTROL, AccessControl};
+pub(crate) use access_control::{ACCESS_CONTROL, AccessControl, of_object};
 pub(crate) use device::Device;
 pub(crate) use server::{Account, Spoken};
 
@@ -228,10 +228,7 @@ impl CoreObjects {
             changes.records.push(Record::Device(draft.device.saved()));
         }
         let (resources, records) = draft.access.different(&self.access);
-        let resources = resources.into_iter();
-        changes
-            .resources
-            .extend(resources.map(|(number, id)| number.resource(id)));
+        changes.resources.extend(resources);
         changes.records.extend(records);
         *self = draft;
         changes

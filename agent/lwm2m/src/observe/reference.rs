@@ -129,6 +129,7 @@ impl Engine {
         let subscription = Subscription {
             attributes: None,
             format: ContentFormat::SenmlCbor,
+            number: ContentFormat::SenmlCbor.number(),
             targets: targets.clone(),
         };
         let nodes = engine.nodes(targets);
