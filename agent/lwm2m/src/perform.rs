@@ -11,6 +11,7 @@ use lamplighter_model::{
 use crate::{
     boundary::{CommitId, Event, LinkId, Output},
     catalogue::Catalogue,
+    client::Tellings,
     config::Creation,
     format::{Content, Node},
     object::{CoreObjects, Effect},
@@ -34,6 +35,8 @@ pub(crate) struct Shared {
     pub(crate) news: Vec<News>,
     next_link: u64,
     pub(crate) out: Outputs,
+    /// Sends that people wait for.
+    pub(crate) tellings: Tellings,
     pub(crate) waiting: Waiting,
 }
 
@@ -103,6 +106,7 @@ impl Shared {
             news: Vec::new(),
             next_link: 0,
             out,
+            tellings: Tellings::default(),
             waiting,
         }
     }

@@ -346,7 +346,7 @@ impl Server {
         }
     }
 
-    fn encode(
+    pub(super) fn encode(
         &self,
         format: ContentFormat,
         target: Address,
