@@ -434,7 +434,7 @@ impl Agent {
                 }
             }
             Output::Close(link) => self.links.close((id, link)),
-            Output::Commit(commit, record) => self.store.commit(id, commit, record),
+            Output::Commit(commit, records) => self.store.commit(id, commit, records),
             Output::Device(op, request) => {
                 let ours = OpId(self.waiting.next_op);
                 self.waiting.next_op += 1;
@@ -571,11 +571,11 @@ fn done(op: OpId, fault: Fault) -> AdapterEvent {
     AdapterEvent::Done(op, Err(fault))
 }
 
-/// Whether any server can be reached; `None` where there is no server. One that was suspended on
-/// purpose is not lost.
+/// Whether any server can be reached; `None` where there is no server. One that was suspended or
+/// de-registered on purpose is not lost.
 fn contact(servers: &[(Ssid, ServerState)]) -> Option<bool> {
     let is_there = |(_, state): &(Ssid, ServerState)| match state {
-        ServerState::Disabled | ServerState::Registered => true,
+        ServerState::Disabled | ServerState::Left | ServerState::Registered => true,
         ServerState::Offline | ServerState::Registering => false,
     };
     (!servers.is_empty()).then(|| servers.iter().any(is_there))
@@ -583,7 +583,7 @@ fn contact(servers: &[(Ssid, ServerState)]) -> Option<bool> {
 
 const fn shown(state: ServerState) -> status::ServerState {
     match state {
-        ServerState::Disabled => status::ServerState::Disabled,
+        ServerState::Disabled | ServerState::Left => status::ServerState::Disabled,
         ServerState::Offline => status::ServerState::Offline,
         ServerState::Registered => status::ServerState::Registered,
         ServerState::Registering => status::ServerState::Registering,
@@ -594,12 +594,18 @@ const fn shown(state: ServerState) -> status::ServerState {
 fn log(event: &Event) {
     match event {
         Event::Answered(ssid) => tracing::info!(%ssid, "Answered"),
+        Event::BootstrapWanted(ssid) => {
+            tracing::warn!(%ssid, "Cannot be registered with; no bootstrap server is known")
+        }
         Event::Deregistered(ssid) => tracing::info!(%ssid, "Deregistered"),
         Event::Discarded {
             ssid,
             samples,
             reason,
         } => tracing::warn!(%ssid, samples, reason, "Stored samples are not told"),
+        Event::ListShortened(ssid) => {
+            tracing::warn!(%ssid, "The list of objects is too long; many instances are not named")
+        }
         Event::Obeyed {
             by,
             operation,
@@ -626,6 +632,9 @@ fn log(event: &Event) {
             tracing::warn!(%ssid, reason, ?retry_in, "Registration failed");
         }
         Event::Stopped => tracing::info!("Stopped"),
+        Event::TakenBack(path) => {
+            tracing::warn!(%path, "Rights were changed back: no server was reached since")
+        }
         Event::Unanswered { ssid, reason } => tracing::info!(%ssid, reason, "Not answered"),
         Event::Updated(ssid) => tracing::debug!(%ssid, "Updated"),
     }

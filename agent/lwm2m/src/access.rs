@@ -47,7 +47,6 @@ pub enum GrantError {
 pub(crate) enum Right {
     /// Asked about the object: its instance is not there yet.
     Create,
-    #[cfg_attr(not(test), expect(dead_code, reason = "comes with the operation"))]
     Delete,
     Execute,
     Read,

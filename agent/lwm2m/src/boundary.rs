@@ -150,8 +150,8 @@ pub enum Transport {
 pub enum Output {
     Answer(RequestId, Result<LocalAnswer, Reject>),
     Close(LinkId),
-    /// To be durable before any later output of this client is performed.
-    Commit(CommitId, Record),
+    /// To be durable, all of them or none, before any later output of this client is performed.
+    Commit(CommitId, Vec<Record>),
     Device(OpId, DeviceRequest),
     /// For people and bridges, never needed by the protocol.
     Event(Event),
@@ -183,6 +183,8 @@ pub enum HostRequest {
 pub enum Event {
     /// A server that was [`Event::Unanswered`] says something again.
     Answered(Ssid),
+    /// The server cannot be registered with, which is a case for a bootstrap server (1/x/16).
+    BootstrapWanted(Ssid),
     Deregistered(Ssid),
     /// Stored samples that the server will not be told, and why.
     Discarded {
@@ -197,6 +199,9 @@ pub enum Event {
         path: Path,
         detail: String,
     },
+    /// The server finds the list of objects too long; it is told objects with many instances without
+    /// these, and can discover them.
+    ListShortened(Ssid),
     /// Register or Update did not succeed; `retry_in` until the next attempt.
     RegistrationFailed {
         ssid: Ssid,
@@ -215,6 +220,8 @@ pub enum Event {
     },
     /// Everything is de-registered; the daemon may end.
     Stopped,
+    /// What a server changed about an instance is undone: no server was reached since.
+    TakenBack(Path),
     /// Register or Update was sent and has no answer yet; the server is asked on. Told once per
     /// attempt and reason.
     Unanswered {

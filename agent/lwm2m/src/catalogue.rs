@@ -3,12 +3,13 @@
 use lamplighter_model::{
     Address, InstanceAddress, InstancePath, Now, ObjectId, Path, ResourceAddress, ResourceId,
     ResourceInstanceId, Scope,
-    object::{Multiplicity, ObjectDef, Operations, ResourceDef},
+    object::{ObjectDef, Operations, ResourceDef},
 };
 
 use crate::{
+    config::Creation,
     format::{Content, Node},
-    object::{ACCESS_CONTROL, CoreObjects},
+    object::{self, ACCESS_CONTROL, CoreObjects, of_object},
     tree::{Owner, Tree},
 };
 
@@ -16,6 +17,7 @@ use crate::{
 #[derive(Clone, Copy)]
 pub(crate) struct Catalogue<'a> {
     pub(crate) core: &'a CoreObjects,
+    pub(crate) creation: &'a Creation,
     pub(crate) now: Now,
     pub(crate) tree: &'a Tree,
 }
@@ -47,6 +49,31 @@ impl<'a> Catalogue<'a> {
                 .core_instances(scope)
                 .any(|instance| instance.object == object)
             || self.tree.instances_of(scope, object).next().is_some()
+            || self.is_creatable(scope, object)
+    }
+
+    /// Whether servers can make instances of an object: it is one that is configured for it, and
+    /// neither the core nor a device has any.
+    pub(crate) fn is_creatable(self, scope: Scope, object: ObjectId) -> bool {
+        scope == Scope::Gateway
+            && self.creation.objects.contains(&object)
+            && !object::is_core_object(object)
+            && self.definition(object).is_some()
+            && self
+                .instances_of(scope, object)
+                .into_iter()
+                .all(|path| self.tree.is_stored(InstanceAddress { scope, path }))
+    }
+
+    /// Objects that have no instance and can have one.
+    pub(crate) fn empty_objects(self, scope: Scope) -> Vec<ObjectId> {
+        let objects = self.creation.objects.iter().copied();
+        objects
+            .filter(|object| {
+                self.is_creatable(scope, *object)
+                    && self.tree.instances_of(scope, *object).next().is_none()
+            })
+            .collect()
     }
 
     pub(crate) fn has_instance(self, address: InstanceAddress) -> bool {
@@ -131,11 +158,11 @@ impl<'a> Catalogue<'a> {
                 owner: Owner::Core,
             });
         }
-        let resource = self.tree.resource(address)?;
+        let (resource, owner) = self.tree.owned(address)?;
         Some(Found {
             definition,
             operations: resource.operations,
-            owner: Owner::Device,
+            owner,
         })
     }
 
@@ -144,19 +171,7 @@ impl<'a> Catalogue<'a> {
         if address.scope == Scope::Gateway && self.core.has_resource(address.path) {
             return self.core.read(address.path, self.now);
         }
-        let definition = self.resource_definition(address.path.object(), address.path.resource)?;
-        let samples = self.tree.resource(address)?.samples();
-        match definition.multiplicity {
-            Multiplicity::Single => samples
-                .map(|sample| Content::Single(sample.value.clone()))
-                .next(),
-            Multiplicity::Multiple => {
-                let values: Vec<_> = samples
-                    .filter_map(|sample| Some((sample.index?, sample.value.clone())))
-                    .collect();
-                (!values.is_empty()).then_some(Content::Multiple(values))
-            }
-        }
+        self.tree.resource(address)?.content()
     }
 
     /// How many instances a multiple resource has.
@@ -243,27 +258,44 @@ impl<'a> Catalogue<'a> {
         })
     }
 
-    /// The instances of object 2: one about each other instance, in the order of those.
-    fn access_controls(self, scope: Scope) -> impl Iterator<Item = InstancePath> {
+    /// What object 2 speaks of: all other instances, and objects of which servers may make some.
+    pub(crate) fn spoken_of(self, scope: Scope) -> impl Iterator<Item = InstancePath> {
         let access = &self.core.access;
-        let spoken_of = (scope == Scope::Gateway && access.is_enabled())
-            .then(|| self.core_instances(scope).chain(self.tree.instances(scope)));
-        spoken_of
-            .into_iter()
-            .flatten()
-            .filter_map(|path| access.number(path))
+        let is_enabled = scope == Scope::Gateway && access.is_enabled();
+        let objects = self.creation.objects.iter().copied();
+        let all = is_enabled.then(move || {
+            self.core_instances(scope)
+                .chain(self.tree.instances(scope))
+                .chain(
+                    objects
+                        .filter(move |object| self.is_create_granted(*object))
+                        .map(of_object),
+                )
+        });
+        all.into_iter().flatten()
+    }
+
+    /// The instances of object 2, in the order of what they are about.
+    fn access_controls(self, scope: Scope) -> impl Iterator<Item = InstancePath> {
+        self.spoken_of(scope)
+            .filter_map(|path| self.core.access.number(path))
     }
 
     /// What an instance of object 2 is about exists.
     fn is_about_something(self, number: InstancePath) -> bool {
         let target = self.core.access.target(number.instance);
         target.is_some_and(|path| {
-            path.object != ACCESS_CONTROL
-                && self.has_instance(InstanceAddress {
+            let is_object = path == of_object(path.object);
+            (is_object && self.is_create_granted(path.object))
+                || self.has_instance(InstanceAddress {
                     scope: Scope::Gateway,
                     path,
                 })
         })
+    }
+
+    fn is_create_granted(self, object: ObjectId) -> bool {
+        self.core.access.is_create_granted(object) && self.is_creatable(Scope::Gateway, object)
     }
 
     fn core_instances(self, scope: Scope) -> impl Iterator<Item = InstancePath> {

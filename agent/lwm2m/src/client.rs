@@ -2,17 +2,21 @@
 
 use std::{collections::BTreeMap, time::Duration};
 
-use lamplighter_model::{Now, ResourceAddress, Ssid};
+use lamplighter_model::{Address, InstancePath, Now, Path, ResourceAddress, Ssid};
 
-pub use crate::config::{Change, ClientConfig, DeviceDescription, ServerConfig, VersionChoice};
+pub use crate::config::{
+    Change, ClientConfig, Creation, DeviceDescription, RegistrationConfig, RetryConfig,
+    ServerConfig, VersionChoice,
+};
 use crate::{
     boundary::{Command, Event, HostRequest, Input, LinkEvent, LinkId, Output},
     catalogue::Catalogue,
     format::link,
     object::{CoreObjects, Device, Effect},
+    outbox::Outbox,
     perform::{News, Shared, Turn},
     reject::Reject,
-    saved::{Record, SavedObservation},
+    saved::{Record, SavedInstance, SavedObservation},
     server::{Server, ServerState, ServerStatus},
     tree::Tree,
 };
@@ -21,17 +25,31 @@ mod accounts;
 #[cfg(test)]
 mod cost;
 mod operations;
+mod order;
 mod rights;
+mod sequence;
+mod trial;
+
+use order::Order;
 
 /// One LwM2M endpoint: its accounts, and what it shows of the tree.
 #[derive(Debug)]
 pub struct Client {
+    /// What is stored for servers that are not there now: their numbers go on.
+    former: BTreeMap<Ssid, Outbox>,
     /// An account came or went since the servers were told what there is.
     accounts_changed: bool,
     /// [`Tree::listed`] that the servers know of.
     listed: u64,
+    /// What is to be kept of the rights since an account went.
+    disinherited: Vec<Record>,
+    order: Order,
+    /// Instances that servers made and that nobody has a right on.
+    orphans: Vec<InstancePath>,
     /// Observations of the last run; taken up with the first input, when there is a tree.
     saved: Vec<(Ssid, Vec<u8>, SavedObservation)>,
+    /// Instances that servers made; taken up with the first input too.
+    saved_instances: Vec<(String, SavedInstance)>,
     seed: u64,
     servers: BTreeMap<Ssid, Server>,
     shared: Shared,
@@ -43,11 +61,16 @@ impl Client {
     /// polled at once.
     pub fn new(config: ClientConfig, saved: Vec<Record>, now: Now) -> Self {
         let core = CoreObjects::new(Device::new(config.device));
-        let shared = Shared::new(core, config.endpoint);
+        let shared = Shared::new(core, config.creation, config.endpoint);
         let mut client = Self {
+            former: BTreeMap::new(),
             accounts_changed: false,
             listed: 0,
+            disinherited: Vec::new(),
+            order: Order::default(),
+            orphans: Vec::new(),
             saved: Vec::new(),
+            saved_instances: Vec::new(),
             seed: config.seed,
             servers: BTreeMap::new(),
             shared,
@@ -56,15 +79,22 @@ impl Client {
         for server in config.servers {
             client.add_server(server, &saved, now);
         }
-        for record in saved {
-            client.restore(record);
+        client.forget_strangers(&saved);
+        // Where reading had come to means something only where something is to be read.
+        let (reading, others): (Vec<_>, Vec<_>) = saved
+            .into_iter()
+            .partition(|record| matches!(record, Record::Reading(..)));
+        for record in others.into_iter().chain(reading) {
+            client.restore(record, now);
         }
         client.disinherit();
+        client.start(now);
         client
     }
 
     /// Takes one input. Nothing a peer does makes it fail.
     pub fn handle(&mut self, input: Input, tree: &mut Tree, now: Now) {
+        self.restore_instances(tree, now);
         let turn = Turn {
             now,
             shared: &mut self.shared,
@@ -79,12 +109,14 @@ impl Client {
             Input::Command(command) => self.on_command(command, tree, now),
             Input::Committed(id) => turn.shared.out.committed(id),
             Input::Configure(Change::AddServer(config)) => {
-                self.remove_server(config.ssid, tree, now);
+                self.remove_server(config.ssid, false, tree, now);
+                let ssid = config.ssid;
                 self.add_server(*config, &[], now);
+                self.begin(ssid, now);
                 self.accounts_changed = true;
             }
             Input::Configure(Change::RemoveServer(ssid)) => {
-                self.remove_server(ssid, tree, now);
+                self.remove_server(ssid, true, tree, now);
                 self.disinherit();
                 self.accounts_changed = true;
             }
@@ -107,6 +139,7 @@ impl Client {
             }
             Input::Timeout => {}
         }
+        self.drop_orphans(tree, now);
         self.handle_timeouts(tree, now);
         self.settle(tree, now);
     }
@@ -127,6 +160,7 @@ impl Client {
             .values()
             .filter_map(Server::timeout)
             .chain(waiting)
+            .chain(self.shared.trials.timeout().map(|due| (due, "trial")))
             .min()
     }
 
@@ -146,6 +180,7 @@ impl Client {
     pub fn register_payload_size(&self, tree: &Tree, now: Now) -> usize {
         let catalogue = Catalogue {
             core: &self.shared.core,
+            creation: &self.shared.creation,
             now,
             tree,
         };
@@ -208,6 +243,7 @@ impl Client {
         while let Some(pending) = self.shared.waiting.expired(now.mono) {
             self.conclude(&pending, tree, now);
         }
+        self.end_trials(now);
         let turn = Turn {
             now,
             shared: &mut self.shared,
@@ -231,7 +267,7 @@ impl Client {
                 .values_mut()
                 .for_each(|server| server.settle(&mut turn));
             let news = std::mem::take(&mut turn.shared.news);
-            if news.is_empty() {
+            if news.is_empty() && !self.start_next(now) {
                 break;
             }
             for news in news {
@@ -256,6 +292,12 @@ impl Client {
             tree,
         };
         match news {
+            News::Account(ssid) => {
+                let account = turn.shared.core.account_of(ssid);
+                if let (Some(server), Some((_, account))) = (self.servers.get_mut(&ssid), account) {
+                    server.obey(account, now);
+                }
+            }
             News::Effect(Effect::Disable(ssid)) => {
                 let account = turn
                     .shared
@@ -280,16 +322,20 @@ impl Client {
                     server.registration.trigger(now);
                 }
             }
-            News::Lifetime(ssid) => {
-                let lifetime = turn
-                    .shared
-                    .core
-                    .account_of(ssid)
-                    .map(|(_, account)| account.lifetime);
-                if let (Some(server), Some(lifetime)) = (self.servers.get_mut(&ssid), lifetime) {
-                    server.registration.set_lifetime(lifetime, now);
+            News::GaveUp(ssid) => self.on_give_up(ssid),
+            News::Listed(object) => {
+                let object = Address::gateway(Path::Object(object));
+                self.servers
+                    .values_mut()
+                    .for_each(|server| server.object_changed(object, &turn));
+            }
+            News::Removed(path) => {
+                for server in self.servers.values_mut() {
+                    server.remove_attributes(Address::gateway(path), turn.shared);
                 }
             }
+            News::Reached(sent) => self.reached(sent),
+            News::Tried => self.try_servers(),
             News::Sampled(resource, index) => {
                 let is_default = resource.path.object() == crate::object::SERVER;
                 for server in self.servers.values_mut() {

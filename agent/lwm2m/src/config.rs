@@ -1,6 +1,10 @@
 //! What a client is made of, as the daemon hands it over.
 
-use std::{collections::BTreeMap, sync::Arc, time::Duration};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+    time::Duration,
+};
 
 use lamplighter_coap::Params;
 use lamplighter_model::{
@@ -13,6 +17,7 @@ use crate::{access::Grants, server::ServerUri};
 /// What a client is made of; built from the checked configuration.
 #[derive(Clone, Debug)]
 pub struct ClientConfig {
+    pub creation: Creation,
     pub definitions: Arc<Definitions>,
     pub device: DeviceDescription,
     /// Endpoint client name (`ep`).
@@ -21,6 +26,31 @@ pub struct ClientConfig {
     /// in tests.
     pub seed: u64,
     pub servers: Vec<ServerConfig>,
+}
+
+/// What servers may make of objects that nobody here answers for, and how much of it.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Creation {
+    /// Bytes of all values together.
+    pub max_bytes: usize,
+    /// Instances of one object.
+    pub max_instances: usize,
+    /// Bytes of one value.
+    pub max_value: usize,
+    /// Those of the core and those that devices declare instances of are never meant.
+    pub objects: BTreeSet<ObjectId>,
+}
+
+impl Default for Creation {
+    /// Portfolio and BinaryAppDataContainer, which exist to hold what servers put there.
+    fn default() -> Self {
+        Self {
+            max_bytes: 4 << 20,
+            max_instances: 256,
+            max_value: 64 << 10,
+            objects: BTreeSet::from([ObjectId(16), ObjectId(19)]),
+        }
+    }
 }
 
 /// One `[server.NAME]` of the configuration.
@@ -36,6 +66,7 @@ pub struct ServerConfig {
     pub object_versions: BTreeMap<ObjectId, Version>,
     /// The server is told that we are reachable for a while after each exchange only.
     pub queue_mode: bool,
+    pub registration: RegistrationConfig,
     /// What it may do, where there are several servers.
     pub rights: Grants,
     pub ssid: Ssid,
@@ -43,6 +74,37 @@ pub struct ServerConfig {
     pub store_notifications: bool,
     pub uri: ServerUri,
     pub version: VersionChoice,
+}
+
+/// What object 1 says of registering where no server has written it; what is `None` counts as the
+/// standard has it (1/x/13 to 1/x/20).
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub struct RegistrationConfig {
+    /// 1/x/16: default true.
+    pub bootstrap_on_failure: Option<bool>,
+    /// 1/x/15: default false.
+    pub failure_block: Option<bool>,
+    /// 1/x/14, seconds: default 0.
+    pub initial_delay_s: Option<u32>,
+    /// 1/x/13: servers with a number are registered with one after another, the lowest first;
+    /// default: independently of others.
+    pub priority: Option<u32>,
+    pub retry: RetryConfig,
+    /// The longest random pause after the end of a Disable; default a quarter of it, at least 60 s.
+    pub return_spread: Option<Duration>,
+}
+
+/// 1/x/17 to 1/x/20.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub struct RetryConfig {
+    /// 1/x/17: attempts in a sequence, default 5.
+    pub count: Option<u32>,
+    /// 1/x/19: seconds between sequences, default a day; 2^32 - 1: there is only one sequence.
+    pub sequence_delay_s: Option<u32>,
+    /// 1/x/20: default 1.
+    pub sequences: Option<u32>,
+    /// 1/x/18: seconds before the first retry, doubled for each other; default 60.
+    pub timer_s: Option<u32>,
 }
 
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -64,6 +126,7 @@ impl ServerConfig {
             name: name.to_owned(),
             object_versions: BTreeMap::new(),
             queue_mode: false,
+            registration: RegistrationConfig::default(),
             rights: Grants::default(),
             ssid,
             store_notifications: true,

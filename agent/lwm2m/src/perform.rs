@@ -1,43 +1,63 @@
 //! Carries out operations: asks devices, applies what was checked, makes the answer. The same for
 //! servers and for people at the box.
 
+use std::time::Duration;
+
 use lamplighter_coap::Code;
 use lamplighter_model::{
-    Address, Now, Quality, ResourceAddress, ResourceInstanceId, ResourcePath, Sample, Scope, Ssid,
+    Address, InstancePath, Now, ObjectId, Path, Quality, ResourceAddress, ResourceInstanceId,
+    Sample, Ssid,
     device::{Action, DeviceRequest, Fault},
 };
 
 use crate::{
     boundary::{CommitId, Event, LinkId, Output},
     catalogue::Catalogue,
+    config::Creation,
+    confirm::Trials,
     format::{Content, Node},
     object::{CoreObjects, Effect},
     observe::{Attribute, AttributeStore},
-    operation::{self, Caller, Context, CoreWrite, Operation, Plan, Then},
+    operation::{self, Caller, Context, Edit, Operation, Plan, Then},
     reject::Reject,
     saved::Record,
     tree::{Owner, Tree},
     waiting::{Asker, Pending, Waiting},
 };
 
+mod commit;
+
 /// What all servers of a client share.
 #[derive(Debug)]
 pub(crate) struct Shared {
     pub(crate) core: CoreObjects,
+    pub(crate) creation: Creation,
     pub(crate) endpoint: String,
     /// What happened in this turn and concerns others than the one who did it.
     pub(crate) news: Vec<News>,
     next_link: u64,
     pub(crate) out: Outputs,
+    pub(crate) trials: Trials,
     pub(crate) waiting: Waiting,
 }
 
 /// Something that servers have to learn at the end of the turn.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) enum News {
+    /// A server's instance of object 1 was written.
+    Account(Ssid),
     Effect(Effect),
-    Lifetime(Ssid),
+    /// A server has answered what was sent to it then.
+    Reached(Duration),
+    /// A server cannot be registered with.
+    GaveUp(Ssid),
+    /// Instances of an object came or went.
+    Listed(ObjectId),
+    /// What servers attached below it is gone.
+    Removed(Path),
     Sampled(ResourceAddress, Option<ResourceInstanceId>),
+    /// A change is on trial: servers are asked whether they can be reached still.
+    Tried,
 }
 
 /// Outputs in their order; those behind a commit wait until it is durable.
@@ -69,7 +89,12 @@ pub(crate) struct Wish {
 pub(crate) enum Reply {
     /// For the server's own store of attributes.
     Attributes(Vec<Attribute>),
+    /// What the paths of a composite hold.
+    Composite(Vec<Address>, Vec<Node>),
     Content(Vec<Node>),
+    /// The first instance that was made.
+    Created(InstancePath),
+    Deleted,
     Done,
     Links(String),
     /// For people, who see time and quality.
@@ -77,14 +102,16 @@ pub(crate) enum Reply {
 }
 
 impl Shared {
-    pub(crate) fn new(core: CoreObjects, endpoint: String) -> Self {
+    pub(crate) fn new(core: CoreObjects, creation: Creation, endpoint: String) -> Self {
         let (out, waiting) = (Outputs::default(), Waiting::default());
         Self {
             core,
+            creation,
             endpoint,
             news: Vec::new(),
             next_link: 0,
             out,
+            trials: Trials::default(),
             waiting,
         }
     }
@@ -101,9 +128,17 @@ impl Outputs {
     }
 
     pub(crate) fn commit(&mut self, record: Record) {
+        self.commit_all(vec![record]);
+    }
+
+    /// Commits what belongs together.
+    pub(crate) fn commit_all(&mut self, records: Vec<Record>) {
+        if records.is_empty() {
+            return;
+        }
         self.next_commit += 1;
         self.queue
-            .push_back(Output::Commit(CommitId(self.next_commit), record));
+            .push_back(Output::Commit(CommitId(self.next_commit), records));
     }
 
     pub(crate) fn committed(&mut self, id: CommitId) {
@@ -128,6 +163,7 @@ impl Turn<'_> {
     pub(crate) fn catalogue(&self) -> Catalogue<'_> {
         Catalogue {
             core: &self.shared.core,
+            creation: &self.shared.creation,
             now: self.now,
             tree: self.tree,
         }
@@ -151,6 +187,7 @@ impl Turn<'_> {
             Err(reject) => return Some(Err(self.refused(&wish, reject))),
         };
         match plan {
+            Plan::Composite(paths) => Some(self.composite(&wish, paths)),
             Plan::Content(nodes) => Some(Ok(self.read_reply(&wish.asker, wish.address, nodes))),
             Plan::Links(links) => Some(Ok(Reply::Links(links))),
             Plan::Done(then) => {
@@ -219,43 +256,18 @@ impl Turn<'_> {
         }
         match &pending.then {
             Then::Attributes(attributes) => Ok(Reply::Attributes(attributes.clone())),
+            Then::Created(instances) => self.create(&pending.caller.origin, instances),
+            Then::Deleted(deletion) => self.delete(*deletion, &pending.caller.origin),
             Then::Executed(effect) => {
                 self.shared.news.extend(effect.map(News::Effect));
                 Ok(Reply::Done)
             }
             Then::Read => Ok(Reply::Content(Vec::new())),
             Then::Written(writes) => {
-                self.commit(writes)?;
+                self.commit(writes, &pending.caller.origin)?;
                 Ok(Reply::Done)
             }
         }
-    }
-
-    fn commit(&mut self, writes: &[CoreWrite]) -> Result<(), Reject> {
-        if writes.is_empty() {
-            return Ok(());
-        }
-        let draft = operation::apply(writes, &self.shared.core, self.catalogue())?;
-        let changes = self.shared.core.commit(draft);
-        for record in changes.records {
-            self.shared.out.commit(record);
-        }
-        let sampled = |path: ResourcePath| {
-            News::Sampled(
-                ResourceAddress {
-                    scope: Scope::Gateway,
-                    path,
-                },
-                None,
-            )
-        };
-        self.shared
-            .news
-            .extend(changes.resources.into_iter().map(sampled));
-        self.shared
-            .news
-            .extend(changes.lifetimes.into_iter().map(News::Lifetime));
-        Ok(())
     }
 
     fn read_outcome(&self, pending: &Pending) -> Result<Reply, Reject> {
@@ -300,6 +312,13 @@ impl Turn<'_> {
         match asker {
             Asker::Local(_) => Reply::Samples(self.samples(address, |_| false)),
             Asker::Server { .. } => Reply::Content(nodes),
+        }
+    }
+
+    fn composite(&mut self, wish: &Wish, paths: Vec<Address>) -> Result<Reply, Reject> {
+        match operation::composite_content(&paths, &wish.caller, self.catalogue()) {
+            Ok(nodes) => Ok(Reply::Composite(paths, nodes)),
+            Err(reject) => Err(self.refused(wish, reject)),
         }
     }
 
@@ -368,18 +387,10 @@ fn detail(action: Option<&Action>, then: &Then) -> String {
             .map(|value| format!("{} = {}", value.address, value.value))
             .collect(),
     };
-    if let Then::Written(writes) = then {
-        words.extend(writes.iter().filter_map(|write| match write {
-            CoreWrite::Reset(_) => None,
-            CoreWrite::Set(Node {
-                path,
-                content: Content::Single(value),
-                ..
-            }) => Some(format!("{path} = {value}")),
-            CoreWrite::Merge(Node { path, .. }) | CoreWrite::Set(Node { path, .. }) => {
-                Some(path.to_string())
-            }
-        }));
+    match then {
+        Then::Attributes(_) | Then::Deleted(_) | Then::Executed(_) | Then::Read => {}
+        Then::Created(instances) => words.extend(instances.keys().map(InstancePath::to_string)),
+        Then::Written(edits) => words.extend(edits.iter().filter_map(edit_detail)),
     }
     let more = words.len().saturating_sub(SHOWN);
     words.truncate(SHOWN);
@@ -388,4 +399,17 @@ fn detail(action: Option<&Action>, then: &Then) -> String {
         text.push_str(&format!(" and {more} more"));
     }
     text
+}
+
+fn edit_detail(edit: &Edit) -> Option<String> {
+    match edit {
+        Edit::Delete(path, index) => Some(format!("{path}/{index} deleted")),
+        Edit::Reset(_) => None,
+        Edit::Merge(Node { path, content, .. }) | Edit::Set(Node { path, content, .. }) => {
+            Some(match content {
+                Content::Multiple(_) => path.to_string(),
+                Content::Single(value) => format!("{path} = {value}"),
+            })
+        }
+    }
 }

@@ -5,10 +5,10 @@
 
 use std::{collections::BTreeMap, fmt, time::Duration};
 
-use lamplighter_model::{Now, Ssid, Stamp, UnixTime};
+use lamplighter_model::{Now, ResourceId, Ssid, Stamp, UnixTime};
 use serde::{Deserialize, Serialize};
 
-use crate::{observe::Attributes, registration::Enabler};
+use crate::{format::Content, observe::Attributes, registration::Enabler};
 
 /// A value for the store. A later record of the same [`Record::key`] replaces the earlier.
 #[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
@@ -18,17 +18,25 @@ pub enum Record {
     /// Which instances of object 2 are about which blocks of instances: object and block, in the
     /// order of the numbers.
     AccessNumbers(Vec<(u16, u16)>),
-    /// What a server wrote into its instance of object 1.
-    Account(Ssid, SavedAccount),
+    /// What a server wrote into its instance of object 1; `None` removes it.
+    Account(Ssid, Option<SavedAccount>),
     /// Attributes that a server attached to a path; `None` removes them.
     Attributes(Ssid, String, Option<Attributes>),
     /// What servers wrote into object 3.
     Device(SavedDevice),
+    /// An instance that a server made, by its path; `None` removes it.
+    Instance(String, Option<SavedInstance>),
     /// An observation by its token; `None` removes it.
     Observation(Ssid, Vec<u8>, Option<SavedObservation>),
     /// What the store holds for a server. Made by the store when it loads, never by the core.
     Queue(Ssid, SavedQueue),
-    Registration(Ssid, SavedRegistration),
+    /// How far the queue of a server was read, where something was passed by; `None` where nothing
+    /// was.
+    Reading(Ssid, Option<SavedReading>),
+    /// Where a server was left; `None` removes it.
+    Registration(Ssid, Option<SavedRegistration>),
+    /// What comes back unless a server is reached, by its key; `None` ends the trial.
+    Trial(String, Option<Box<Self>>),
 }
 
 /// Identifies what a [`Record`] is about.
@@ -62,15 +70,35 @@ pub struct SavedOwner {
     pub is: u16,
 }
 
-/// Writable values of object 1.
+/// Writable values of object 1. What an older version did not write is as if never written.
 #[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq, Serialize)]
 pub struct SavedAccount {
+    /// 1/x/26.
+    #[serde(default)]
+    pub confirms: bool,
     pub disable_timeout_s: u32,
     pub lifetime_s: u32,
     pub mute_send: bool,
     pub pmax_s: u32,
     pub pmin_s: u32,
+    /// 1/x/22.
+    #[serde(default)]
+    pub preferred_transport: Option<char>,
+    #[serde(default)]
+    pub queue_mode: Option<bool>,
+    #[serde(default)]
+    pub registration: SavedSequence,
     pub store_notifications: bool,
+}
+
+/// 1/x/14 and 1/x/17 to 1/x/20, as far as a server has written them.
+#[derive(Clone, Copy, Debug, Default, Deserialize, Eq, PartialEq, Serialize)]
+pub struct SavedSequence {
+    pub initial_delay_s: Option<u32>,
+    pub retry_count: Option<u32>,
+    pub retry_timer_s: Option<u32>,
+    pub sequence_delay_s: Option<u32>,
+    pub sequences: Option<u32>,
 }
 
 /// Writable values of object 3.
@@ -78,6 +106,12 @@ pub struct SavedAccount {
 pub struct SavedDevice {
     pub timezone: Option<String>,
     pub utc_offset: Option<String>,
+}
+
+/// What an instance that a server made holds.
+#[derive(Clone, Debug, Default, Deserialize, PartialEq, Serialize)]
+pub struct SavedInstance {
+    pub resources: Vec<(ResourceId, Content)>,
 }
 
 /// A relation that the server believes to exist.
@@ -109,13 +143,40 @@ pub struct SavedQueue {
     pub next: u64,
 }
 
+/// Samples that had no way to the server when their turn came.
+#[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
+pub struct SavedParked {
+    pub count: u64,
+    pub first: u64,
+    pub last: u64,
+    pub path: String,
+}
+
+#[derive(Clone, Debug, Default, Deserialize, Eq, PartialEq, Serialize)]
+pub struct SavedReading {
+    /// All before it were delivered, or are parked.
+    pub cursor: u64,
+    pub parked: Vec<SavedParked>,
+}
+
 /// Where a server was left.
 #[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
 pub enum SavedRegistration {
     /// No packet to it before the end, which includes the spread of the return.
-    Disabled { began: Moment, lasts: Duration },
+    Disabled {
+        began: Moment,
+        lasts: Duration,
+        #[serde(default)]
+        version: Option<Enabler>,
+        #[serde(default)]
+        refused: Option<Moment>,
+    },
     /// Not registered; the version that it was last spoken to in.
-    None { version: Enabler },
+    None {
+        version: Enabler,
+        #[serde(default)]
+        refused: Option<Moment>,
+    },
     Registered {
         at: Moment,
         /// Our name, and where the server is.
@@ -123,6 +184,9 @@ pub enum SavedRegistration {
         lifetime: Duration,
         location: Vec<String>,
         version: Enabler,
+        /// When the server did not take a higher version.
+        #[serde(default)]
+        refused: Option<Moment>,
     },
 }
 
@@ -141,12 +205,15 @@ impl Record {
             Self::Account(ssid, _) => format!("account/{ssid}"),
             Self::Attributes(ssid, path, _) => format!("attributes/{ssid}{path}"),
             Self::Device(_) => "device".to_owned(),
+            Self::Instance(path, _) => format!("instance{path}"),
             Self::Observation(ssid, token, _) => {
                 let token: String = token.iter().map(|byte| format!("{byte:02x}")).collect();
                 format!("observation/{ssid}/{token}")
             }
             Self::Queue(ssid, _) => format!("queue/{ssid}"),
+            Self::Reading(ssid, _) => format!("reading/{ssid}"),
             Self::Registration(ssid, _) => format!("registration/{ssid}"),
+            Self::Trial(key, _) => format!("trial/{key}"),
         })
     }
 
@@ -154,17 +221,44 @@ impl Record {
     pub const fn is_removal(&self) -> bool {
         match self {
             Self::Access(_, None)
+            | Self::Account(_, None)
             | Self::Attributes(_, _, None)
-            | Self::Observation(_, _, None) => true,
+            | Self::Instance(_, None)
+            | Self::Observation(_, _, None)
+            | Self::Reading(_, None)
+            | Self::Registration(_, None)
+            | Self::Trial(_, None) => true,
             Self::Access(_, Some(_))
             | Self::AccessNumbers(_)
-            | Self::Account(..)
+            | Self::Account(_, Some(_))
             | Self::Attributes(_, _, Some(_))
             | Self::Device(_)
+            | Self::Instance(_, Some(_))
             | Self::Observation(_, _, Some(_))
             | Self::Queue(..)
-            | Self::Registration(..) => false,
+            | Self::Reading(_, Some(_))
+            | Self::Registration(_, Some(_))
+            | Self::Trial(_, Some(_)) => false,
         }
+    }
+
+    /// What removes this from the store, where it belongs to an account alone.
+    pub(crate) fn removal_of_account(&self) -> Option<(Ssid, Self)> {
+        Some(match self {
+            Self::Account(ssid, _) => (*ssid, Self::Account(*ssid, None)),
+            Self::Attributes(ssid, path, _) => (*ssid, Self::Attributes(*ssid, path.clone(), None)),
+            Self::Observation(ssid, token, _) => {
+                (*ssid, Self::Observation(*ssid, token.clone(), None))
+            }
+            Self::Reading(ssid, _) => (*ssid, Self::Reading(*ssid, None)),
+            Self::Registration(ssid, _) => (*ssid, Self::Registration(*ssid, None)),
+            Self::Access(..)
+            | Self::AccessNumbers(_)
+            | Self::Device(_)
+            | Self::Instance(..)
+            | Self::Queue(..)
+            | Self::Trial(..) => return None,
+        })
     }
 }
 

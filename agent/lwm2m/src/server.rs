@@ -15,16 +15,17 @@ use lamplighter_coap::{
     RequestKey, Token,
 };
 use lamplighter_dtls::{Session, SessionEvent};
-use lamplighter_model::{Now, Ssid, Stamp};
+use lamplighter_model::{Address, Now, Path, Ssid, Stamp, tables::bundled_version};
 
 use crate::{
     boundary::{Event, LinkEvent, LinkId, Output, Transport},
     client::ServerConfig,
+    object::{self, Account, Spoken},
     observe::{AttributeStore, Defaults, Observations, Rules},
     operation::links::{self, Versions},
     outbox::Outbox,
-    perform::{Shared, Turn},
-    registration::{Phase, Purpose, Registration, RetryPolicy, Step, Terms},
+    perform::{News, Shared, Turn},
+    registration::{self, Phase, Purpose, Registration, Step, Terms},
     rng::Rng,
     saved::{Record, SavedRegistration},
     view::View,
@@ -37,6 +38,7 @@ mod requests;
 mod restore;
 mod sending;
 mod silence;
+mod sleep;
 mod status;
 mod uri;
 
@@ -47,6 +49,8 @@ pub use uri::{ServerUri, UriError};
 /// One server.
 #[derive(Debug)]
 pub(crate) struct Server {
+    /// When the last Register or Update was sent.
+    asked: Duration,
     attributes: AttributeStore,
     config: ServerConfig,
     endpoint: Endpoint,
@@ -59,12 +63,15 @@ pub(crate) struct Server {
     observations: Observations,
     outbox: Outbox,
     pub(crate) registration: Registration,
+    /// How the last run has left the server; until [`Self::start`].
+    saved: Option<SavedRegistration>,
     session: Session,
     shown: (Phase, Stamp),
     uplink: Uplink,
     view: View,
     /// What the server observed before it registered us anew is kept until then.
     orphans_until: Option<Duration>,
+    wake: sleep::Wake,
 }
 
 /// The path that carries the session.
@@ -87,7 +94,8 @@ impl Server {
     pub(crate) fn new(
         config: ServerConfig,
         name: &str,
-        lifetime: Duration,
+        account: &Account,
+        saved: Option<SavedRegistration>,
         seed: u64,
         now: Now,
     ) -> Self {
@@ -97,12 +105,16 @@ impl Server {
         let terms = Terms {
             choice: config.version,
             identity: format!("{name} at {}", config.uri),
-            lifetime,
+            lifetime: account.lifetime,
             margin: config.coap.max_transmit_wait(),
-            policy: RetryPolicy::STANDARD,
+            policy: account.retry(),
+            queue_mode: account.queue_mode,
+            return_spread: account.registration.return_spread,
         };
-        let registration = Registration::new(terms, rng);
+        let mut registration = Registration::new(terms, rng);
+        registration.remember(saved.as_ref());
         Self {
+            asked: Duration::ZERO,
             attributes: AttributeStore::default(),
             config,
             endpoint,
@@ -114,23 +126,24 @@ impl Server {
             observations: Observations::default(),
             outbox: Outbox::default(),
             registration,
+            saved,
             session: Session::plain(),
             shown: (Phase::Offline, now.stamp()),
             uplink: Uplink::default(),
             orphans_until: None,
             view: View::Flat,
+            wake: sleep::Wake::default(),
         }
     }
 
-    /// Begins, or takes up what was saved. There is no tree yet: all that can be done is to ask for
-    /// a link.
-    pub(crate) fn start(
-        &mut self,
-        saved: Option<SavedRegistration>,
-        shared: &mut Shared,
-        now: Now,
-    ) {
-        self.registration.start(saved, now);
+    /// Begins, or takes up what was saved. There may be no tree yet: all that can be done is to ask
+    /// for a link.
+    pub(crate) fn start(&mut self, shared: &mut Shared, now: Now) {
+        let account = shared.core.account_of(self.config.ssid);
+        let delay = account.and_then(|(_, account)| account.registration.initial_delay_s);
+        let delay = Duration::from_secs(delay.unwrap_or(0).into());
+        self.registration.start(self.saved.take(), delay, now);
+        self.speak(shared);
         while let Some(step) = self.registration.poll() {
             if step == Step::Open {
                 self.open(shared);
@@ -138,10 +151,32 @@ impl Server {
         }
     }
 
-    /// The account is gone: nobody waits for the end of the de-registration.
-    pub(crate) fn give_up(&mut self, turn: &mut Turn<'_>) {
-        self.discard_all(turn.shared);
+    /// The account is gone: nobody waits for the end of the de-registration, and nothing is kept of
+    /// it; what is stored for it only where the account comes back.
+    pub(crate) fn give_up(&mut self, is_final: bool, turn: &mut Turn<'_>) {
+        if is_final {
+            self.discard_all(turn.shared);
+            self.tell_losses(turn.shared);
+        }
+        self.forget_reporting(turn);
         self.close(turn);
+        self.forget_observations(turn);
+        self.remove_attributes(Address::gateway(Path::Root), turn.shared);
+        let ssid = self.config.ssid;
+        turn.shared.out.commit_all(vec![
+            Record::Account(ssid, None),
+            Record::Registration(ssid, None),
+        ]);
+    }
+
+    /// The server has written something into its account.
+    pub(crate) fn obey(&mut self, account: &Account, now: Now) {
+        let wish = registration::Wish {
+            lifetime: account.lifetime,
+            policy: account.retry(),
+            queue_mode: account.queue_mode,
+        };
+        self.registration.obey(wish, now);
     }
 
     pub(crate) const fn ssid(&self) -> Ssid {
@@ -153,6 +188,7 @@ impl Server {
     }
 
     pub(crate) fn receive(&mut self, datagram: Vec<u8>, now: Now) {
+        self.stir(now.mono);
         self.session.receive(datagram, now.mono);
     }
 
@@ -193,6 +229,7 @@ impl Server {
         self.registration.handle_timeout(now);
         let rules = Self::rules(&self.attributes, self.config.ssid, turn);
         self.observations.handle_timeout(rules);
+        self.fall_asleep(now.mono);
     }
 
     pub(crate) fn timeout(&self) -> Option<(Duration, &'static str)> {
@@ -203,7 +240,9 @@ impl Server {
             named(self.session.poll_timeout(), "session"),
             named(self.observations.timeout(), "notification"),
             named(self.uplink_timeout(), "stored samples"),
+            named(self.reading_timeout(), "how far the queue was read"),
             named(self.orphans_until, "end of former observations"),
+            named(self.sleep_at(), "sleep"),
         ]
         .into_iter()
         .flatten()
@@ -228,9 +267,13 @@ impl Server {
             }
         }
         self.tell_silence(turn.shared);
+        self.tell_losses(turn.shared);
+        self.journal_reading(turn);
         let phase = self.registration.phase();
         if self.shown.0 != phase {
             self.shown = (phase, turn.now.stamp());
+            let is_disabled = phase == Phase::Disabled;
+            (turn.shared.core).set_disabled(self.config.ssid, is_disabled);
         }
     }
 
@@ -251,6 +294,7 @@ impl Server {
                 configured: &self.config.object_versions,
                 enabler,
             },
+            self.registration.list(),
         )
     }
 
@@ -265,6 +309,7 @@ impl Server {
             }
             SessionEvent::Established(_) => self.registration.connected(turn.now),
             SessionEvent::Transmit(datagram) => {
+                self.stir(turn.now.mono);
                 if let Some(link) = self.link.id {
                     turn.shared.out.push(Output::Transmit(link, datagram));
                 }
@@ -287,7 +332,7 @@ impl Server {
             Coap::Notification(id, _) => self.endpoint.cancel(id),
             Coap::Request(key, request) => self.on_request(key, request, turn),
             Coap::Response(id, response) => {
-                let reply: crate::registration::Reply = response.into();
+                let reply: registration::Reply = response.into();
                 if let Some(purpose) = self.exchanges.remove(&id) {
                     self.end_silence(turn.shared);
                     self.request_answered(reply.code.is_success(), turn);
@@ -316,41 +361,69 @@ impl Server {
                         retry_in,
                     }));
             }
+            Step::GaveUp => turn.shared.news.push(News::GaveUp(ssid)),
+            Step::ListShortened => turn
+                .shared
+                .out
+                .push(Output::Event(Event::ListShortened(ssid))),
             Step::Left => turn
                 .shared
                 .out
                 .push(Output::Event(Event::Deregistered(ssid))),
             Step::Open => self.open(turn.shared),
             Step::Register => {
-                let (lifetime, enabler) =
-                    (self.registration.lifetime(), self.registration.version());
-                let request =
-                    messages::register(&turn.shared.endpoint, lifetime, enabler, &self.links(turn));
+                self.speak(turn.shared);
+                let parameters = messages::Parameters {
+                    binding: self.binding(turn),
+                    enabler: self.registration.version(),
+                    endpoint: &turn.shared.endpoint,
+                    lifetime: self.registration.lifetime(),
+                    queue_mode: self.registration.queue_mode(),
+                };
+                let request = messages::register(&parameters, &self.links(turn));
                 self.send(Purpose::Register, request, turn);
             }
             Step::Registered { anew } => self.on_registered(anew, turn),
             // A restart must not break the silence that a server has asked for.
             Step::Save(saved @ SavedRegistration::Disabled { .. }) => {
-                turn.shared.out.commit(Record::Registration(ssid, saved));
+                turn.shared
+                    .out
+                    .commit(Record::Registration(ssid, Some(saved)));
             }
             Step::Save(saved) => turn
                 .shared
                 .out
-                .push(Output::Journal(Record::Registration(ssid, saved))),
+                .push(Output::Journal(Record::Registration(ssid, Some(saved)))),
             Step::Update {
                 location,
+                binding,
                 lifetime,
                 objects,
             } => {
                 let links = objects.then(|| self.links(turn));
                 let lifetime = lifetime.then(|| self.registration.lifetime());
-                self.send(
-                    Purpose::Update,
-                    messages::update(location, lifetime, links.as_deref()),
-                    turn,
-                );
+                let binding = binding.then(|| self.binding(turn));
+                let request = messages::update(location, lifetime, binding, links.as_deref());
+                self.send(Purpose::Update, request, turn);
             }
         }
+    }
+
+    /// Object 1 is shown in the version that is spoken.
+    fn speak(&self, shared: &mut Shared) {
+        let enabler = self.registration.version();
+        let configured = self.config.object_versions.get(&object::SERVER);
+        let bundled = || bundled_version(enabler, object::SERVER);
+        let spoken = Spoken {
+            enabler,
+            object: configured.copied().unwrap_or_else(bundled),
+        };
+        shared.core.speak(self.config.ssid, spoken);
+    }
+
+    fn binding(&self, turn: &Turn<'_>) -> &'static str {
+        let account = turn.shared.core.account_of(self.config.ssid);
+        account.map_or(object::server::BINDING, |(_, account)| account.binding())
     }
 
     fn send(&mut self, purpose: Purpose, request: Request, turn: &Turn<'_>) {
@@ -359,6 +432,7 @@ impl Server {
         // Of what was sent before.
         self.link.refused = false;
         let id = self.endpoint.request(request, turn.now.mono);
+        self.asked = turn.now.mono;
         self.exchanges.insert(id, purpose);
     }
 
@@ -389,10 +463,11 @@ impl Server {
     fn on_registered(&mut self, anew: bool, turn: &mut Turn<'_>) {
         let (ssid, version) = (self.config.ssid, self.registration.version().as_str());
         self.last_error = None;
+        turn.shared.news.push(News::Reached(self.asked));
         if let Some(former) = self.link.former.take() {
             turn.shared.out.push(Output::Close(former));
         }
-        self.trust(anew);
+        self.trust(anew, turn);
         if anew {
             self.forget_observations(turn);
             turn.shared
@@ -420,7 +495,7 @@ impl Server {
             }
             Delivery::Reset => {
                 self.forget_mark(id);
-                self.end_observation(token, turn);
+                self.reset(token, turn);
             }
             Delivery::TimedOut => {
                 self.delivered(token, false, turn);
@@ -456,7 +531,7 @@ impl Server {
                 .core
                 .account_of(ssid)
                 .map_or_else(Defaults::default, |(_, account)| Defaults {
-                    con: false,
+                    con: account.confirms,
                     pmax: account.pmax,
                     pmin: account.pmin,
                 });

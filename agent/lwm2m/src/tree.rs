@@ -16,17 +16,23 @@ use lamplighter_model::{
     object::{Definitions, Multiplicity, Operations, ResourceDef},
 };
 
-use crate::{object, work};
+use crate::{format::Content, object, work};
+
+mod stored;
+
+pub(crate) use stored::{Held, initial, size, value_size};
 
 /// Objects, instances, owners and latest samples.
 #[derive(Clone, Debug)]
 pub struct Tree {
     definitions: Arc<Definitions>,
-    instances: BTreeMap<InstanceAddress, BTreeMap<ResourceId, Resource>>,
+    instances: BTreeMap<InstanceAddress, Instance>,
     /// Counts changes of the list of instances.
     listed: u64,
     /// Counts changes of values.
     revision: u64,
+    /// Bytes of all values of instances that servers made.
+    stored_bytes: usize,
 }
 
 /// Who answers for a resource.
@@ -36,6 +42,16 @@ pub enum Owner {
     Core,
     /// The site and the devices behind it.
     Device,
+    /// Nobody: a server made the instance, and it holds what servers write.
+    Stored,
+}
+
+#[derive(Clone, Debug)]
+struct Instance {
+    /// Bytes of its values, counted for [`Owner::Stored`] only.
+    bytes: usize,
+    owner: Owner,
+    resources: BTreeMap<ResourceId, Resource>,
 }
 
 /// A declared resource.
@@ -55,6 +71,10 @@ pub enum Undeclarable {
     Core,
     /// The object can only have instance 0.
     SingleInstance,
+    /// The instance is one that a server made.
+    Stored,
+    /// Devices answer for the instance already.
+    Taken,
     /// No definition names it.
     Unknown,
 }
@@ -77,6 +97,7 @@ impl Tree {
             instances: BTreeMap::new(),
             listed: 0,
             revision: 0,
+            stored_bytes: 0,
         }
     }
 
@@ -108,10 +129,15 @@ impl Tree {
     }
 
     pub fn resource(&self, address: ResourceAddress) -> Option<&Resource> {
+        self.owned(address).map(|(resource, _)| resource)
+    }
+
+    /// A resource, and who answers for it.
+    pub fn owned(&self, address: ResourceAddress) -> Option<(&Resource, Owner)> {
         work::visit();
-        self.instances
-            .get(&address.instance())?
-            .get(&address.path.resource)
+        let instance = self.instances.get(&address.instance())?;
+        let resource = instance.resources.get(&address.path.resource)?;
+        Some((resource, instance.owner))
     }
 
     pub fn has_instance(&self, address: InstanceAddress) -> bool {
@@ -127,7 +153,7 @@ impl Tree {
         self.instances
             .get(&address)
             .into_iter()
-            .flatten()
+            .flat_map(|instance| &instance.resources)
             .inspect(|_| work::visit())
             .map(|(id, resource)| (*id, resource))
     }
@@ -203,27 +229,30 @@ impl Tree {
             .entry(declaration.address.instance())
             .or_insert_with(|| {
                 *listed += 1;
-                BTreeMap::new()
+                Instance::new(Owner::Device)
             });
-        match instance.entry(path.resource) {
+        if instance.owner == Owner::Stored {
+            return Err(Undeclarable::Stored);
+        }
+        match instance.resources.entry(path.resource) {
             Entry::Occupied(mut known) => known.get_mut().operations = operations,
             Entry::Vacant(free) => {
-                free.insert(Resource {
-                    operations,
-                    values: Values::None,
-                    changed: 0,
-                });
+                free.insert(Resource::new(operations));
             }
         }
         Ok(())
     }
 
     fn remove(&mut self, address: ResourceAddress) {
-        let Some(instance) = self.instances.get_mut(&address.instance()) else {
+        let Some(instance) = self
+            .instances
+            .get_mut(&address.instance())
+            .filter(|instance| instance.owner == Owner::Device)
+        else {
             return;
         };
-        instance.remove(&address.path.resource);
-        if instance.is_empty() {
+        instance.resources.remove(&address.path.resource);
+        if instance.resources.is_empty() {
             self.instances.remove(&address.instance());
             self.listed += 1;
         }
@@ -238,7 +267,8 @@ impl Tree {
         let Some(resource) = self
             .instances
             .get_mut(&sample.address.instance())
-            .and_then(|instance| instance.get_mut(&path.resource))
+            .filter(|instance| instance.owner == Owner::Device)
+            .and_then(|instance| instance.resources.get_mut(&path.resource))
         else {
             return false;
         };
@@ -256,7 +286,40 @@ impl Tree {
     }
 }
 
+impl Instance {
+    const fn new(owner: Owner) -> Self {
+        Self {
+            bytes: 0,
+            owner,
+            resources: BTreeMap::new(),
+        }
+    }
+}
+
 impl Resource {
+    const fn new(operations: Operations) -> Self {
+        Self {
+            operations,
+            values: Values::None,
+            changed: 0,
+        }
+    }
+
+    /// What the resource holds. A multiple resource that servers write may hold nothing and be
+    /// there all the same.
+    pub(crate) fn content(&self) -> Option<Content> {
+        match &self.values {
+            Values::None => None,
+            Values::Single(sample) => Some(Content::Single(sample.value.clone())),
+            Values::Multiple(samples) => Some(Content::Multiple(
+                samples
+                    .iter()
+                    .map(|(index, sample)| (*index, sample.value.clone()))
+                    .collect(),
+            )),
+        }
+    }
+
     /// The latest samples: none, one, or one per resource instance.
     pub fn samples(&self) -> impl Iterator<Item = &Sample> {
         let (single, multiple) = match &self.values {
@@ -311,6 +374,8 @@ impl fmt::Display for Undeclarable {
         f.write_str(match self {
             Self::Core => "the agent itself answers for this resource",
             Self::SingleInstance => "this object has only instance 0",
+            Self::Stored => "a server has made this instance",
+            Self::Taken => "devices answer for this instance",
             Self::Unknown => "no object definition names this resource",
         })
     }

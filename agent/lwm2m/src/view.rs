@@ -1,6 +1,6 @@
 //! How one server sees the tree. The only place that turns addresses into wire paths and back.
 
-use lamplighter_model::{Address, Path, Scope};
+use lamplighter_model::{Address, InstancePath, Path, Scope};
 
 use crate::reject::Reject;
 
@@ -35,6 +35,16 @@ impl View {
         match self {
             Self::Flat => address.path,
         }
+    }
+
+    /// The Location-Path of an instance that was made.
+    pub(crate) fn location(self, scope: Scope, instance: InstancePath) -> Vec<String> {
+        let wire = self.wire(Address {
+            scope,
+            path: instance.into(),
+        });
+        let text = wire.to_string();
+        text.split('/').skip(1).map(str::to_owned).collect()
     }
 
     /// What stands in front of names inside payloads about this scope.

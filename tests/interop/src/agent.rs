@@ -96,6 +96,13 @@ impl Agent {
         }
     }
 
+    /// Waits until the server has answered the registration.
+    pub fn registered(&self, within: Duration) {
+        self.until(&["status"], within, |status| {
+            status["servers"][0]["state"] == "registered"
+        });
+    }
+
     /// Posts to a call of the local API that has no command yet; the answer's status.
     pub fn post(&self, call: &str, body: &str) -> u16 {
         let mut socket = UnixStream::connect(self.run_dir.join("control.sock"))

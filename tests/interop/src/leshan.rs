@@ -1,26 +1,149 @@
-//! A real Leshan server, driven line by line (`peers/leshan/LeshanPeer.java`).
+//! Real Leshan servers, driven line by line (`peers/leshan`). All servers of one version share one
+//! Java process per test program; each has a port of its own.
 
 use std::{
-    collections::VecDeque,
-    path::Path,
-    process::Command,
+    collections::{BTreeMap, VecDeque},
+    io::{BufRead as _, BufReader, Write as _},
+    process::{ChildStdin, Command, Stdio},
+    sync::{
+        Mutex, MutexGuard, OnceLock, PoisonError,
+        atomic::{AtomicU32, Ordering},
+        mpsc,
+    },
+    thread,
     time::{Duration, Instant},
 };
 
 use serde_json::{Value, json};
 
-use crate::{lines::Lines, peers};
+use crate::{agent::program, peers, scratch, station::definitions, write};
 
-/// How long a JVM may take to start on a busy machine.
-const START: Duration = Duration::from_secs(60);
+/// How long a Java process may take to start on a busy machine.
+const START: Duration = Duration::from_secs(90);
 
 /// Longer than the peer's own request time-out.
 const ANSWER: Duration = Duration::from_secs(30);
 
+/// Which Leshan.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Version {
+    /// 2.0.0-M18: LwM2M 1.1, refuses 1.2 with 4.12.
+    M18,
+    /// 2.0.0-M15: LwM2M 1.1, takes whatever version a client names.
+    M15,
+    /// 1.5.0: LwM2M 1.0.
+    V1,
+}
+
+impl Version {
+    const fn name(self) -> &'static str {
+        match self {
+            Self::M18 => "2.0.0-M18",
+            Self::M15 => "2.0.0-M15",
+            Self::V1 => "1.5.0",
+        }
+    }
+
+    fn java(self) -> &'static Java {
+        static M18: OnceLock<Java> = OnceLock::new();
+        static M15: OnceLock<Java> = OnceLock::new();
+        static V1: OnceLock<Java> = OnceLock::new();
+        let java = match self {
+            Self::M18 => &M18,
+            Self::M15 => &M15,
+            Self::V1 => &V1,
+        };
+        java.get_or_init(|| Java::start(self))
+    }
+}
+
+/// A running Java process; it ends when its input does, with the test program.
+#[derive(Debug)]
+struct Java {
+    input: Mutex<ChildStdin>,
+    servers: &'static Mutex<Servers>,
+    next: AtomicU32,
+}
+
+/// Where the lines of each server go.
+type Servers = BTreeMap<u64, mpsc::Sender<Value>>;
+
+fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl Java {
+    fn start(version: Version) -> Self {
+        let home = peers().join(format!("leshan-{}", version.name()));
+        assert!(
+            home.join("stamp").exists(),
+            "no Leshan in {}: run `make peers`",
+            home.display()
+        );
+        let models = scratch(&format!("models-{}", version.name()));
+        let exported = Command::new(program())
+            .args(["objects", "export"])
+            .arg(&models)
+            .status();
+        assert!(exported.is_ok_and(|status| status.success()));
+        for (name, definition) in definitions() {
+            write(&models.join(name), definition);
+        }
+        let mut child = Command::new("java")
+            .args([
+                "-Xmx512m",
+                "-XX:+UseSerialGC",
+                "-XX:TieredStopAtLevel=1",
+                "-cp",
+            ])
+            .arg(format!("{0}/lib/*:{0}/classes", home.display()))
+            .arg("LeshanPeer")
+            .arg(&models)
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()
+            .expect("Java can be started");
+        let (ready, started) = mpsc::channel();
+        let input = child.stdin.take().expect("stdin is piped");
+        let output = BufReader::new(child.stdout.take().expect("stdout is piped"));
+        let servers: &'static Mutex<Servers> = Box::leak(Box::default());
+        thread::spawn(move || {
+            for line in output.lines().map_while(Result::ok) {
+                let line: Value =
+                    serde_json::from_str(&line).unwrap_or_else(|error| panic!("{error} in {line}"));
+                let Some(server) = line["server"].as_u64() else {
+                    let _ = ready.send(());
+                    continue;
+                };
+                // A server that its test has dropped is not heard any more.
+                if let Some(hearer) = locked(servers).get(&server) {
+                    let _ = hearer.send(line);
+                }
+            }
+            let _ = child.wait();
+        });
+        started.recv_timeout(START).expect("Leshan starts");
+        Self {
+            input: Mutex::new(input),
+            servers,
+            next: AtomicU32::new(1),
+        }
+    }
+
+    fn say(&self, command: &Value) {
+        let mut input = locked(&self.input);
+        writeln!(input, "{command}")
+            .and_then(|()| input.flush())
+            .expect("Leshan listens");
+    }
+}
+
 /// A running server.
 #[derive(Debug)]
 pub struct Leshan {
-    lines: Lines,
+    java: &'static Java,
+    server: u32,
+    lines: mpsc::Receiver<Value>,
     /// Events that came while an answer was awaited.
     events: VecDeque<Value>,
     next_id: u32,
@@ -29,41 +152,77 @@ pub struct Leshan {
 }
 
 impl Leshan {
-    /// Starts a server on a free port; `models` is a folder of object definitions (DDF XML).
-    pub fn start(models: Option<&Path>) -> Self {
-        let home = peers().join("leshan");
-        assert!(
-            home.join("classes").exists(),
-            "no Leshan in {}: run `make peers`",
-            home.display()
-        );
-        let classes = format!("{0}/lib/*:{0}/classes", home.display());
-        let mut java = Command::new("java");
-        java.args(["-Xmx256m", "-cp", &classes, "LeshanPeer", "0"]);
-        java.arg(models.unwrap_or_else(|| Path::new("-")));
-        let lines = Lines::start(&mut java);
-        let mut server = Self {
+    /// Opens a server on a free port; it knows our objects.
+    pub fn start(version: Version) -> Self {
+        Self::start_with(version, json!({}))
+    }
+
+    /// With `awake_ms`, how long a client in queue mode counts as awake, and `properties` of
+    /// Californium by their names.
+    pub fn start_with(version: Version, mut settings: Value) -> Self {
+        let java = version.java();
+        let server = java.next.fetch_add(1, Ordering::Relaxed);
+        let (hearer, lines) = mpsc::channel();
+        locked(java.servers).insert(u64::from(server), hearer);
+        let mut leshan = Self {
+            java,
+            server,
             lines,
             events: VecDeque::new(),
             next_id: 0,
             uri: String::new(),
         };
-        let started = server.event(START, |event| event["event"] == "started");
-        started["uri"]
+        settings["do"] = json!("open");
+        let opened = leshan.command(settings);
+        opened["uri"]
             .as_str()
-            .expect("the peer says its URI")
-            .clone_into(&mut server.uri);
-        server
+            .unwrap_or_else(|| panic!("{opened}"))
+            .clone_into(&mut leshan.uri);
+        leshan
+    }
+
+    /// Closes the port and forgets all registrations and observations.
+    pub fn stop(&mut self) {
+        self.done(json!({"do": "stop"}));
+    }
+
+    /// Opens the same port again.
+    pub fn resume(&mut self) {
+        self.done(json!({"do": "start"}));
+    }
+
+    fn done(&mut self, command: Value) {
+        let answer = self.command(command);
+        assert!(answer["error"].is_null(), "{answer}");
     }
 
     /// Sends one request to a client and waits for the answer: `{"code", "content", "links" …}`.
     pub fn ask(&mut self, endpoint: &str, mut command: Value) -> Value {
-        self.next_id += 1;
-        let id = self.next_id;
-        command["id"] = json!(id);
         command["endpoint"] = json!(endpoint);
-        self.lines.say(&command.to_string());
-        self.until(ANSWER, |line| line["id"] == id)
+        self.command(command)
+    }
+
+    /// Sends one request without waiting; what comes is got by [`Self::answer`].
+    pub fn begin(&mut self, endpoint: &str, mut command: Value) -> u32 {
+        command["endpoint"] = json!(endpoint);
+        self.say(command)
+    }
+
+    pub fn answer(&mut self, id: u32) -> Value {
+        self.event(ANSWER, |line| line["id"] == id)
+    }
+
+    fn command(&mut self, command: Value) -> Value {
+        let id = self.say(command);
+        self.answer(id)
+    }
+
+    fn say(&mut self, mut command: Value) -> u32 {
+        self.next_id += 1;
+        command["id"] = json!(self.next_id);
+        command["server"] = json!(self.server);
+        self.java.say(&command);
+        self.next_id
     }
 
     pub fn read(&mut self, endpoint: &str, path: &str, format: Option<&str>) -> Value {
@@ -84,47 +243,52 @@ impl Leshan {
     ) -> Value {
         self.ask(
             endpoint,
-            json!({"do": "write", "path": path, "format": format, "type": kind, "value": value}),
+            json!({"do": "write", "path": path, "format": format, "node": [kind, value]}),
         )
     }
 
     /// The first event that fits, among those that came and those to come.
-    pub fn event(&mut self, within: Duration, fits: impl Fn(&Value) -> bool) -> Value {
-        if let Some(at) = self.events.iter().position(&fits) {
-            return self.events.remove(at).expect("the position was just found");
-        }
-        self.until(within, fits)
-    }
-
-    /// Forgets the events that came so far.
-    pub fn forget_events(&mut self) {
-        while let Some(line) = self.lines.hear(Duration::ZERO) {
-            drop(line);
-        }
-        self.events.clear();
-    }
-
-    /// The first line that fits; other events are kept for later.
     #[expect(
         clippy::disallowed_methods,
         reason = "a test against a real server waits in real time"
     )]
-    fn until(&mut self, within: Duration, fits: impl Fn(&Value) -> bool) -> Value {
+    pub fn event(&mut self, within: Duration, fits: impl Fn(&Value) -> bool) -> Value {
+        if let Some(at) = self.events.iter().position(&fits) {
+            return self.events.remove(at).expect("the position was just found");
+        }
         let deadline = Instant::now() + within;
         loop {
             let left = deadline.saturating_duration_since(Instant::now());
-            let line = self
-                .lines
-                .hear(left)
-                .unwrap_or_else(|| panic!("Leshan did not say it within {within:?}"));
-            let value: Value =
-                serde_json::from_str(&line).unwrap_or_else(|error| panic!("{error} in {line}"));
-            if fits(&value) {
-                return value;
+            let Ok(line) = self.lines.recv_timeout(left) else {
+                panic!(
+                    "Leshan did not say it within {within:?}, but {:#?}",
+                    self.events
+                );
+            };
+            if fits(&line) {
+                return line;
             }
-            if !value["event"].is_null() {
-                self.events.push_back(value);
-            }
+            self.events.push_back(line);
         }
+    }
+
+    /// The events that came so far, oldest first, and are forgotten.
+    pub fn events(&mut self) -> Vec<Value> {
+        while let Ok(line) = self.lines.try_recv() {
+            self.events.push_back(line);
+        }
+        self.events.drain(..).collect()
+    }
+
+    /// Forgets the events that came so far.
+    pub fn forget_events(&mut self) {
+        drop(self.events());
+    }
+}
+
+impl Drop for Leshan {
+    fn drop(&mut self) {
+        self.say(json!({"do": "close"}));
+        locked(self.java.servers).remove(&u64::from(self.server));
     }
 }

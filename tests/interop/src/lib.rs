@@ -8,6 +8,8 @@ pub mod agent;
 pub mod coap;
 pub mod leshan;
 pub mod lines;
+pub mod relay;
+pub mod station;
 
 use std::path::{Path, PathBuf};
 

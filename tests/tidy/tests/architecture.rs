@@ -27,6 +27,7 @@ const EDGES: &[(&str, &[&str])] = &[
         "lamplighter-sim",
         &["adapters", "coap", "dtls", "lwm2m", "model"],
     ),
+    ("lamplighter-sim-tests", &["coap", "lwm2m", "model", "sim"]),
     ("lamplighter-site", &["model"]),
     ("lamplighter-tidy", &[]),
     ("lamplighter-web", &[]),

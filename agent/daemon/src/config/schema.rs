@@ -51,6 +51,23 @@ pub struct Client {
     /// Number of the first vendor object (Bearer +0 … Site rule +4), 26241–42768 private range or
     /// registered vendor range up to 65530. Default: 42800.
     pub vendor_object_base: Option<u16>,
+    /// Objects that servers may create instances of, to keep there what they like; never those of
+    /// which devices have instances. Default: 16, 19 and those that only files in `objects/`
+    /// define. Example: `[16, 19]`.
+    pub creatable: Option<Vec<u16>>,
+    /// `[client.created]`: limits of what servers create.
+    pub created: Created,
+}
+
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Created {
+    /// Instances of one object, 1–65535. Default: 256.
+    pub instances: Option<u32>,
+    /// Bytes of all values together, 1–268435456. Default: 4194304.
+    pub bytes: Option<u32>,
+    /// Bytes of one value, 1–1048576. Default: 65536.
+    pub value_bytes: Option<u32>,
 }
 
 /// `[server.NAME]`: an account at an LwM2M server.
@@ -67,6 +84,13 @@ pub struct Server {
     pub queue_mode: Option<bool>,
     /// Keep notifications that cannot be sent (1/x/6). Default: true.
     pub store_notifications: Option<bool>,
+    /// Send nothing to this server that it has not asked for (1/x/23). Default: false.
+    pub mute_send: Option<bool>,
+    /// All rights everywhere; what the box makes belongs to this server. One at most. Default: false.
+    pub owner: Option<bool>,
+    /// What this server may do where there are several: R, W, E, D, C by object, instance or `*`; the
+    /// longest that fits counts. Example: `{ "/3416" = "RWE", "*" = "R" }`. Default: none.
+    pub rights: BTreeMap<String, String>,
     /// How this server sees devices behind the box. Default: `"flat"`.
     pub expose: Option<Expose>,
     /// Object versions to announce instead of ours. Example: `{ 3416 = "1.0" }`. Default: none.

@@ -149,7 +149,7 @@ fn what_the_disk_refused_is_written_when_it_takes_again() {
     let state_dir = directory("refused");
     let mut still = Still::open(&state_dir, config(Duration::ZERO));
     let reports = still.turn(|inbox| {
-        inbox.commit(BOX, CommitId(1), record("a"));
+        inbox.commit(BOX, CommitId(1), vec![record("a")]);
         inbox.save_site(SavedSite::default());
         inbox.keep((BOX, SERVER), range(0..3));
     });
@@ -193,7 +193,7 @@ fn a_journalled_record_is_there_after_a_kill() {
 fn nobody_waits_for_a_store_that_has_ended() {
     let (mut store, _) = Store::open(&crate::fake::directory("ended"), StoreConfig::default());
     store.shared.lock().is_dead = true;
-    store.commit(BOX, CommitId(7), record("a"));
+    store.commit(BOX, CommitId(7), vec![record("a")]);
     assert!(matches!(
         store.stored.try_recv(),
         Ok(Stored::Trouble(Some(_)))

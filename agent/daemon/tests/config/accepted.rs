@@ -86,6 +86,25 @@ fn defaults_are_filled_in() {
 }
 
 #[test]
+fn several_servers_share_the_box_by_their_rights() {
+    let other = "owner = true\n[server.city]\nuri = \"coap://192.0.2.6\"\nshort_id = 102\n\
+        security = { mode = \"none\" }\nallow_unsecured = true\n\
+        rights = { \"*\" = \"R\", \"/3416\" = \"EWR\", \"/3/0\" = \"\", \"/42801\" = \"RW\" }\n";
+    let checked = check("rights", &format!("{SERVER}{other}"));
+    assert_eq!(checked.problems, []);
+    let servers = checked.config.unwrap().servers;
+    let granted: Vec<(bool, Vec<u8>)> = servers
+        .iter()
+        .map(|server| {
+            let bits = server.rights.rights.values().map(|rights| rights.bits());
+            (server.rights.owner, bits.collect())
+        })
+        .collect();
+    // In the order of the names; a longer pattern stands behind a shorter.
+    assert_eq!(granted, [(false, vec![1, 7, 3, 0]), (true, vec![])]);
+}
+
+#[test]
 fn the_parameters_of_coap_are_configurable() {
     let text = "[server.main.coap]\nack_timeout_s = 5\nack_random_factor = 2.0\nmax_retransmit = 2\nnstart = 4\n";
     let checked = check("coap", &format!("{SERVER}{text}"));

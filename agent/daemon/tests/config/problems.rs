@@ -131,10 +131,6 @@ fn servers_are_checked() {
             "2: error: `mode = \"psk\"`: not available in this version",
         ),
         (
-            "[server.a]\nversion = \"1.2\"\n",
-            "2: error: `version = \"1.2\"`: not available in this version",
-        ),
-        (
             "[server.a]\nqueue_mode = true\n",
             "2: error: `queue_mode = true`: not available in this version",
         ),
@@ -142,21 +138,62 @@ fn servers_are_checked() {
             "[server.a]\nshort_id = 7\n[server.b]\nshort_id = 7\n",
             "4: error: short_id 7 is also that of [server.a]",
         ),
-        (
-            "[server.a]\n[server.b]\n",
-            "2: error: two servers and no rights: say who may write",
-        ),
         ("[web]\n", "1: warning: no server is configured"),
     ] {
-        let problems = check("server", text).problems;
-        let texts: Vec<String> = problems.iter().map(ToString::to_string).collect();
-        assert!(
-            texts
-                .iter()
-                .any(|found| found.contains(&format!("lamplighter.toml:{words}"))),
-            "{text}{texts:#?}"
-        );
+        assert_found("server", text, words);
     }
+}
+
+#[test]
+fn who_may_do_what_is_said_where_there_are_several_servers() {
+    for (text, words) in [
+        (
+            "[server.a]\n[server.b]\n",
+            "2: error: two servers and no rights: say who may write (`owner = true` in the server",
+        ),
+        (
+            "[server.a]\nowner = true\n[server.b]\n",
+            "3: warning: this server has no rights but on its own account",
+        ),
+        (
+            "[server.a]\nowner = true\n[server.b]\nowner = true\n",
+            "4: error: [server.a] owns the box already (one server is the owner",
+        ),
+        (
+            "[server.a]\nrights = { \"/3416\" = \"RWX\" }\n",
+            "2: error: `RWX`: `X` is not a right (R read, W write,",
+        ),
+        (
+            "[server.a.rights]\n\"*\" = \"R\"\n\"/3416/1/5850\" = \"R\"\n",
+            "3: error: `/3416/1/5850`: rights are given to objects and instances (an object",
+        ),
+        (
+            "[server.a]\nrights = { lamps = \"R\" }\n",
+            "2: error: `lamps`: this is neither a path nor `*`",
+        ),
+        (
+            "[server.a]\nrights = { \"/2\" = \"RW\" }\n",
+            "2: error: nothing can be granted on object 2",
+        ),
+        (
+            "[server.a]\nrights = { \"/9999\" = \"R\" }\n",
+            "2: warning: no definition of object 9999 is known",
+        ),
+    ] {
+        assert_found("rights", text, words);
+    }
+}
+
+/// One of the problems begins with the words, behind the name of the file.
+fn assert_found(name: &str, text: &str, words: &str) {
+    let problems = check(name, text).problems;
+    let texts: Vec<String> = problems.iter().map(ToString::to_string).collect();
+    assert!(
+        texts
+            .iter()
+            .any(|found| found.contains(&format!("lamplighter.toml:{words}"))),
+        "{text}{texts:#?}"
+    );
 }
 
 #[test]

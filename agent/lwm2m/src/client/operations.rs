@@ -49,7 +49,12 @@ impl Client {
 
     fn answer_local(&mut self, id: RequestId, result: Result<Reply, Reject>) {
         let answer = result.map(|reply| match reply {
-            Reply::Attributes(_) | Reply::Content(_) | Reply::Done => LocalAnswer::Done,
+            Reply::Attributes(_)
+            | Reply::Composite(..)
+            | Reply::Content(_)
+            | Reply::Created(_)
+            | Reply::Deleted
+            | Reply::Done => LocalAnswer::Done,
             Reply::Links(links) => LocalAnswer::Links(links),
             Reply::Samples(samples) => LocalAnswer::Samples(samples),
         });

@@ -35,19 +35,35 @@ impl Client {
     fn number(&mut self, tree: &Tree, now: Now) {
         let catalogue = Catalogue {
             core: &self.shared.core,
+            creation: &self.shared.creation,
             now,
             tree,
         };
-        let existing = catalogue.instances(Scope::Gateway).into_iter();
-        if let Some(record) = self.shared.core.access.reserve(existing) {
+        let existing: Vec<_> = catalogue.spoken_of(Scope::Gateway).collect();
+        if let Some(record) = self.shared.core.access.reserve(existing.into_iter()) {
             self.shared.out.commit(record);
         }
     }
 
-    /// Servers without an account have no rights and own nothing.
+    /// Servers without an account have no rights and own nothing; what nobody else has a right on
+    /// goes with them.
     pub(super) fn disinherit(&mut self) {
-        for record in self.shared.core.access.disinherit().1 {
-            self.shared.out.commit(record);
+        let (orphans, records) = self.shared.core.access.disinherit();
+        self.disinherited.extend(records);
+        self.orphans.extend(orphans);
+    }
+
+    /// Removes what nobody has a right on any more, and keeps who owns the rest.
+    pub(super) fn drop_orphans(&mut self, tree: &mut Tree, now: Now) {
+        let mut records = std::mem::take(&mut self.disinherited);
+        let mut turn = Turn {
+            now,
+            shared: &mut self.shared,
+            tree,
+        };
+        for path in self.orphans.drain(..) {
+            records.extend(turn.discard(path));
         }
+        turn.shared.out.commit_all(records);
     }
 }

@@ -12,6 +12,7 @@ use lamplighter_model::{
     Value,
     object::{Definitions, Multiplicity},
 };
+use serde::{Deserialize, Serialize};
 
 mod cbor;
 mod collector;
@@ -73,7 +74,7 @@ pub struct Node {
 }
 
 /// What a resource holds.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
 pub enum Content {
     /// Any number of resource instances, also none.
     Multiple(Vec<(ResourceInstanceId, Value)>),
@@ -273,6 +274,13 @@ impl ContentFormat {
             | Self::Text
             | Self::Tlv => false,
         }
+    }
+
+    /// The number to answer with: the one that was asked for, which may be one of old servers.
+    pub(crate) fn number_in(self, accept: Option<u16>) -> u16 {
+        accept
+            .filter(|accept| Self::from_number(*accept) == Some(self))
+            .unwrap_or_else(|| self.number())
     }
 
     /// The registered Content-Format number.

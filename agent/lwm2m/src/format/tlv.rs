@@ -46,10 +46,35 @@ pub(super) fn encode(frame: Frame<'_>, nodes: &[Node]) -> Result<Vec<u8>, Encode
             }
             Ok(out)
         }
-        Path::Instance(_) | Path::Resource(_) | Path::ResourceInstance(..) => {
-            encode_resources(frame, nodes)
+        Path::Instance(_) | Path::Resource(_) => encode_resources(frame, nodes),
+        Path::ResourceInstance(..) => encode_alone(frame, nodes),
+    }
+}
+
+/// The instance of a resource as the whole payload, without the resource around it. The standard
+/// shows none; Leshan takes no other form, and Anjay sends this one.
+fn encode_alone(frame: Frame<'_>, nodes: &[Node]) -> Result<Vec<u8>, EncodeError> {
+    let mut out = Vec::new();
+    for node in nodes {
+        match &node.content {
+            Content::Single(_) => return encode_resources(frame, nodes),
+            Content::Multiple(values) => encode_instances(frame, node, values, &mut out)?,
         }
     }
+    Ok(out)
+}
+
+fn encode_instances(
+    frame: Frame<'_>,
+    node: &Node,
+    values: &[(ResourceInstanceId, Value)],
+    out: &mut Vec<u8>,
+) -> Result<(), EncodeError> {
+    for (index, value) in values {
+        let value = encode_value(frame, node.path, value)?;
+        write(out, Kind::ResourceInstance, index.0, &value)?;
+    }
+    Ok(())
 }
 
 fn encode_resources(frame: Frame<'_>, nodes: &[Node]) -> Result<Vec<u8>, EncodeError> {
@@ -67,10 +92,7 @@ fn encode_resources(frame: Frame<'_>, nodes: &[Node]) -> Result<Vec<u8>, EncodeE
             }
             Content::Multiple(values) => {
                 let mut instances = Vec::new();
-                for (index, value) in values {
-                    let value = encode_value(frame, node.path, value)?;
-                    write(&mut instances, Kind::ResourceInstance, index.0, &value)?;
-                }
+                encode_instances(frame, node, values, &mut instances)?;
                 write(&mut out, Kind::MultipleResource, id, &instances)?;
             }
         }

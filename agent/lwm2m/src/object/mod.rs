@@ -13,9 +13,9 @@ pub(crate) mod access_control;
 pub(crate) mod device;
 pub(crate) mod server;
 
-pub(crate) use access_control::{ACCESS_CONTROL, AccessControl};
+pub(crate) use access_control::{ACCESS_CONTROL, AccessControl, of_object};
 pub(crate) use device::Device;
-pub(crate) use server::Account;
+pub(crate) use server::{Account, Spoken};
 
 pub(crate) const SERVER: ObjectId = ObjectId(1);
 pub(crate) const DEVICE: ObjectId = ObjectId(3);
@@ -41,7 +41,8 @@ pub(crate) enum Effect {
 /// What became different by a commit.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub(crate) struct Changes {
-    pub(crate) lifetimes: Vec<Ssid>,
+    /// Whose instance of object 1 is another now.
+    pub(crate) accounts: Vec<Ssid>,
     pub(crate) records: Vec<Record>,
     pub(crate) resources: Vec<ResourcePath>,
 }
@@ -53,6 +54,11 @@ pub(crate) fn is_core_backed(path: ResourcePath) -> bool {
         3 => device::RESOURCES.contains(&path.resource.0),
         _ => false,
     }
+}
+
+/// Whether all instances of the object are the core's, or it is hidden.
+pub(crate) const fn is_core_object(object: ObjectId) -> bool {
+    matches!(object.0, 0 | 1 | 2 | 3 | 21 | 23)
 }
 
 impl CoreObjects {
@@ -85,6 +91,17 @@ impl CoreObjects {
         Some((*instance, account))
     }
 
+    /// The version that is spoken with a server from now on.
+    pub(crate) fn speak(&mut self, ssid: Ssid, spoken: Spoken) {
+        let own = self.accounts.values_mut().filter(|(of, _)| *of == ssid);
+        own.for_each(|(_, account)| account.spoken = spoken);
+    }
+
+    pub(crate) fn set_disabled(&mut self, ssid: Ssid, is_disabled: bool) {
+        let own = self.accounts.values_mut().filter(|(of, _)| *of == ssid);
+        own.for_each(|(_, account)| account.is_disabled = is_disabled);
+    }
+
     /// All instances but those of object 2, in order: what these are about is known to the
     /// catalogue.
     pub(crate) fn instances(&self) -> impl Iterator<Item = InstancePath> {
@@ -105,13 +122,18 @@ impl CoreObjects {
 
     /// Resources that are supported, whether they have a value or not.
     pub(crate) fn resources(&self, instance: InstancePath) -> impl Iterator<Item = ResourceId> {
-        let ids: &[u16] = match instance.object {
+        let account = (instance.object == SERVER)
+            .then(|| self.accounts.get(&instance.instance))
+            .flatten();
+        let others: &[u16] = match instance.object {
             ACCESS_CONTROL => &access_control::RESOURCES,
-            _ if !self.has_instance(instance) => &[],
-            SERVER => &server::RESOURCES,
-            _ => &device::RESOURCES,
+            DEVICE if instance == DEVICE_INSTANCE => &device::RESOURCES,
+            _ => &[],
         };
-        ids.iter().map(|id| ResourceId(*id))
+        let account = account
+            .into_iter()
+            .flat_map(|(_, account)| account.resources());
+        account.chain(others.iter().copied()).map(ResourceId)
     }
 
     pub(crate) fn has_resource(&self, path: ResourcePath) -> bool {
@@ -162,14 +184,14 @@ impl CoreObjects {
         Ok(())
     }
 
-    pub(crate) fn execute(&self, path: ResourcePath) -> Result<Effect, Reject> {
+    pub(crate) fn execute(&self, path: ResourcePath, args: &[u8]) -> Result<Effect, Reject> {
         let known = match path.object() {
             SERVER => {
-                let (ssid, _) = self
+                let (ssid, account) = self
                     .accounts
                     .get(&path.instance.instance)
                     .ok_or_else(absent)?;
-                Account::execute(*ssid, path.resource)
+                return account.execute(*ssid, path.resource, args);
             }
             ACCESS_CONTROL => None,
             _ => Device::execute(path.resource),
@@ -194,13 +216,11 @@ impl CoreObjects {
             changes
                 .resources
                 .extend(different.map(|id| path.resource(*id)));
-            if before.lifetime != account.lifetime {
-                changes.lifetimes.push(*ssid);
-            }
             if before != account {
+                changes.accounts.push(*ssid);
                 changes
                     .records
-                    .push(Record::Account(*ssid, account.saved()));
+                    .push(Record::Account(*ssid, Some(account.saved())));
             }
         }
         changes.resources.extend(
@@ -213,10 +233,7 @@ impl CoreObjects {
             changes.records.push(Record::Device(draft.device.saved()));
         }
         let (resources, records) = draft.access.different(&self.access);
-        let resources = resources.into_iter();
-        changes
-            .resources
-            .extend(resources.map(|(number, id)| number.resource(id)));
+        changes.resources.extend(resources);
         changes.records.extend(records);
         *self = draft;
         changes

@@ -105,6 +105,14 @@ impl Attribute {
         }
     }
 
+    /// Whether an Observe-Composite may carry it (lwm2m/30, 5).
+    pub(crate) const fn suits_composite(self) -> bool {
+        match self {
+            Self::Con(_) | Self::Epmax(_) | Self::Epmin(_) | Self::Pmax(_) | Self::Pmin(_) => true,
+            Self::Edge(_) | Self::Gt(_) | Self::Hqmax(_) | Self::Lt(_) | Self::St(_) => false,
+        }
+    }
+
     const fn since(self) -> Enabler {
         match self {
             Self::Gt(_) | Self::Lt(_) | Self::Pmax(_) | Self::Pmin(_) | Self::St(_) => {

@@ -20,6 +20,7 @@ use crate::{
     access,
     catalogue::Catalogue,
     format::{Content, ContentFormat, Node},
+    outbox::Part,
     tree::Owner,
 };
 
@@ -37,6 +38,8 @@ pub(crate) struct Subscription {
     /// Those of the request, which stand instead of all others (Core 1.2, 6.4.1).
     pub(crate) attributes: Option<Attributes>,
     pub(crate) format: ContentFormat,
+    /// The Content-Format that the server calls it.
+    pub(crate) number: u16,
     pub(crate) targets: Targets,
 }
 
@@ -65,9 +68,6 @@ pub(crate) struct Relation {
     spoken: bool,
     pub(crate) subscription: Subscription,
 }
-
-/// A resource, or one instance of it.
-pub(crate) type Part = (ResourceAddress, Option<ResourceInstanceId>);
 
 /// One of the paths that an observation watches.
 #[derive(Clone, Debug)]

@@ -1,5 +1,6 @@
 //! Execute: checked here, done by the device or by the core after the answer.
 
+use lamplighter_coap::Code;
 use lamplighter_model::{Address, Path, device::Action};
 
 use super::{Context, Plan, Then, arguments, target};
@@ -21,7 +22,7 @@ pub(super) fn plan(address: Address, args: &[u8], context: Context<'_>) -> Resul
     arguments::check(args)?;
     match found.owner {
         Owner::Core => Ok(Plan::Done(Then::Executed(Some(
-            context.catalogue.core.execute(resource.path)?,
+            context.catalogue.core.execute(resource.path, args)?,
         )))),
         Owner::Device => Ok(Plan::Device(
             Action::Execute {
@@ -29,6 +30,10 @@ pub(super) fn plan(address: Address, args: &[u8], context: Context<'_>) -> Resul
                 args: args.to_vec(),
             },
             Then::Executed(None),
+        )),
+        Owner::Stored => Err(Reject::new(
+            Code::NOT_IMPLEMENTED,
+            "nobody behind this instance can do it",
         )),
     }
 }

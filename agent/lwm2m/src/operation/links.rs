@@ -5,7 +5,13 @@ use std::collections::BTreeMap;
 use lamplighter_model::{Address, ObjectId, Path, object::Version, tables::bundled_version};
 
 use super::ANNOUNCED;
-use crate::{catalogue::Catalogue, format::link::Link, object, registration::Enabler, view::View};
+use crate::{
+    catalogue::Catalogue,
+    format::link::Link,
+    object,
+    registration::{Enabler, List},
+    view::View,
+};
 
 /// What one server knows of versions.
 #[derive(Clone, Copy, Debug)]
@@ -15,11 +21,15 @@ pub(crate) struct Versions<'a> {
     pub(crate) enabler: Enabler,
 }
 
+/// An object with more instances stands without them in a short list.
+const MANY: usize = 8;
+
 /// The links of Register, and of an Update after the list of objects has changed.
 pub(crate) fn registration(
     catalogue: Catalogue<'_>,
     view: View,
     versions: Versions<'_>,
+    list: List,
 ) -> Vec<Link> {
     let mut links = Vec::new();
     if versions.enabler >= Enabler::V1_1 {
@@ -30,22 +40,23 @@ pub(crate) fn registration(
         );
     }
     for scope in view.scopes() {
-        let mut last = None;
-        for instance in catalogue.instances(scope) {
-            if last != Some(instance.object) {
-                last = Some(instance.object);
-                let object = view.wire(Address {
-                    scope,
-                    path: Path::Object(instance.object),
-                });
-                let link = versions.link(object, instance.object, catalogue);
-                links.extend((!link.attributes.is_empty()).then_some(link));
+        let mut empty = catalogue.empty_objects(scope).into_iter().peekable();
+        let wire = |path| view.wire(Address { scope, path });
+        let object_link = |object| versions.link(wire(Path::Object(object)), object, catalogue);
+        let instances = catalogue.instances(scope);
+        for instances in instances.chunk_by(|one, next| one.object == next.object) {
+            let object = instances[0].object;
+            while let Some(empty) = empty.next_if(|empty| *empty < object) {
+                links.push(object_link(empty));
             }
-            links.push(Link::new(view.wire(Address {
-                scope,
-                path: instance.into(),
-            })));
+            let link = object_link(object);
+            let is_short = list == List::Short && instances.len() > MANY;
+            links.extend((is_short || !link.attributes.is_empty()).then_some(link));
+            let named = if is_short { &[] } else { instances };
+            links.extend(named.iter().map(|path| Link::new(wire((*path).into()))));
         }
+        // lwm2m/20, 13: servers create instances of what they were told only.
+        links.extend(empty.map(object_link));
     }
     links
 }
@@ -66,8 +77,10 @@ impl Versions<'_> {
             return *configured;
         }
         match object {
-            // What we show of these two is in every version of them.
-            object::SERVER | object::DEVICE => bundled_version(self.enabler, object),
+            // Of these the core shows what is in the version that is implied.
+            object::SERVER | object::ACCESS_CONTROL | object::DEVICE => {
+                bundled_version(self.enabler, object)
+            }
             _ => catalogue
                 .definition(object)
                 .map_or(Version::V1_0, |definition| definition.version),

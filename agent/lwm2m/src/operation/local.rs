@@ -7,7 +7,7 @@ use crate::boundary::LocalOperation;
 
 pub(crate) fn from_local(operation: LocalOperation) -> (Operation, Path) {
     match operation {
-        LocalOperation::Discover(path) => (Operation::Discover, path),
+        LocalOperation::Discover(path) => (Operation::Discover(Vec::new()), path),
         LocalOperation::Execute { path, args } => (Operation::Execute { args }, path),
         LocalOperation::Read(path) => (
             Operation::Read {

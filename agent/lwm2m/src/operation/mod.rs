@@ -7,23 +7,29 @@
 //!
 //! The order of the checks is that of the standard: a refusal tells the first reason (Core 1.2, 6.3).
 
+use std::collections::BTreeMap;
+
 use lamplighter_coap::Code;
 use lamplighter_model::{
-    Address,
+    Address, InstancePath,
     device::{Action, Origin},
 };
 
 use crate::{
     catalogue::Catalogue,
     format::{ContentFormat, Node},
-    object::{CoreObjects, Effect},
+    object::Effect,
     observe::{Attribute, AttributeStore},
     registration::Enabler,
     reject::Reject,
+    tree::Held,
 };
 
 mod arguments;
+mod composite;
+mod create;
 mod discover;
+mod edit;
 mod execute;
 pub(crate) mod links;
 mod local;
@@ -33,6 +39,9 @@ mod target;
 mod write;
 mod write_attributes;
 
+pub(crate) use composite::{answer_format as composite_format, composite_content};
+pub(crate) use create::Deletion;
+pub(crate) use edit::{Edit, apply, check_room, gateway, gateway_resource};
 pub(crate) use local::from_local;
 pub(crate) use read::{answer_format, content};
 pub(crate) use write_attributes::observe_attributes;
@@ -47,10 +56,10 @@ pub(crate) struct Caller {
 /// An operation, not checked yet.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) enum Operation {
-    /// Servers cannot create or delete what devices declare.
-    Create,
+    Create(Body),
     Delete,
-    Discover,
+    /// The queries: since 1.2 they say how deep.
+    Discover(Vec<String>),
     Execute {
         args: Vec<u8>,
     },
@@ -59,12 +68,19 @@ pub(crate) enum Operation {
         accept: Option<u16>,
         watch: Watch,
     },
+    /// The body names the paths.
+    ReadComposite {
+        accept: Option<u16>,
+        body: Body,
+        watch: Watch,
+    },
     Write {
         body: Body,
         mode: Mode,
         hold: Option<std::time::Duration>,
     },
     WriteAttributes(Vec<String>),
+    WriteComposite(Body),
     /// A method or combination that has no meaning here, with the reason.
     Unsupported(Code, &'static str),
 }
@@ -97,6 +113,8 @@ pub(crate) enum Body {
 /// What to do about a checked operation.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) enum Plan {
+    /// What is known below these is the answer.
+    Composite(Vec<Address>),
     /// The answer to a Read stands already.
     Content(Vec<Node>),
     /// A device is asked first.
@@ -111,21 +129,16 @@ pub(crate) enum Plan {
 pub(crate) enum Then {
     /// New attributes of the address.
     Attributes(Vec<Attribute>),
+    /// Instances that begin to exist.
+    Created(BTreeMap<InstancePath, Held>),
+    Deleted(Deletion),
     /// Nothing of ours; or an effect of a core-backed resource.
     Executed(Option<Effect>),
     /// What is known of the address is the answer.
     Read,
-    /// Resources of the core that are written now; they were checked before.
-    Written(Vec<CoreWrite>),
-}
-
-/// A checked write into a core-backed resource.
-#[derive(Clone, Debug, PartialEq)]
-pub(crate) enum CoreWrite {
-    /// Instances of a multiple resource; the others stay.
-    Merge(Node),
-    Reset(lamplighter_model::ResourcePath),
-    Set(Node),
+    /// Resources of the core, and of instances that servers made, that are written now; they were
+    /// checked before.
+    Written(Vec<Edit>),
 }
 
 /// What the checks may look at.
@@ -148,80 +161,65 @@ pub(crate) fn plan(
     context: Context<'_>,
 ) -> Result<Plan, Reject> {
     match operation {
-        Operation::Create => target::refuse_create(address, context),
-        Operation::Delete => target::refuse_delete(address, context),
-        Operation::Discover => discover::plan(address, context),
+        Operation::Create(body) => create::plan_create(address, body, context),
+        Operation::Delete => create::plan_delete(address, context),
+        Operation::Discover(queries) => discover::plan(address, queries, context),
         Operation::Execute { args } => execute::plan(address, args, context),
         Operation::Read { accept, .. } => read::plan(address, *accept, context),
+        Operation::ReadComposite { accept, body, .. } => {
+            composite::plan_read(address, body, *accept, context)
+        }
         Operation::Unsupported(code, why) => target::refuse(address, *code, why, context),
         Operation::Write { body, mode, hold } => write::plan(address, body, *mode, *hold, context),
         Operation::WriteAttributes(queries) => write_attributes::plan(address, queries, context),
+        Operation::WriteComposite(body) => composite::plan_write(address, body, context),
     }
-}
-
-/// Applies checked writes to a copy of the core's objects.
-///
-/// # Errors
-/// Where what was allowed is not any more.
-pub(crate) fn apply(
-    writes: &[CoreWrite],
-    core: &CoreObjects,
-    catalogue: Catalogue<'_>,
-) -> Result<CoreObjects, Reject> {
-    let mut draft = core.clone();
-    for write in writes {
-        match write {
-            CoreWrite::Reset(path) => draft.reset(*path)?,
-            CoreWrite::Merge(node) => draft.write(node.path, &node.content, true, catalogue.now)?,
-            CoreWrite::Set(node) => draft.write(node.path, &node.content, false, catalogue.now)?,
-        }
-    }
-    Ok(draft)
 }
 
 impl Operation {
     /// For people and logs.
     pub(crate) const fn name(&self) -> &'static str {
         match self {
-            Self::Create => "create",
+            Self::Create(_) => "create",
             Self::Delete => "delete",
-            Self::Discover => "discover",
+            Self::Discover(_) => "discover",
             Self::Execute { .. } => "execute",
-            Self::Read {
-                watch: Watch::Begin,
-                ..
-            } => "observe",
-            Self::Read {
-                watch: Watch::End, ..
-            } => "cancel",
-            Self::Read {
-                watch: Watch::No, ..
-            } => "read",
+            Self::Read { watch, .. } | Self::ReadComposite { watch, .. } => match watch {
+                Watch::Begin => "observe",
+                Watch::End => "cancel",
+                Watch::No => "read",
+            },
             Self::Unsupported(..) => "unsupported",
-            Self::Write { .. } => "write",
+            Self::Write { .. } | Self::WriteComposite(_) => "write",
             Self::WriteAttributes(_) => "write attributes",
         }
     }
 
     pub(crate) const fn watch(&self) -> Watch {
         match self {
-            Self::Read { watch, .. } => *watch,
-            Self::Create
+            Self::Read { watch, .. } | Self::ReadComposite { watch, .. } => *watch,
+            Self::Create(_)
             | Self::Delete
-            | Self::Discover
+            | Self::Discover(_)
             | Self::Execute { .. }
             | Self::Unsupported(..)
             | Self::Write { .. }
-            | Self::WriteAttributes(_) => Watch::No,
+            | Self::WriteAttributes(_)
+            | Self::WriteComposite(_) => Watch::No,
         }
     }
 
     /// Whether it changes the world, so that people are told.
     pub(crate) const fn is_command(&self) -> bool {
         match self {
-            Self::Create | Self::Delete | Self::Execute { .. } | Self::Write { .. } => true,
-            Self::Discover
+            Self::Create(_)
+            | Self::Delete
+            | Self::Execute { .. }
+            | Self::Write { .. }
+            | Self::WriteComposite(_) => true,
+            Self::Discover(_)
             | Self::Read { .. }
+            | Self::ReadComposite { .. }
             | Self::Unsupported(..)
             | Self::WriteAttributes(_) => false,
         }

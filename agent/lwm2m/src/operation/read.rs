@@ -128,7 +128,7 @@ fn plan_resource(
         context.catalogue,
     )?;
     match found.owner {
-        Owner::Core => {
+        Owner::Core | Owner::Stored => {
             content(address, &context.caller.origin, context.catalogue).map(Plan::Content)
         }
         Owner::Device => Ok(Plan::Device(Action::Read(vec![resource]), Then::Read)),
@@ -162,7 +162,7 @@ pub(crate) fn content(
         (Some(_), Some(_)) if catalogue.content(resource).is_some() => {
             Err(Reject::not_found("the resource instance does not exist"))
         }
-        (Some(found), _) if found.owner == Owner::Core => {
+        (Some(found), _) if found.owner != Owner::Device => {
             Err(Reject::not_found("the resource has no value"))
         }
         (Some(_), _) => Err(Reject::from(Fault::NoValue)),

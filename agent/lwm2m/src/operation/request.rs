@@ -8,6 +8,8 @@ use crate::format::ContentFormat;
 
 const LINK: u16 = ContentFormat::Link.number();
 const TEXT: u16 = ContentFormat::Text.number();
+/// Text in servers older than its registered use.
+const OLD_TEXT: u16 = 1541;
 
 /// What a request on `path` asks for. Nothing is checked here but what tells operations apart.
 pub(crate) fn operation(request: &Request, path: Path) -> Operation {
@@ -16,16 +18,17 @@ pub(crate) fn operation(request: &Request, path: Path) -> Operation {
         Method::Put => put(request),
         Method::Post => post(request, path),
         Method::Delete => Operation::Delete,
-        Method::Fetch | Method::IPatch | Method::Patch => Operation::Unsupported(
-            Code::METHOD_NOT_ALLOWED,
-            "composite operations are not available in this version",
-        ),
+        Method::Fetch => fetch(request, path),
+        Method::IPatch => ipatch(request, path),
+        Method::Patch => {
+            Operation::Unsupported(Code::METHOD_NOT_ALLOWED, "no operation has this method")
+        }
     }
 }
 
 fn get(request: &Request) -> Operation {
     if request.accept == Some(LINK) {
-        return Operation::Discover;
+        return Operation::Discover(request.queries.clone());
     }
     let watch = match request.observe {
         Some(0) => Watch::Begin,
@@ -56,15 +59,63 @@ fn post(request: &Request, path: Path) -> Operation {
         hold: None,
     };
     match (path, request.content_format) {
-        (Path::Object(_), _) => Operation::Create,
+        (Path::Object(_), format) => Operation::Create(body(request, format)),
         (Path::Instance(_), _) => partial(),
-        (Path::Resource(_), None | Some(TEXT)) => Operation::Execute {
-            args: request.payload.clone(),
+        (Path::Resource(_), None | Some(TEXT | OLD_TEXT)) => Operation::Execute {
+            args: arguments(request),
         },
         (Path::Resource(_), Some(_)) => partial(),
         (Path::Root | Path::ResourceInstance(..), _) => {
             Operation::Unsupported(Code::METHOD_NOT_ALLOWED, "nothing can be posted here")
         }
+    }
+}
+
+fn fetch(request: &Request, path: Path) -> Operation {
+    let watch = match request.observe {
+        Some(0) => Watch::Begin,
+        Some(1) => Watch::End,
+        Some(_) | None => Watch::No,
+    };
+    // The queries of an Observe are attributes; a cancellation repeats them.
+    let has_queries = watch == Watch::No && !request.queries.is_empty();
+    if let Some(refused) = refuse_composite(has_queries, path) {
+        return refused;
+    }
+    Operation::ReadComposite {
+        accept: request.accept,
+        body: body(request, request.content_format),
+        watch,
+    }
+}
+
+fn ipatch(request: &Request, path: Path) -> Operation {
+    refuse_composite(!request.queries.is_empty(), path)
+        .unwrap_or_else(|| Operation::WriteComposite(body(request, request.content_format)))
+}
+
+/// The paths of a composite operation stand in its body (lwm2m/20, 9); 4.02 would be right too, but
+/// is none of the codes of the standard.
+fn refuse_composite(has_queries: bool, path: Path) -> Option<Operation> {
+    let why = match path {
+        Path::Root if !has_queries => return None,
+        Path::Root => "this query means nothing here",
+        Path::Object(_) | Path::Instance(_) | Path::Resource(_) | Path::ResourceInstance(..) => {
+            "the paths of a composite operation stand in its body"
+        }
+    };
+    Some(Operation::Unsupported(Code::BAD_REQUEST, why))
+}
+
+/// One passage of the standard shows the argument of 1/x/8 as a query, `?0=U` (lwm2m/10, 6).
+fn arguments(request: &Request) -> Vec<u8> {
+    let as_query = request
+        .queries
+        .first()
+        .and_then(|query| query.strip_prefix("0="));
+    match as_query {
+        Some(value) if request.payload.is_empty() => format!("0='{value}'").into_bytes(),
+        Some(_) | None => request.payload.clone(),
     }
 }
 

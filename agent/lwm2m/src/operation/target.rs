@@ -10,6 +10,7 @@ use super::{Context, Plan};
 use crate::{
     access::{self, Right},
     catalogue::Found,
+    registration::Enabler,
     reject::Reject,
 };
 
@@ -23,6 +24,11 @@ pub(super) fn check_object(address: Address, context: Context<'_>) -> Result<Obj
         return Err(Reject::not_found("the object does not exist"));
     }
     if let Path::ResourceInstance(path, _) = address.path {
+        if context.caller.enabler == Enabler::V1_0 {
+            return Err(Reject::method_not_allowed(
+                "resource instances are targets since 1.1",
+            ));
+        }
         let definition = context.catalogue.resource_definition(object, path.resource);
         if definition.is_some_and(|definition| definition.multiplicity == Multiplicity::Single) {
             return Err(Reject::method_not_allowed(
@@ -74,28 +80,6 @@ pub(super) fn refuse(
         check_object(address, context)?;
     }
     Err(Reject::new(code, why))
-}
-
-pub(super) fn refuse_create(address: Address, context: Context<'_>) -> Result<Plan, Reject> {
-    check_object(address, context)?;
-    Err(Reject::method_not_allowed(
-        "instances of this object are made by the box, not by servers",
-    ))
-}
-
-pub(super) fn refuse_delete(address: Address, context: Context<'_>) -> Result<Plan, Reject> {
-    check_object(address, context)?;
-    if let Some(path) = address.path.instance()
-        && !context.catalogue.has_instance(InstanceAddress {
-            scope: address.scope,
-            path,
-        })
-    {
-        return Err(Reject::not_found("the instance does not exist"));
-    }
-    Err(Reject::method_not_allowed(
-        "this cannot be deleted by servers",
-    ))
 }
 
 /// The resource of an address, and which of its instances is meant.

@@ -1,28 +1,85 @@
 //! Write: everything is checked before anything is done (Core 1.2, 6.3.3: all or nothing).
 
-use std::time::Duration;
+use std::{collections::BTreeSet, time::Duration};
 
 use lamplighter_coap::Code;
 use lamplighter_model::{
-    Address, InstanceAddress, Path, ResourceAddress, ResourceInstanceId, ResourcePath, Value,
+    Address, InstanceAddress, InstancePath, ObjectId, ObjectInstanceId, ObjectLink, Path,
+    ResourceAddress, ResourceInstanceId, ResourcePath, Scope, Value,
     device::{Action, Assignment},
     object::{Multiplicity, ResourceDef},
 };
 
-use super::{Body, Context, CoreWrite, Mode, Plan, Then, apply, target};
+use super::{Body, Context, Edit, Mode, Plan, Then, apply, gateway, target};
 use crate::{
     access::Right,
     catalogue::Found,
-    format::{self, Content, ContentFormat, Node},
+    format::{self, Content, ContentFormat, Decoded, Node, UNASSIGNED, link},
+    registration::Enabler,
     reject::Reject,
     tree::Owner,
 };
 
 /// What a checked payload comes to.
 #[derive(Debug, Default)]
-struct Writes {
-    core: Vec<CoreWrite>,
+pub(super) struct Writes {
     device: Vec<Assignment>,
+    edits: Vec<Edit>,
+    /// Resources that are written.
+    named: BTreeSet<ResourceAddress>,
+}
+
+impl Writes {
+    /// What is to be done, where all of it is allowed. Several devices are written in one go: the
+    /// site checks everything before it applies anything.
+    pub(super) fn plan(self, hold: Option<Duration>, context: Context<'_>) -> Result<Plan, Reject> {
+        apply(&self.edits, context.catalogue)?;
+        let then = Then::Written(self.edits);
+        if self.device.is_empty() {
+            return Ok(Plan::Done(then));
+        }
+        let action = Action::Write {
+            values: self.device,
+            hold,
+        };
+        Ok(Plan::Device(action, then))
+    }
+
+    pub(super) fn delete(&mut self, path: ResourcePath, index: ResourceInstanceId) {
+        self.edits.push(Edit::Delete(path, index));
+    }
+
+    /// Takes a resource that exists and can be written.
+    pub(super) fn add(
+        &mut self,
+        address: ResourceAddress,
+        content: Content,
+        mode: Mode,
+        context: Context<'_>,
+    ) -> Result<(), Reject> {
+        let found = target::find(address, context)?;
+        if !found.operations.write {
+            return Err(Reject::method_not_allowed(format!(
+                "resource {} cannot be written",
+                address.path.resource
+            )));
+        }
+        let content = fitted(content, found.definition, context)?;
+        self.named.insert(address);
+        let node = Node {
+            path: address.path,
+            content,
+            time: None,
+        };
+        match (found.owner, mode) {
+            (Owner::Core | Owner::Stored, Mode::Partial) => self.edits.push(Edit::Merge(node)),
+            (Owner::Core | Owner::Stored, Mode::Replace) => self.edits.push(Edit::Set(node)),
+            (Owner::Device, Mode::Partial | Mode::Replace) => {
+                self.device.extend(assignments(address, node.content));
+            }
+        }
+        Ok(())
+    }
 }
 
 pub(super) fn plan(
@@ -42,26 +99,29 @@ pub(super) fn plan(
     if let Some((resource, index)) = target::resource_of(address) {
         check_resource(resource, index, mode, context)?;
     }
-    let nodes = nodes(address, body, context)?;
+    // The other instances of a multiple resource stay where one is written.
+    let how = match address.path {
+        Path::ResourceInstance(..) => Mode::Partial,
+        Path::Root | Path::Object(_) | Path::Instance(_) | Path::Resource(_) => mode,
+    };
     let mut writes = Writes::default();
-    for node in nodes {
-        add(&mut writes, node, address, mode, context)?;
+    for node in nodes(address, body, context)? {
+        let resource = ResourceAddress {
+            scope: address.scope,
+            path: node.path,
+        };
+        // Core 1.2, 6.3.3: optional resources that are not supported are ignored inside an
+        // instance.
+        let is_ignored = matches!(address.path, Path::Instance(_))
+            && context.catalogue.resource(resource).is_none();
+        if !is_ignored {
+            writes.add(resource, node.content, how, context)?;
+        }
     }
     if let (Path::Instance(_), Mode::Replace) = (address.path, mode) {
         add_resets(&mut writes, instance, context)?;
     }
-    apply(&writes.core, context.catalogue.core, context.catalogue)?;
-    let then = Then::Written(writes.core);
-    if writes.device.is_empty() {
-        return Ok(Plan::Done(then));
-    }
-    Ok(Plan::Device(
-        Action::Write {
-            values: writes.device,
-            hold,
-        },
-        then,
-    ))
+    writes.plan(hold, context)
 }
 
 /// The target is a resource, or an instance of it, that can be written in this way.
@@ -80,6 +140,11 @@ fn check_resource(
     }
     if !found.operations.write {
         return Err(Reject::method_not_allowed("the resource cannot be written"));
+    }
+    if let (Enabler::V1_0, None, Mode::Partial) = (context.caller.enabler, index, mode) {
+        return Err(Reject::method_not_allowed(
+            "a resource is written in part since 1.1",
+        ));
     }
     if let (None, Mode::Partial, Multiplicity::Single) =
         (index, mode, found.definition.multiplicity)
@@ -104,7 +169,7 @@ fn check_resource(
 
 fn nodes(address: Address, body: &Body, context: Context<'_>) -> Result<Vec<Node>, Reject> {
     match body {
-        Body::Encoded { format, payload } => decoded(address, *format, payload, context),
+        Body::Encoded { format, payload } => Ok(decoded(address, *format, payload, context)?.nodes),
         Body::Value(value) => {
             let Some((resource, index)) = target::resource_of(address) else {
                 return Err(Reject::bad_request(
@@ -124,76 +189,49 @@ fn nodes(address: Address, body: &Body, context: Context<'_>) -> Result<Vec<Node
     }
 }
 
-fn decoded(
+/// Reads a payload of values.
+pub(super) fn decoded(
     address: Address,
-    format: Option<u16>,
+    number: Option<u16>,
     payload: &[u8],
     context: Context<'_>,
-) -> Result<Vec<Node>, Reject> {
-    let format = format.and_then(ContentFormat::from_number).ok_or_else(|| {
+) -> Result<Decoded, Reject> {
+    let definitions = context.catalogue.tree.definitions();
+    let decoded = format::decode(
+        format(number)?,
+        address.path,
+        context.prefix,
+        payload,
+        definitions,
+    )?;
+    if decoded.nodes.iter().any(|node| node.time.is_some()) {
+        return Err(Reject::bad_request("values to be written carry no time"));
+    }
+    Ok(decoded)
+}
+
+/// The format of a payload.
+pub(super) fn format(number: Option<u16>) -> Result<ContentFormat, Reject> {
+    number.and_then(ContentFormat::from_number).ok_or_else(|| {
         Reject::new(
             Code::UNSUPPORTED_CONTENT_FORMAT,
             "a Content-Format that this box reads is wanted",
         )
-    })?;
-    let definitions = context.catalogue.tree.definitions();
-    let decoded = format::decode(format, address.path, context.prefix, payload, definitions)?;
-    if decoded.nodes.iter().any(|node| node.time.is_some()) {
-        return Err(Reject::bad_request("values to be written carry no time"));
-    }
-    Ok(decoded.nodes)
+    })
 }
 
-/// Checks one resource of the payload.
-fn add(
-    writes: &mut Writes,
-    node: Node,
-    address: Address,
-    mode: Mode,
+/// Type, range and number of the values are as defined, and what links name exists.
+pub(super) fn fitted(
+    content: Content,
+    definition: &ResourceDef,
     context: Context<'_>,
-) -> Result<(), Reject> {
-    let resource = ResourceAddress {
-        scope: address.scope,
-        path: node.path,
-    };
-    let Some(found) = context.catalogue.resource(resource) else {
-        // Core 1.2, 6.3.3: optional resources that are not supported are ignored inside an instance.
-        return match address.path {
-            Path::Instance(_) => Ok(()),
-            Path::Root | Path::Object(_) | Path::Resource(_) | Path::ResourceInstance(..) => {
-                Err(Reject::not_found("the resource does not exist"))
-            }
-        };
-    };
-    if !found.operations.write {
-        return Err(Reject::method_not_allowed(format!(
-            "resource {} cannot be written",
-            node.path.resource
-        )));
-    }
-    let content = fitted(node.content, found.definition)?;
-    match found.owner {
-        Owner::Core => {
-            let node = Node { content, ..node };
-            let is_part = matches!(address.path, Path::ResourceInstance(..));
-            writes.core.push(match (&node.content, mode) {
-                (Content::Multiple(_), Mode::Partial) => CoreWrite::Merge(node),
-                (Content::Multiple(_), Mode::Replace) if is_part => CoreWrite::Merge(node),
-                (Content::Multiple(_) | Content::Single(_), _) => CoreWrite::Set(node),
-            });
-        }
-        Owner::Device => writes.device.extend(assignments(resource, content)),
-    }
-    Ok(())
-}
-
-/// Type, range and number of the values are as defined.
-fn fitted(content: Content, definition: &ResourceDef) -> Result<Content, Reject> {
+) -> Result<Content, Reject> {
     let fit = |value: Value| {
         let value = value
             .fit(definition.data_type)
             .map_err(|error| Reject::bad_request(error.to_string()))?;
         check_range(&value, definition)?;
+        check_links(&value, context)?;
         Ok(value)
     };
     match (content, definition.multiplicity) {
@@ -235,6 +273,52 @@ fn check_range(value: &Value, definition: &ResourceDef) -> Result<(), Reject> {
     )))
 }
 
+/// lwm2m/20, 5: links lead to what exists, or to nothing.
+fn check_links(value: &Value, context: Context<'_>) -> Result<(), Reject> {
+    let exists = match value {
+        Value::Objlnk(link) => is_present(*link, context),
+        Value::Corelnk(text) => link::parse(text.as_bytes())?
+            .iter()
+            .all(|link| is_target_present(&link.target, context)),
+        Value::Boolean(_)
+        | Value::Decimal(_)
+        | Value::Float(_)
+        | Value::Integer(_)
+        | Value::Opaque(_)
+        | Value::String(_)
+        | Value::Time(_)
+        | Value::Unsigned(_) => true,
+    };
+    if exists {
+        Ok(())
+    } else {
+        Err(Reject::bad_request("the link leads to nothing"))
+    }
+}
+
+fn is_present(link: ObjectLink, context: Context<'_>) -> bool {
+    let object = ObjectId(link.object);
+    let path = InstancePath {
+        object,
+        instance: ObjectInstanceId(link.instance),
+    };
+    link == ObjectLink::NULL
+        || (path.instance == UNASSIGNED && context.catalogue.has_object(Scope::Gateway, object))
+        || context.catalogue.has_instance(gateway(path))
+}
+
+/// Targets that are no paths of ours are for others to understand.
+fn is_target_present(target: &str, context: Context<'_>) -> bool {
+    let Ok(path) = target.parse::<Path>() else {
+        return !target.starts_with('/');
+    };
+    match (path.object(), path.instance()) {
+        (_, Some(instance)) => context.catalogue.has_instance(gateway(instance)),
+        (Some(object), None) => context.catalogue.has_object(Scope::Gateway, object),
+        (None, None) => true,
+    }
+}
+
 fn assignments(address: ResourceAddress, content: Content) -> Vec<Assignment> {
     match content {
         Content::Single(value) => vec![Assignment {
@@ -253,8 +337,9 @@ fn assignments(address: ResourceAddress, content: Content) -> Vec<Assignment> {
     }
 }
 
-/// A Replace of an instance names every mandatory writable resource; the optional ones of the core
-/// go back to their defaults. What a device holds stays: it cannot be taken from it.
+/// A Replace of an instance names every mandatory writable resource; the optional ones go back to
+/// their defaults, or have no value any more. What a device holds stays: it cannot be taken from
+/// it.
 fn add_resets(
     writes: &mut Writes,
     instance: InstanceAddress,
@@ -277,7 +362,7 @@ fn add_resets(
         else {
             continue;
         };
-        if !operations.write || names(writes, address) {
+        if !operations.write || writes.named.contains(&address) {
             continue;
         }
         if definition.mandatory {
@@ -285,21 +370,10 @@ fn add_resets(
                 "resource {resource} is missing"
             )));
         }
-        if owner == Owner::Core {
-            writes.core.push(CoreWrite::Reset(path));
+        match owner {
+            Owner::Core | Owner::Stored => writes.edits.push(Edit::Reset(path)),
+            Owner::Device => {}
         }
     }
     Ok(())
-}
-
-fn names(writes: &Writes, address: ResourceAddress) -> bool {
-    let in_core = writes.core.iter().any(|write| match write {
-        CoreWrite::Reset(path) => *path == address.path,
-        CoreWrite::Merge(node) | CoreWrite::Set(node) => node.path == address.path,
-    });
-    in_core
-        || writes
-            .device
-            .iter()
-            .any(|assignment| assignment.address == address)
 }

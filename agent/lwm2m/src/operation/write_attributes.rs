@@ -67,6 +67,12 @@ pub(crate) fn observe_attributes(
         ));
     }
     let attributes = parse(queries, path, enabler, catalogue)?;
+    let composite = matches!(operation, Operation::ReadComposite { .. });
+    if composite && !attributes.iter().all(|one| one.suits_composite()) {
+        return Err(Reject::bad_request(
+            "the attribute does not suit several paths",
+        ));
+    }
     let attributes = Attributes::default().with(&attributes);
     attributes.check()?;
     Ok(Some(attributes))

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::MAX_ABSENCE;
-use crate::rng::Rng;
+use crate::{client::RetryConfig, rng::Rng};
 
 /// Resources 17 to 20 of object 1.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -29,15 +29,25 @@ pub(crate) struct Backoff {
 
 /// Design: there is no final state, one attempt per hour ± 50 %.
 const FLOOR: Duration = Duration::from_secs(3600);
+/// 1/x/19: only one sequence, whatever 1/x/20 says.
+const NO_MORE_SEQUENCES: u32 = u32::MAX;
 
-impl RetryPolicy {
-    /// What the standard recommends where the resources are absent.
-    pub(crate) const STANDARD: Self = Self {
-        count: 5,
-        sequence_delay: Duration::from_secs(86_400),
-        sequences: 1,
-        timer: Duration::from_secs(60),
-    };
+impl From<RetryConfig> for RetryPolicy {
+    /// With what the standard recommends where resources are absent.
+    fn from(config: RetryConfig) -> Self {
+        let seconds =
+            |own: Option<u32>, standard| Duration::from_secs(own.unwrap_or(standard).into());
+        let sequences = match config.sequence_delay_s {
+            Some(NO_MORE_SEQUENCES) => 1,
+            Some(_) | None => config.sequences.unwrap_or(1),
+        };
+        Self {
+            count: config.count.unwrap_or(5),
+            sequence_delay: seconds(config.sequence_delay_s, 86_400),
+            sequences,
+            timer: seconds(config.timer_s, 60),
+        }
+    }
 }
 
 impl Backoff {
@@ -49,6 +59,15 @@ impl Backoff {
         }
     }
 
+    pub(crate) const fn set_policy(&mut self, policy: RetryPolicy) {
+        self.policy = policy;
+    }
+
+    /// The table is through: what follows is the floor.
+    pub(crate) const fn is_exhausted(&self) -> bool {
+        self.sequences >= self.policy.sequences
+    }
+
     /// All is well again.
     pub(crate) const fn reset(&mut self) {
         self.attempts = 0;
@@ -57,7 +76,7 @@ impl Backoff {
 
     /// An attempt failed: the pause before the next.
     pub(crate) fn next(&mut self, rng: &mut Rng) -> Duration {
-        if self.sequences >= self.policy.sequences {
+        if self.is_exhausted() {
             return rng.between(FLOOR / 2, FLOOR + FLOOR / 2);
         }
         self.attempts = self.attempts.saturating_add(1);
@@ -67,7 +86,7 @@ impl Backoff {
         }
         self.attempts = 0;
         self.sequences += 1;
-        if self.sequences >= self.policy.sequences {
+        if self.is_exhausted() {
             return rng.between(FLOOR / 2, FLOOR + FLOOR / 2);
         }
         jittered(self.policy.sequence_delay, rng)

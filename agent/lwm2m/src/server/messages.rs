@@ -9,23 +9,31 @@ use crate::{
         ContentFormat,
         link::{self, Link},
     },
-    object::server::BINDING,
     registration::Enabler,
 };
 
+/// What a Register says of us.
+pub(super) struct Parameters<'a> {
+    /// 1/x/7, with queue mode up to 1.0.
+    pub(super) binding: &'static str,
+    pub(super) enabler: Enabler,
+    pub(super) endpoint: &'a str,
+    pub(super) lifetime: Duration,
+    pub(super) queue_mode: bool,
+}
+
 /// Register: `POST /rd?ep=…&lt=…&lwm2m=…&b=…` with the list of objects.
-pub(super) fn register(
-    endpoint: &str,
-    lifetime: Duration,
-    enabler: Enabler,
-    links: &[Link],
-) -> Request {
-    let queries = vec![
-        format!("ep={endpoint}"),
-        format!("lt={}", lifetime.as_secs()),
-        format!("lwm2m={}", enabler.as_str()),
-        format!("b={BINDING}"),
+pub(super) fn register(parameters: &Parameters<'_>, links: &[Link]) -> Request {
+    let mut queries = vec![
+        format!("ep={}", parameters.endpoint),
+        format!("lt={}", parameters.lifetime.as_secs()),
+        format!("lwm2m={}", parameters.enabler.as_str()),
+        format!("b={}", parameters.binding),
     ];
+    // Since 1.1 queue mode is a query without a value.
+    if parameters.queue_mode && parameters.enabler >= Enabler::V1_1 {
+        queries.push("Q".to_owned());
+    }
     with_links(
         Request {
             queries,
@@ -39,12 +47,12 @@ pub(super) fn register(
 pub(super) fn update(
     location: Vec<String>,
     lifetime: Option<Duration>,
+    binding: Option<&str>,
     links: Option<&[Link]>,
 ) -> Request {
-    let queries = lifetime
-        .map(|lifetime| format!("lt={}", lifetime.as_secs()))
-        .into_iter()
-        .collect();
+    let lifetime = lifetime.map(|lifetime| format!("lt={}", lifetime.as_secs()));
+    let binding = binding.map(|binding| format!("b={binding}"));
+    let queries = lifetime.into_iter().chain(binding).collect();
     let request = Request {
         queries,
         ..Request::new(Method::Post, location)

@@ -3,9 +3,9 @@
 use std::time::Duration;
 
 use lamplighter_coap::{Code, Reliability, Response, Token};
-use lamplighter_model::{Address, ResourceAddress, ResourceInstanceId, device::Origin};
+use lamplighter_model::{Address, Path, ResourceAddress, ResourceInstanceId};
 
-use super::{MAX_NOTIFICATIONS, Server};
+use super::{MAX_NOTIFICATIONS, Server, keeping::AWAIT_NEXT};
 use crate::{
     boundary::Output,
     format::{self, ContentFormat, Node},
@@ -87,14 +87,34 @@ impl Server {
                 let format =
                     operation::answer_format(address.path, ask.accept, enabler, turn.catalogue())?;
                 let payload = self.encode(format, address, &nodes, turn)?;
-                let response = Response::content(Code::CONTENT, format.number(), payload);
+                let number = format.number_in(ask.accept);
+                let response = Response::content(Code::CONTENT, number, payload);
                 let subscription = Subscription {
                     attributes: ask.attributes,
                     format,
+                    number,
                     targets: Targets::Single(address),
                 };
                 Ok(self.watched(response, ask, subscription, &nodes, turn))
             }
+            Reply::Composite(targets, nodes) => {
+                let format = operation::composite_format(ask.accept)?;
+                let payload = self.encode(format, address, &nodes, turn)?;
+                let number = format.number_in(ask.accept);
+                let response = Response::content(Code::CONTENT, number, payload);
+                let subscription = Subscription {
+                    attributes: ask.attributes,
+                    format,
+                    number,
+                    targets: Targets::Composite(targets),
+                };
+                Ok(self.watched(response, ask, subscription, &nodes, turn))
+            }
+            Reply::Created(path) => Ok(Response {
+                location_path: self.view.location(address.scope, path),
+                ..Response::new(Code::CREATED)
+            }),
+            Reply::Deleted => Ok(Response::new(Code::DELETED)),
             Reply::Done | Reply::Samples(_) => Ok(Response::new(Code::CHANGED)),
             Reply::Links(links) => Ok(Response::content(
                 Code::CONTENT,
@@ -163,10 +183,9 @@ impl Server {
         match payload {
             Ok((nodes, _)) if nodes.is_empty() && !settled => self.skip(token, turn),
             Ok((nodes, payload)) => {
-                let format = subscription.format.number();
                 let response = Response {
                     observe: Some(0),
-                    ..Response::content(Code::CONTENT, format, payload)
+                    ..Response::content(Code::CONTENT, subscription.number, payload)
                 };
                 self.remember(samples, turn);
                 self.notify(token, response, reliability, turn);
@@ -209,7 +228,10 @@ impl Server {
     pub(super) fn end_observation(&mut self, token: Token, turn: &mut Turn<'_>) {
         self.endpoint.forget_observer(&token);
         self.notifications.retain(|_, (of, _)| *of != token);
+        let relation = self.observations.get(token);
+        let addresses = relation.map(|relation| relation.subscription.targets.addresses().to_vec());
         self.drop_observation(token, turn);
+        self.cancel(addresses.unwrap_or_default(), turn);
     }
 
     /// After a new Register the server knows nothing of former observations (RFC 7641).
@@ -229,6 +251,17 @@ impl Server {
         let lasts = self.registration.lifetime().min(MAX_ORPHANED);
         let is_awaited = !self.observations.orphans().is_empty();
         self.orphans_until = is_awaited.then(|| turn.now.mono + lasts);
+    }
+
+    /// Attributes and observations die with the account.
+    pub(super) fn forget_reporting(&mut self, turn: &mut Turn<'_>) {
+        for scope in self.view.scopes() {
+            let path = Path::Root;
+            self.remove_attributes(Address { scope, path }, turn.shared);
+        }
+        for token in self.observations.orphan_all() {
+            self.drop_observation(token, turn);
+        }
     }
 
     /// The server has not come back to what it observed before it registered us anew.
@@ -290,6 +323,7 @@ impl Server {
             return response;
         }
         self.journal_observation(ask.token, Some(saved), turn);
+        self.await_observations(AWAIT_NEXT, turn.now.mono);
         Response {
             observe: Some(0),
             ..response
@@ -304,7 +338,7 @@ impl Server {
                 Targets::Composite(targets) => Some(targets.iter().copied().map(wire).collect()),
                 Targets::Single(_) => None,
             },
-            format: subscription.format.number(),
+            format: subscription.number,
             is_orphan,
             path: wire(subscription.targets.common()),
         }
@@ -313,19 +347,16 @@ impl Server {
     /// What is observed holds now, from what was last heard.
     fn current(&self, targets: &Targets, turn: &Turn<'_>) -> Result<Vec<Node>, Reject> {
         let catalogue = turn.catalogue();
+        let caller = self.caller();
+        // A right that was taken since silences the observation, it does not end it.
         match targets {
-            // What has gone is left out.
-            Targets::Composite(targets) => Ok(targets
-                .iter()
-                .flat_map(|target| catalogue.latest(*target))
-                .collect()),
+            Targets::Composite(targets) => {
+                operation::composite_content(targets, &caller, catalogue)
+            }
             Targets::Single(target) if !catalogue.exists(*target) => {
                 Err(Reject::not_found("what was observed is gone"))
             }
-            // A right that was taken since silences the observation, it does not end it.
-            Targets::Single(target) => {
-                operation::content(*target, &Origin::Server(self.config.ssid), catalogue)
-            }
+            Targets::Single(target) => operation::content(*target, &caller.origin, catalogue),
         }
     }
 

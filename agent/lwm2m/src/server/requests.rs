@@ -39,7 +39,7 @@ impl Server {
             Phase::Registered => self.operate(key, &request, turn),
             // Core 1.2, 6.2: ignored until the registration is complete; its answer may be late.
             Phase::Registering if self.held.len() < MAX_HELD => self.held.push_back((key, request)),
-            Phase::Disabled | Phase::Offline | Phase::Registering => {
+            Phase::Disabled | Phase::Left | Phase::Offline | Phase::Registering => {
                 tracing::debug!(ssid = %self.config.ssid, "Ignored a request of a server that has not registered us");
                 self.endpoint.ignore(key);
             }
@@ -60,10 +60,7 @@ impl Server {
             // RFC 7641, 3.6: whatever becomes of the Read.
             self.end_observation(request.token, turn);
         }
-        let caller = Caller {
-            enabler: self.registration.version(),
-            origin: Origin::Server(self.config.ssid),
-        };
+        let caller = self.caller();
         let attributes = match operation::observe_attributes(
             &request.queries,
             &operation,
@@ -96,6 +93,14 @@ impl Server {
         let prefix = self.view.prefix(address.scope);
         if let Some(result) = turn.begin(wish, Some(&self.attributes), prefix) {
             self.answer(&asker, (address, result), turn);
+        }
+    }
+
+    /// This server as the one who wants something.
+    pub(super) fn caller(&self) -> Caller {
+        Caller {
+            enabler: self.registration.version(),
+            origin: Origin::Server(self.config.ssid),
         }
     }
 }

@@ -10,6 +10,8 @@ use crate::{outbox::Losses, registration::Phase};
 pub struct ServerStatus {
     /// Samples that are not told any more, by reason.
     pub dropped: Losses,
+    /// Queue mode: the server does not expect us to hear it now.
+    pub asleep: bool,
     /// What went wrong last, in words; `None` while all is well.
     pub last_error: Option<String>,
     pub name: String,
@@ -29,7 +31,9 @@ pub struct ServerStatus {
 pub enum ServerState {
     /// By the server's own command, for its time.
     Disabled,
-    /// Waiting for the next attempt, or de-registered by a person.
+    /// De-registered by a person, or because the agent ends.
+    Left,
+    /// Waiting for the next attempt, or for its turn.
     Offline,
     Registered,
     Registering,
@@ -39,6 +43,7 @@ impl Server {
     pub(crate) const fn state(&self) -> ServerState {
         match self.shown.0 {
             Phase::Disabled => ServerState::Disabled,
+            Phase::Left => ServerState::Left,
             Phase::Offline => ServerState::Offline,
             Phase::Registered => ServerState::Registered,
             Phase::Registering => ServerState::Registering,
@@ -49,6 +54,7 @@ impl Server {
         let (_, since) = self.shown;
         ServerStatus {
             dropped: *self.outbox.losses(),
+            asleep: self.is_asleep(),
             last_error: self.last_error.clone(),
             name: self.config.name.clone(),
             observations: self.observations.len(),
@@ -65,7 +71,7 @@ impl ServerState {
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Disabled => "disabled",
-            Self::Offline => "offline",
+            Self::Left | Self::Offline => "offline",
             Self::Registered => "registered",
             Self::Registering => "registering",
         }

@@ -116,7 +116,7 @@ fn replaces_have_the_codes_of_the_standard() {
             Code::BAD_REQUEST,
         ),
         (
-            request(Method::Put, "/1/0/1", Some(0), b"0"),
+            request(Method::Put, "/1/0/1", Some(0), b"-1"),
             Code::BAD_REQUEST,
         ),
         (
@@ -277,10 +277,18 @@ fn executes_have_the_codes_of_the_standard() {
 }
 
 #[test]
-fn creates_deletes_and_composites_are_refused_with_the_codes_of_the_standard() {
+fn what_the_box_makes_itself_is_neither_created_nor_deleted_by_servers() {
     check(&[
         (
             request(Method::Post, "/3", Some(TLV), b""),
+            Code::METHOD_NOT_ALLOWED,
+        ),
+        (
+            request(Method::Post, "/1", Some(TLV), b""),
+            Code::METHOD_NOT_ALLOWED,
+        ),
+        (
+            request(Method::Post, "/3303", Some(TLV), b""),
             Code::METHOD_NOT_ALLOWED,
         ),
         (
@@ -292,18 +300,18 @@ fn creates_deletes_and_composites_are_refused_with_the_codes_of_the_standard() {
             Code::METHOD_NOT_ALLOWED,
         ),
         (
+            request(Method::Delete, "/1/0", None, b""),
+            Code::METHOD_NOT_ALLOWED,
+        ),
+        (
+            request(Method::Delete, "/3303/0", None, b""),
+            Code::METHOD_NOT_ALLOWED,
+        ),
+        (
             request(Method::Delete, "/3303/9", None, b""),
             Code::NOT_FOUND,
         ),
         (request(Method::Delete, "/50/0", None, b""), Code::NOT_FOUND),
-        (
-            request(Method::Fetch, "/", Some(SENML_JSON), b"[]"),
-            Code::METHOD_NOT_ALLOWED,
-        ),
-        (
-            request(Method::IPatch, "/", Some(SENML_JSON), b"[]"),
-            Code::METHOD_NOT_ALLOWED,
-        ),
     ]);
 }
 

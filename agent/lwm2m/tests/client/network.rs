@@ -289,9 +289,9 @@ fn commands_of_people_reach_the_registration() {
     world.input(Input::Command(Command::Update(SSID)));
     assert_eq!(world.requests.last().unwrap().1.path, segments("/rd/5a3f"));
     world.input(Input::Command(Command::Deregister(None)));
-    assert_eq!(state(&world), ServerState::Offline);
+    assert_eq!(state(&world), ServerState::Left);
     world.seconds(100_000);
-    assert_eq!(state(&world), ServerState::Offline);
+    assert_eq!(state(&world), ServerState::Left);
     world.input(Input::Command(Command::Register(SSID)));
     assert_eq!(state(&world), ServerState::Registered);
 }

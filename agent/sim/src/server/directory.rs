@@ -1,11 +1,16 @@
-//! The resource directory: what clients ask of the server. Core 1.2, 6.2.
+//! The resource directory: what clients ask of the server, and Send. Core 1.2, 6.2 and 6.4.6.
 
 use std::{net::SocketAddr, sync::Arc, time::Duration};
 
 use lamplighter_coap::{Code, Method, Reliability, Request, RequestKey, Response};
+use lamplighter_lwm2m::format::{self, ContentFormat, Node};
+use lamplighter_model::{Path, object::Definitions};
 
 use super::{
-    Due, EndReason, Exchange, Held, LwServer, ServerEvent, Side, mixed,
+    Due, EndReason, Exchange, Held, LwServer, ServerEvent, Side,
+    answer::summary,
+    mixed,
+    operation::prefix,
     registry::{ClientInfo, Location, Parameters, Refused},
 };
 
@@ -61,7 +66,8 @@ impl LwServer {
             (["rd"], Method::Post) => self.on_register(from, &request, now),
             (["rd", location], Method::Post) => self.on_update(from, location, &request, now),
             (["rd", location], Method::Delete) => self.on_deregister(location, now),
-            (["rd"] | ["rd", _], _) => Outcome::stray(Code::METHOD_NOT_ALLOWED),
+            (["dp"], Method::Post) => self.on_send(from, &request),
+            (["dp"] | ["rd"] | ["rd", _], _) => Outcome::stray(Code::METHOD_NOT_ALLOWED),
             _ => Outcome::stray(Code::NOT_FOUND),
         }
     }
@@ -139,7 +145,7 @@ impl LwServer {
         self.events
             .push_back(ServerEvent::Registered(client.endpoint.clone()));
         self.arm_expiry(location, client.lifetime, now);
-        self.peer(from).registrations += 1;
+        self.peer(from).registrations.insert(location);
         self.strangers.set(from, None);
         let endpoint = client.endpoint.clone();
         self.registry.insert(location, client);
@@ -209,9 +215,9 @@ impl LwServer {
         for request in requests {
             self.end_if_observation(request, EndReason::Moved);
         }
-        self.peer(to).registrations += 1;
+        self.peer(to).registrations.insert(location);
         self.strangers.set(to, None);
-        self.leave(from, now);
+        self.leave(location, from, now);
     }
 
     fn on_deregister(&mut self, location: &str, now: Duration) -> Outcome {
@@ -232,6 +238,29 @@ impl LwServer {
         Outcome::new("De-register", &client.endpoint, response, String::new())
     }
 
+    /// Core 1.2, 6.4.6: values that nobody has asked for.
+    fn on_send(&mut self, from: SocketAddr, request: &Request) -> Outcome {
+        if let Some(refusal) = self.script.refuses_send() {
+            return Outcome::new("Send", "", refusal.response(), String::new());
+        }
+        let location = self.peers.get(&from);
+        let location = location.and_then(|peer| peer.registrations.first().copied());
+        let Some(registration) = location.and_then(|location| self.registry.at(location)) else {
+            return Outcome::new("Send", "", Refused::UNKNOWN.response(), String::new());
+        };
+        let client = &registration.client;
+        let endpoint = client.endpoint.clone();
+        match sent(&client.root, request, &self.options.definitions) {
+            Ok(nodes) => {
+                let detail = summary(&nodes);
+                self.events
+                    .push_back(ServerEvent::Sent(endpoint.clone(), nodes));
+                Outcome::new("Send", &endpoint, Response::new(Code::CHANGED), detail)
+            }
+            Err(refused) => Outcome::new("Send", &endpoint, refused.response(), String::new()),
+        }
+    }
+
     pub(super) fn on_expired(&mut self, location: Location, now: Duration) {
         if let Some(client) = self.end_registration(location, now) {
             self.events.push_back(ServerEvent::Expired(client.endpoint));
@@ -249,14 +278,14 @@ impl LwServer {
         for request in registration.requests {
             self.abandon(request);
         }
-        self.leave(registration.client.address, now);
+        self.leave(location, registration.client.address, now);
         Some(registration.client)
     }
 
-    /// One registration less from this address.
-    fn leave(&mut self, address: SocketAddr, now: Duration) {
+    /// This registration is no longer one of this address.
+    fn leave(&mut self, location: Location, address: SocketAddr, now: Duration) {
         if let Some(peer) = self.peers.get_mut(&address) {
-            peer.registrations = peer.registrations.saturating_sub(1);
+            peer.registrations.remove(&location);
         }
         self.rate_stranger(address, now);
     }
@@ -286,6 +315,32 @@ impl Outcome {
     /// A request for something that this server does not have.
     fn stray(code: Code) -> Self {
         Self::new("", "", Response::new(code), String::new())
+    }
+}
+
+/// The values of a Send, in the order of the payload.
+fn sent(root: &str, request: &Request, definitions: &Definitions) -> Result<Vec<Node>, Refused> {
+    let format = request.content_format.and_then(ContentFormat::from_number);
+    // Core 1.2, 6.4.6: SenML only; in 1.2 also LwM2M CBOR.
+    let Some(
+        format @ (ContentFormat::SenmlCbor | ContentFormat::SenmlJson | ContentFormat::Lwm2mCbor),
+    ) = format
+    else {
+        return Err(Refused {
+            code: Code::UNSUPPORTED_CONTENT_FORMAT,
+            reason: "this is no format of a Send",
+        });
+    };
+    let decoded = format::decode(
+        format,
+        Path::Root,
+        &prefix(root),
+        &request.payload,
+        definitions,
+    );
+    match decoded {
+        Ok(decoded) => Ok(decoded.nodes),
+        Err(_) => Err(Refused::bad("the values cannot be read")),
     }
 }
 

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use lamplighter_coap::{Code, Failure};
+use lamplighter_lwm2m::format::Node;
 
 use super::{
     answer::Answer,
@@ -24,6 +25,8 @@ pub enum ServerEvent {
     ObservationEnded(RequestId, Arc<str>, EndReason),
     /// For the first time, or again.
     Registered(Arc<str>),
+    /// Values that were not asked for, in the order of the payload.
+    Sent(Arc<str>, Vec<Node>),
     Updated(Arc<str>),
 }
 

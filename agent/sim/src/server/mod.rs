@@ -3,7 +3,7 @@
 //! | what | file |
 //! |---|---|
 //! | peers, timers, who gets which datagram | here |
-//! | Register, Update, De-register | `directory`, `registry` |
+//! | Register, Update, De-register, Send | `directory`, `registry` |
 //! | requests to clients, answers, observations | `request`, `operation`, `answer` |
 //! | misbehaviour on demand | `script` |
 //! | protocol log | `log` |
@@ -12,7 +12,7 @@
 //! It can do what the standard wants of servers over UDP without security; it is no production code.
 
 use std::{
-    collections::{BTreeMap, VecDeque},
+    collections::{BTreeMap, BTreeSet, VecDeque},
     net::SocketAddr,
     sync::Arc,
     time::Duration,
@@ -42,7 +42,7 @@ pub use script::{Misbehaviour, Refusal};
 
 use log::Log;
 use registry::{Location, Registry};
-use request::Pending;
+use request::{Pending, Waiting};
 use script::Script;
 use timers::Timers;
 
@@ -65,6 +65,9 @@ pub struct ServerOptions {
     pub max_requests: usize,
     /// Exchanges that the log keeps.
     pub log_length: usize,
+    /// How long a client in queue mode listens after its last message; what is asked later waits
+    /// until it says something. Core 1.2, 6.5: MAX_TRANSMIT_WAIT.
+    pub awake: Duration,
 }
 
 impl Default for ServerOptions {
@@ -82,6 +85,7 @@ impl Default for ServerOptions {
             max_strangers: 1_000,
             max_requests: 256,
             log_length: 512,
+            awake: Params::default().max_transmit_wait(),
         }
     }
 }
@@ -109,6 +113,8 @@ pub struct LwServer {
     registry: Registry,
     registrations_ever: u64,
     pending: BTreeMap<RequestId, Pending>,
+    /// Requests to clients that do not listen now.
+    asleep: BTreeMap<RequestId, Waiting>,
     requests_ever: u64,
     held: BTreeMap<u64, Held>,
     held_ever: u64,
@@ -127,7 +133,7 @@ pub struct LwServer {
 struct Peer {
     endpoint: Endpoint,
     /// Registrations that came from here.
-    registrations: usize,
+    registrations: BTreeSet<Location>,
     exchanges: BTreeMap<ExchangeId, RequestId>,
 }
 
@@ -156,6 +162,7 @@ impl LwServer {
             registry: Registry::default(),
             registrations_ever: 0,
             pending: BTreeMap::new(),
+            asleep: BTreeMap::new(),
             requests_ever: 0,
             held: BTreeMap::new(),
             held_ever: 0,
@@ -176,6 +183,7 @@ impl LwServer {
         }
         self.peer(from).endpoint.receive(datagram, now);
         self.pump(from, now);
+        self.heard(from, now);
         self.rate_stranger(from, now);
     }
 
@@ -252,13 +260,31 @@ impl LwServer {
         true
     }
 
+    /// Starts anew with these options: registrations, observations and open requests are lost, and
+    /// no client is told. Whoever runs the server is: by the end of each request and observation.
+    pub fn restart(&mut self, options: ServerOptions, now: Duration) {
+        let locations: Vec<Location> = self.registry.locations().collect();
+        for location in locations {
+            self.end_registration(location, now);
+        }
+        let events = std::mem::take(&mut self.events);
+        let former = std::mem::replace(self, Self::new(options));
+        self.events = events;
+        self.log = former.log;
+        self.counters = former.counters;
+        // Names are never used twice.
+        self.requests_ever = former.requests_ever;
+        self.registrations_ever = former.registrations_ever;
+        self.peers_ever = former.peers_ever;
+    }
+
     fn peer(&mut self, address: SocketAddr) -> &mut Peer {
         self.peers.entry(address).or_insert_with(|| {
             self.peers_ever += 1;
             let seed = mixed(self.options.seed, self.peers_ever);
             Peer {
                 endpoint: Endpoint::new(self.options.coap.clone(), seed),
-                registrations: 0,
+                registrations: BTreeSet::new(),
                 exchanges: BTreeMap::new(),
             }
         })
@@ -344,7 +370,7 @@ impl LwServer {
         let Some(peer) = self.peers.get(&address) else {
             return;
         };
-        let is_stranger = peer.registrations == 0;
+        let is_stranger = peer.registrations.is_empty();
         let until = now.saturating_add(self.options.coap.exchange_lifetime());
         self.strangers.set(address, is_stranger.then_some(until));
         if self.strangers.len() > self.options.max_strangers.max(1)

@@ -363,6 +363,7 @@ impl Task {
                 ServerEvent::Deregistered(_)
                 | ServerEvent::Expired(_)
                 | ServerEvent::Registered(_)
+                | ServerEvent::Sent(..)
                 | ServerEvent::Updated(_) => self.told.send_modify(|count| *count += 1),
             }
         }

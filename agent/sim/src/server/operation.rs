@@ -3,10 +3,10 @@
 use std::fmt;
 
 use lamplighter_coap::{Failure, Method, Request};
-use lamplighter_lwm2m::format::{self, ContentFormat, EncodeError, Node};
-use lamplighter_model::{Path, Value, object::Definitions};
+use lamplighter_lwm2m::format::{self, ContentFormat, EncodeError, Node, UNASSIGNED};
+use lamplighter_model::{InstancePath, ObjectId, Path, Value, object::Definitions};
 
-use super::answer::summary;
+use super::answer::{shortened, summary};
 
 /// Names a request of the server, or the observation that it began.
 #[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
@@ -15,15 +15,29 @@ pub struct RequestId(pub(super) u64);
 /// One request to a client.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Operation {
+    /// Nodes of an instance [`UNASSIGNED`] leave its id to the client; in TLV they must be of one
+    /// instance.
+    Create {
+        object: ObjectId,
+        nodes: Vec<Node>,
+        format: ContentFormat,
+    },
+    Delete(Path),
     Discover(Path),
     /// The arguments as they stand in the payload: `0='U',1`.
     Execute(Path, String),
     /// Without a format the client chooses.
     Observe(Path, Option<ContentFormat>),
+    /// The paths stand in the body, in the first format.
+    ObserveComposite(Vec<Path>, ContentFormat, Option<ContentFormat>),
+    /// With attributes for this observation only (1.2).
+    ObserveWith(Path, Vec<String>, Option<ContentFormat>),
     /// Exactly this, for what no other operation would send; the answer is decoded as of this path.
     Raw(Path, Request),
     /// Without a format the client chooses.
     Read(Path, Option<ContentFormat>),
+    /// The paths stand in the body, in the first format.
+    ReadComposite(Vec<Path>, ContentFormat, Option<ContentFormat>),
     Write {
         path: Path,
         nodes: Vec<Node>,
@@ -32,6 +46,7 @@ pub enum Operation {
     },
     /// `pmin=1`; without `=` the attribute is removed.
     WriteAttributes(Path, Vec<String>),
+    WriteComposite(Vec<Node>, ContentFormat),
 }
 
 /// What becomes of that which a Write does not name.
@@ -103,36 +118,60 @@ impl Operation {
 
     pub fn path(&self) -> Path {
         match self {
-            Self::Discover(path)
+            Self::Create { object, .. } => Path::Object(*object),
+            Self::Delete(path)
+            | Self::Discover(path)
             | Self::Execute(path, _)
             | Self::Observe(path, _)
+            | Self::ObserveWith(path, ..)
             | Self::Raw(path, _)
             | Self::Read(path, _)
             | Self::Write { path, .. }
             | Self::WriteAttributes(path, _) => *path,
+            // Core 1.2, 6.3.8: they address the root.
+            Self::ObserveComposite(..) | Self::ReadComposite(..) | Self::WriteComposite(..) => {
+                Path::Root
+            }
         }
     }
 
     /// As the standard calls it.
     pub fn name(&self) -> &'static str {
         match self {
+            Self::Create { .. } => "Create",
+            Self::Delete(_) => "Delete",
             Self::Discover(_) => "Discover",
             Self::Execute(..) => "Execute",
-            Self::Observe(..) => "Observe",
+            Self::Observe(..) | Self::ObserveWith(..) => "Observe",
+            Self::ObserveComposite(..) => "Observe-Composite",
             Self::Raw(..) => "Raw",
             Self::Read(..) => "Read",
+            Self::ReadComposite(..) => "Read-Composite",
             Self::Write { .. } => "Write",
             Self::WriteAttributes(..) => "Write-Attributes",
+            Self::WriteComposite(..) => "Write-Composite",
         }
     }
 
     /// What is sent along, for people.
     pub(super) fn detail(&self) -> String {
         match self {
-            Self::Discover(_) | Self::Observe(..) | Self::Raw(..) | Self::Read(..) => String::new(),
+            Self::Delete(_)
+            | Self::Discover(_)
+            | Self::Observe(..)
+            | Self::Raw(..)
+            | Self::Read(..) => String::new(),
             Self::Execute(_, arguments) => arguments.clone(),
-            Self::Write { nodes, .. } => summary(nodes),
-            Self::WriteAttributes(_, attributes) => attributes.join("&"),
+            Self::Create { nodes, .. }
+            | Self::Write { nodes, .. }
+            | Self::WriteComposite(nodes, _) => summary(nodes),
+            Self::ObserveWith(_, attributes, _) | Self::WriteAttributes(_, attributes) => {
+                attributes.join("&")
+            }
+            Self::ObserveComposite(paths, ..) | Self::ReadComposite(paths, ..) => {
+                let paths: Vec<_> = paths.iter().map(Path::to_string).collect();
+                shortened(&paths.join(", "))
+            }
         }
     }
 
@@ -143,7 +182,30 @@ impl Operation {
         definitions: &Definitions,
     ) -> Result<Request, EncodeError> {
         let at = |method, path: Path| Request::new(method, segments(root, path));
+        let encoded = |method, path: Path, nodes: &[Node], format: ContentFormat| {
+            let target = encoding_target(path, nodes, format);
+            let payload = format::encode(format, target, &prefix(root), nodes, definitions)?;
+            Ok::<_, EncodeError>(Request {
+                content_format: Some(format.number()),
+                payload,
+                ..at(method, path)
+            })
+        };
+        let composite = |paths: &[Path], format: ContentFormat, accept: &Option<ContentFormat>| {
+            Ok::<_, EncodeError>(Request {
+                accept: accept.map(ContentFormat::number),
+                content_format: Some(format.number()),
+                payload: format::encode_paths(format, &prefix(root), paths)?,
+                ..at(Method::Fetch, Path::Root)
+            })
+        };
         Ok(match self {
+            Self::Create {
+                object,
+                nodes,
+                format,
+            } => encoded(Method::Post, Path::Object(*object), nodes, *format)?,
+            Self::Delete(path) => at(Method::Delete, *path),
             Self::Discover(path) => Request {
                 accept: Some(ContentFormat::Link.number()),
                 ..at(Method::Get, *path)
@@ -158,26 +220,52 @@ impl Operation {
                 observe: Some(0),
                 ..at(Method::Get, *path)
             },
+            Self::ObserveComposite(paths, format, accept) => Request {
+                observe: Some(0),
+                ..composite(paths, *format, accept)?
+            },
+            Self::ObserveWith(path, attributes, accept) => Request {
+                accept: accept.map(ContentFormat::number),
+                observe: Some(0),
+                queries: attributes.clone(),
+                ..at(Method::Get, *path)
+            },
             Self::Raw(_, request) => request.clone(),
             Self::Read(path, accept) => Request {
                 accept: accept.map(ContentFormat::number),
                 ..at(Method::Get, *path)
             },
+            Self::ReadComposite(paths, format, accept) => composite(paths, *format, accept)?,
             Self::Write {
                 path,
                 nodes,
                 format,
                 mode,
-            } => Request {
-                content_format: Some(format.number()),
-                payload: format::encode(*format, *path, &prefix(root), nodes, definitions)?,
-                ..at(mode.method(), *path)
-            },
+            } => encoded(mode.method(), *path, nodes, *format)?,
             Self::WriteAttributes(path, attributes) => Request {
                 queries: attributes.clone(),
                 ..at(Method::Put, *path)
             },
+            Self::WriteComposite(nodes, format) => {
+                encoded(Method::IPatch, Path::Root, nodes, *format)?
+            }
         })
+    }
+}
+
+/// What the payload of a Write or Create is about: the path itself, but a TLV without an instance
+/// id is written as that of an instance.
+fn encoding_target(path: Path, nodes: &[Node], format: ContentFormat) -> Path {
+    match (path, nodes.first()) {
+        (Path::Object(object), Some(node))
+            if format == ContentFormat::Tlv && node.path.instance.instance == UNASSIGNED =>
+        {
+            Path::Instance(InstancePath {
+                object,
+                instance: UNASSIGNED,
+            })
+        }
+        _ => path,
     }
 }
 

@@ -54,6 +54,12 @@ impl ClientInfo {
             .filter_map(|link| path_below(&self.root, &link.target))
     }
 
+    /// Whether it listens for a while only after it has said something.
+    pub fn is_sleepy(&self) -> bool {
+        // LwM2M 1.0 says so in the binding, later versions by a parameter of its own.
+        self.is_queue_mode || self.binding.contains('Q')
+    }
+
     /// A structured format that this client must understand.
     pub fn preferred_format(&self) -> ContentFormat {
         // Core 1.2, 7.4: TLV is mandatory in 1.0; later versions list what else they know.
@@ -78,6 +84,8 @@ impl ClientInfo {
 #[derive(Debug)]
 pub(super) struct Registration {
     pub(super) client: ClientInfo,
+    /// When its last message came.
+    pub(super) heard: Duration,
     /// Requests and observations of ours that end with it.
     pub(super) requests: BTreeSet<RequestId>,
 }
@@ -96,9 +104,12 @@ impl Registry {
 
     pub(super) fn insert(&mut self, location: Location, client: ClientInfo) {
         self.names.insert(client.endpoint.clone(), location);
-        let requests = BTreeSet::new();
-        self.registrations
-            .insert(location, Registration { client, requests });
+        let registration = Registration {
+            heard: client.registered_at,
+            client,
+            requests: BTreeSet::new(),
+        };
+        self.registrations.insert(location, registration);
     }
 
     /// The location that stands in a path, if somebody is registered there.
@@ -112,6 +123,10 @@ impl Registry {
         let registration = self.registrations.remove(&location)?;
         self.names.remove(&registration.client.endpoint);
         Some(registration)
+    }
+
+    pub(super) fn locations(&self) -> impl Iterator<Item = Location> {
+        self.registrations.keys().copied()
     }
 
     pub(super) fn location(&self, endpoint: &str) -> Option<Location> {

@@ -2,7 +2,7 @@
 
 use std::{net::SocketAddr, sync::Arc, time::Duration};
 
-use lamplighter_coap::{Endpoint, ExchangeId, Failure, Response};
+use lamplighter_coap::{Endpoint, ExchangeId, Failure, Request, Response};
 use lamplighter_model::Path;
 
 use super::{
@@ -10,6 +10,7 @@ use super::{
     ServerEvent, Side,
     directory::method_name,
     operation::{failure_text, prefix},
+    registry::Location,
 };
 
 /// A request that waits for its answer, or an observation.
@@ -18,6 +19,13 @@ pub(super) struct Pending {
     asked: Asked,
     exchange: ExchangeId,
     is_observation: bool,
+}
+
+/// A request to a client that does not listen now.
+#[derive(Debug)]
+pub(super) struct Waiting {
+    asked: Asked,
+    request: Request,
 }
 
 /// What was asked of whom.
@@ -45,7 +53,16 @@ impl LwServer {
         operation: &Operation,
         now: Duration,
     ) -> Result<RequestId, RequestError> {
-        let client = self.client(endpoint).ok_or(RequestError::NoSuchClient)?;
+        let location = self
+            .registry
+            .location(endpoint)
+            .ok_or(RequestError::NoSuchClient)?;
+        let registration = self
+            .registry
+            .at(location)
+            .ok_or(RequestError::NoSuchClient)?;
+        let client = &registration.client;
+        let sleeps = client.is_sleepy() && registration.heard + self.options.awake <= now;
         let request = operation
             .request(&client.root, &self.options.definitions)
             .map_err(RequestError::Encode)?;
@@ -59,7 +76,72 @@ impl LwServer {
             detail: operation.detail(),
             since: now,
         };
-        self.start(asked, now, |endpoint| Some(endpoint.request(request, now)))
+        if sleeps {
+            return self.wait_for_client(Waiting { asked, request });
+        }
+        let id = self.new_request();
+        self.start(id, asked, now, |endpoint| {
+            Some(endpoint.request(request, now))
+        })
+    }
+
+    /// A client has said something: what waited for that is asked now.
+    pub(super) fn heard(&mut self, from: SocketAddr, now: Duration) {
+        let Some(peer) = self.peers.get(&from) else {
+            return;
+        };
+        let locations: Vec<Location> = peer.registrations.iter().copied().collect();
+        for location in locations {
+            let Some(registration) = self.registry.at(location) else {
+                continue;
+            };
+            registration.heard = now;
+            if self.asleep.is_empty() {
+                continue;
+            }
+            let to = registration.client.address;
+            let asleep = registration.requests.iter().copied();
+            let asleep: Vec<RequestId> = asleep.filter(|id| self.asleep.contains_key(id)).collect();
+            for id in asleep {
+                self.wake(id, to, now);
+            }
+        }
+    }
+
+    fn wake(&mut self, id: RequestId, to: SocketAddr, now: Duration) {
+        let Some(Waiting { asked, request }) = self.asleep.remove(&id) else {
+            return;
+        };
+        if let Some(registration) = self.registry.named(&asked.endpoint) {
+            registration.requests.remove(&id);
+        }
+        let endpoint = asked.endpoint.clone();
+        // The client may be elsewhere than when it was asked.
+        let asked = Asked { to, ..asked };
+        let send = |endpoint: &mut Endpoint| Some(endpoint.request(request, now));
+        if let Err(error) = self.start(id, asked, now, send) {
+            self.events
+                .push_back(ServerEvent::Failed(id, endpoint, error));
+        }
+    }
+
+    fn wait_for_client(&mut self, waiting: Waiting) -> Result<RequestId, RequestError> {
+        let id = self.new_request();
+        let registration = self
+            .registry
+            .named(&waiting.asked.endpoint)
+            .ok_or(RequestError::NoSuchClient)?;
+        if registration.requests.len() >= self.options.max_requests {
+            return Err(RequestError::TooMany);
+        }
+        registration.requests.insert(id);
+        self.asleep.insert(id, waiting);
+        Ok(id)
+    }
+
+    fn new_request(&mut self) -> RequestId {
+        self.requests_ever += 1;
+        RequestId(self.requests_ever)
     }
 
     /// Ends an observation. There is no request, so no id, where that is done by a reset.
@@ -94,7 +176,8 @@ impl LwServer {
                     since: now,
                     ..asked
                 };
-                self.start(asked, now, |endpoint| {
+                let id = self.new_request();
+                self.start(id, asked, now, |endpoint| {
                     endpoint.stop_observing(exchange, now)
                 })
                 .map(Some)
@@ -108,6 +191,7 @@ impl LwServer {
 
     fn start(
         &mut self,
+        id: RequestId,
         asked: Asked,
         now: Duration,
         send: impl FnOnce(&mut Endpoint) -> Option<ExchangeId>,
@@ -124,8 +208,6 @@ impl LwServer {
             .get_mut(&asked.to)
             .ok_or(RequestError::NoSuchClient)?;
         let exchange = send(&mut peer.endpoint).ok_or(RequestError::NoSuchObservation)?;
-        self.requests_ever += 1;
-        let id = RequestId(self.requests_ever);
         let to = asked.to;
         registration.requests.insert(id);
         peer.exchanges.insert(exchange, id);
@@ -249,6 +331,11 @@ impl LwServer {
 
     /// Ends what was asked of a client whose registration is over.
     pub(super) fn abandon(&mut self, id: RequestId) {
+        if let Some(Waiting { asked, .. }) = self.asleep.remove(&id) {
+            let gone = ServerEvent::Failed(id, asked.endpoint, RequestError::Gone);
+            self.events.push_back(gone);
+            return;
+        }
         let Some(pending) = self.take(id) else {
             return;
         };

@@ -13,10 +13,14 @@ pub enum Misbehaviour {
     Deregister(Refusal),
     /// The next datagrams, from whomever, are not heard.
     Mute(u32),
+    /// From now on every Register, Update and Send gets 5.03 with this Max-Age; `None` ends it.
+    Overload(Option<u32>),
     /// The next Register is answered with this code and has no effect.
     Register(Refusal),
     /// The next Register has its effect at once, its answer leaves this much later.
     RegisterLate(Duration),
+    /// The next Send is answered with this code, and its values are not taken.
+    Send(Refusal),
     /// The next Update is answered with this code and has no effect.
     Update(Refusal),
 }
@@ -53,6 +57,8 @@ pub(super) struct Script {
     register: VecDeque<Refusal>,
     update: VecDeque<Refusal>,
     deregister: VecDeque<Refusal>,
+    send: VecDeque<Refusal>,
+    overload: Option<Refusal>,
     late: VecDeque<Duration>,
 }
 
@@ -62,8 +68,15 @@ impl Script {
             Misbehaviour::AnswerTwice => self.twice += 1,
             Misbehaviour::Deregister(refusal) => self.deregister.push_back(refusal),
             Misbehaviour::Mute(messages) => self.mute = self.mute.saturating_add(messages),
+            Misbehaviour::Overload(max_age) => {
+                self.overload = max_age.map(|seconds| Refusal {
+                    code: Code::SERVICE_UNAVAILABLE,
+                    max_age: Some(seconds),
+                });
+            }
             Misbehaviour::Register(refusal) => self.register.push_back(refusal),
             Misbehaviour::RegisterLate(delay) => self.late.push_back(delay),
+            Misbehaviour::Send(refusal) => self.send.push_back(refusal),
             Misbehaviour::Update(refusal) => self.update.push_back(refusal),
         }
     }
@@ -77,11 +90,15 @@ impl Script {
     }
 
     pub(super) fn refuses_register(&mut self) -> Option<Refusal> {
-        self.register.pop_front()
+        self.register.pop_front().or(self.overload)
     }
 
     pub(super) fn refuses_update(&mut self) -> Option<Refusal> {
-        self.update.pop_front()
+        self.update.pop_front().or(self.overload)
+    }
+
+    pub(super) fn refuses_send(&mut self) -> Option<Refusal> {
+        self.send.pop_front().or(self.overload)
     }
 
     pub(super) fn refuses_deregister(&mut self) -> Option<Refusal> {

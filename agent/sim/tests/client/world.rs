@@ -9,7 +9,7 @@ use std::{
 
 use lamplighter_lwm2m::{
     boundary::{Event, Input, LinkEvent, LinkId, Output},
-    client::{Client, ClientConfig, DeviceDescription, ServerConfig},
+    client::{Client, ClientConfig, Creation, DeviceDescription, ServerConfig},
     format::ContentFormat,
     tree::Tree,
 };
@@ -74,6 +74,7 @@ impl World {
     pub(crate) fn new(weather: Weather, lifetime: u64, options: ServerOptions) -> Self {
         let definitions = Arc::clone(&options.definitions);
         let config = ClientConfig {
+            creation: Creation::default(),
             definitions: Arc::clone(&definitions),
             device: DeviceDescription {
                 manufacturer: "Lamplighter".to_owned(),
@@ -172,6 +173,7 @@ impl World {
             | ServerEvent::Notified(..)
             | ServerEvent::ObservationEnded(..)
             | ServerEvent::Registered(_)
+            | ServerEvent::Sent(..)
             | ServerEvent::Updated(_) => false,
         };
         self.until(Duration::from_secs(300), |world| {

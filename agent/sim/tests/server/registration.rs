@@ -196,7 +196,7 @@ fn what_is_not_there_is_4_04_and_what_cannot_be_done_4_05() {
         world.ask(1, at(method, &path, &[])).code
     };
     assert_eq!(code(Method::Post, &["bs"]), Code::NOT_FOUND);
-    assert_eq!(code(Method::Post, &["dp"]), Code::NOT_FOUND);
+    assert_eq!(code(Method::Post, &["dq"]), Code::NOT_FOUND);
     assert_eq!(code(Method::Post, &["rd", "nobody"]), Code::NOT_FOUND);
     let joined = location.join("/");
     assert_eq!(code(Method::Post, &[&joined]), Code::NOT_FOUND);

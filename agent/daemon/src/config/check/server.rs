@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, time::Duration};
 
 use lamplighter_coap::Params;
 use lamplighter_lwm2m::{
-    client::{ServerConfig, VersionChoice},
+    client::{RegistrationConfig, ServerConfig, VersionChoice},
     server::ServerUri,
 };
 use lamplighter_model::{ObjectId, Ssid, object::Version};
@@ -30,20 +30,13 @@ impl Checker<'_> {
             }
             checked.extend(self.server(&at, name, server));
         }
-        match servers.keys().nth(1) {
-            Some(second) => self.error(
-                &key(&["server", second]),
-                "two servers and no rights: say who may write",
-                "`owner` and `rights` are not available in this version: configure one server",
-            ),
-            None if servers.is_empty() && !self.is_server_written() => {
-                self.warning(
-                    &Key::new(),
-                    "no server is configured",
-                    "run `lamplighter setup`",
-                );
-            }
-            None => (),
+        self.shares(servers);
+        if servers.is_empty() && !self.is_server_written() {
+            self.warning(
+                &Key::new(),
+                "no server is configured",
+                "run `lamplighter setup`",
+            );
         }
         checked
     }
@@ -65,10 +58,15 @@ impl Checker<'_> {
         let object_versions =
             self.object_versions(&below(at, "object_versions"), &server.object_versions);
         let coap = self.coap(&below(at, "coap"), &server.coap);
+        let rights = self.grants(at, server);
         Some(ServerConfig {
             coap,
             lifetime: Duration::from_secs(u64::from(lifetime)),
+            mute_send: server.mute_send.unwrap_or(false),
             object_versions,
+            queue_mode: server.queue_mode.unwrap_or(false),
+            registration: RegistrationConfig::default(),
+            rights,
             store_notifications: server.store_notifications.unwrap_or(true),
             version: match server.version.unwrap_or(schema::Version::Auto) {
                 schema::Version::Auto => VersionChoice::Auto,

@@ -13,7 +13,6 @@ use std::{
     },
 };
 
-use lamplighter_lwm2m::saved::SavedAccount;
 use lamplighter_site::saved::{SavedCounters, SavedOutput};
 use rusqlite::{Connection, OpenFlags};
 
@@ -313,16 +312,9 @@ struct Model {
 
 const ACCOUNTS: u16 = 3;
 
-fn account(ssid: u16, lifetime_s: u32) -> Record {
-    let saved = SavedAccount {
-        disable_timeout_s: 0,
-        lifetime_s,
-        mute_send: false,
-        pmax_s: 0,
-        pmin_s: 0,
-        store_notifications: true,
-    };
-    Record::Account(Ssid(ssid), saved)
+/// A client of its own for each account; 0 is the box.
+fn account(serial: u32) -> Record {
+    record(&serial.to_string())
 }
 
 fn site(serial: u64) -> SavedSite {
@@ -342,7 +334,7 @@ fn site(serial: u64) -> SavedSite {
 impl Model {
     fn new() -> Self {
         Self {
-            accounts: (0..ACCOUNTS).map(|ssid| (ssid, Known::new(0))).collect(),
+            accounts: (1..=ACCOUNTS).map(|id| (id, Known::new(0))).collect(),
             site: Known::new(0),
             values: BTreeMap::new(),
             next: 0,
@@ -394,18 +386,18 @@ impl Model {
     }
 
     fn change_account(&mut self, still: &mut Still, chance: &mut Chance, serial: u64) {
-        let ssid = chance.below(u64::from(ACCOUNTS)) as u16;
-        let known = self.accounts.get_mut(&ssid).unwrap();
+        let id = 1 + chance.below(u64::from(ACCOUNTS)) as u16;
+        let known = self.accounts.get_mut(&id).unwrap();
         known.tell(serial as u32);
-        let record = account(ssid, serial as u32);
+        let record = account(serial as u32);
         // Fills the tail sooner.
         let filler = self::record(&"x".repeat(chance.below(9000) as usize));
         let is_urgent = chance.below(2) == 0;
         let reports = still.turn(|inbox| match is_urgent {
-            true => inbox.commit(BOX, CommitId(serial), record),
+            true => inbox.commit(ClientId(id), CommitId(serial), vec![record]),
             false => {
                 inbox.journal(BOX, filler);
-                inbox.journal(BOX, record);
+                inbox.journal(ClientId(id), record);
             }
         });
         let refused = |report: &Stored| matches!(report, Stored::Trouble(Some(_)));
@@ -448,12 +440,13 @@ impl Model {
 
     /// Compares what a new process finds, and goes on from there.
     fn found(&mut self, still: &mut Still, lost_power: bool) {
-        for (ssid, known) in &mut self.accounts {
-            let of = |(_, record): &(ClientId, Record)| {
-                let Record::Account(found, saved) = record else {
+        for (id, known) in &mut self.accounts {
+            let of = |(client, record): &(ClientId, Record)| {
+                let Record::Device(saved) = record else {
                     return None;
                 };
-                (found.0 == *ssid).then_some(saved.lifetime_s)
+                let mine = saved.timezone.as_ref().filter(|_| client.0 == *id);
+                mine.and_then(|serial| serial.parse().ok())
             };
             let found = still.loaded.records.iter().find_map(of).unwrap_or_default();
             known.found(found, lost_power, "account");

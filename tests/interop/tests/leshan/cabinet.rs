@@ -1,17 +1,16 @@
 //! The simulated cabinet of `lamplighter demo`, whose GPIO, Modbus and meter adapters speak to real
 //! protocol peers, managed by a real Leshan server.
-#![expect(clippy::unwrap_used, reason = "a panic is how a test fails")]
 
-use std::{path::Path, process::Command, time::Duration};
+use std::time::Duration;
 
 use lamplighter_interop::{
-    agent::{Agent, program},
-    leshan::Leshan,
+    agent::Agent,
+    leshan::{Leshan, Version},
     scratch,
 };
 use serde_json::{Value, json};
 
-const SOON: Duration = Duration::from_secs(20);
+use lamplighter_interop::station::{SOON, number};
 
 /// Resources of the three device families, with the Leshan type of the writable ones.
 const LAMP: &str = "/3416/1/1";
@@ -33,9 +32,7 @@ struct Site {
 impl Site {
     fn start(name: &str) -> Self {
         let directory = scratch(name);
-        let models = directory.join("models");
-        export(&models);
-        let mut leshan = Leshan::start(Some(&models));
+        let mut leshan = Leshan::start(Version::M18);
         let uri = leshan.uri.clone();
         let agent = Agent::start(
             &directory,
@@ -79,22 +76,6 @@ impl Site {
     fn local(&self, path: &str) -> Value {
         self.agent.json(&["read", path])["value"].clone()
     }
-}
-
-fn export(models: &Path) {
-    let status = Command::new(program())
-        .args(["objects", "export"])
-        .arg(models)
-        .status()
-        .unwrap();
-    assert!(status.success());
-}
-
-fn number(value: &Value) -> f64 {
-    value
-        .as_f64()
-        .or_else(|| value.as_str()?.parse().ok())
-        .unwrap_or_else(|| panic!("{value} is no number"))
 }
 
 #[test]

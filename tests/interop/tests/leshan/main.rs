@@ -1,0 +1,12 @@
+//! The agent managed by real Leshan servers: `leshan_int_NNN_…` are the cases of the OMA Enabler Test
+//! Specification of those numbers, the others are rows of Leshan's own integration tests. All at
+//! 2.0.0-M18 but those that name another version.
+#![expect(clippy::unwrap_used, reason = "a panic is how a test fails")]
+
+mod cabinet;
+mod composite;
+mod observe;
+mod read;
+mod register;
+mod versions;
+mod write;

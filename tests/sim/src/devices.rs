@@ -1,0 +1,132 @@
+//! The devices behind a box, seen from its core: values with a number, outputs with a memory.
+
+use std::{collections::BTreeMap, time::Duration};
+
+use lamplighter_model::{
+    ResourceAddress, Sample, Stamp, Value,
+    device::{Action, Answer, Declaration, Declared, DeviceEvent, DeviceRequest, Fault, OpId},
+    object::Operations,
+};
+
+/// A measurement.
+pub const TEMPERATURE: ResourceAddress = ResourceAddress::gateway(3303, 0, 5700);
+/// Another one of the same object.
+pub const HUMIDITY: ResourceAddress = ResourceAddress::gateway(3304, 0, 5700);
+/// A set point that servers write.
+pub const SET_POINT: ResourceAddress = ResourceAddress::gateway(3308, 0, 5900);
+/// An output.
+pub const OUTPUT: ResourceAddress = ResourceAddress::gateway(3306, 0, 5850);
+
+/// What was written, when.
+pub type Written = (Duration, ResourceAddress, Value);
+
+/// Devices that do at once, or after their time, what they are asked.
+#[derive(Clone, Debug)]
+pub struct Devices {
+    declared: Vec<Declaration>,
+    pub memory: BTreeMap<ResourceAddress, Value>,
+    pub written: Vec<Written>,
+    /// From request to answer.
+    pub takes: Duration,
+    /// While set, every request ends so.
+    pub fault: Option<Fault>,
+    /// Number of the last sample.
+    pub last: u32,
+}
+
+impl Default for Devices {
+    fn default() -> Self {
+        let declared = [
+            (TEMPERATURE, Operations::R),
+            (HUMIDITY, Operations::R),
+            (SET_POINT, Operations::RW),
+            (OUTPUT, Operations::RW),
+        ];
+        let memory = [
+            (TEMPERATURE, Value::Float(0.0)),
+            (HUMIDITY, Value::Float(0.0)),
+            (SET_POINT, Value::Float(0.0)),
+            (OUTPUT, Value::Boolean(false)),
+        ];
+        Self {
+            declared: declared
+                .into_iter()
+                .map(|(address, operations)| Declaration {
+                    address,
+                    operations,
+                })
+                .collect(),
+            memory: memory.into(),
+            written: Vec::new(),
+            takes: Duration::ZERO,
+            fault: None,
+            last: 0,
+        }
+    }
+}
+
+impl Devices {
+    pub(crate) fn declared(&self) -> Declared {
+        Declared {
+            added: self.declared.clone(),
+            removed: Vec::new(),
+        }
+    }
+
+    /// All that is known, as adapters tell it after a start.
+    pub(crate) fn all(&self, at: Stamp) -> DeviceEvent {
+        let memory = self.memory.iter();
+        DeviceEvent::Changed(
+            memory
+                .map(|(address, value)| Sample::good(*address, value.clone(), at))
+                .collect(),
+        )
+    }
+
+    pub(crate) fn set(&mut self, address: ResourceAddress, value: Value, at: Stamp) -> Sample {
+        self.memory.insert(address, value.clone());
+        Sample::good(address, value, at)
+    }
+
+    /// The next numbered value of a measurement.
+    pub(crate) fn number(&mut self) -> Value {
+        self.last += 1;
+        Value::Float(f64::from(self.last))
+    }
+
+    pub(crate) fn answer(
+        &mut self,
+        op: OpId,
+        request: DeviceRequest,
+        now: Duration,
+        at: Stamp,
+    ) -> DeviceEvent {
+        if let Some(fault) = &self.fault {
+            return DeviceEvent::Done(op, Err(fault.clone()));
+        }
+        let told = match request.action {
+            Action::Execute { .. } => Vec::new(),
+            Action::Read(addresses) => addresses,
+            Action::Write { values, .. } => {
+                let mut told = Vec::new();
+                for assignment in values {
+                    told.push(assignment.address);
+                    self.memory
+                        .insert(assignment.address, assignment.value.clone());
+                    self.written
+                        .push((now, assignment.address, assignment.value));
+                }
+                told
+            }
+        };
+        let sample = |address| {
+            let value = self.memory.get(&address)?;
+            Some(Sample::good(address, value.clone(), at))
+        };
+        let answer = Answer {
+            samples: told.into_iter().filter_map(sample).collect(),
+            failed: Vec::new(),
+        };
+        DeviceEvent::Done(op, Ok(answer))
+    }
+}
