@@ -13,6 +13,7 @@ use crate::{
     catalogue::Catalogue,
     format::link,
     object::{CoreObjects, Device, Effect},
+    outbox::Outbox,
     perform::{News, Shared, Turn},
     reject::Reject,
     saved::{Record, SavedInstance, SavedObservation},
@@ -33,6 +34,8 @@ use order::Order;
 /// One LwM2M endpoint: its accounts, and what it shows of the tree.
 #[derive(Debug)]
 pub struct Client {
+    /// What is stored for servers that are not there now: their numbers go on.
+    former: BTreeMap<Ssid, Outbox>,
     /// An account came or went since the servers were told what there is.
     accounts_changed: bool,
     /// [`Tree::listed`] that the servers know of.
@@ -59,6 +62,7 @@ impl Client {
         let core = CoreObjects::new(Device::new(config.device));
         let shared = Shared::new(core, config.creation, config.endpoint);
         let mut client = Self {
+            former: BTreeMap::new(),
             accounts_changed: false,
             listed: 0,
             disinherited: Vec::new(),
@@ -74,7 +78,11 @@ impl Client {
         for server in config.servers {
             client.add_server(server, &saved, now);
         }
-        for record in saved {
+        // Where reading had come to means something only where something is to be read.
+        let (reading, others): (Vec<_>, Vec<_>) = saved
+            .into_iter()
+            .partition(|record| matches!(record, Record::Reading(..)));
+        for record in others.into_iter().chain(reading) {
             client.restore(record);
         }
         client.disinherit();
@@ -99,14 +107,14 @@ impl Client {
             Input::Command(command) => self.on_command(command, tree, now),
             Input::Committed(id) => turn.shared.out.committed(id),
             Input::Configure(Change::AddServer(config)) => {
-                self.remove_server(config.ssid, tree, now);
+                self.remove_server(config.ssid, false, tree, now);
                 let ssid = config.ssid;
                 self.add_server(*config, &[], now);
                 self.begin(ssid, now);
                 self.accounts_changed = true;
             }
             Input::Configure(Change::RemoveServer(ssid)) => {
-                self.remove_server(ssid, tree, now);
+                self.remove_server(ssid, true, tree, now);
                 self.disinherit();
                 self.accounts_changed = true;
             }

@@ -30,6 +30,9 @@ pub enum Record {
     Observation(Ssid, Vec<u8>, Option<SavedObservation>),
     /// What the store holds for a server. Made by the store when it loads, never by the core.
     Queue(Ssid, SavedQueue),
+    /// How far the queue of a server was read, where something was passed by; `None` where nothing
+    /// was.
+    Reading(Ssid, Option<SavedReading>),
     Registration(Ssid, SavedRegistration),
 }
 
@@ -134,6 +137,22 @@ pub struct SavedQueue {
     pub next: u64,
 }
 
+/// Samples that had no way to the server when their turn came.
+#[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
+pub struct SavedParked {
+    pub count: u64,
+    pub first: u64,
+    pub last: u64,
+    pub path: String,
+}
+
+#[derive(Clone, Debug, Default, Deserialize, Eq, PartialEq, Serialize)]
+pub struct SavedReading {
+    /// All before it were delivered, or are parked.
+    pub cursor: u64,
+    pub parked: Vec<SavedParked>,
+}
+
 /// Where a server was left.
 #[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
 pub enum SavedRegistration {
@@ -186,6 +205,7 @@ impl Record {
                 format!("observation/{ssid}/{token}")
             }
             Self::Queue(ssid, _) => format!("queue/{ssid}"),
+            Self::Reading(ssid, _) => format!("reading/{ssid}"),
             Self::Registration(ssid, _) => format!("registration/{ssid}"),
         })
     }
@@ -196,7 +216,8 @@ impl Record {
             Self::Access(_, None)
             | Self::Attributes(_, _, None)
             | Self::Instance(_, None)
-            | Self::Observation(_, _, None) => true,
+            | Self::Observation(_, _, None)
+            | Self::Reading(_, None) => true,
             Self::Access(_, Some(_))
             | Self::AccessNumbers(_)
             | Self::Account(..)
@@ -205,6 +226,7 @@ impl Record {
             | Self::Instance(_, Some(_))
             | Self::Observation(_, _, Some(_))
             | Self::Queue(..)
+            | Self::Reading(_, Some(_))
             | Self::Registration(..) => false,
         }
     }

@@ -146,8 +146,11 @@ impl Server {
     }
 
     /// The account is gone: nobody waits for the end of the de-registration.
-    pub(crate) fn give_up(&mut self, turn: &mut Turn<'_>) {
-        self.discard_all(turn.shared);
+    pub(crate) fn give_up(&mut self, is_final: bool, turn: &mut Turn<'_>) {
+        if is_final {
+            self.discard_all(turn.shared);
+            self.tell_losses(turn.shared);
+        }
         self.close(turn);
     }
 
@@ -217,6 +220,7 @@ impl Server {
             named(self.session.poll_timeout(), "session"),
             named(self.observations.timeout(), "notification"),
             named(self.uplink_timeout(), "stored samples"),
+            named(self.reading_timeout(), "how far the queue was read"),
             named(self.orphans_until, "end of former observations"),
         ]
         .into_iter()
@@ -242,6 +246,8 @@ impl Server {
             }
         }
         self.tell_silence(turn.shared);
+        self.tell_losses(turn.shared);
+        self.journal_reading(turn);
         let phase = self.registration.phase();
         if self.shown.0 != phase {
             self.shown = (phase, turn.now.stamp());
@@ -433,7 +439,7 @@ impl Server {
         if let Some(former) = self.link.former.take() {
             turn.shared.out.push(Output::Close(former));
         }
-        self.trust(anew);
+        self.trust(anew, turn);
         if anew {
             self.forget_observations(turn);
             turn.shared
@@ -461,7 +467,7 @@ impl Server {
             }
             Delivery::Reset => {
                 self.forget_mark(id);
-                self.end_observation(token, turn);
+                self.reset(token, turn);
             }
             Delivery::TimedOut => {
                 self.delivered(token, false, turn);

@@ -47,18 +47,23 @@ impl Client {
                 | Record::Instance(..)
                 | Record::Observation(..)
                 | Record::Queue(..)
+                | Record::Reading(..)
                 | Record::Registration(..) => {}
             }
         }
         let name = &self.shared.endpoint;
         let grants = config.rights.clone();
-        let server = Server::new(config, name, &account, registration, self.seed, now);
+        let mut server = Server::new(config, name, &account, registration, self.seed, now);
         self.shared.core.remove(ssid);
         self.shared.core.add(ssid, account, grants);
+        if let Some(outbox) = self.former.remove(&ssid) {
+            server.take_over(outbox);
+        }
         self.servers.insert(ssid, server);
     }
 
-    pub(super) fn remove_server(&mut self, ssid: Ssid, tree: &mut Tree, now: Now) {
+    /// `is_final`: nobody is to be told any more what is stored for it.
+    pub(super) fn remove_server(&mut self, ssid: Ssid, is_final: bool, tree: &mut Tree, now: Now) {
         let mut turn = Turn {
             now,
             shared: &mut self.shared,
@@ -67,7 +72,8 @@ impl Client {
         if let Some(mut server) = self.servers.remove(&ssid) {
             server.registration.deregister(now);
             server.settle(&mut turn);
-            server.give_up(&mut turn);
+            server.give_up(is_final, &mut turn);
+            self.former.insert(ssid, server.into_outbox());
         }
         self.shared.core.remove(ssid);
     }
@@ -87,6 +93,11 @@ impl Client {
                     server.restore_queue(saved);
                 }
             }
+            Record::Reading(ssid, Some(saved)) => {
+                if let Some(server) = self.servers.get_mut(&ssid) {
+                    server.restore_reading(&saved);
+                }
+            }
             Record::Access(path, Some(saved)) => match path.parse() {
                 Ok(Path::Instance(instance)) => self.shared.core.access.restore(instance, saved),
                 Ok(_) | Err(_) => tracing::warn!(path, "Saved rights cannot be read"),
@@ -97,6 +108,7 @@ impl Client {
             | Record::Attributes(_, _, None)
             | Record::Instance(_, None)
             | Record::Observation(_, _, None)
+            | Record::Reading(_, None)
             | Record::Registration(..) => {}
         }
     }

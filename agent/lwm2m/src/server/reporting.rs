@@ -5,7 +5,7 @@ use std::time::Duration;
 use lamplighter_coap::{Code, Reliability, Response, Token};
 use lamplighter_model::{Address, ResourceAddress, ResourceInstanceId};
 
-use super::{MAX_NOTIFICATIONS, Server};
+use super::{MAX_NOTIFICATIONS, Server, keeping::AWAIT_NEXT};
 use crate::{
     boundary::Output,
     format::{self, ContentFormat, Node},
@@ -228,7 +228,10 @@ impl Server {
     pub(super) fn end_observation(&mut self, token: Token, turn: &mut Turn<'_>) {
         self.endpoint.forget_observer(&token);
         self.notifications.retain(|_, (of, _)| *of != token);
+        let relation = self.observations.get(token);
+        let addresses = relation.map(|relation| relation.subscription.targets.addresses().to_vec());
         self.drop_observation(token, turn);
+        self.cancel(addresses.unwrap_or_default(), turn);
     }
 
     /// After a new Register the server knows nothing of former observations (RFC 7641).
@@ -309,6 +312,7 @@ impl Server {
             return response;
         }
         self.journal_observation(ask.token, Some(saved), turn);
+        self.await_observations(AWAIT_NEXT, turn.now.mono);
         Response {
             observe: Some(0),
             ..response

@@ -325,16 +325,18 @@ impl World {
         records
     }
 
-    /// The same box some time later, after its process was killed.
-    pub(crate) fn restarted(&self, later: Duration, boot: u32) -> Self {
+    /// The same box some time later, after its process was killed; the server has stayed.
+    pub(crate) fn restarted(mut self, later: Duration, boot: u32) -> Self {
         let config = ClientConfig {
             seed: 8,
             ..config()
         };
         let mut world = Self::at(self.now + later, boot, config, self.records(), self.script);
-        world.kept = self.kept.clone();
+        world.kept = std::mem::take(&mut self.kept);
         world.next_kept = self.next_kept;
-        world.saved = self.saved.clone();
+        world.saved = self.saved;
+        world.server = self.server;
+        world.exchanges = self.exchanges;
         world
     }
 
