@@ -28,6 +28,7 @@ mod operations;
 mod order;
 mod rights;
 mod sequence;
+mod trial;
 
 use order::Order;
 
@@ -78,12 +79,13 @@ impl Client {
         for server in config.servers {
             client.add_server(server, &saved, now);
         }
+        client.forget_strangers(&saved);
         // Where reading had come to means something only where something is to be read.
         let (reading, others): (Vec<_>, Vec<_>) = saved
             .into_iter()
             .partition(|record| matches!(record, Record::Reading(..)));
         for record in others.into_iter().chain(reading) {
-            client.restore(record);
+            client.restore(record, now);
         }
         client.disinherit();
         client.start(now);
@@ -158,6 +160,7 @@ impl Client {
             .values()
             .filter_map(Server::timeout)
             .chain(waiting)
+            .chain(self.shared.trials.timeout().map(|due| (due, "trial")))
             .min()
     }
 
@@ -240,6 +243,7 @@ impl Client {
         while let Some(pending) = self.shared.waiting.expired(now.mono) {
             self.conclude(&pending, tree, now);
         }
+        self.end_trials(now);
         let turn = Turn {
             now,
             shared: &mut self.shared,
@@ -254,7 +258,6 @@ impl Client {
     fn settle(&mut self, tree: &mut Tree, now: Now) {
         loop {
             self.relist(tree, now);
-            self.start_next(now);
             let mut turn = Turn {
                 now,
                 shared: &mut self.shared,
@@ -264,7 +267,7 @@ impl Client {
                 .values_mut()
                 .for_each(|server| server.settle(&mut turn));
             let news = std::mem::take(&mut turn.shared.news);
-            if news.is_empty() {
+            if news.is_empty() && !self.start_next(now) {
                 break;
             }
             for news in news {
@@ -331,6 +334,8 @@ impl Client {
                     server.remove_attributes(Address::gateway(path), turn.shared);
                 }
             }
+            News::Reached(sent) => self.reached(sent),
+            News::Tried => self.try_servers(),
             News::Sampled(resource, index) => {
                 let is_default = resource.path.object() == crate::object::SERVER;
                 for server in self.servers.values_mut() {
