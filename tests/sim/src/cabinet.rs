@@ -31,6 +31,8 @@ pub struct Settings {
     pub servers: Vec<ServerId>,
     pub store_notifications: bool,
     pub version: VersionChoice,
+    /// Servers are told that it listens for a while after each of its messages only.
+    pub queue_mode: bool,
     pub mutant: Option<Mutant>,
     /// How long the disk takes for a commit.
     pub commit_takes: Duration,
@@ -43,6 +45,7 @@ impl Default for Settings {
             servers: vec![ServerId(0)],
             store_notifications: true,
             version: VersionChoice::Auto,
+            queue_mode: false,
             mutant: None,
             commit_takes: Duration::from_millis(3),
         }
@@ -215,6 +218,7 @@ impl Cabinet {
         let settings = &self.settings;
         ServerConfig {
             lifetime: settings.lifetime,
+            queue_mode: settings.queue_mode,
             // Rights are what `two_servers` is about.
             rights: Grants {
                 owner: true,
