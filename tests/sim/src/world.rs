@@ -575,8 +575,10 @@ impl World {
         match output {
             Output::Answer(request, answer) => cabinet.answered(request, answer),
             Output::Close(link) => self.close(id, link),
-            Output::Commit(commit, record) => {
-                cabinet.store.commit(record, now);
+            Output::Commit(commit, records) => {
+                for record in records {
+                    cabinet.store.commit(record, now);
+                }
                 let takes = cabinet.settings.commit_takes;
                 self.later(id, takes, Input::Committed(commit));
             }

@@ -87,10 +87,12 @@ impl Server {
                 let format =
                     operation::answer_format(address.path, ask.accept, enabler, turn.catalogue())?;
                 let payload = self.encode(format, address, &nodes, turn)?;
-                let response = Response::content(Code::CONTENT, format.number(), payload);
+                let number = format.number_in(ask.accept);
+                let response = Response::content(Code::CONTENT, number, payload);
                 let subscription = Subscription {
                     attributes: ask.attributes,
                     format,
+                    number,
                     targets: Targets::Single(address),
                 };
                 Ok(self.watched(response, ask, subscription, &nodes, turn))
@@ -98,10 +100,12 @@ impl Server {
             Reply::Composite(targets, nodes) => {
                 let format = operation::composite_format(ask.accept)?;
                 let payload = self.encode(format, address, &nodes, turn)?;
-                let response = Response::content(Code::CONTENT, format.number(), payload);
+                let number = format.number_in(ask.accept);
+                let response = Response::content(Code::CONTENT, number, payload);
                 let subscription = Subscription {
                     attributes: ask.attributes,
                     format,
+                    number,
                     targets: Targets::Composite(targets),
                 };
                 Ok(self.watched(response, ask, subscription, &nodes, turn))
@@ -179,10 +183,9 @@ impl Server {
         match payload {
             Ok((nodes, _)) if nodes.is_empty() && !settled => self.skip(token, turn),
             Ok((nodes, payload)) => {
-                let format = subscription.format.number();
                 let response = Response {
                     observe: Some(0),
-                    ..Response::content(Code::CONTENT, format, payload)
+                    ..Response::content(Code::CONTENT, subscription.number, payload)
                 };
                 self.remember(samples, turn);
                 self.notify(token, response, reliability, turn);
@@ -324,7 +327,7 @@ impl Server {
                 Targets::Composite(targets) => Some(targets.iter().copied().map(wire).collect()),
                 Targets::Single(_) => None,
             },
-            format: subscription.format.number(),
+            format: subscription.number,
             is_orphan,
             path: wire(subscription.targets.common()),
         }

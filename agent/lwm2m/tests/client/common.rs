@@ -125,12 +125,28 @@ impl World {
         saved: Vec<Record>,
         script: Script,
     ) -> Self {
-        let mut tree = Tree::new(Arc::clone(&config.definitions));
-        let refused = tree.declare(&Declared {
+        let mut world = Self::bare(now, boot, config, saved, script);
+        let refused = world.tree.declare(&Declared {
             added: declarations(),
             removed: Vec::new(),
         });
         assert!(refused.is_empty(), "{refused:?}");
+        world
+    }
+
+    /// On the first start, with nothing behind the core.
+    pub(crate) fn without_devices(config: ClientConfig, script: Script) -> Self {
+        Self::bare(Duration::from_secs(1000), 1, config, Vec::new(), script)
+    }
+
+    fn bare(
+        now: Duration,
+        boot: u32,
+        config: ClientConfig,
+        saved: Vec<Record>,
+        script: Script,
+    ) -> Self {
+        let tree = Tree::new(Arc::clone(&config.definitions));
         let unix = Some(1_790_000_000 + i64::try_from(now.as_secs()).expect("a short time"));
         let at = Now {
             boot: BootId(boot),

@@ -137,6 +137,60 @@ fn without_rights_a_server_sees_what_there_is_and_nothing_of_it() {
     );
 }
 
+/// A composite of these paths, or of these records.
+fn composite(method: Method, body: &str) -> Operation {
+    let json = Some(ContentFormat::SenmlJson.number());
+    let request = Request {
+        accept: json,
+        content_format: json,
+        payload: body.as_bytes().to_vec(),
+        ..Request::new(method, Vec::new())
+    };
+    Operation::Raw(path("/"), request)
+}
+
+#[test]
+fn composites_leave_out_what_is_not_for_the_server_unless_nothing_is() {
+    let mut world = world((false, &[("/3303", "R"), ("/3308", "W"), ("/1", "")]));
+    assert_eq!(world.code(A, &write(22.0)), Code::CHANGED);
+    for (body, code, found) in [
+        (r#"[{"n":"/3303"},{"n":"/3308"}]"#, Code::CONTENT, 1),
+        (r#"[{"n":"/"}]"#, Code::CONTENT, 1),
+        (r#"[{"n":"/3308"},{"n":"/3/0"}]"#, Code::UNAUTHORIZED, 0),
+        (
+            r#"[{"n":"/3308/0/5900"},{"n":"/99"}]"#,
+            Code::UNAUTHORIZED,
+            0,
+        ),
+        (r#"[{"n":"/99"},{"n":"/0"}]"#, Code::CONTENT, 0),
+    ] {
+        let answer = world.ask(B, &composite(Method::Fetch, body));
+        let nodes = answer
+            .nodes
+            .iter()
+            .filter(|node| [3303, 3308, 3].contains(&node.path.object().0));
+        assert_eq!((answer.code, nodes.count()), (code, found), "{body}");
+    }
+    let both = r#"[{"n":"/3308/0/5900","v":18},{"n":"/3/0/15","vs":"Europe/Paris"}]"#;
+    assert_eq!(
+        world.code(B, &composite(Method::IPatch, both)),
+        Code::UNAUTHORIZED
+    );
+    assert_eq!(
+        world.read(A, "/3308/0/5900").value(),
+        Some(&Value::Float(22.0))
+    );
+    let one = r#"[{"n":"/3308/0/5900","v":18}]"#;
+    assert_eq!(
+        world.code(B, &composite(Method::IPatch, one)),
+        Code::CHANGED
+    );
+    assert_eq!(
+        world.read(A, "/3308/0/5900").value(),
+        Some(&Value::Float(18.0))
+    );
+}
+
 #[test]
 fn object_2_is_announced_where_there_are_several_servers_only() {
     let mut world = World::new(&[OWNER], &[]);
