@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use lamplighter_coap::{Code, Reliability, Response, Token};
-use lamplighter_model::{Address, ResourceAddress, ResourceInstanceId};
+use lamplighter_model::{Address, Path, ResourceAddress, ResourceInstanceId};
 
 use super::{MAX_NOTIFICATIONS, Server, keeping::AWAIT_NEXT};
 use crate::{
@@ -251,6 +251,17 @@ impl Server {
         let lasts = self.registration.lifetime().min(MAX_ORPHANED);
         let is_awaited = !self.observations.orphans().is_empty();
         self.orphans_until = is_awaited.then(|| turn.now.mono + lasts);
+    }
+
+    /// Attributes and observations die with the account.
+    pub(super) fn forget_reporting(&mut self, turn: &mut Turn<'_>) {
+        for scope in self.view.scopes() {
+            let path = Path::Root;
+            self.remove_attributes(Address { scope, path }, turn.shared);
+        }
+        for token in self.observations.orphan_all() {
+            self.drop_observation(token, turn);
+        }
     }
 
     /// The server has not come back to what it observed before it registered us anew.
