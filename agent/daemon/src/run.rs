@@ -597,6 +597,9 @@ fn log(event: &Event) {
             tracing::warn!(%ssid, reason, ?retry_in, "Registration failed");
         }
         Event::Stopped => tracing::info!("Stopped"),
+        Event::TakenBack(path) => {
+            tracing::warn!(%path, "Rights were changed back: no server was reached since")
+        }
         Event::Unanswered { ssid, reason } => tracing::info!(%ssid, reason, "Not answered"),
         Event::Updated(ssid) => tracing::debug!(%ssid, "Updated"),
     }

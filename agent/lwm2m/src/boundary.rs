@@ -220,6 +220,8 @@ pub enum Event {
     },
     /// Everything is de-registered; the daemon may end.
     Stopped,
+    /// What a server changed about an instance is undone: no server was reached since.
+    TakenBack(Path),
     /// Register or Update was sent and has no answer yet; the server is asked on. Told once per
     /// attempt and reason.
     Unanswered {

@@ -13,6 +13,7 @@ use crate::{
     catalogue::Catalogue,
     format::link,
     object::{CoreObjects, Device, Effect},
+    outbox::Outbox,
     perform::{News, Shared, Turn},
     reject::Reject,
     saved::{Record, SavedInstance, SavedObservation},
@@ -27,12 +28,15 @@ mod operations;
 mod order;
 mod rights;
 mod sequence;
+mod trial;
 
 use order::Order;
 
 /// One LwM2M endpoint: its accounts, and what it shows of the tree.
 #[derive(Debug)]
 pub struct Client {
+    /// What is stored for servers that are not there now: their numbers go on.
+    former: BTreeMap<Ssid, Outbox>,
     /// An account came or went since the servers were told what there is.
     accounts_changed: bool,
     /// [`Tree::listed`] that the servers know of.
@@ -59,6 +63,7 @@ impl Client {
         let core = CoreObjects::new(Device::new(config.device));
         let shared = Shared::new(core, config.creation, config.endpoint);
         let mut client = Self {
+            former: BTreeMap::new(),
             accounts_changed: false,
             listed: 0,
             disinherited: Vec::new(),
@@ -74,8 +79,13 @@ impl Client {
         for server in config.servers {
             client.add_server(server, &saved, now);
         }
-        for record in saved {
-            client.restore(record);
+        client.forget_strangers(&saved);
+        // Where reading had come to means something only where something is to be read.
+        let (reading, others): (Vec<_>, Vec<_>) = saved
+            .into_iter()
+            .partition(|record| matches!(record, Record::Reading(..)));
+        for record in others.into_iter().chain(reading) {
+            client.restore(record, now);
         }
         client.disinherit();
         client.start(now);
@@ -99,14 +109,14 @@ impl Client {
             Input::Command(command) => self.on_command(command, tree, now),
             Input::Committed(id) => turn.shared.out.committed(id),
             Input::Configure(Change::AddServer(config)) => {
-                self.remove_server(config.ssid, tree, now);
+                self.remove_server(config.ssid, false, tree, now);
                 let ssid = config.ssid;
                 self.add_server(*config, &[], now);
                 self.begin(ssid, now);
                 self.accounts_changed = true;
             }
             Input::Configure(Change::RemoveServer(ssid)) => {
-                self.remove_server(ssid, tree, now);
+                self.remove_server(ssid, true, tree, now);
                 self.disinherit();
                 self.accounts_changed = true;
             }
@@ -150,6 +160,7 @@ impl Client {
             .values()
             .filter_map(Server::timeout)
             .chain(waiting)
+            .chain(self.shared.trials.timeout().map(|due| (due, "trial")))
             .min()
     }
 
@@ -232,6 +243,7 @@ impl Client {
         while let Some(pending) = self.shared.waiting.expired(now.mono) {
             self.conclude(&pending, tree, now);
         }
+        self.end_trials(now);
         let turn = Turn {
             now,
             shared: &mut self.shared,
@@ -246,7 +258,6 @@ impl Client {
     fn settle(&mut self, tree: &mut Tree, now: Now) {
         loop {
             self.relist(tree, now);
-            self.start_next(now);
             let mut turn = Turn {
                 now,
                 shared: &mut self.shared,
@@ -256,7 +267,7 @@ impl Client {
                 .values_mut()
                 .for_each(|server| server.settle(&mut turn));
             let news = std::mem::take(&mut turn.shared.news);
-            if news.is_empty() {
+            if news.is_empty() && !self.start_next(now) {
                 break;
             }
             for news in news {
@@ -323,6 +334,8 @@ impl Client {
                     server.remove_attributes(Address::gateway(path), turn.shared);
                 }
             }
+            News::Reached(sent) => self.reached(sent),
+            News::Tried => self.try_servers(),
             News::Sampled(resource, index) => {
                 let is_default = resource.path.object() == crate::object::SERVER;
                 for server in self.servers.values_mut() {

@@ -1,6 +1,8 @@
 //! Carries out operations: asks devices, applies what was checked, makes the answer. The same for
 //! servers and for people at the box.
 
+use std::time::Duration;
+
 use lamplighter_coap::Code;
 use lamplighter_model::{
     Address, InstancePath, Now, ObjectId, Path, Quality, ResourceAddress, ResourceInstanceId,
@@ -12,6 +14,7 @@ use crate::{
     boundary::{CommitId, Event, LinkId, Output},
     catalogue::Catalogue,
     config::Creation,
+    confirm::Trials,
     format::{Content, Node},
     object::{CoreObjects, Effect},
     observe::{Attribute, AttributeStore},
@@ -34,6 +37,7 @@ pub(crate) struct Shared {
     pub(crate) news: Vec<News>,
     next_link: u64,
     pub(crate) out: Outputs,
+    pub(crate) trials: Trials,
     pub(crate) waiting: Waiting,
 }
 
@@ -43,6 +47,8 @@ pub(crate) enum News {
     /// A server's instance of object 1 was written.
     Account(Ssid),
     Effect(Effect),
+    /// A server has answered what was sent to it then.
+    Reached(Duration),
     /// A server cannot be registered with.
     GaveUp(Ssid),
     /// Instances of an object came or went.
@@ -50,6 +56,8 @@ pub(crate) enum News {
     /// What servers attached below it is gone.
     Removed(Path),
     Sampled(ResourceAddress, Option<ResourceInstanceId>),
+    /// A change is on trial: servers are asked whether they can be reached still.
+    Tried,
 }
 
 /// Outputs in their order; those behind a commit wait until it is durable.
@@ -103,6 +111,7 @@ impl Shared {
             news: Vec::new(),
             next_link: 0,
             out,
+            trials: Trials::default(),
             waiting,
         }
     }
@@ -248,14 +257,14 @@ impl Turn<'_> {
         match &pending.then {
             Then::Attributes(attributes) => Ok(Reply::Attributes(attributes.clone())),
             Then::Created(instances) => self.create(&pending.caller.origin, instances),
-            Then::Deleted(deletion) => self.delete(*deletion),
+            Then::Deleted(deletion) => self.delete(*deletion, &pending.caller.origin),
             Then::Executed(effect) => {
                 self.shared.news.extend(effect.map(News::Effect));
                 Ok(Reply::Done)
             }
             Then::Read => Ok(Reply::Content(Vec::new())),
             Then::Written(writes) => {
-                self.commit(writes)?;
+                self.commit(writes, &pending.caller.origin)?;
                 Ok(Reply::Done)
             }
         }

@@ -63,11 +63,13 @@ pub struct Cabinet {
     /// Starts of the process.
     pub(crate) run: u32,
     pub(crate) links: BTreeMap<LinkId, ServerId>,
+    /// The newest link to each server.
+    pub(crate) newest: BTreeMap<ServerId, LinkId>,
     /// What people are told, with the time; bounded.
     pub events: VecDeque<(Duration, Event)>,
     pub answers: VecDeque<(RequestId, Result<LocalAnswer, Reject>)>,
-    /// Outputs that are performed before the power fails.
-    pub(crate) fuse: Option<u32>,
+    /// Outputs that are performed before the power fails, and for how long.
+    pub(crate) fuse: Option<(u32, Duration)>,
     /// Timeouts that changed no deadline, one after the other.
     pub(crate) spins: u32,
 }
@@ -97,6 +99,7 @@ impl Cabinet {
             booted: now,
             run: 0,
             links: BTreeMap::new(),
+            newest: BTreeMap::new(),
             events: VecDeque::new(),
             answers: VecDeque::new(),
             fuse: None,
@@ -123,6 +126,7 @@ impl Cabinet {
     pub(crate) fn start(&mut self, definitions: &Arc<Definitions>, now: Duration) {
         self.run += 1;
         self.links.clear();
+        self.newest.clear();
         self.spins = 0;
         self.tree = Tree::new(Arc::clone(definitions));
         let config = self.config(definitions);

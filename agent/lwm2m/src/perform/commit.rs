@@ -6,6 +6,8 @@ use lamplighter_model::{InstancePath, Path, ResourcePath, device::Origin};
 
 use super::{News, Reply, Turn};
 use crate::{
+    confirm,
+    object::CoreObjects,
     operation::{self, Deletion, Edit, gateway, gateway_resource},
     reject::Reject,
     saved::{Record, SavedInstance},
@@ -13,7 +15,7 @@ use crate::{
 };
 
 impl Turn<'_> {
-    pub(super) fn commit(&mut self, edits: &[Edit]) -> Result<(), Reject> {
+    pub(super) fn commit(&mut self, edits: &[Edit], by: &Origin) -> Result<(), Reject> {
         if edits.is_empty() {
             return Ok(());
         }
@@ -23,6 +25,7 @@ impl Turn<'_> {
             records.push(self.store(*path, held)?);
         }
         if let Some(core) = draft.core {
+            records.extend(self.try_out(&core, by));
             let changes = self.shared.core.commit(core);
             records.extend(changes.records);
             let news = &mut self.shared.news;
@@ -53,19 +56,33 @@ impl Turn<'_> {
         Ok(Reply::Created(*first))
     }
 
-    pub(super) fn delete(&mut self, deletion: Deletion) -> Result<Reply, Reject> {
+    pub(super) fn delete(&mut self, deletion: Deletion, by: &Origin) -> Result<Reply, Reject> {
         match deletion {
             Deletion::Instance(path) => {
                 let records = self.discard(path);
                 self.shared.out.commit_all(records);
             }
             Deletion::ResourceInstance(path, index) => {
-                self.commit(&[Edit::Delete(path, index)])?;
+                self.commit(&[Edit::Delete(path, index)], by)?;
                 let gone = Path::ResourceInstance(path, index);
                 self.shared.news.push(News::Removed(gone));
             }
         }
         Ok(Reply::Deleted)
+    }
+
+    /// Puts on trial what of a change could cut the box off; the answer is to be kept.
+    fn try_out(&mut self, core: &CoreObjects, by: &Origin) -> Vec<Record> {
+        let risky = confirm::risky(&self.shared.core, core, by);
+        if !risky.is_empty() {
+            self.shared.news.push(News::Tried);
+        }
+        let now = self.now;
+        let trials = &mut self.shared.trials;
+        risky
+            .into_iter()
+            .filter_map(|before| trials.begin(before, now))
+            .collect()
     }
 
     /// Removes an instance that servers made, and what was said of it; the answer is to be kept.

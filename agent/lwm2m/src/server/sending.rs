@@ -11,7 +11,7 @@ use super::{Server, keeping::Mark};
 use crate::{
     boundary::{Kept, Output},
     format::{self, Content, ContentFormat, EncodeError, Node, RecordTime},
-    outbox::Loss,
+    outbox::{Loss, Part},
     perform::Turn,
     registration::{Enabler, Phase, Reply},
 };
@@ -54,17 +54,19 @@ const DATE_WAIT: Duration = Duration::from_secs(600);
 impl Server {
     /// Sends the next pack; false where none waits or none can leave.
     pub(super) fn replay_next(&mut self, turn: &mut Turn<'_>) -> bool {
+        let is_paused = self
+            .uplink
+            .not_before
+            .is_some_and(|until| until > turn.now.mono);
         if self.registration.phase() != Phase::Registered
             || self.uplink.is_suspect
             || self.uplink.flight.is_some()
-            || self
-                .uplink
-                .not_before
-                .is_some_and(|until| until > turn.now.mono)
+            || is_paused
         {
             return false;
         }
         self.uplink.not_before = None;
+        self.reconsider(turn);
         if let Some((from, most)) = self.outbox.fetch() {
             turn.shared
                 .out
@@ -73,6 +75,14 @@ impl Server {
         let Some(head) = self.outbox.waiting().front() else {
             return false;
         };
+        if !self.outbox.is_due(head) {
+            self.outbox.advance(1);
+            return true;
+        }
+        if self.is_cancelled(head) {
+            self.drop_first(Loss::Cancelled, turn);
+            return true;
+        }
         if !self.may_read(head.sample.address.path, turn) {
             self.drop_first(Loss::Unauthorized, turn);
             return true;
@@ -84,18 +94,62 @@ impl Server {
         match self.route(turn) {
             Route::Notify(token, count) => self.replay_by(token, count, turn),
             Route::Send => self.replay_by_send(turn),
-            Route::Wait => return false,
+            Route::Wait if self.uplink.patient_until > turn.now.mono => {
+                self.uplink.not_before = Some(self.uplink.patient_until);
+                return false;
+            }
+            Route::Wait => self.pass_by(turn),
         }
         true
     }
 
+    /// What was passed by is read again where there is a way for it now.
+    fn reconsider(&mut self, turn: &Turn<'_>) {
+        let is_muted = !self.may_send(turn);
+        if self.uplink.was_muted && !is_muted {
+            self.uplink.reconsiders = true;
+        }
+        self.uplink.was_muted = is_muted;
+        if !self.uplink.reconsiders || self.uplink.patient_until > turn.now.mono {
+            return;
+        }
+        self.uplink.reconsiders = false;
+        let parked = self.outbox.parked().iter();
+        let has_way = |(resource, index): &Part| {
+            !is_muted || self.observations.covering(*resource, *index).is_some()
+        };
+        let from = parked
+            .filter(|(part, _)| has_way(part))
+            .map(|(_, parked)| parked.first)
+            .min();
+        if let Some(from) = from {
+            self.outbox.reread(from);
+        }
+    }
+
+    fn pass_by(&mut self, turn: &mut Turn<'_>) {
+        let was_confirmed = self.outbox.unconfirmed() == 0;
+        if !self.outbox.park() {
+            self.lose(Loss::Bound, 1);
+        }
+        self.reading_changed(turn.now.mono);
+        if was_confirmed {
+            self.confirm_all(turn);
+        }
+    }
+
     /// When stored samples are to be tried again.
     pub(super) fn replay_timeout(&self) -> Option<Duration> {
-        let waits = !self.outbox.is_drained()
-            && self.uplink.flight.is_none()
+        let can_leave = self.uplink.flight.is_none()
             && !self.uplink.is_suspect
             && self.registration.phase() == Phase::Registered;
-        self.uplink.not_before.filter(|_| waits)
+        if !can_leave {
+            return None;
+        }
+        let paused = self.uplink.not_before.filter(|_| !self.outbox.is_drained());
+        let patient = (self.uplink.reconsiders && !self.outbox.parked().is_empty())
+            .then_some(self.uplink.patient_until);
+        paused.into_iter().chain(patient).min()
     }
 
     fn route(&self, turn: &Turn<'_>) -> Route {
@@ -113,6 +167,7 @@ impl Server {
         let covered = waiting
             .iter()
             .take(self.pack_limit())
+            .take_while(|kept| self.outbox.is_due(kept))
             .take_while(|kept| relation.covers(kept.sample.address, kept.sample.index));
         if !relation.subscription.format.has_time() {
             if by_send {
@@ -122,7 +177,7 @@ impl Server {
             return Route::Notify(token, 1);
         }
         let count = covered.count();
-        let rest = usize::try_from(self.outbox.queued()).unwrap_or(usize::MAX);
+        let rest = usize::try_from(self.outbox.behind()).unwrap_or(usize::MAX);
         if by_send && count < WORTHWHILE && count < rest {
             return Route::Send;
         }
@@ -205,7 +260,12 @@ impl Server {
             .waiting()
             .iter()
             .take(count)
-            .take_while(|kept| date_wait(&kept.sample, turn).is_none())
+            .take_while(|kept| {
+                self.outbox.is_due(kept)
+                    && !self.is_cancelled(kept)
+                    && self.may_read(kept.sample.address.path, turn)
+                    && date_wait(&kept.sample, turn).is_none()
+            })
             .map(|kept| node(kept, format, turn))
             .collect();
         count = nodes.len();
@@ -315,11 +375,14 @@ impl Server {
         self.uplink.singly = self.uplink.singly.saturating_sub(flight.count);
         let is_clean = self.measure(flight.mark, turn.now);
         let was_confirmed = self.outbox.unconfirmed() == 0;
-        self.outbox.delivered(flight.count);
+        self.outbox.advance(flight.count);
         if is_clean || was_confirmed {
             self.confirm_all(turn);
         } else {
-            self.outbox.doubt();
+            self.doubt();
+        }
+        if !self.outbox.parked().is_empty() {
+            self.reading_changed(turn.now.mono);
         }
     }
 
@@ -335,19 +398,15 @@ impl Server {
 
     fn drop_first(&mut self, loss: Loss, turn: &mut Turn<'_>) {
         let was_confirmed = self.outbox.unconfirmed() == 0;
-        self.outbox.delivered(1);
-        self.outbox.lose(loss, 1);
-        self.tell_loss(loss, 1, turn.shared);
+        self.outbox.advance(1);
+        self.lose(loss, 1);
         if was_confirmed {
             self.confirm_all(turn);
         }
     }
 
     fn confirm_all(&mut self, turn: &mut Turn<'_>) {
-        let mark = self.outbox.mark();
-        if let Some(upto) = self.outbox.confirm(mark) {
-            turn.shared.out.push(Output::Forget(self.config.ssid, upto));
-        }
+        self.confirm(self.outbox.mark(), turn.shared);
     }
 
     fn pause(&mut self, max_age: Option<Duration>, turn: &Turn<'_>) {

@@ -479,3 +479,61 @@ fn what_a_removed_server_owned_goes_to_the_one_that_may_do_most_or_away() {
         );
     }
 }
+
+#[test]
+fn a_server_that_gives_its_rights_away_has_to_be_reached_still() {
+    for (reachable, restarts) in [(true, false), (true, true), (false, false), (false, true)] {
+        let mut world = world(READER);
+        world.seconds(60);
+        let about = world.about(A, 3308, 0).expect("an instance of object 2");
+        let give = write_value(&format!("{about}/3"), Value::Integer(ssid(B).0.into()));
+        // What the box sends, its Update first of all, is lost.
+        world.cut(!reachable);
+        world.begin(A, &give);
+        if restarts {
+            world.restart(&[OWNER, READER]);
+        }
+        world.seconds(650);
+        world.cut(false);
+        world.seconds(7200);
+        let is_back = world.told.contains(&Event::TakenBack(path("/3308/0")));
+        assert_eq!(is_back, !reachable);
+        let owner = world.read(B, &format!("{about}/3")).value().cloned();
+        let expected = if reachable { 102 } else { 101 };
+        assert_eq!(owner, Some(Value::Integer(expected)));
+        assert!(!world.has_trials());
+    }
+}
+
+#[test]
+fn an_account_that_nobody_could_manage_comes_back() {
+    let mut world = world(READER);
+    let about = world.about(A, 1, 1).expect("an instance of object 2");
+    world.observe(B, &format!("{about}/2/102"));
+    world.cut(true);
+    world.begin(A, &list(&about, WriteMode::Replace, &[(101, 1), (102, 1)]));
+    world.seconds(650);
+    world.cut(false);
+    world.seconds(7200);
+    assert!(world.told.contains(&Event::TakenBack(path("/1/1"))));
+    assert_eq!(acl(&mut world, A, &about), [(101, 15), (102, 7)]);
+}
+
+#[test]
+fn what_takes_nothing_from_the_writer_is_not_on_trial() {
+    let mut world = world(READER);
+    let about = world.about(A, 3308, 0).expect("an instance of object 2");
+    world.cut(true);
+    world.begin(A, &list(&about, WriteMode::Partial, &[(102, 7)]));
+    assert!(!world.has_trials());
+    world.seconds(10_000);
+    world.cut(false);
+    world.seconds(7200);
+    assert_eq!(acl(&mut world, A, &about), [(101, 15), (102, 7)]);
+    assert!(
+        !world
+            .told
+            .iter()
+            .any(|event| matches!(event, Event::TakenBack(_)))
+    );
+}

@@ -169,6 +169,13 @@ impl World {
         }
     }
 
+    /// Nobody is reached.
+    pub(crate) fn cut(&mut self, is_cut: bool) {
+        for host in &mut self.hosts {
+            host.is_mute = is_cut;
+        }
+    }
+
     pub(crate) fn silence(&mut self, server: usize, is_mute: bool) {
         self.hosts[server].is_mute = is_mute;
     }
@@ -197,7 +204,13 @@ impl World {
         answer
     }
 
-    fn begin(&mut self, server: usize, operation: &Operation) -> RequestId {
+    /// Whether a change waits for being confirmed.
+    pub(crate) fn has_trials(&self) -> bool {
+        let mut saved = self.saved.values();
+        saved.any(|record| matches!(record, Record::Trial(..)))
+    }
+
+    pub(crate) fn begin(&mut self, server: usize, operation: &Operation) -> RequestId {
         let server = &mut self.hosts[server].server;
         let id = server.request(NAME, operation, self.now).expect("sent");
         self.settle();
