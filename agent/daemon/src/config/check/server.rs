@@ -65,7 +65,6 @@ impl Checker<'_> {
             mute_send: server.mute_send.unwrap_or(false),
             object_versions,
             queue_mode: server.queue_mode.unwrap_or(false),
-            registration: RegistrationConfig::default(),
             rights,
             store_notifications: server.store_notifications.unwrap_or(true),
             version: match server.version.unwrap_or(schema::Version::Auto) {
