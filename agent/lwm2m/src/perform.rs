@@ -13,6 +13,7 @@ use lamplighter_model::{
 use crate::{
     boundary::{CommitId, Event, LinkId, Output},
     catalogue::Catalogue,
+    client::Tellings,
     config::Creation,
     confirm::Trials,
     format::{Content, Node},
@@ -38,6 +39,8 @@ pub(crate) struct Shared {
     next_link: u64,
     pub(crate) out: Outputs,
     pub(crate) trials: Trials,
+    /// Sends that people wait for.
+    pub(crate) tellings: Tellings,
     pub(crate) waiting: Waiting,
 }
 
@@ -112,6 +115,7 @@ impl Shared {
             next_link: 0,
             out,
             trials: Trials::default(),
+            tellings: Tellings::default(),
             waiting,
         }
     }

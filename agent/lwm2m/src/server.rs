@@ -39,10 +39,12 @@ mod restore;
 mod sending;
 mod silence;
 mod status;
+mod telling;
 mod uri;
 
 use keeping::Uplink;
 pub use status::{ServerState, ServerStatus};
+use telling::Telling;
 pub use uri::{ServerUri, UriError};
 
 /// One server.
@@ -66,6 +68,8 @@ pub(crate) struct Server {
     saved: Option<SavedRegistration>,
     session: Session,
     shown: (Phase, Stamp),
+    /// Sends on request that are under way.
+    tellings: Vec<Telling>,
     uplink: Uplink,
     view: View,
     /// What the server observed before it registered us anew is kept until then.
@@ -127,6 +131,7 @@ impl Server {
             saved,
             session: Session::plain(),
             shown: (Phase::Offline, now.stamp()),
+            tellings: Vec::new(),
             uplink: Uplink::default(),
             orphans_until: None,
             view: View::Flat,
@@ -300,7 +305,11 @@ impl Server {
     fn on_event(&mut self, event: Coap, turn: &mut Turn<'_>) {
         match event {
             Coap::Delivered(id, delivery) => self.on_delivered(id, delivery, turn),
-            Coap::Failed(id, _) if self.send_unanswered(id) => self.lose_trust(turn),
+            Coap::Failed(id, _)
+                if self.send_unanswered(id) || self.telling_unanswered(id, turn) =>
+            {
+                self.lose_trust(turn);
+            }
             Coap::Failed(id, failure) => {
                 if let Some(purpose) = self.exchanges.remove(&id) {
                     let reason = self.failure_text(failure);
@@ -317,8 +326,8 @@ impl Server {
                     self.end_silence(turn.shared);
                     self.request_answered(reply.code.is_success(), turn);
                     self.registration.replied(purpose, reply, turn.now);
-                } else {
-                    self.send_answered(id, &reply, turn);
+                } else if !self.send_answered(id, &reply, turn) {
+                    self.telling_answered(id, &reply, turn);
                 }
             }
         }

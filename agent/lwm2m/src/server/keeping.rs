@@ -37,6 +37,7 @@ pub(super) struct Uplink {
     pub(super) pace: Pace,
     /// What has no way to the server is not passed by before.
     pub(super) patient_until: Duration,
+    patient_since: Duration,
     /// How far the queue was read is not what was saved last, since then.
     reading_changed: Option<Duration>,
     /// There may be a way for what was passed by.
@@ -68,6 +69,8 @@ pub(super) struct Mark {
 
 /// Samples that were told without any confirmation: the next notification asks for one.
 const MAX_UNCONFIRMED: u64 = 256;
+/// Confirmable notifications that may be on their way.
+const MAX_CONFIRMABLE: usize = 16;
 /// The same after this time, so that a path that has died in silence is noticed.
 const CONFIRM_AFTER: Duration = Duration::from_secs(60);
 
@@ -75,6 +78,8 @@ const CONFIRM_AFTER: Duration = Duration::from_secs(60);
 const AWAIT_FIRST: Duration = Duration::from_secs(10);
 /// How long the next is waited for after one.
 pub(super) const AWAIT_NEXT: Duration = Duration::from_secs(3);
+/// How long observations are waited for altogether.
+const AWAIT_ALL: Duration = Duration::from_secs(30);
 /// How often it is saved how far the queue was read.
 const SAVE_READING: Duration = Duration::from_secs(10);
 
@@ -87,6 +92,7 @@ impl Default for Uplink {
             marks: BTreeMap::new(),
             pace: Pace::default(),
             patient_until: Duration::ZERO,
+            patient_since: Duration::ZERO,
             reading_changed: None,
             reconsiders: false,
             request: None,
@@ -264,6 +270,12 @@ impl Server {
         self.registration.phase() == Phase::Registered
             && !self.uplink.is_suspect
             && self.outbox.is_drained()
+            && !self.is_reconsidering()
+    }
+
+    /// What was passed by may have a way now, and goes before anything newer.
+    pub(super) fn is_reconsidering(&self) -> bool {
+        self.uplink.reconsiders && !self.outbox.parked().is_empty()
     }
 
     pub(super) const fn mark(&self, now: Duration) -> Mark {
@@ -292,9 +304,28 @@ impl Server {
         self.uplink.marks.remove(&id);
     }
 
+    /// Nobody waits for the fate of what an observation was told.
+    pub(super) fn forget_notifications(&mut self, token: Token) {
+        let told = self.notifications.iter();
+        let ids: Vec<NotificationId> = told
+            .filter(|(_, (of, _))| *of == token)
+            .map(|(id, _)| *id)
+            .collect();
+        for id in ids {
+            self.notifications.remove(&id);
+            self.forget_mark(id);
+        }
+    }
+
+    /// Whether one more notification may wait for its confirmation. They leave one after another
+    /// (NSTART), each with the value that it was made with.
+    pub(super) fn has_room_to_confirm(&self) -> bool {
+        self.uplink.marks.len() < MAX_CONFIRMABLE
+    }
+
     /// A message was answered: what was sent before it has arrived too, as far as anybody can
     /// tell.
-    fn arrived(&mut self, mark: Mark, turn: &mut Turn<'_>) {
+    pub(super) fn arrived(&mut self, mark: Mark, turn: &mut Turn<'_>) {
         if !self.measure(mark, turn.now) {
             return self.doubt();
         }
@@ -327,7 +358,7 @@ impl Server {
     }
 
     /// Nobody knows whether the server can be reached, nor what it has heard lately.
-    pub(super) fn distrust(&mut self, turn: &Turn<'_>) {
+    pub(super) fn distrust(&mut self, turn: &mut Turn<'_>) {
         self.uplink.is_suspect = true;
         self.uplink.request = None;
         for id in std::mem::take(&mut self.uplink.marks).into_keys() {
@@ -336,6 +367,7 @@ impl Server {
                 self.delivered(token, false, turn);
             }
         }
+        self.abandon_tellings(turn);
         self.abandon_flight();
         self.doubt();
     }
@@ -349,7 +381,7 @@ impl Server {
     }
 
     /// Something was not answered: an Update shows whether the server is there.
-    pub(super) fn lose_trust(&mut self, turn: &Turn<'_>) {
+    pub(super) fn lose_trust(&mut self, turn: &mut Turn<'_>) {
         if !self.uplink.is_suspect {
             self.distrust(turn);
             self.registration.suspect(turn.now);
@@ -386,7 +418,7 @@ impl Server {
             return self.end_observation(token, turn);
         }
         self.endpoint.forget_observer(&token);
-        self.notifications.retain(|_, (of, _)| *of != token);
+        self.forget_notifications(token);
         self.observations.orphan(token);
         self.uplink.reset.push(token);
         self.uplink.is_suspect = true;
@@ -396,8 +428,13 @@ impl Server {
     /// The server may observe again what it wants: what has no way until then waits a little
     /// before it is passed by.
     pub(super) fn await_observations(&mut self, time: Duration, now: Duration) {
-        self.uplink.patient_until = self.uplink.patient_until.max(now + time);
-        self.uplink.reconsiders = true;
+        let uplink = &mut self.uplink;
+        if uplink.patient_until <= now {
+            uplink.patient_since = now;
+        }
+        let latest = uplink.patient_since + AWAIT_ALL;
+        uplink.patient_until = uplink.patient_until.max(now + time).min(latest);
+        uplink.reconsiders = true;
     }
 
     /// The server does not want these any more: what is stored of them is discarded where nothing
