@@ -399,7 +399,7 @@ impl Agent {
                 }
             }
             Output::Close(link) => self.links.close((id, link)),
-            Output::Commit(commit, record) => self.store.commit(id, commit, record),
+            Output::Commit(commit, records) => self.store.commit(id, commit, records),
             Output::Device(op, request) => {
                 let ours = OpId(self.waiting.next_op);
                 self.waiting.next_op += 1;
@@ -597,6 +597,9 @@ fn log(event: &Event) {
             tracing::warn!(%ssid, reason, ?retry_in, "Registration failed");
         }
         Event::Stopped => tracing::info!("Stopped"),
+        Event::TakenBack(path) => {
+            tracing::warn!(%path, "Rights were changed back: no server was reached since")
+        }
         Event::Unanswered { ssid, reason } => tracing::info!(%ssid, reason, "Not answered"),
         Event::Updated(ssid) => tracing::debug!(%ssid, "Updated"),
     }

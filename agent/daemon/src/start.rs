@@ -13,7 +13,7 @@ use std::{
 
 use lamplighter_lwm2m::{
     boundary::{ClientId, Command, Input},
-    client::{Client, ClientConfig, Creation, DeviceDescription, ServerConfig},
+    client::{Client, ClientConfig, DeviceDescription, ServerConfig},
     saved::Record,
     tree::Tree,
 };
@@ -357,7 +357,7 @@ impl Drop for Served {
 
 pub(crate) fn client_config(config: &Config, hardware: &Hardware, seed: u64) -> ClientConfig {
     ClientConfig {
-        creation: Creation::default(),
+        creation: config.creation.clone(),
         definitions: Arc::clone(&config.definitions),
         device: describe(hardware),
         endpoint: config.endpoint.name.clone(),

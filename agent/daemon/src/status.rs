@@ -330,6 +330,10 @@ impl Model {
                 .become_state(ServerState::Disabled, now),
             Event::Obeyed { .. } => self.count(Counter::Obeyed),
             Event::Refused { .. } => self.count(Counter::Refused),
+            Event::TakenBack(path) => {
+                let what = "what a server changed was undone: no server was reached since";
+                self.problem(&format!("rights on {path}"), what, now);
+            }
             Event::BootstrapWanted(_)
             | Event::Discarded { .. }
             | Event::ListShortened(_)

@@ -150,8 +150,8 @@ pub enum Transport {
 pub enum Output {
     Answer(RequestId, Result<LocalAnswer, Reject>),
     Close(LinkId),
-    /// To be durable before any later output of this client is performed.
-    Commit(CommitId, Record),
+    /// To be durable, all of them or none, before any later output of this client is performed.
+    Commit(CommitId, Vec<Record>),
     Device(OpId, DeviceRequest),
     /// For people and bridges, never needed by the protocol.
     Event(Event),
@@ -220,6 +220,8 @@ pub enum Event {
     },
     /// Everything is de-registered; the daemon may end.
     Stopped,
+    /// What a server changed about an instance is undone: no server was reached since.
+    TakenBack(Path),
     /// Register or Update was sent and has no answer yet; the server is asked on. Told once per
     /// attempt and reason.
     Unanswered {

@@ -9,7 +9,7 @@ use lamplighter_model::{
 use crate::{
     config::Creation,
     format::{Content, Node},
-    object::{self, ACCESS_CONTROL, CoreObjects},
+    object::{self, ACCESS_CONTROL, CoreObjects, of_object},
     tree::{Owner, Tree},
 };
 
@@ -258,27 +258,44 @@ impl<'a> Catalogue<'a> {
         })
     }
 
-    /// The instances of object 2: one about each other instance, in the order of those.
-    fn access_controls(self, scope: Scope) -> impl Iterator<Item = InstancePath> {
+    /// What object 2 speaks of: all other instances, and objects of which servers may make some.
+    pub(crate) fn spoken_of(self, scope: Scope) -> impl Iterator<Item = InstancePath> {
         let access = &self.core.access;
-        let spoken_of = (scope == Scope::Gateway && access.is_enabled())
-            .then(|| self.core_instances(scope).chain(self.tree.instances(scope)));
-        spoken_of
-            .into_iter()
-            .flatten()
-            .filter_map(|path| access.number(path))
+        let is_enabled = scope == Scope::Gateway && access.is_enabled();
+        let objects = self.creation.objects.iter().copied();
+        let all = is_enabled.then(move || {
+            self.core_instances(scope)
+                .chain(self.tree.instances(scope))
+                .chain(
+                    objects
+                        .filter(move |object| self.is_create_granted(*object))
+                        .map(of_object),
+                )
+        });
+        all.into_iter().flatten()
+    }
+
+    /// The instances of object 2, in the order of what they are about.
+    fn access_controls(self, scope: Scope) -> impl Iterator<Item = InstancePath> {
+        self.spoken_of(scope)
+            .filter_map(|path| self.core.access.number(path))
     }
 
     /// What an instance of object 2 is about exists.
     fn is_about_something(self, number: InstancePath) -> bool {
         let target = self.core.access.target(number.instance);
         target.is_some_and(|path| {
-            path.object != ACCESS_CONTROL
-                && self.has_instance(InstanceAddress {
+            let is_object = path == of_object(path.object);
+            (is_object && self.is_create_granted(path.object))
+                || self.has_instance(InstanceAddress {
                     scope: Scope::Gateway,
                     path,
                 })
         })
+    }
+
+    fn is_create_granted(self, object: ObjectId) -> bool {
+        self.core.access.is_create_granted(object) && self.is_creatable(Scope::Gateway, object)
     }
 
     fn core_instances(self, scope: Scope) -> impl Iterator<Item = InstancePath> {

@@ -28,6 +28,7 @@ mod order;
 mod rights;
 mod sequence;
 mod telling;
+mod trial;
 
 pub(crate) use telling::Tellings;
 
@@ -42,6 +43,8 @@ pub struct Client {
     accounts_changed: bool,
     /// [`Tree::listed`] that the servers know of.
     listed: u64,
+    /// What is to be kept of the rights since an account went.
+    disinherited: Vec<Record>,
     order: Order,
     /// Instances that servers made and that nobody has a right on.
     orphans: Vec<InstancePath>,
@@ -65,6 +68,7 @@ impl Client {
             former: BTreeMap::new(),
             accounts_changed: false,
             listed: 0,
+            disinherited: Vec::new(),
             order: Order::default(),
             orphans: Vec::new(),
             saved: Vec::new(),
@@ -77,12 +81,13 @@ impl Client {
         for server in config.servers {
             client.add_server(server, &saved, now);
         }
+        client.forget_strangers(&saved);
         // Where reading had come to means something only where something is to be read.
         let (reading, others): (Vec<_>, Vec<_>) = saved
             .into_iter()
             .partition(|record| matches!(record, Record::Reading(..)));
         for record in others.into_iter().chain(reading) {
-            client.restore(record);
+            client.restore(record, now);
         }
         client.disinherit();
         client.start(now);
@@ -157,6 +162,7 @@ impl Client {
             .values()
             .filter_map(Server::timeout)
             .chain(waiting)
+            .chain(self.shared.trials.timeout().map(|due| (due, "trial")))
             .min()
     }
 
@@ -236,6 +242,7 @@ impl Client {
         while let Some(pending) = self.shared.waiting.expired(now.mono) {
             self.conclude(&pending, tree, now);
         }
+        self.end_trials(now);
         let turn = Turn {
             now,
             shared: &mut self.shared,
@@ -250,7 +257,6 @@ impl Client {
     fn settle(&mut self, tree: &mut Tree, now: Now) {
         loop {
             self.relist(tree, now);
-            self.start_next(now);
             let mut turn = Turn {
                 now,
                 shared: &mut self.shared,
@@ -260,7 +266,7 @@ impl Client {
                 .values_mut()
                 .for_each(|server| server.settle(&mut turn));
             let news = std::mem::take(&mut turn.shared.news);
-            if news.is_empty() {
+            if news.is_empty() && !self.start_next(now) {
                 break;
             }
             for news in news {
@@ -327,6 +333,8 @@ impl Client {
                     server.remove_attributes(Address::gateway(path), turn.shared);
                 }
             }
+            News::Reached(sent) => self.reached(sent),
+            News::Tried => self.try_servers(),
             News::Sampled(resource, index) => {
                 let is_default = resource.path.object() == crate::object::SERVER;
                 for server in self.servers.values_mut() {

@@ -6,6 +6,7 @@ pub mod boundary;
 mod catalogue;
 pub mod client;
 mod config;
+mod confirm;
 pub mod format;
 mod object;
 pub mod observe;

@@ -1,6 +1,8 @@
 //! Carries out operations: asks devices, applies what was checked, makes the answer. The same for
 //! servers and for people at the box.
 
+use std::time::Duration;
+
 use lamplighter_coap::Code;
 use lamplighter_model::{
     Address, InstancePath, Now, ObjectId, Path, Quality, ResourceAddress, ResourceInstanceId,
@@ -13,6 +15,7 @@ use crate::{
     catalogue::Catalogue,
     client::Tellings,
     config::Creation,
+    confirm::Trials,
     format::{Content, Node},
     object::{CoreObjects, Effect},
     observe::{Attribute, AttributeStore},
@@ -37,6 +40,7 @@ pub(crate) struct Shared {
     pub(crate) out: Outputs,
     /// Sends that people wait for.
     pub(crate) tellings: Tellings,
+    pub(crate) trials: Trials,
     pub(crate) waiting: Waiting,
 }
 
@@ -46,6 +50,8 @@ pub(crate) enum News {
     /// A server's instance of object 1 was written.
     Account(Ssid),
     Effect(Effect),
+    /// A server has answered what was sent to it then.
+    Reached(Duration),
     /// A server cannot be registered with.
     GaveUp(Ssid),
     /// Instances of an object came or went.
@@ -53,6 +59,8 @@ pub(crate) enum News {
     /// What servers attached below it is gone.
     Removed(Path),
     Sampled(ResourceAddress, Option<ResourceInstanceId>),
+    /// A change is on trial: servers are asked whether they can be reached still.
+    Tried,
 }
 
 /// Outputs in their order; those behind a commit wait until it is durable.
@@ -107,6 +115,7 @@ impl Shared {
             next_link: 0,
             out,
             tellings: Tellings::default(),
+            trials: Trials::default(),
             waiting,
         }
     }
@@ -123,9 +132,17 @@ impl Outputs {
     }
 
     pub(crate) fn commit(&mut self, record: Record) {
+        self.commit_all(vec![record]);
+    }
+
+    /// Commits what belongs together.
+    pub(crate) fn commit_all(&mut self, records: Vec<Record>) {
+        if records.is_empty() {
+            return;
+        }
         self.next_commit += 1;
         self.queue
-            .push_back(Output::Commit(CommitId(self.next_commit), record));
+            .push_back(Output::Commit(CommitId(self.next_commit), records));
     }
 
     pub(crate) fn committed(&mut self, id: CommitId) {
@@ -244,14 +261,14 @@ impl Turn<'_> {
         match &pending.then {
             Then::Attributes(attributes) => Ok(Reply::Attributes(attributes.clone())),
             Then::Created(instances) => self.create(&pending.caller.origin, instances),
-            Then::Deleted(deletion) => self.delete(*deletion),
+            Then::Deleted(deletion) => self.delete(*deletion, &pending.caller.origin),
             Then::Executed(effect) => {
                 self.shared.news.extend(effect.map(News::Effect));
                 Ok(Reply::Done)
             }
             Then::Read => Ok(Reply::Content(Vec::new())),
             Then::Written(writes) => {
-                self.commit(writes)?;
+                self.commit(writes, &pending.caller.origin)?;
                 Ok(Reply::Done)
             }
         }

@@ -6,10 +6,9 @@ use std::{
     time::Duration,
 };
 
-use lamplighter_coap::Params;
 use lamplighter_lwm2m::{
     boundary::{Event, LinkId, LocalAnswer, Output, RequestId},
-    client::{ClientConfig, DeviceDescription, ServerConfig, VersionChoice},
+    client::{ClientConfig, Creation, DeviceDescription, ServerConfig, VersionChoice},
     reject::Reject,
     server::ServerState,
     tree::Tree,
@@ -64,11 +63,13 @@ pub struct Cabinet {
     /// Starts of the process.
     pub(crate) run: u32,
     pub(crate) links: BTreeMap<LinkId, ServerId>,
+    /// The newest link to each server.
+    pub(crate) newest: BTreeMap<ServerId, LinkId>,
     /// What people are told, with the time; bounded.
     pub events: VecDeque<(Duration, Event)>,
     pub answers: VecDeque<(RequestId, Result<LocalAnswer, Reject>)>,
-    /// Outputs that are performed before the power fails.
-    pub(crate) fuse: Option<u32>,
+    /// Outputs that are performed before the power fails, and for how long.
+    pub(crate) fuse: Option<(u32, Duration)>,
     /// Timeouts that changed no deadline, one after the other.
     pub(crate) spins: u32,
 }
@@ -98,6 +99,7 @@ impl Cabinet {
             booted: now,
             run: 0,
             links: BTreeMap::new(),
+            newest: BTreeMap::new(),
             events: VecDeque::new(),
             answers: VecDeque::new(),
             fuse: None,
@@ -124,6 +126,7 @@ impl Cabinet {
     pub(crate) fn start(&mut self, definitions: &Arc<Definitions>, now: Duration) {
         self.run += 1;
         self.links.clear();
+        self.newest.clear();
         self.spins = 0;
         self.tree = Tree::new(Arc::clone(definitions));
         let config = self.config(definitions);
@@ -179,6 +182,7 @@ impl Cabinet {
     fn config(&self, definitions: &Arc<Definitions>) -> ClientConfig {
         let servers = self.settings.servers.iter();
         ClientConfig {
+            creation: Creation::default(),
             definitions: Arc::clone(definitions),
             device: DeviceDescription {
                 manufacturer: "Lamplighter".to_owned(),
@@ -191,17 +195,14 @@ impl Cabinet {
     }
 
     fn server(&self, server: ServerId) -> ServerConfig {
+        let uri = format!("coap://{}", host_of(server))
+            .parse()
+            .expect("a host and no more");
         ServerConfig {
-            coap: Params::default(),
             lifetime: self.settings.lifetime,
-            name: format!("server{}", server.0),
-            object_versions: BTreeMap::new(),
-            ssid: ssid_of(server),
             store_notifications: self.settings.store_notifications,
-            uri: format!("coap://{}", host_of(server))
-                .parse()
-                .expect("a host and no more"),
             version: self.settings.version,
+            ..ServerConfig::new(&format!("server{}", server.0), ssid_of(server), uri)
         }
     }
 }

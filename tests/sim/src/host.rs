@@ -8,7 +8,9 @@ use std::{
 
 use lamplighter_lwm2m::format::{ContentFormat, Node};
 use lamplighter_model::Path;
-use lamplighter_sim::server::{LwServer, Operation, RequestId, ServerEvent, ServerOptions};
+use lamplighter_sim::server::{
+    CancelMode, LwServer, Operation, RequestId, ServerEvent, ServerOptions,
+};
 
 use crate::{
     cabinet::box_of,
@@ -81,6 +83,28 @@ impl Host {
             .any(|(_, by, at)| (by, at) == (of, path))
     }
 
+    /// The operator does not want this any more of anybody.
+    pub fn unwatch(&mut self, path: Path) {
+        self.watched.retain(|watched| *watched != path);
+        self.wanting.retain(|(_, wanted)| *wanted != path);
+    }
+
+    /// The operator wants this of every box that registers, and of this one now.
+    pub(crate) fn watch(&mut self, name: &str, of: BoxId, path: Path, now: Duration) {
+        if !self.watched.contains(&path) {
+            self.watched.push(path);
+        }
+        if !self.is_observed(of, path) && self.lw.client(name).is_some() {
+            self.wanting.insert((of, path));
+            self.ask_for(name, of, now);
+        }
+    }
+
+    /// What happened since the last call.
+    pub fn take_events(&mut self) -> VecDeque<(Duration, ServerEvent)> {
+        std::mem::take(&mut self.events)
+    }
+
     pub(crate) fn count(&mut self, now: Duration) {
         let window = usize::try_from(now.as_secs() / WINDOW.as_secs()).unwrap_or(0);
         if self.load.len() <= window {
@@ -95,15 +119,19 @@ impl Host {
         self.lw.restart(self.options.clone(), now);
     }
 
-    /// Takes what the server has to say, and does what the operator does about it.
-    pub(crate) fn operate(&mut self, now: Duration) {
+    /// Takes what the server has to say, and does what the operator does about it. How many events
+    /// there were.
+    pub(crate) fn operate(&mut self, now: Duration) -> usize {
+        let mut count = 0;
         while let Some(event) = self.lw.poll_event() {
             self.on_event(&event, now);
             if self.events.len() >= MEMORY {
                 self.events.pop_front();
             }
             self.events.push_back((now, event));
+            count += 1;
         }
+        count
     }
 
     fn on_event(&mut self, event: &ServerEvent, now: Duration) {
@@ -114,7 +142,6 @@ impl Host {
                 self.wanting.extend(wanted.collect::<Vec<_>>());
                 self.ask_for(name, of, now);
             }
-            // Whatever failed is tried again when the box says that it is there.
             ServerEvent::Updated(name) => {
                 let Some(of) = box_of(name) else { return };
                 self.ask_for(name, of, now);
@@ -123,14 +150,19 @@ impl Host {
                 let Some((of, path)) = self.asked.remove(id) else {
                     return;
                 };
-                if answer.is_observed() {
+                if answer.is_observed() && !self.watched.contains(&path) {
+                    // Nobody wants it any more; what has ended already needs no end.
+                    let _ = self.lw.cancel(*id, CancelMode::Active, now);
+                } else if answer.is_observed() {
                     self.wanting.remove(&(of, path));
                     self.observations.insert(*id, (of, path));
                     self.tell(name, Some(*id), &answer.nodes, now);
                 }
             }
-            ServerEvent::Failed(id, ..) => {
-                self.asked.remove(id);
+            ServerEvent::Failed(id, name, _) => {
+                if let Some((of, _)) = self.asked.remove(id) {
+                    self.ask_for(name, of, now);
+                }
             }
             ServerEvent::Notified(id, name, answer) => {
                 self.tell(name, Some(*id), &answer.nodes, now);

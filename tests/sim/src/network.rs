@@ -179,6 +179,11 @@ impl Network {
         self.fly(socket.of, Arrival::AtBox(socket, datagram), now);
     }
 
+    /// Whether datagrams to this address find a socket.
+    pub(crate) fn is_mapped(&self, address: SocketAddr) -> bool {
+        self.sockets.contains_key(&address)
+    }
+
     pub(crate) fn next(&self) -> Option<Duration> {
         self.flying.keys().next().map(|(at, _)| *at)
     }

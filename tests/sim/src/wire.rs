@@ -2,7 +2,7 @@
 //! 3).
 
 /// What a client sends to a server.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
 pub enum Kind {
     /// Acknowledgements, resets, empty messages.
     Control,
@@ -14,6 +14,34 @@ pub enum Kind {
     Update,
     /// A request that is none of these.
     Other,
+}
+
+/// How many datagrams of each kind.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub struct Sent([u64; 7]);
+
+impl Sent {
+    pub fn of(self, kind: Kind) -> u64 {
+        self.0[kind as usize]
+    }
+
+    pub fn all(self) -> u64 {
+        self.0.iter().sum()
+    }
+
+    /// What came on top of an earlier count.
+    #[must_use]
+    pub fn since(self, before: Self) -> Self {
+        let mut counts = self.0;
+        for (count, before) in counts.iter_mut().zip(before.0) {
+            *count -= before;
+        }
+        Self(counts)
+    }
+
+    pub(crate) fn count(&mut self, kind: Kind) {
+        self.0[kind as usize] += 1;
+    }
 }
 
 const URI_PATH: u16 = 11;

@@ -9,9 +9,12 @@ use std::{
 };
 
 use lamplighter_lwm2m::boundary::{Command, Event, Input, LinkEvent, LinkId, Output};
-use lamplighter_model::{ResourceAddress, Value, device::DeviceEvent, object::Definitions, tables};
+use lamplighter_model::{
+    Path, ResourceAddress, Value, device::DeviceEvent, object::Definitions, tables,
+};
 use lamplighter_sim::server::{
-    Answer, Operation, RequestError, RequestId, ServerEvent, ServerOptions,
+    Answer, CancelMode, Misbehaviour, Operation, RequestError, RequestId, ServerEvent,
+    ServerOptions,
 };
 
 use crate::{
@@ -20,6 +23,7 @@ use crate::{
     host::Host,
     logs,
     network::{Arrival, Carried, Network, Socket, Weather},
+    wire::{Sent, kind},
 };
 
 /// A box of this world, by its place.
@@ -71,10 +75,15 @@ pub struct World {
     losses: BTreeMap<BoxId, Loss>,
     /// No packet from this box to this server before then.
     silences: BTreeMap<(BoxId, ServerId), Duration>,
+    /// The same for those who still have a link.
+    leaving: BTreeMap<(BoxId, ServerId), Duration>,
+    sent: BTreeMap<(BoxId, ServerId), Sent>,
     expected_logs: Vec<&'static str>,
     /// Things that happened at this moment.
     turns: u64,
     verdict: Option<String>,
+    /// What happened, line by line, where somebody wants to read it.
+    story: Option<Vec<String>>,
 }
 
 /// Things that may happen at one moment, per box: more is no progress.
@@ -109,9 +118,12 @@ impl World {
             scheduled: BTreeMap::new(),
             losses: BTreeMap::new(),
             silences: BTreeMap::new(),
+            leaving: BTreeMap::new(),
+            sent: BTreeMap::new(),
             expected_logs: Vec::new(),
             turns: 0,
             verdict: None,
+            story: None,
         }
     }
 
@@ -169,6 +181,22 @@ impl World {
         self.verdict.as_deref()
     }
 
+    /// From now on everything that happens is written down.
+    pub fn tell_story(&mut self) {
+        self.story = Some(Vec::new());
+    }
+
+    pub fn story(&self) -> &[String] {
+        self.story.as_deref().unwrap_or_default()
+    }
+
+    fn note(&mut self, what: impl FnOnce(&Self) -> String) {
+        if self.story.is_some() {
+            let line = format!("{:12.3} {}", self.now.as_secs_f64(), what(self));
+            self.story.get_or_insert_default().push(line);
+        }
+    }
+
     /// From now on a WARN or ERROR that contains this is no failure.
     pub fn expect_log(&mut self, text: &'static str) {
         self.expected_logs.push(text);
@@ -212,19 +240,20 @@ impl World {
         self.network.is_up(of)
     }
 
-    /// A new socket stands ready for every link of the box.
+    /// A new socket stands ready in the place of every link of the box.
     pub fn roam(&mut self, of: BoxId) {
-        let links: Vec<(LinkId, ServerId)> = self.boxes[of.0]
-            .links
-            .iter()
-            .map(|(link, server)| (*link, *server))
-            .collect();
-        for (link, server) in links {
+        let cabinet = &self.boxes[of.0];
+        let newest = cabinet.newest.iter();
+        let open = newest.filter(|(_, link)| cabinet.links.contains_key(link));
+        let open: Vec<(ServerId, LinkId)> = open.map(|(server, link)| (*server, *link)).collect();
+        for (server, link) in open {
+            self.delays += 1;
             // The shell's own numbers do not meet those of the core.
-            let new = LinkId(1 << 40 | link.0 << 8 | self.chance.below(256));
-            self.boxes[of.0].links.insert(new, server);
-            let event = LinkEvent::Replacement(new);
-            self.later(of, Duration::ZERO, Input::Link(link, event));
+            let new = LinkId(1 << 40 | self.delays);
+            let cabinet = &mut self.boxes[of.0];
+            cabinet.links.insert(new, server);
+            cabinet.newest.insert(server, new);
+            self.input(of, Input::Link(link, LinkEvent::Replacement(new)));
         }
     }
 
@@ -238,6 +267,9 @@ impl World {
     /// The agent is killed, and started again by the system.
     pub fn kill(&mut self, id: BoxId) {
         let cabinet = &mut self.boxes[id.0];
+        if !cabinet.is_on() {
+            return;
+        }
         cabinet.store.kill();
         self.stop(id);
         self.later_start(id, RESTART_TAKES);
@@ -247,15 +279,18 @@ impl World {
     pub fn cut_power(&mut self, id: BoxId, off: Duration) {
         let now = self.now;
         let cabinet = &mut self.boxes[id.0];
+        if !cabinet.is_on() {
+            return;
+        }
         cabinet.store.cut(&mut self.chance, now);
         self.stop(id);
         self.boxes[id.0].boot(now + off);
         self.later_start(id, off);
     }
 
-    /// The power of a box fails after so many outputs of its core.
-    pub fn light_fuse(&mut self, id: BoxId, outputs: u32) {
-        self.boxes[id.0].fuse = Some(outputs);
+    /// The power of a box fails after so many outputs of its core, for this long.
+    pub fn light_fuse(&mut self, id: BoxId, outputs: u32, off: Duration) {
+        self.boxes[id.0].fuse = Some((outputs, off));
     }
 
     /// The power does not fail after all.
@@ -263,9 +298,19 @@ impl World {
         self.boxes[id.0].fuse = None;
     }
 
-    /// A server may not hear this box before `until`.
+    /// A server may not hear this box before `until`, once the link between them is closed.
     pub fn silence(&mut self, id: BoxId, server: ServerId, until: Duration) {
-        self.silences.insert((id, server), until);
+        if self.boxes[id.0].links.values().any(|of| *of == server) {
+            self.leaving.insert((id, server), until);
+        } else {
+            self.silences.insert((id, server), until);
+        }
+    }
+
+    /// A person has ordered otherwise.
+    pub fn end_silence(&mut self, id: BoxId, server: ServerId) {
+        self.silences.remove(&(id, server));
+        self.leaving.remove(&(id, server));
     }
 
     pub fn silent_until(&self, id: BoxId, server: ServerId) -> Option<Duration> {
@@ -379,6 +424,47 @@ impl World {
         self.servers[server.0].lw.client(name).is_some()
     }
 
+    /// Whether the server knows this box, and where it is.
+    pub fn is_reachable(&self, server: ServerId, of: BoxId) -> bool {
+        let client = self.servers[server.0].lw.client(&self.boxes[of.0].name);
+        client.is_some_and(|client| self.network.is_mapped(client.address))
+    }
+
+    /// Datagrams from a box to a server, lost ones included.
+    pub fn sent(&self, of: BoxId, to: ServerId) -> Sent {
+        self.sent.get(&(of, to)).copied().unwrap_or_default()
+    }
+
+    /// The operator wants this of every box, and of this one now.
+    pub fn watch(&mut self, server: ServerId, of: BoxId, path: Path) {
+        let name = self.boxes[of.0].name.clone();
+        let now = self.now;
+        self.servers[server.0].watch(&name, of, path, now);
+        self.serve(server);
+    }
+
+    /// Ends what is observed of this box at this path.
+    pub fn cancel(&mut self, server: ServerId, of: BoxId, path: Path, mode: CancelMode) {
+        let now = self.now;
+        let host = &mut self.servers[server.0];
+        let observed: Vec<RequestId> = host
+            .observations()
+            .filter(|(_, by, at)| (*by, *at) == (of, path))
+            .map(|(id, ..)| id)
+            .collect();
+        for id in observed {
+            // One that has just ended needs no end.
+            let _ = host.lw.cancel(id, mode, now);
+        }
+        self.serve(server);
+    }
+
+    /// Every Register, Update and Send gets 5.03 with this Max-Age; `None` ends it.
+    pub fn overload(&mut self, server: ServerId, max_age: Option<u32>) {
+        let overload = Misbehaviour::Overload(max_age);
+        self.servers[server.0].lw.misbehave(overload);
+    }
+
     /// What a box wants to be called for next.
     pub fn deadline(&self, of: BoxId) -> Option<(Duration, &'static str)> {
         self.boxes[of.0].timeout(self.now)
@@ -424,6 +510,13 @@ impl World {
             Arrival::AtBox(socket, datagram) => {
                 let cabinet = &self.boxes[socket.of.0];
                 let is_open = cabinet.run == socket.run && cabinet.links.contains_key(&socket.link);
+                self.note(|_| {
+                    format!(
+                        "{:?} hears {} bytes, open {is_open}",
+                        socket.of,
+                        datagram.len()
+                    )
+                });
                 if is_open {
                     self.input(socket.of, Input::Received(socket.link, datagram));
                 }
@@ -482,7 +575,7 @@ impl World {
     pub(crate) fn serve(&mut self, id: ServerId) {
         let now = self.now;
         let host = &mut self.servers[id.0];
-        host.operate(now);
+        let lines = host.operate(now);
         while let Some((to, datagram)) = host.lw.poll_transmit() {
             if host.is_up {
                 self.network.leave_server(to, datagram, now);
@@ -490,6 +583,19 @@ impl World {
         }
         let due = host.lw.poll_timeout();
         self.schedule(Party::Server(id.0), due);
+        let host = &self.servers[id.0];
+        let first = host.events.len().saturating_sub(lines);
+        let lines: Vec<String> = if self.story.is_some() {
+            let events = host.events.range(first..);
+            events
+                .map(|(_, event)| format!("{id:?} {event:?}"))
+                .collect()
+        } else {
+            Vec::new()
+        };
+        for line in lines {
+            self.note(|_| line);
+        }
     }
 
     fn start(&mut self, id: BoxId) {
@@ -513,6 +619,11 @@ impl World {
         for link in std::mem::take(&mut cabinet.links).into_keys() {
             self.network.forget(Socket { of: id, run, link });
         }
+        let (left, stay) = std::mem::take(&mut self.leaving)
+            .into_iter()
+            .partition(|((of, _), _)| *of == id);
+        self.leaving = stay;
+        self.silences.extend::<BTreeMap<_, _>>(left);
         // Nobody is there any more to whom this could be said.
         self.delayed.retain(|_, delayed| delayed.to != id);
         self.schedule(Party::Box(id.0), None);
@@ -551,13 +662,14 @@ impl World {
     fn drain(&mut self, id: BoxId) {
         while let Some(output) = self.boxes[id.0].poll() {
             self.perform(id, output);
-            let fuse = &mut self.boxes[id.0].fuse;
-            if let Some(left) = fuse {
-                *left = left.saturating_sub(1);
-                if *left == 0 {
-                    self.cut_power(id, Duration::from_secs(5));
-                    break;
-                }
+            let Some((left, off)) = &mut self.boxes[id.0].fuse else {
+                continue;
+            };
+            *left = left.saturating_sub(1);
+            if *left == 0 {
+                let off = *off;
+                self.cut_power(id, off);
+                break;
             }
         }
         for line in logs::take() {
@@ -575,8 +687,10 @@ impl World {
         match output {
             Output::Answer(request, answer) => cabinet.answered(request, answer),
             Output::Close(link) => self.close(id, link),
-            Output::Commit(commit, record) => {
-                cabinet.store.commit(record, now);
+            Output::Commit(commit, records) => {
+                for record in records {
+                    cabinet.store.commit(record, now);
+                }
                 let takes = cabinet.settings.commit_takes;
                 self.later(id, takes, Input::Committed(commit));
             }
@@ -607,6 +721,7 @@ impl World {
 
     fn on_event(&mut self, id: BoxId, event: Event) {
         let now = self.now;
+        self.note(|_| format!("{id:?} says {event:?}"));
         self.boxes[id.0].note(event, now);
     }
 
@@ -614,6 +729,8 @@ impl World {
         let Some(server) = self.servers().find(|server| host_of(*server) == host) else {
             return self.blame(format!("{id:?} opens a link to {host}"));
         };
+        self.boxes[id.0].newest.insert(server, link);
+        self.note(|_| format!("{id:?} opens {link:?} to {server:?}"));
         if self.boxes[id.0].links.insert(link, server).is_some() {
             self.blame(format!("{id:?} opens {link:?} twice"));
         }
@@ -629,10 +746,17 @@ impl World {
     }
 
     fn close(&mut self, id: BoxId, link: LinkId) {
+        self.note(|_| format!("{id:?} closes {link:?}"));
         let cabinet = &mut self.boxes[id.0];
         let run = cabinet.run;
-        if cabinet.links.remove(&link).is_none() {
-            self.blame(format!("{id:?} closes {link:?}, which is not open"));
+        match cabinet.links.remove(&link) {
+            None => self.blame(format!("{id:?} closes {link:?}, which is not open")),
+            Some(server) => {
+                let is_gone = !cabinet.links.values().any(|of| *of == server);
+                if is_gone && let Some(until) = self.leaving.remove(&(id, server)) {
+                    self.silences.insert((id, server), until);
+                }
+            }
         }
         self.network.forget(Socket { of: id, run, link });
     }
@@ -650,7 +774,16 @@ impl World {
             }
             self.silences.remove(&(id, server));
         }
-        let run = cabinet.run;
+        self.note(|_| {
+            let kind = kind(&datagram);
+            let id_of_message = datagram.get(2..4).unwrap_or_default();
+            format!("{id:?} sends {kind:?} {id_of_message:02x?} to {server:?}")
+        });
+        match kind(&datagram) {
+            Some(kind) => self.sent.entry((id, server)).or_default().count(kind),
+            None => self.blame(format!("{id:?} sends what is no CoAP: {datagram:02x?}")),
+        }
+        let run = self.boxes[id.0].run;
         let socket = Socket { of: id, run, link };
         self.network.leave_box(socket, server, datagram, self.now);
     }

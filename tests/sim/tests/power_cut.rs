@@ -45,7 +45,7 @@ fn what_a_server_wrote_is_old_or_new_after_a_cut_between_any_two_outputs() {
     for fuse in 1..12 {
         let mut world = registered(2);
         let before = world.now;
-        world.light_fuse(BOX, fuse);
+        world.light_fuse(BOX, fuse, Duration::from_secs(5));
         let answered = world.ask(MAIN, BOX, &write("/1/0/1", Value::Integer(120)));
         world.put_out_fuse(BOX);
         assert!(world.until(3 * HOUR, |world| is_registered(world, MAIN, BOX)));

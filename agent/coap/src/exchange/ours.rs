@@ -7,11 +7,11 @@
 use std::{collections::BTreeMap, time::Duration};
 
 use crate::{
-    block::{self, Block, Download, DownloadStep, Upload, UploadStep},
+    block::{self, Block, Download, DownloadStep, Upload, UploadStep, size_of_block},
     context::Context,
     endpoint::{Event, Failure},
     exchange::ExchangeId,
-    message::{Code, Message, Options, Reliability, Request, Token},
+    message::{Code, Message, Method, Options, Reliability, Request, Token},
     observe::Freshness,
     params::Params,
     random::Random,
@@ -76,7 +76,7 @@ impl Ours {
         if !block::is_numberable(request.payload.len(), szx) {
             return (id, Todo::Tell(Event::Failed(id, Failure::TooLarge)));
         }
-        let is_large = request.payload.len() > block::size_of_block(szx);
+        let is_large = request.payload.len() > size_of_block(szx);
         self.exchanges.insert(
             id,
             Exchange::new(request, is_large.then(|| Upload::new(szx))),
@@ -343,8 +343,17 @@ impl Ours {
         };
         let mut message = headless_message(&exchange.request, token);
         message.options.observe = None;
-        message.options.content_format = None;
         message.options.block2 = Some(wanted);
+        // RFC 8132, 2.1: the body of a FETCH says what is fetched. What went in blocks does not go
+        // again.
+        let payload = &exchange.request.payload;
+        let repeats = exchange.request.method == Method::Fetch
+            && payload.len() <= size_of_block(cx.params.block_szx());
+        if repeats {
+            message.payload.clone_from(payload);
+        } else {
+            message.options.content_format = None;
+        }
         self.send(id, message)
     }
 

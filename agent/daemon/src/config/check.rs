@@ -3,6 +3,7 @@
 //! Nothing here opens a device or a socket; files are looked at only where a secret is referenced.
 
 mod bus;
+mod creation;
 mod device;
 mod lamp;
 mod modbus;
@@ -14,9 +15,13 @@ mod site;
 mod store;
 mod units;
 
-use std::{collections::BTreeMap, fmt::Display, sync::Arc};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fmt::Display,
+    sync::Arc,
+};
 
-use lamplighter_model::{ResourceAddress, object::Definitions, tables};
+use lamplighter_model::{ObjectId, ResourceAddress, object::Definitions, tables};
 
 use super::{
     checked::{Bus, BusId, BusLine, Config, Endpoint, Names, Web},
@@ -35,6 +40,8 @@ const NAME_LENGTH: usize = 40;
 /// What the check needs to know of the world.
 #[derive(Clone, Debug)]
 pub(super) struct Surroundings {
+    /// Objects that only `objects/*.xml` defines.
+    pub(super) added: BTreeSet<ObjectId>,
     pub(super) definitions: Definitions,
     pub(super) hardware: Hardware,
 }
@@ -99,6 +106,7 @@ impl<'a> Checker<'a> {
     fn root(&mut self, root: &schema::Root) -> Option<Config> {
         let endpoint = self.endpoint(&root.client);
         let definitions = self.vendor_objects(&root.client);
+        let creation = self.creation(&root.client, &definitions);
         let servers = self.servers(&root.server);
         self.buses(&root.bus);
         let devices = self.devices(&root.device);
@@ -107,6 +115,7 @@ impl<'a> Checker<'a> {
         let web = root.web.as_ref().map(|web| self.web(web));
         Some(Config {
             endpoint: endpoint?,
+            creation,
             servers,
             buses: std::mem::take(&mut self.buses),
             devices: devices.into_iter().map(|device| device.device).collect(),

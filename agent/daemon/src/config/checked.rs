@@ -3,7 +3,7 @@
 use std::{collections::BTreeMap, net::SocketAddr, path::PathBuf, sync::Arc, time::Duration};
 
 use lamplighter_adapters::{bus::LineSettings, modbus};
-use lamplighter_lwm2m::client::ServerConfig;
+use lamplighter_lwm2m::client::{Creation, ServerConfig};
 use lamplighter_model::{
     DataType, InstancePath, Path, ResourceAddress, Value, device::AdapterId, object::Definitions,
 };
@@ -17,6 +17,7 @@ pub use super::schema::{Backend, Bias, Exit, MeterMode, Rs485};
 #[derive(Clone, Debug)]
 pub struct Config {
     pub endpoint: Endpoint,
+    pub creation: Creation,
     /// In the order of their names.
     pub servers: Vec<ServerConfig>,
     /// In the order of their names; [`BusId`] counts here.

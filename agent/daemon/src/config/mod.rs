@@ -19,7 +19,7 @@ pub mod secret;
 
 use std::path::{Path, PathBuf};
 
-use lamplighter_model::{object::Definitions, tables};
+use lamplighter_model::{ObjectId, object::Definitions, tables};
 
 pub use check::Checked;
 pub(crate) use check::VENDOR_OBJECT_BASE;
@@ -132,7 +132,10 @@ impl Source {
             &self.main.with_file_name("objects"),
             &mut definitions,
         ));
+        let is_added = |object: &ObjectId| self.definitions.object(*object).is_none();
+        let objects = definitions.iter().map(|definition| definition.id);
         let surroundings = check::Surroundings {
+            added: objects.filter(is_added).collect(),
             definitions,
             hardware: self.hardware.clone(),
         };

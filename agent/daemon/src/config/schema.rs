@@ -51,6 +51,23 @@ pub struct Client {
     /// Number of the first vendor object (Bearer +0 … Site rule +4), 26241–42768 private range or
     /// registered vendor range up to 65530. Default: 42800.
     pub vendor_object_base: Option<u16>,
+    /// Objects that servers may create instances of, to keep there what they like; never those of
+    /// which devices have instances. Default: 16, 19 and those that only files in `objects/`
+    /// define. Example: `[16, 19]`.
+    pub creatable: Option<Vec<u16>>,
+    /// `[client.created]`: limits of what servers create.
+    pub created: Created,
+}
+
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Created {
+    /// Instances of one object, 1–65535. Default: 256.
+    pub instances: Option<u32>,
+    /// Bytes of all values together, 1–268435456. Default: 4194304.
+    pub bytes: Option<u32>,
+    /// Bytes of one value, 1–1048576. Default: 65536.
+    pub value_bytes: Option<u32>,
 }
 
 /// `[server.NAME]`: an account at an LwM2M server.

@@ -102,9 +102,11 @@ impl Inbox {
             && self.wanted.is_empty()
     }
 
-    pub(super) fn commit(&mut self, client: ClientId, id: CommitId, record: Record) {
-        self.changes
-            .insert(super::records::key(client, &record), (client, record));
+    pub(super) fn commit(&mut self, client: ClientId, id: CommitId, records: Vec<Record>) {
+        for record in records {
+            self.changes
+                .insert(super::records::key(client, &record), (client, record));
+        }
         self.commits.push((client, id));
     }
 

@@ -116,12 +116,12 @@ impl Store {
         (store, loaded)
     }
 
-    pub fn commit(&self, client: ClientId, id: CommitId, record: Record) {
+    pub fn commit(&self, client: ClientId, id: CommitId, records: Vec<Record>) {
         if self.is_dead() {
             self.report(Stored::Committed(client, id));
             return;
         }
-        self.shared.put(|inbox| inbox.commit(client, id, record));
+        self.shared.put(|inbox| inbox.commit(client, id, records));
     }
 
     pub fn journal(&self, client: ClientId, record: Record) {

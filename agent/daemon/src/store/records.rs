@@ -65,8 +65,10 @@ impl Records {
             return;
         }
         for frame in frames {
-            match minicbor_serde::from_slice::<(u16, Record)>(frame) {
-                Ok((client, record)) => self.apply(client, record),
+            match minicbor_serde::from_slice::<Vec<(u16, Record)>>(frame) {
+                Ok(changes) => changes
+                    .into_iter()
+                    .for_each(|(client, record)| self.apply(client, record)),
                 Err(error) => {
                     tracing::error!(%error, "A record is not understood, nor what came after it");
                     return;
@@ -90,17 +92,21 @@ impl Records {
             .collect()
     }
 
-    /// Keeps records. They are with the operating system when it returns; where it fails, they are
-    /// written with the next.
+    /// Keeps records, all of them or none. They are with the operating system when it returns; where
+    /// it fails, they are written with the next.
     pub(super) fn keep(
         &mut self,
         disk: &mut dyn Disk,
         changes: impl IntoIterator<Item = (ClientId, Record)>,
     ) -> io::Result<()> {
-        for (client, record) in changes {
+        let changes = changes.into_iter();
+        let changes: Vec<_> = changes.map(|(client, record)| (client.0, record)).collect();
+        if !changes.is_empty() {
             // What was refused, or had no room, goes into the next snapshot.
-            self.is_behind |= !self.append(disk, client, &record).unwrap_or(false);
-            self.apply(client.0, record);
+            self.is_behind |= !self.append(disk, &changes).unwrap_or(false);
+        }
+        for (client, record) in changes {
+            self.apply(client, record);
         }
         match self.is_behind {
             true => self.fold(disk),
@@ -109,13 +115,8 @@ impl Records {
     }
 
     /// Whether there was room for it.
-    fn append(
-        &mut self,
-        disk: &mut dyn Disk,
-        client: ClientId,
-        record: &Record,
-    ) -> io::Result<bool> {
-        let body = minicbor_serde::to_vec((client.0, record)).map_err(io::Error::other)?;
+    fn append(&mut self, disk: &mut dyn Disk, changes: &[(u16, Record)]) -> io::Result<bool> {
+        let body = minicbor_serde::to_vec(changes).map_err(io::Error::other)?;
         Ok(self.tail.append(disk, &body)? == Room::Written)
     }
 

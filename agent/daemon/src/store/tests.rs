@@ -104,14 +104,11 @@ impl Still {
     }
 
     fn queue(&self) -> SavedQueue {
-        let of = |(_, record): &(ClientId, Record)| match record {
-            Record::Queue(SERVER, saved) => Some(*saved),
-            Record::Queue(..)
-            | Record::Account(..)
-            | Record::Attributes(..)
-            | Record::Device(_)
-            | Record::Observation(..)
-            | Record::Registration(..) => None,
+        let of = |(_, record): &(ClientId, Record)| {
+            if let Record::Queue(SERVER, saved) = record {
+                return Some(*saved);
+            }
+            None
         };
         self.loaded.records.iter().find_map(of).unwrap_or_default()
     }
@@ -133,7 +130,7 @@ fn what_the_disk_refused_is_written_when_it_takes_again() {
     let state_dir = directory("refused");
     let mut still = Still::open(&state_dir, config(Duration::ZERO));
     let reports = still.turn(|inbox| {
-        inbox.commit(BOX, CommitId(1), record("a"));
+        inbox.commit(BOX, CommitId(1), vec![record("a")]);
         inbox.save_site(SavedSite::default());
         inbox.keep((BOX, SERVER), range(0..3));
     });
@@ -177,7 +174,7 @@ fn a_journalled_record_is_there_after_a_kill() {
 fn nobody_waits_for_a_store_that_has_ended() {
     let (mut store, _) = Store::open(&crate::fake::directory("ended"), StoreConfig::default());
     store.shared.lock().is_dead = true;
-    store.commit(BOX, CommitId(7), record("a"));
+    store.commit(BOX, CommitId(7), vec![record("a")]);
     assert!(matches!(
         store.stored.try_recv(),
         Ok(Stored::Trouble(Some(_)))

@@ -35,10 +35,8 @@ impl Client {
         let mut registration: Option<SavedRegistration> = None;
         for record in saved {
             match record {
-                Record::Account(of, saved) if *of == ssid => account.restore(*saved),
-                Record::Registration(of, saved) if *of == ssid => {
-                    registration = Some(saved.clone())
-                }
+                Record::Account(of, Some(saved)) if *of == ssid => account.restore(*saved),
+                Record::Registration(of, saved) if *of == ssid => registration = saved.clone(),
                 Record::Access(..)
                 | Record::AccessNumbers(_)
                 | Record::Account(..)
@@ -48,7 +46,8 @@ impl Client {
                 | Record::Observation(..)
                 | Record::Queue(..)
                 | Record::Reading(..)
-                | Record::Registration(..) => {}
+                | Record::Registration(..)
+                | Record::Trial(..) => {}
             }
         }
         let name = &self.shared.endpoint;
@@ -60,6 +59,16 @@ impl Client {
             server.take_over(outbox);
         }
         self.servers.insert(ssid, server);
+    }
+
+    /// What was kept for accounts that are not configured any more is removed.
+    pub(super) fn forget_strangers(&mut self, saved: &[Record]) {
+        let records = saved.iter().filter_map(Record::removal_of_account);
+        let strangers: Vec<_> = records
+            .filter(|(ssid, _)| !self.servers.contains_key(ssid))
+            .map(|(_, record)| record)
+            .collect();
+        self.shared.out.commit_all(strangers);
     }
 
     /// `is_final`: nobody is to be told any more what is stored for it.
@@ -78,7 +87,7 @@ impl Client {
         self.shared.core.remove(ssid);
     }
 
-    pub(super) fn restore(&mut self, record: Record) {
+    pub(super) fn restore(&mut self, record: Record, now: Now) {
         match record {
             Record::Attributes(ssid, path, Some(attributes)) => {
                 if let Some(server) = self.servers.get_mut(&ssid) {
@@ -102,6 +111,7 @@ impl Client {
                 Ok(Path::Instance(instance)) => self.shared.core.access.restore(instance, saved),
                 Ok(_) | Err(_) => tracing::warn!(path, "Saved rights cannot be read"),
             },
+            Record::Trial(_, Some(before)) => self.shared.trials.restore(*before, now),
             Record::AccessNumbers(blocks) => self.shared.core.access.restore_numbers(&blocks),
             Record::Access(_, None)
             | Record::Account(..)
@@ -109,7 +119,8 @@ impl Client {
             | Record::Instance(_, None)
             | Record::Observation(_, _, None)
             | Record::Reading(_, None)
-            | Record::Registration(..) => {}
+            | Record::Registration(..)
+            | Record::Trial(_, None) => {}
         }
     }
 }

@@ -39,8 +39,8 @@ impl Client {
             now,
             tree,
         };
-        let existing = catalogue.instances(Scope::Gateway).into_iter();
-        if let Some(record) = self.shared.core.access.reserve(existing) {
+        let existing: Vec<_> = catalogue.spoken_of(Scope::Gateway).collect();
+        if let Some(record) = self.shared.core.access.reserve(existing.into_iter()) {
             self.shared.out.commit(record);
         }
     }
@@ -49,19 +49,21 @@ impl Client {
     /// goes with them.
     pub(super) fn disinherit(&mut self) {
         let (orphans, records) = self.shared.core.access.disinherit();
-        for record in records {
-            self.shared.out.commit(record);
-        }
+        self.disinherited.extend(records);
         self.orphans.extend(orphans);
     }
 
-    /// Removes what nobody has a right on any more.
+    /// Removes what nobody has a right on any more, and keeps who owns the rest.
     pub(super) fn drop_orphans(&mut self, tree: &mut Tree, now: Now) {
+        let mut records = std::mem::take(&mut self.disinherited);
         let mut turn = Turn {
             now,
             shared: &mut self.shared,
             tree,
         };
-        self.orphans.drain(..).for_each(|path| turn.discard(path));
+        for path in self.orphans.drain(..) {
+            records.extend(turn.discard(path));
+        }
+        turn.shared.out.commit_all(records);
     }
 }

@@ -276,6 +276,13 @@ impl ContentFormat {
         }
     }
 
+    /// The number to answer with: the one that was asked for, which may be one of old servers.
+    pub(crate) fn number_in(self, accept: Option<u16>) -> u16 {
+        accept
+            .filter(|accept| Self::from_number(*accept) == Some(self))
+            .unwrap_or_else(|| self.number())
+    }
+
     /// The registered Content-Format number.
     pub const fn number(self) -> u16 {
         match self {

@@ -7,7 +7,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use lamplighter_model::{
-    InstancePath, ObjectId, ObjectInstanceId, ResourceId, ResourceInstanceId, Ssid, Value,
+    InstancePath, ObjectId, ObjectInstanceId, ResourceId, ResourceInstanceId, ResourcePath, Ssid,
+    Value,
 };
 
 use self::numbers::Numbers;
@@ -104,6 +105,11 @@ impl AccessControl {
     /// What an instance of object 2 is about, whether that exists or not.
     pub(crate) fn target(&self, number: ObjectInstanceId) -> Option<InstancePath> {
         self.is_enabled().then(|| self.numbers.target(number))?
+    }
+
+    /// Whether any server may make instances of an object, if that can be done at all.
+    pub(crate) fn is_create_granted(&self, object: ObjectId) -> bool {
+        !self.entries(of_object(object)).is_empty()
     }
 
     /// Gives numbers to all that exists; what is to be kept where they are new.
@@ -211,31 +217,62 @@ impl AccessControl {
     }
 
     /// Resources that hold something else than in `before`, and what is to be kept of it.
-    pub(super) fn different(&self, before: &Self) -> (Vec<(InstancePath, u16)>, Vec<Record>) {
+    pub(super) fn different(&self, before: &Self) -> (Vec<ResourcePath>, Vec<Record>) {
         let (mut resources, mut records) = (Vec::new(), Vec::new());
-        let paths: BTreeSet<InstancePath> = self
-            .changed
-            .keys()
-            .chain(before.changed.keys())
-            .copied()
-            .collect();
-        for path in paths {
-            let now = self.changed.get(&path);
-            if now == before.changed.get(&path) {
-                continue;
-            }
-            records.push(Record::Access(path.to_string(), now.cloned()));
+        for path in self.changed_since(before) {
+            let now = self.changed.get(&path).cloned();
+            records.push(Record::Access(path.to_string(), now));
             let Some(number) = self.number(path) else {
                 continue;
             };
             if self.entries(path) != before.entries(path) {
-                resources.push((number, id::ACL));
+                resources.push(number.resource(id::ACL));
             }
             if self.owner(path) != before.owner(path) {
-                resources.push((number, id::OWNER));
+                resources.push(number.resource(id::OWNER));
             }
         }
         (resources, records)
+    }
+
+    fn changed_since(&self, before: &Self) -> BTreeSet<InstancePath> {
+        let all = self.changed.keys().chain(before.changed.keys()).copied();
+        all.filter(|path| self.changed.get(path) != before.changed.get(path))
+            .collect()
+    }
+
+    /// What undoes those changes by which a server gave away what it, or nobody else, needs to manage
+    /// rights and accounts.
+    pub(crate) fn given_away(&self, before: &Self, by: Ssid) -> Vec<Record> {
+        let is_given_away = |path: &InstancePath| {
+            let is_owner = |access: &Self| access.owner(*path) == by.0;
+            let writes = |access: &Self, who: Ssid| access.allows(who, Right::Write, *path);
+            let written = |access: &Self| access.accounts.keys().any(|who| writes(access, *who));
+            let is_lost = writes(before, by) && !writes(self, by);
+            let is_lost_to_all = written(before) && !written(self);
+            let is_account = path.object == SERVER;
+            (is_owner(before) && !is_owner(self)) || (is_account && (is_lost || is_lost_to_all))
+        };
+        self.changed_since(before)
+            .into_iter()
+            .filter(is_given_away)
+            .map(|path| Record::Access(path.to_string(), before.changed.get(&path).cloned()))
+            .collect()
+    }
+
+    /// Undoes what servers have changed about an instance since; the resources that are different
+    /// then.
+    pub(crate) fn take_back(
+        &mut self,
+        path: InstancePath,
+        saved: Option<SavedAccess>,
+    ) -> Vec<ResourcePath> {
+        let before = self.clone();
+        match saved {
+            Some(saved) => self.changed.insert(path, saved),
+            None => self.changed.remove(&path),
+        };
+        self.different(&before).0
     }
 
     /// The rights of a server, as the standard finds them.
@@ -448,7 +485,7 @@ impl Account {
 }
 
 /// Stands for the object itself.
-const fn of_object(object: ObjectId) -> InstancePath {
+pub(crate) const fn of_object(object: ObjectId) -> InstancePath {
     InstancePath {
         object,
         instance: ObjectInstanceId(NOBODY),

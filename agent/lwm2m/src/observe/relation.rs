@@ -38,6 +38,8 @@ pub(crate) struct Subscription {
     /// Those of the request, which stand instead of all others (Core 1.2, 6.4.1).
     pub(crate) attributes: Option<Attributes>,
     pub(crate) format: ContentFormat,
+    /// The Content-Format that the server calls it.
+    pub(crate) number: u16,
     pub(crate) targets: Targets,
 }
 

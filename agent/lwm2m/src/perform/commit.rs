@@ -6,6 +6,8 @@ use lamplighter_model::{InstancePath, Path, ResourcePath, device::Origin};
 
 use super::{News, Reply, Turn};
 use crate::{
+    confirm,
+    object::CoreObjects,
     operation::{self, Deletion, Edit, gateway, gateway_resource},
     reject::Reject,
     saved::{Record, SavedInstance},
@@ -13,27 +15,24 @@ use crate::{
 };
 
 impl Turn<'_> {
-    pub(super) fn commit(&mut self, edits: &[Edit]) -> Result<(), Reject> {
+    pub(super) fn commit(&mut self, edits: &[Edit], by: &Origin) -> Result<(), Reject> {
         if edits.is_empty() {
             return Ok(());
         }
         let draft = operation::apply(edits, self.catalogue())?;
+        let mut records = Vec::new();
         for (path, held) in &draft.stored {
-            self.store(*path, held)?;
+            records.push(self.store(*path, held)?);
         }
-        let Some(core) = draft.core else {
-            return Ok(());
-        };
-        let changes = self.shared.core.commit(core);
-        for record in changes.records {
-            self.shared.out.commit(record);
+        if let Some(core) = draft.core {
+            records.extend(self.try_out(&core, by));
+            let changes = self.shared.core.commit(core);
+            records.extend(changes.records);
+            let news = &mut self.shared.news;
+            news.extend(changes.resources.into_iter().map(sampled));
+            news.extend(changes.accounts.into_iter().map(News::Account));
         }
-        self.shared
-            .news
-            .extend(changes.resources.into_iter().map(sampled));
-        self.shared
-            .news
-            .extend(changes.accounts.into_iter().map(News::Account));
+        self.shared.out.commit_all(records);
         Ok(())
     }
 
@@ -42,13 +41,14 @@ impl Turn<'_> {
         by: &Origin,
         instances: &BTreeMap<InstancePath, Held>,
     ) -> Result<Reply, Reject> {
+        let mut records = Vec::new();
         for (path, held) in instances {
-            self.store(*path, held)?;
+            records.push(self.store(*path, held)?);
             if let Origin::Server(ssid) = by {
-                let owned = self.shared.core.access.created(*ssid, *path);
-                self.shared.out.commit(owned);
+                records.push(self.shared.core.access.created(*ssid, *path));
             }
         }
+        self.shared.out.commit_all(records);
         let (first, _) = instances
             .first_key_value()
             .ok_or_else(|| Reject::bad_request("no instance is named"))?;
@@ -56,13 +56,14 @@ impl Turn<'_> {
         Ok(Reply::Created(*first))
     }
 
-    pub(super) fn delete(&mut self, deletion: Deletion) -> Result<Reply, Reject> {
+    pub(super) fn delete(&mut self, deletion: Deletion, by: &Origin) -> Result<Reply, Reject> {
         match deletion {
             Deletion::Instance(path) => {
-                self.discard(path);
+                let records = self.discard(path);
+                self.shared.out.commit_all(records);
             }
             Deletion::ResourceInstance(path, index) => {
-                self.commit(&[Edit::Delete(path, index)])?;
+                self.commit(&[Edit::Delete(path, index)], by)?;
                 let gone = Path::ResourceInstance(path, index);
                 self.shared.news.push(News::Removed(gone));
             }
@@ -70,22 +71,34 @@ impl Turn<'_> {
         Ok(Reply::Deleted)
     }
 
-    /// Removes an instance that servers made, and what was said of it.
-    pub(crate) fn discard(&mut self, path: InstancePath) {
-        if !self.tree.discard(gateway(path)) {
-            return;
+    /// Puts on trial what of a change could cut the box off; the answer is to be kept.
+    fn try_out(&mut self, core: &CoreObjects, by: &Origin) -> Vec<Record> {
+        let risky = confirm::risky(&self.shared.core, core, by);
+        if !risky.is_empty() {
+            self.shared.news.push(News::Tried);
         }
-        let record = Record::Instance(path.to_string(), None);
-        self.shared.out.commit(record);
-        if let Some(record) = self.shared.core.access.deleted(path) {
-            self.shared.out.commit(record);
+        let now = self.now;
+        let trials = &mut self.shared.trials;
+        risky
+            .into_iter()
+            .filter_map(|before| trials.begin(before, now))
+            .collect()
+    }
+
+    /// Removes an instance that servers made, and what was said of it; the answer is to be kept.
+    pub(crate) fn discard(&mut self, path: InstancePath) -> Vec<Record> {
+        if !self.tree.discard(gateway(path)) {
+            return Vec::new();
         }
         self.shared.news.push(News::Removed(path.into()));
         self.shared.news.push(News::Listed(path.object));
+        let rights = self.shared.core.access.deleted(path);
+        let instance = Record::Instance(path.to_string(), None);
+        rights.into_iter().chain([instance]).collect()
     }
 
-    /// Gives an instance that servers made its values, and keeps them.
-    fn store(&mut self, path: InstancePath, held: &Held) -> Result<(), Reject> {
+    /// Gives an instance that servers made its values; the answer is to be kept.
+    fn store(&mut self, path: InstancePath, held: &Held) -> Result<Record, Reject> {
         let changed = self
             .tree
             .store(gateway(path), held, self.now.stamp())
@@ -93,15 +106,12 @@ impl Turn<'_> {
         let saved = SavedInstance {
             resources: held.clone().into_iter().collect(),
         };
-        self.shared
-            .out
-            .commit(Record::Instance(path.to_string(), Some(saved)));
         let changed = changed.into_iter().map(|resource| ResourcePath {
             instance: path,
             resource,
         });
         self.shared.news.extend(changed.map(sampled));
-        Ok(())
+        Ok(Record::Instance(path.to_string(), Some(saved)))
     }
 }
 

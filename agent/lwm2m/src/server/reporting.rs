@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use lamplighter_coap::{Code, Reliability, Response, Token};
-use lamplighter_model::{Address, ResourceAddress, ResourceInstanceId};
+use lamplighter_model::{Address, Path, ResourceAddress, ResourceInstanceId};
 
 use super::{MAX_NOTIFICATIONS, Server, keeping::AWAIT_NEXT};
 use crate::{
@@ -87,10 +87,12 @@ impl Server {
                 let format =
                     operation::answer_format(address.path, ask.accept, enabler, turn.catalogue())?;
                 let payload = self.encode(format, address, &nodes, turn)?;
-                let response = Response::content(Code::CONTENT, format.number(), payload);
+                let number = format.number_in(ask.accept);
+                let response = Response::content(Code::CONTENT, number, payload);
                 let subscription = Subscription {
                     attributes: ask.attributes,
                     format,
+                    number,
                     targets: Targets::Single(address),
                 };
                 Ok(self.watched(response, ask, subscription, &nodes, turn))
@@ -98,10 +100,12 @@ impl Server {
             Reply::Composite(targets, nodes) => {
                 let format = operation::composite_format(ask.accept)?;
                 let payload = self.encode(format, address, &nodes, turn)?;
-                let response = Response::content(Code::CONTENT, format.number(), payload);
+                let number = format.number_in(ask.accept);
+                let response = Response::content(Code::CONTENT, number, payload);
                 let subscription = Subscription {
                     attributes: ask.attributes,
                     format,
+                    number,
                     targets: Targets::Composite(targets),
                 };
                 Ok(self.watched(response, ask, subscription, &nodes, turn))
@@ -179,10 +183,9 @@ impl Server {
         match payload {
             Ok((nodes, _)) if nodes.is_empty() && !settled => self.skip(token, turn),
             Ok((nodes, payload)) => {
-                let format = subscription.format.number();
                 let response = Response {
                     observe: Some(0),
-                    ..Response::content(Code::CONTENT, format, payload)
+                    ..Response::content(Code::CONTENT, subscription.number, payload)
                 };
                 self.remember(samples, turn);
                 self.notify(token, response, reliability, turn);
@@ -248,6 +251,17 @@ impl Server {
         let lasts = self.registration.lifetime().min(MAX_ORPHANED);
         let is_awaited = !self.observations.orphans().is_empty();
         self.orphans_until = is_awaited.then(|| turn.now.mono + lasts);
+    }
+
+    /// Attributes and observations die with the account.
+    pub(super) fn forget_reporting(&mut self, turn: &mut Turn<'_>) {
+        for scope in self.view.scopes() {
+            let path = Path::Root;
+            self.remove_attributes(Address { scope, path }, turn.shared);
+        }
+        for token in self.observations.orphan_all() {
+            self.drop_observation(token, turn);
+        }
     }
 
     /// The server has not come back to what it observed before it registered us anew.
@@ -324,7 +338,7 @@ impl Server {
                 Targets::Composite(targets) => Some(targets.iter().copied().map(wire).collect()),
                 Targets::Single(_) => None,
             },
-            format: subscription.format.number(),
+            format: subscription.number,
             is_orphan,
             path: wire(subscription.targets.common()),
         }

@@ -43,6 +43,7 @@ impl Server {
         let subscription = Subscription {
             attributes: saved.attributes,
             format,
+            number: saved.format,
             targets,
         };
         let rules = Self::rules(&self.attributes, self.config.ssid, turn);

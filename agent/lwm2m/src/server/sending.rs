@@ -207,12 +207,13 @@ impl Server {
         };
         let subscription = &relation.subscription;
         let (target, format) = (subscription.targets.common(), subscription.format);
+        let number = subscription.number;
         let Some((payload, count)) = self.pack(target, format, count, turn) else {
             return self.drop_first(Loss::Refused, turn);
         };
         let response = Response {
             observe: Some(0),
-            ..Response::content(Code::CONTENT, format.number(), payload)
+            ..Response::content(Code::CONTENT, number, payload)
         };
         let mark = self.mark(turn.now.mono);
         let id = self

@@ -1,14 +1,22 @@
 //! The whole core against a scripted server, in virtual time.
 
+mod account;
 mod attributes;
 mod codes;
 mod common;
 mod composite;
 mod create;
+mod discover;
 mod local;
 mod network;
 mod observe;
+mod observe_composite;
 mod operations;
+mod order;
+mod refused;
+mod registry;
 mod restart;
 mod shelf;
 mod storing;
+mod telling;
+mod writes;

@@ -1,6 +1,6 @@
 //! What operations do, to the core and to devices.
 
-use lamplighter_coap::{Code, Method};
+use lamplighter_coap::{Code, Method, Request};
 use lamplighter_lwm2m::boundary::Event;
 use lamplighter_model::{
     Sample, Value,
@@ -152,8 +152,35 @@ fn reads_answer_in_every_format_that_is_asked_for() {
             String::from_utf8_lossy(payload)
         );
     }
-    let old_number = world.ask(accepting("/1/0/1", 1543));
-    assert_eq!(old_number.content_format, Some(LWM2M_JSON));
+}
+
+#[test]
+fn servers_older_than_the_registered_numbers_are_answered_in_theirs() {
+    let mut world = World::registered();
+    for (path, number) in [("/1/0/1", 1541), ("/1/0", 1542), ("/1/0", 1543)] {
+        let response = world.ask(accepting(path, number));
+        assert_eq!(
+            (response.code, response.content_format),
+            (Code::CONTENT, Some(number))
+        );
+    }
+    assert_eq!(
+        world.ask(accepting("/1/0/1", 1544)).code,
+        Code::NOT_ACCEPTABLE
+    );
+    let write = request(Method::Put, "/1/0/2", Some(1541), b"17");
+    assert_eq!(world.ask(write).code, Code::CHANGED);
+    let execute = request(Method::Post, "/1/0/8", Some(1541), b"0='U'");
+    assert_eq!(world.ask(execute).code, Code::CHANGED);
+    world.request(Request {
+        accept: Some(1542),
+        observe: Some(0),
+        ..get("/1/0/2")
+    });
+    world.put("/1/0/2", "18");
+    world.seconds(60);
+    let (_, _, told) = world.notifications.last().unwrap();
+    assert_eq!(told.content_format, Some(1542));
 }
 
 #[test]
