@@ -123,6 +123,7 @@ impl Store {
         (store, loaded)
     }
 
+    /// Keeps all of the records, or none.
     pub fn commit(&self, client: ClientId, id: CommitId, records: Vec<Record>) {
         if self.is_dead() {
             self.report(Stored::Committed(client, id));
