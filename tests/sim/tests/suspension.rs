@@ -85,18 +85,19 @@ impl Town {
         (0..count).for_each(|_| self.minute());
     }
 
-    /// Suspends boxes, a few each second.
+    /// Suspends boxes, fifty each second.
     fn suspend(&mut self, boxes: impl Iterator<Item = BoxId>, time: Duration) {
         for of in boxes {
             let timeout = "/1/0/5".parse().unwrap();
             let seconds = Value::Integer(i64::try_from(time.as_secs()).unwrap());
             let format = ContentFormat::SenmlCbor;
             let write = Operation::write_value(timeout, seconds, format, WriteMode::Replace);
-            assert!(self.world.ask(MAIN, of, &write.unwrap()).is_ok());
+            assert!(self.world.request(MAIN, of, &write.unwrap()).is_ok());
             let asked = self.world.now;
             let disable = Operation::Execute("/1/0/4".parse().unwrap(), String::new());
-            assert!(self.world.ask(MAIN, of, &disable).is_ok());
+            assert!(self.world.request(MAIN, of, &disable).is_ok());
             self.world.silence(of, MAIN, asked + time);
+            self.world.wait(Duration::from_millis(20));
         }
     }
 
