@@ -15,7 +15,6 @@ use crate::{
     object::{CoreObjects, Device, Effect},
     outbox::Outbox,
     perform::{News, Shared, Turn},
-    reject::Reject,
     saved::{Record, SavedInstance, SavedObservation},
     server::{Server, ServerState, ServerStatus},
     tree::Tree,
@@ -28,7 +27,10 @@ mod operations;
 mod order;
 mod rights;
 mod sequence;
+mod telling;
 mod trial;
+
+pub(crate) use telling::Tellings;
 
 use order::Order;
 
@@ -210,10 +212,7 @@ impl Client {
                     server.registration.register_now(now);
                 }
             }
-            Command::Send(id, _) => {
-                let refused = Reject::method_not_allowed("no server takes a Send");
-                self.shared.out.push(Output::Answer(id, Err(refused)));
-            }
+            Command::Send(id, request) => self.on_send(id, request, tree, now),
             Command::Stop => {
                 self.stopping = true;
                 self.servers

@@ -40,10 +40,12 @@ mod sending;
 mod silence;
 mod sleep;
 mod status;
+mod telling;
 mod uri;
 
 use keeping::Uplink;
 pub use status::{ServerState, ServerStatus};
+use telling::Telling;
 pub use uri::{ServerUri, UriError};
 
 /// One server.
@@ -67,6 +69,8 @@ pub(crate) struct Server {
     saved: Option<SavedRegistration>,
     session: Session,
     shown: (Phase, Stamp),
+    /// Sends on request that are under way.
+    tellings: Vec<Telling>,
     uplink: Uplink,
     view: View,
     /// What the server observed before it registered us anew is kept until then.
@@ -129,6 +133,7 @@ impl Server {
             saved,
             session: Session::plain(),
             shown: (Phase::Offline, now.stamp()),
+            tellings: Vec::new(),
             uplink: Uplink::default(),
             orphans_until: None,
             view: View::Flat,
@@ -320,7 +325,11 @@ impl Server {
     fn on_event(&mut self, event: Coap, turn: &mut Turn<'_>) {
         match event {
             Coap::Delivered(id, delivery) => self.on_delivered(id, delivery, turn),
-            Coap::Failed(id, _) if self.send_unanswered(id) => self.lose_trust(turn),
+            Coap::Failed(id, _)
+                if self.send_unanswered(id) || self.telling_unanswered(id, turn) =>
+            {
+                self.lose_trust(turn);
+            }
             Coap::Failed(id, failure) => {
                 if let Some(purpose) = self.exchanges.remove(&id) {
                     let reason = self.failure_text(failure);
@@ -337,8 +346,8 @@ impl Server {
                     self.end_silence(turn.shared);
                     self.request_answered(reply.code.is_success(), turn);
                     self.registration.replied(purpose, reply, turn.now);
-                } else {
-                    self.send_answered(id, &reply, turn);
+                } else if !self.send_answered(id, &reply, turn) {
+                    self.telling_answered(id, &reply, turn);
                 }
             }
         }

@@ -46,13 +46,20 @@ pub struct StoreConfig {
     pub flush: Duration,
     /// Bound of the queues of all servers together, in bytes.
     pub queue_max: u64,
+    /// Size of a block, in bytes.
+    pub(crate) block: usize,
 }
+
+/// Long enough that each of 2,000 points comes often; it costs twice that on the disk for every
+/// server, and once in memory.
+const BLOCK: usize = 128 * 1024;
 
 impl Default for StoreConfig {
     fn default() -> Self {
         Self {
             flush: Duration::from_secs(60),
             queue_max: 256 * 1024 * 1024,
+            block: BLOCK,
         }
     }
 }
@@ -216,7 +223,7 @@ fn load(
 ) -> (Writer, Loaded) {
     let site = site::read(disk.as_mut());
     let records = Records::load(disk.as_mut());
-    let mut shelf = Shelf::new(disk, config.queue_max);
+    let mut shelf = Shelf::new(disk, config.queue_max, config.block);
     let queues = Queues::load(&mut shelf).unwrap_or_else(|error| {
         tracing::error!(%error, "Cannot read the queues");
         Queues::default()

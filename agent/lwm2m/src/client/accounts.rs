@@ -22,7 +22,7 @@ impl Client {
                 tracing::warn!(path, "A saved instance cannot be read");
                 continue;
             };
-            let held = saved.resources.into_iter().collect();
+            let held = tree.fitting(instance.object, saved.resources);
             if let Err(why) = tree.store(gateway(instance), &held, now.stamp()) {
                 tracing::warn!(path, %why, "A saved instance is kept and not served");
             }

@@ -18,7 +18,7 @@
 //!    hold up the rest; once there is a way it is read again ([`Outbox::reread`]) before anything
 //!    newer.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use lamplighter_model::{ResourceAddress, ResourceInstanceId, Sample};
 
@@ -46,8 +46,8 @@ pub(crate) struct Outbox {
     losses: Losses,
     next: u64,
     parked: BTreeMap<Part, Parked>,
-    /// From where to where what was parked is read again.
-    rereading: Option<(u64, u64)>,
+    /// What was parked is read again.
+    rereading: Option<Rereading>,
     /// Answers of the store that nobody wants any more.
     stale: usize,
 }
@@ -61,6 +61,16 @@ pub(crate) struct Parked {
     pub(crate) count: u64,
     pub(crate) first: u64,
     pub(crate) last: u64,
+}
+
+/// Reading again, from `start` to `end` (exclusive).
+#[derive(Clone, Debug)]
+struct Rereading {
+    at: u64,
+    end: u64,
+    /// Parts that were passed by once more: they wait for the next time.
+    passed: BTreeSet<Part>,
+    start: u64,
 }
 
 /// Samples of one server in memory, and asked for at once.
@@ -209,7 +219,9 @@ impl Outbox {
             return true;
         };
         let has_room = self.parked.len() < MAX_PARKED || self.parked.contains_key(&part(&kept));
-        if has_room && self.rereading.is_none() {
+        if let Some(rereading) = &mut self.rereading {
+            rereading.passed.insert(part(&kept));
+        } else if has_room {
             let new = Parked {
                 count: 0,
                 first: kept.number,
@@ -237,7 +249,12 @@ impl Outbox {
     pub(crate) fn reread(&mut self, from: u64) {
         let from = from.max(self.first);
         if from < self.cursor {
-            self.rereading = Some((from, self.cursor));
+            self.rereading = Some(Rereading {
+                at: from,
+                end: self.cursor,
+                passed: BTreeSet::new(),
+                start: from,
+            });
             self.reload();
         }
     }
@@ -247,13 +264,24 @@ impl Outbox {
         self.confirmed
     }
 
-    /// Whether it still waits; while rereading most of what passes was told long ago.
+    /// Whether it still waits; while rereading most of what passes was told long ago, and what is
+    /// parked since before the start goes with the next time.
     pub(crate) fn is_due(&self, kept: &Kept) -> bool {
-        self.rereading.is_none()
-            || self
-                .parked
-                .get(&part(kept))
-                .is_some_and(|parked| (parked.first..=parked.last).contains(&kept.number))
+        let Some(rereading) = &self.rereading else {
+            return true;
+        };
+        let part = part(kept);
+        self.parked.get(&part).is_some_and(|parked| {
+            parked.first >= rereading.start
+                && (parked.first..=parked.last).contains(&kept.number)
+                && !rereading.passed.contains(&part)
+        })
+    }
+
+    /// The first of the part that is parked, where the sample is to wait for it.
+    pub(crate) fn overtakes(&self, kept: &Kept) -> Option<u64> {
+        let parked = self.parked.get(&part(kept))?;
+        self.rereading.is_none().then_some(parked.first)
     }
 
     /// What is to be asked of the store now: from which number, and how many.
@@ -336,22 +364,22 @@ impl Outbox {
     }
 
     const fn position(&self) -> u64 {
-        match self.rereading {
-            Some((at, _)) => at,
+        match &self.rereading {
+            Some(Rereading { at, .. }) => *at,
             None => self.cursor,
         }
     }
 
     const fn end(&self) -> u64 {
-        match self.rereading {
-            Some((_, end)) => end,
+        match &self.rereading {
+            Some(Rereading { end, .. }) => *end,
             None => self.next,
         }
     }
 
     fn move_to(&mut self, number: u64) {
         match &mut self.rereading {
-            Some((at, end)) if number < *end => *at = number,
+            Some(rereading) if number < rereading.end => rereading.at = number,
             Some(_) => {
                 self.rereading = None;
                 self.reload();

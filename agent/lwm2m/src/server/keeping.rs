@@ -37,6 +37,7 @@ pub(super) struct Uplink {
     pub(super) pace: Pace,
     /// What has no way to the server is not passed by before.
     pub(super) patient_until: Duration,
+    patient_since: Duration,
     /// How far the queue was read is not what was saved last, since then.
     reading_changed: Option<Duration>,
     /// There may be a way for what was passed by.
@@ -75,6 +76,8 @@ const CONFIRM_AFTER: Duration = Duration::from_secs(60);
 const AWAIT_FIRST: Duration = Duration::from_secs(10);
 /// How long the next is waited for after one.
 pub(super) const AWAIT_NEXT: Duration = Duration::from_secs(3);
+/// How long observations are waited for altogether.
+const AWAIT_ALL: Duration = Duration::from_secs(30);
 /// How often it is saved how far the queue was read.
 const SAVE_READING: Duration = Duration::from_secs(10);
 
@@ -87,6 +90,7 @@ impl Default for Uplink {
             marks: BTreeMap::new(),
             pace: Pace::default(),
             patient_until: Duration::ZERO,
+            patient_since: Duration::ZERO,
             reading_changed: None,
             reconsiders: false,
             request: None,
@@ -264,6 +268,12 @@ impl Server {
         self.registration.phase() == Phase::Registered
             && !self.uplink.is_suspect
             && self.outbox.is_drained()
+            && !self.is_reconsidering()
+    }
+
+    /// What was passed by may have a way now, and goes before anything newer.
+    pub(super) fn is_reconsidering(&self) -> bool {
+        self.uplink.reconsiders && !self.outbox.parked().is_empty()
     }
 
     pub(super) const fn mark(&self, now: Duration) -> Mark {
@@ -294,7 +304,7 @@ impl Server {
 
     /// A message was answered: what was sent before it has arrived too, as far as anybody can
     /// tell.
-    fn arrived(&mut self, mark: Mark, turn: &mut Turn<'_>) {
+    pub(super) fn arrived(&mut self, mark: Mark, turn: &mut Turn<'_>) {
         if !self.measure(mark, turn.now) {
             return self.doubt();
         }
@@ -327,7 +337,7 @@ impl Server {
     }
 
     /// Nobody knows whether the server can be reached, nor what it has heard lately.
-    pub(super) fn distrust(&mut self, turn: &Turn<'_>) {
+    pub(super) fn distrust(&mut self, turn: &mut Turn<'_>) {
         self.uplink.is_suspect = true;
         self.uplink.request = None;
         for id in std::mem::take(&mut self.uplink.marks).into_keys() {
@@ -336,6 +346,7 @@ impl Server {
                 self.delivered(token, false, turn);
             }
         }
+        self.abandon_tellings(turn);
         self.abandon_flight();
         self.doubt();
     }
@@ -349,7 +360,7 @@ impl Server {
     }
 
     /// Something was not answered: an Update shows whether the server is there.
-    pub(super) fn lose_trust(&mut self, turn: &Turn<'_>) {
+    pub(super) fn lose_trust(&mut self, turn: &mut Turn<'_>) {
         if !self.uplink.is_suspect {
             self.distrust(turn);
             self.registration.suspect(turn.now);
@@ -396,8 +407,13 @@ impl Server {
     /// The server may observe again what it wants: what has no way until then waits a little
     /// before it is passed by.
     pub(super) fn await_observations(&mut self, time: Duration, now: Duration) {
-        self.uplink.patient_until = self.uplink.patient_until.max(now + time);
-        self.uplink.reconsiders = true;
+        let uplink = &mut self.uplink;
+        if uplink.patient_until <= now {
+            uplink.patient_since = now;
+        }
+        let latest = uplink.patient_since + AWAIT_ALL;
+        uplink.patient_until = uplink.patient_until.max(now + time).min(latest);
+        uplink.reconsiders = true;
     }
 
     /// The server does not want these any more: what is stored of them is discarded where nothing

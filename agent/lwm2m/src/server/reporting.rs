@@ -360,7 +360,7 @@ impl Server {
         }
     }
 
-    fn encode(
+    pub(super) fn encode(
         &self,
         format: ContentFormat,
         target: Address,

@@ -1,6 +1,6 @@
 //! What was stored goes out, oldest first: one pack at a time, each confirmed before the next.
 
-use std::time::Duration;
+use std::{collections::BTreeSet, time::Duration};
 
 use lamplighter_coap::{
     Code, ExchangeId, Method, NotificationId, Reliability, Request, Response, Token,
@@ -11,7 +11,7 @@ use super::{Server, keeping::Mark};
 use crate::{
     boundary::{Kept, Output},
     format::{self, Content, ContentFormat, EncodeError, Node, RecordTime},
-    outbox::{Loss, Part},
+    outbox::{self, Loss, Part},
     perform::Turn,
     registration::{Enabler, Phase, Reply},
 };
@@ -67,6 +67,9 @@ impl Server {
         }
         self.uplink.not_before = None;
         self.reconsider(turn);
+        if self.is_reconsidering() {
+            return false;
+        }
         if let Some((from, most)) = self.outbox.fetch() {
             turn.shared
                 .out
@@ -91,7 +94,11 @@ impl Server {
             self.uplink.not_before = Some(until);
             return false;
         }
+        let overtakes = self.outbox.overtakes(head);
         match self.route(turn) {
+            Route::Notify(..) | Route::Send if let Some(first) = overtakes => {
+                self.outbox.reread(first);
+            }
             Route::Notify(token, count) => self.replay_by(token, count, turn),
             Route::Send => self.replay_by_send(turn),
             Route::Wait if self.uplink.patient_until > turn.now.mono => {
@@ -147,8 +154,7 @@ impl Server {
             return None;
         }
         let paused = self.uplink.not_before.filter(|_| !self.outbox.is_drained());
-        let patient = (self.uplink.reconsiders && !self.outbox.parked().is_empty())
-            .then_some(self.uplink.patient_until);
+        let patient = self.is_reconsidering().then_some(self.uplink.patient_until);
         paused.into_iter().chain(patient).min()
     }
 
@@ -255,18 +261,16 @@ impl Server {
     ) -> Option<(Vec<u8>, usize)> {
         let size = 16 << self.endpoint.params().block_szx.min(6);
         let mut count = most.min(self.outbox.waiting().len());
+        let mut told = BTreeSet::new();
         let nodes: Vec<Node> = self
             .outbox
             .waiting()
             .iter()
             .take(count)
-            .take_while(|kept| {
-                self.outbox.is_due(kept)
-                    && !self.is_cancelled(kept)
-                    && self.may_read(kept.sample.address.path, turn)
-                    && date_wait(&kept.sample, turn).is_none()
-            })
-            .map(|kept| node(kept, format, turn))
+            .take_while(|kept| self.may_leave(kept, turn))
+            // RFC 8428: a name has one value at a time.
+            .take_while(|kept| told.insert((outbox::part(kept), time(&kept.sample, turn))))
+            .map(|kept| node(&kept.sample, format, turn))
             .collect();
         count = nodes.len();
         loop {
@@ -284,6 +288,14 @@ impl Server {
                 }
             }
         }
+    }
+
+    fn may_leave(&self, kept: &Kept, turn: &Turn<'_>) -> bool {
+        self.outbox.is_due(kept)
+            && self.outbox.overtakes(kept).is_none()
+            && !self.is_cancelled(kept)
+            && self.may_read(kept.sample.address.path, turn)
+            && date_wait(&kept.sample, turn).is_none()
     }
 
     fn encode_all(
@@ -424,19 +436,19 @@ fn date_wait(sample: &Sample, turn: &Turn<'_>) -> Option<Duration> {
     (waits && until > turn.now.mono).then_some(until)
 }
 
-fn node(kept: &Kept, format: ContentFormat, turn: &Turn<'_>) -> Node {
-    let sample = &kept.sample;
+pub(super) fn node(sample: &Sample, format: ContentFormat, turn: &Turn<'_>) -> Node {
     let content = match sample.index {
         None => Content::Single(sample.value.clone()),
         Some(index) => Content::Multiple(vec![(index, sample.value.clone())]),
     };
-    let unix: Option<UnixTime> = sample
-        .source_time
-        .or_else(|| turn.now.unix_of(sample.at))
-        .filter(|_| format.has_time());
+    let unix = time(sample, turn).filter(|_| format.has_time());
     Node {
         path: sample.address.path,
         content,
         time: unix.map(RecordTime::Absolute),
     }
+}
+
+fn time(sample: &Sample, turn: &Turn<'_>) -> Option<UnixTime> {
+    sample.source_time.or_else(|| turn.now.unix_of(sample.at))
 }
