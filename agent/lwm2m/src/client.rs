@@ -81,6 +81,7 @@ impl Client {
         for server in config.servers {
             client.add_server(server, &saved, now);
         }
+        client.forget_strangers(&saved);
         // Where reading had come to means something only where something is to be read.
         let (reading, others): (Vec<_>, Vec<_>) = saved
             .into_iter()
@@ -256,7 +257,6 @@ impl Client {
     fn settle(&mut self, tree: &mut Tree, now: Now) {
         loop {
             self.relist(tree, now);
-            self.start_next(now);
             let mut turn = Turn {
                 now,
                 shared: &mut self.shared,
@@ -266,7 +266,7 @@ impl Client {
                 .values_mut()
                 .for_each(|server| server.settle(&mut turn));
             let news = std::mem::take(&mut turn.shared.news);
-            if news.is_empty() {
+            if news.is_empty() && !self.start_next(now) {
                 break;
             }
             for news in news {

@@ -38,9 +38,9 @@ pub(crate) struct Shared {
     pub(crate) news: Vec<News>,
     next_link: u64,
     pub(crate) out: Outputs,
-    pub(crate) trials: Trials,
     /// Sends that people wait for.
     pub(crate) tellings: Tellings,
+    pub(crate) trials: Trials,
     pub(crate) waiting: Waiting,
 }
 
@@ -114,8 +114,8 @@ impl Shared {
             news: Vec::new(),
             next_link: 0,
             out,
-            trials: Trials::default(),
             tellings: Tellings::default(),
+            trials: Trials::default(),
             waiting,
         }
     }

@@ -18,8 +18,8 @@ pub enum Record {
     /// Which instances of object 2 are about which blocks of instances: object and block, in the
     /// order of the numbers.
     AccessNumbers(Vec<(u16, u16)>),
-    /// What a server wrote into its instance of object 1.
-    Account(Ssid, SavedAccount),
+    /// What a server wrote into its instance of object 1; `None` removes it.
+    Account(Ssid, Option<SavedAccount>),
     /// Attributes that a server attached to a path; `None` removes them.
     Attributes(Ssid, String, Option<Attributes>),
     /// What servers wrote into object 3.
@@ -33,7 +33,8 @@ pub enum Record {
     /// How far the queue of a server was read, where something was passed by; `None` where nothing
     /// was.
     Reading(Ssid, Option<SavedReading>),
-    Registration(Ssid, SavedRegistration),
+    /// Where a server was left; `None` removes it.
+    Registration(Ssid, Option<SavedRegistration>),
     /// What comes back unless a server is reached, by its key; `None` ends the trial.
     Trial(String, Option<Box<Self>>),
 }
@@ -220,23 +221,44 @@ impl Record {
     pub const fn is_removal(&self) -> bool {
         match self {
             Self::Access(_, None)
+            | Self::Account(_, None)
             | Self::Attributes(_, _, None)
             | Self::Instance(_, None)
             | Self::Observation(_, _, None)
             | Self::Reading(_, None)
+            | Self::Registration(_, None)
             | Self::Trial(_, None) => true,
             Self::Access(_, Some(_))
             | Self::AccessNumbers(_)
-            | Self::Account(..)
+            | Self::Account(_, Some(_))
             | Self::Attributes(_, _, Some(_))
             | Self::Device(_)
             | Self::Instance(_, Some(_))
             | Self::Observation(_, _, Some(_))
             | Self::Queue(..)
             | Self::Reading(_, Some(_))
-            | Self::Registration(..)
+            | Self::Registration(_, Some(_))
             | Self::Trial(_, Some(_)) => false,
         }
+    }
+
+    /// What removes this from the store, where it belongs to an account alone.
+    pub(crate) fn removal_of_account(&self) -> Option<(Ssid, Self)> {
+        Some(match self {
+            Self::Account(ssid, _) => (*ssid, Self::Account(*ssid, None)),
+            Self::Attributes(ssid, path, _) => (*ssid, Self::Attributes(*ssid, path.clone(), None)),
+            Self::Observation(ssid, token, _) => {
+                (*ssid, Self::Observation(*ssid, token.clone(), None))
+            }
+            Self::Reading(ssid, _) => (*ssid, Self::Reading(*ssid, None)),
+            Self::Registration(ssid, _) => (*ssid, Self::Registration(*ssid, None)),
+            Self::Access(..)
+            | Self::AccessNumbers(_)
+            | Self::Device(_)
+            | Self::Instance(..)
+            | Self::Queue(..)
+            | Self::Trial(..) => return None,
+        })
     }
 }
 

@@ -16,7 +16,7 @@ use std::{
 
 use serde_json::{Value, json};
 
-use crate::{agent::program, peers, scratch};
+use crate::{agent::program, peers, scratch, station::definitions, write};
 
 /// How long a Java process may take to start on a busy machine.
 const START: Duration = Duration::from_secs(90);
@@ -86,6 +86,9 @@ impl Java {
             .arg(&models)
             .status();
         assert!(exported.is_ok_and(|status| status.success()));
+        for (name, definition) in definitions() {
+            write(&models.join(name), definition);
+        }
         let mut child = Command::new("java")
             .args([
                 "-Xmx512m",

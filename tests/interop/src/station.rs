@@ -1,6 +1,12 @@
 //! A box with lamps and a Modbus plant, at a Leshan of its own.
 
-use std::{net::TcpListener, path::PathBuf, thread, time::Duration};
+use std::{
+    ffi::OsString,
+    net::TcpListener,
+    path::PathBuf,
+    thread,
+    time::{Duration, Instant, SystemTime},
+};
 
 use lamplighter_sim::modbus::{Bank, Framing, Obedient, Units, serve_tcp};
 use serde_json::{Value, json};
@@ -9,13 +15,16 @@ use crate::{
     agent::Agent,
     leshan::{Leshan, Version},
     relay::Relay,
-    scratch,
+    root, scratch, write,
 };
 
 pub const SOON: Duration = Duration::from_secs(30);
 
 /// Lamps of every station: /3416/1 and so on.
 pub const LAMPS: u16 = 8;
+
+/// Between two looks at what a test waits for.
+const PAUSE: Duration = Duration::from_millis(50);
 
 const UNIT: u8 = 17;
 /// Registers and coils of the plant.
@@ -78,6 +87,9 @@ impl Setup {
         let uri = relay
             .as_ref()
             .map_or_else(|| leshan.uri.clone(), Relay::uri);
+        for (name, definition) in definitions() {
+            write(&directory.join("objects").join(name), definition);
+        }
         let file = configuration(self.name, &uri, self.server, &plant, &self.tables);
         let agent = Agent::run(&directory, &file, &[]);
         let registered = leshan.event(SOON, |event| event["event"] == "registered");
@@ -146,6 +158,15 @@ poll_s = 0.5
 "#,
         port = plant.port,
     )
+}
+
+/// Definitions of objects that neither the box nor a server has, as files: name and content.
+pub(crate) fn definitions() -> Vec<(OsString, Vec<u8>)> {
+    let folder = root().join("tests/interop/peers/objects");
+    let files = std::fs::read_dir(folder).unwrap().map(Result::unwrap);
+    files
+        .map(|file| (file.file_name(), std::fs::read(file.path()).unwrap()))
+        .collect()
 }
 
 /// The Modbus slave behind a station.
@@ -268,9 +289,35 @@ impl Station {
         self.plant.counted(&self.agent, count);
     }
 
+    /// Asks again and again until it is so.
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "a test against a real server waits in real time"
+    )]
+    pub fn until(&mut self, what: &str, is_so: impl Fn(&mut Self) -> bool) {
+        let deadline = Instant::now() + SOON;
+        while !is_so(self) {
+            assert!(
+                Instant::now() < deadline,
+                "{what} did not come within {SOON:?}"
+            );
+            thread::park_timeout(PAUSE);
+        }
+    }
+
     /// Ends the agent as a power cut does, and starts it again.
     pub fn kill_and_restart(&mut self) {
         self.agent.lines.signal("KILL");
         self.agent = Agent::rerun(&self.directory, &[]);
     }
+}
+
+/// Seconds since 1970.
+#[expect(
+    clippy::disallowed_methods,
+    reason = "times of the agent are compared with the machine's"
+)]
+pub fn unix_now() -> f64 {
+    let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
+    now.unwrap().as_secs_f64()
 }

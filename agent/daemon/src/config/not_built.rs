@@ -47,7 +47,6 @@ const NOT_BUILT: &[(&str, Refused)] = &[
     ("server.*.coap.probing_rate_bytes_s", Refused::Always),
     ("server.*.expose", Refused::Words(&["endpoint", "prefix"])),
     ("server.*.mute_send", Refused::True),
-    ("server.*.queue_mode", Refused::True),
     ("server.*.security.ca", Refused::Always),
     ("server.*.security.cert", Refused::Always),
     ("server.*.security.identity", Refused::Always),

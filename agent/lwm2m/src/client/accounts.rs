@@ -22,7 +22,7 @@ impl Client {
                 tracing::warn!(path, "A saved instance cannot be read");
                 continue;
             };
-            let held = saved.resources.into_iter().collect();
+            let held = tree.fitting(instance.object, saved.resources);
             if let Err(why) = tree.store(gateway(instance), &held, now.stamp()) {
                 tracing::warn!(path, %why, "A saved instance is kept and not served");
             }
@@ -35,10 +35,8 @@ impl Client {
         let mut registration: Option<SavedRegistration> = None;
         for record in saved {
             match record {
-                Record::Account(of, saved) if *of == ssid => account.restore(*saved),
-                Record::Registration(of, saved) if *of == ssid => {
-                    registration = Some(saved.clone())
-                }
+                Record::Account(of, Some(saved)) if *of == ssid => account.restore(*saved),
+                Record::Registration(of, saved) if *of == ssid => registration = saved.clone(),
                 Record::Access(..)
                 | Record::AccessNumbers(_)
                 | Record::Account(..)
@@ -61,6 +59,16 @@ impl Client {
             server.take_over(outbox);
         }
         self.servers.insert(ssid, server);
+    }
+
+    /// What was kept for accounts that are not configured any more is removed.
+    pub(super) fn forget_strangers(&mut self, saved: &[Record]) {
+        let records = saved.iter().filter_map(Record::removal_of_account);
+        let strangers: Vec<_> = records
+            .filter(|(ssid, _)| !self.servers.contains_key(ssid))
+            .map(|(_, record)| record)
+            .collect();
+        self.shared.out.commit_all(strangers);
     }
 
     /// `is_final`: nobody is to be told any more what is stored for it.

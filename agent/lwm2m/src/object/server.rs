@@ -26,6 +26,8 @@ pub(crate) struct Account {
     /// Notifications are confirmable where nothing else is said.
     pub(crate) confirms: bool,
     pub(crate) disable_timeout: Duration,
+    /// The server has asked for silence, and it lasts.
+    pub(crate) is_disabled: bool,
     /// Zero: it never ends (1.2).
     pub(crate) lifetime: Duration,
     pub(crate) mute_send: bool,
@@ -101,6 +103,7 @@ impl Account {
         Self {
             confirms: false,
             disable_timeout: MAX_ABSENCE,
+            is_disabled: false,
             lifetime: config.lifetime,
             mute_send: config.mute_send,
             pmax: 0,
@@ -281,6 +284,8 @@ impl Account {
     ) -> Result<Effect, Reject> {
         match resource.0 {
             id::DISABLE => Ok(Effect::Disable(ssid)),
+            // lwm2m/10, 6: nothing is sent to it before its time.
+            id::TRIGGER if self.is_disabled => Err(Reject::bad_request("this server is disabled")),
             id::TRIGGER => binding::check_trigger(args).map(|()| Effect::Update(ssid)),
             _ => Err(Reject::method_not_allowed(
                 "the resource cannot be executed",

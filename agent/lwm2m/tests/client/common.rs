@@ -542,7 +542,7 @@ pub(crate) fn accepting(path: &str, accept: u16) -> Request {
 
 /// The few definitions that the tests need.
 pub(crate) fn definitions() -> Definitions {
-    use DataType::{Boolean, Float, Integer, Opaque, String, Time};
+    use DataType::{Float, Integer, Opaque, String, Time};
     let mandatory = |resource: ResourceDef| ResourceDef {
         mandatory: true,
         ..resource
@@ -553,23 +553,9 @@ pub(crate) fn definitions() -> Definitions {
     };
     let (r, rw, e) = (Operations::R, Operations::RW, Operations::E);
     let mut definitions = Definitions::default();
-    definitions.insert(object(
-        1,
-        Version::new(1, 2),
-        vec![
-            mandatory(resource(0, r, Integer)),
-            mandatory(resource(1, rw, Integer)),
-            resource(2, rw, Integer),
-            resource(3, rw, Integer),
-            resource(4, e, DataType::None),
-            resource(5, rw, Integer),
-            mandatory(resource(6, rw, Boolean)),
-            mandatory(resource(7, rw, String)),
-            mandatory(resource(8, e, DataType::None)),
-            resource(23, rw, Boolean),
-            resource(26, rw, Integer),
-        ],
-    ));
+    let standard = lamplighter_model::tables::standard();
+    let servers = standard.object(ObjectId(1)).expect("object 1");
+    definitions.insert(ObjectDef::clone(servers));
     let mut device: Vec<ResourceDef> = [0, 1, 2, 3, 17, 18, 19]
         .into_iter()
         .map(|id| resource(id, r, String))

@@ -4,6 +4,8 @@
 #![expect(clippy::unwrap_used, reason = "a panic is how a test fails")]
 
 mod cabinet;
+mod composite;
+mod observe;
 mod read;
 mod register;
 mod versions;

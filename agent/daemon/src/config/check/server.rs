@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, time::Duration};
 
 use lamplighter_coap::Params;
 use lamplighter_lwm2m::{
-    client::{RegistrationConfig, ServerConfig, VersionChoice},
+    client::{ServerConfig, VersionChoice},
     server::ServerUri,
 };
 use lamplighter_model::{ObjectId, Ssid, object::Version};
@@ -58,6 +58,7 @@ impl Checker<'_> {
         let object_versions =
             self.object_versions(&below(at, "object_versions"), &server.object_versions);
         let coap = self.coap(&below(at, "coap"), &server.coap);
+        let registration = self.registration(&below(at, "registration"), &server.registration);
         let rights = self.grants(at, server);
         Some(ServerConfig {
             coap,
@@ -65,7 +66,7 @@ impl Checker<'_> {
             mute_send: server.mute_send.unwrap_or(false),
             object_versions,
             queue_mode: server.queue_mode.unwrap_or(false),
-            registration: RegistrationConfig::default(),
+            registration,
             rights,
             store_notifications: server.store_notifications.unwrap_or(true),
             version: match server.version.unwrap_or(schema::Version::Auto) {
