@@ -30,6 +30,8 @@ pub(super) struct Uplink {
     pub(super) flight: Option<Flight>,
     /// Nothing shows that the server can be reached: nothing but the registration is sent.
     pub(super) is_suspect: bool,
+    /// Parts of which the server wants only so many kept.
+    limits: BTreeMap<Part, Limit>,
     /// What this turn has lost, to be told to people.
     lost: Vec<(Loss, u64)>,
     /// Confirmable notifications under way.
@@ -59,6 +61,14 @@ pub(super) struct Uplink {
     pub(super) not_before: Option<Duration>,
 }
 
+/// Attribute hqmax. It is counted in this run of the agent only: after a restart all that was
+/// stored before is told.
+#[derive(Clone, Copy, Debug, Default)]
+struct Limit {
+    most: u64,
+    stored: u64,
+}
+
 /// What the answer to a message shows.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Mark {
@@ -86,6 +96,7 @@ impl Default for Uplink {
         Self {
             flight: None,
             is_suspect: true,
+            limits: BTreeMap::new(),
             lost: Vec::new(),
             marks: BTreeMap::new(),
             pace: Pace::default(),
@@ -144,6 +155,15 @@ impl Server {
         let nodes: Vec<Node> = targets
             .flat_map(|target| turn.catalogue().latest(*target))
             .collect();
+        let rules = Self::rules(&self.attributes, self.config.ssid, turn);
+        for sample in &samples {
+            let part = (sample.address, sample.index);
+            if let Some(most) = relation.most_kept(part, rules) {
+                let limit = self.uplink.limits.entry(part).or_default();
+                limit.most = u64::from(most).max(1);
+                limit.stored += 1;
+            }
+        }
         let kept = self.outbox.queue(samples);
         self.hand_over(kept, turn.shared);
         let sent = Sent {
@@ -444,6 +464,22 @@ impl Server {
         let mut cancelled = self.uplink.cancelled.iter();
         cancelled.any(|(address, upto)| kept.number < *upto && covers(*address, part))
             && !self.observations.is_wanted(part)
+    }
+
+    /// Whether newer samples of the part are all that the server wants kept.
+    pub(super) fn is_surplus(&self, kept: &Kept) -> bool {
+        let limit = self.uplink.limits.get(&outbox::part(kept));
+        limit.is_some_and(|limit| limit.stored > limit.most)
+    }
+
+    /// The first so many of those that wait are not stored any more.
+    pub(super) fn uncount(&mut self, count: usize) {
+        for kept in self.outbox.waiting().iter().take(count) {
+            if let Some(limit) = self.uplink.limits.get_mut(&outbox::part(kept)) {
+                limit.stored = limit.stored.saturating_sub(1);
+            }
+        }
+        self.uplink.limits.retain(|_, limit| limit.stored > 0);
     }
 
     pub(super) fn reading_changed(&mut self, now: Duration) {
