@@ -412,7 +412,7 @@ impl Relation {
 
     /// What was to be told is stored instead.
     pub(super) fn stored(&mut self, sent: Sent<'_>, rules: Rules<'_>) {
-        let spoken = self.spoken;
+        let spoken = self.spoken || !sent.nodes.is_empty();
         self.sent(sent, rules);
         self.spoken = spoken;
     }

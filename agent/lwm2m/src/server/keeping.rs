@@ -151,6 +151,10 @@ impl Server {
             return;
         };
         let samples = self.samples_of(relation, turn);
+        if samples.is_empty() && !relation.is_settled() {
+            // Devices may take a while to say what they have after a restart.
+            return self.skip(token, turn);
+        }
         let targets = relation.subscription.targets.addresses().iter();
         let nodes: Vec<Node> = targets
             .flat_map(|target| turn.catalogue().latest(*target))
@@ -195,14 +199,19 @@ impl Server {
     /// What the observation is due to tell: what has changed, or all that was measured again where
     /// the longest time has passed.
     pub(super) fn samples_of(&self, relation: &Relation, turn: &Turn<'_>) -> Vec<Sample> {
+        let targets = relation.subscription.targets.addresses().iter();
+        if !relation.is_settled() {
+            return targets
+                .flat_map(|target| self.below(*target, turn))
+                .collect();
+        }
         if relation.is_pending() {
             let dirty = relation.dirty().iter();
             return dirty
                 .flat_map(|(resource, index)| self.latest(*resource, *index, turn))
                 .collect();
         }
-        let samples = relation.subscription.targets.addresses().iter();
-        samples
+        targets
             .flat_map(|target| self.below(*target, turn))
             .filter(|sample| {
                 sample.at.boot == turn.now.boot && sample.at.mono > relation.last_sent()
@@ -416,12 +425,26 @@ impl Server {
         if !self.is_storing(turn) {
             return self.end_observation(token, turn);
         }
-        self.endpoint.forget_observer(&token);
-        self.notifications.retain(|_, (of, _)| *of != token);
+        self.forget_observer(token);
         self.observations.orphan(token);
         self.uplink.reset.push(token);
         self.uplink.is_suspect = true;
         self.registration.suspect(turn.now);
+    }
+
+    /// Nothing is heard any more of what is under way to an observer.
+    pub(super) fn forget_observer(&mut self, token: Token) {
+        self.abandon_flight_to(token);
+        self.endpoint.forget_observer(&token);
+        let gone = self.notifications.iter();
+        let gone: Vec<NotificationId> = gone
+            .filter(|(_, (of, _))| *of == token)
+            .map(|(id, _)| *id)
+            .collect();
+        for id in gone {
+            self.notifications.remove(&id);
+            self.uplink.marks.remove(&id);
+        }
     }
 
     /// The server may observe again what it wants: what has no way until then waits a little
@@ -556,6 +579,10 @@ impl Server {
     /// Storing was switched off, or the account is removed.
     pub(super) fn discard_all(&mut self, shared: &mut Shared) {
         self.abandon_flight();
+        if !self.outbox.parked().is_empty() {
+            let record = Record::Reading(self.config.ssid, None);
+            shared.out.push(Output::Journal(record));
+        }
         if let Some((upto, lost)) = self.outbox.discard_all(Loss::Cancelled) {
             shared.out.push(Output::Forget(self.config.ssid, upto));
             self.uplink.lost.push((Loss::Cancelled, lost));

@@ -388,6 +388,15 @@ impl Server {
         }
     }
 
+    pub(super) fn abandon_flight_to(&mut self, observer: Token) {
+        let is_to = |flight: &mut Flight| matches!(flight.via, Via::Notification(_, token) if token == observer);
+        if let Some(flight) = self.uplink.flight.take_if(is_to)
+            && let Via::Notification(id, _) = flight.via
+        {
+            self.endpoint.withdraw(id);
+        }
+    }
+
     fn landed(&mut self, flight: Flight, turn: &mut Turn<'_>) {
         self.uplink.singly = self.uplink.singly.saturating_sub(flight.count);
         let is_clean = self.measure(flight.mark, turn.now);

@@ -669,3 +669,53 @@ fn an_outage_is_told_again_in_less_than_a_tenth_of_it() {
         "{per_sample} bytes on the wire per sample"
     );
 }
+
+#[test]
+fn the_first_value_after_a_restart_without_a_link_is_stored() {
+    let world = observing(SENML_CBOR);
+    let mut again = world.restarted(Duration::from_secs(5), 1);
+    again.links_work = false;
+    number(&mut again, 1);
+    again.seconds(10);
+    number(&mut again, 2);
+    again.links_work = true;
+    again.seconds(100);
+    assert_eq!(values(&notified(&again, "/3303/0/5700")), [1, 2]);
+}
+
+#[test]
+fn of_many_observations_of_one_path_the_one_that_is_alive_is_told() {
+    let mut world = observing(SENML_CBOR);
+    let mut stale = Vec::new();
+    for _ in 0..12 {
+        let request = Request {
+            accept: Some(SENML_CBOR),
+            observe: Some(0),
+            ..get("/3303/0/5700")
+        };
+        stale.push(world.server.request(request, world.now));
+        world.run();
+        while !world.device.is_empty() {
+            world.done(Ok(Answer::default()));
+        }
+    }
+    for id in stale {
+        world.server.cancel(id);
+    }
+    number(&mut world, 1);
+    world.seconds(60);
+    assert!(values(&notified(&world, "/3303/0/5700")).contains(&1));
+    assert_eq!(world.client.servers().next().unwrap().observations, 1);
+    assert!(world.kept.is_empty());
+}
+
+#[test]
+fn two_observations_of_one_path_store_a_sample_once() {
+    let mut world = observing(SENML_CBOR);
+    observe(&mut world, "/3303/0", SENML_CBOR);
+    disconnect(&mut world);
+    numbers(&mut world, 1..6, 10);
+    assert_eq!(world.kept.len(), 5);
+    reconnect(&mut world);
+    assert_eq!(values(&notified(&world, "/3303/0")), [1, 2, 3, 4, 5]);
+}
