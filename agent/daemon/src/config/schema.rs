@@ -86,6 +86,9 @@ pub struct Server {
     pub store_notifications: Option<bool>,
     /// Send nothing to this server that it has not asked for (1/x/23). Default: false.
     pub mute_send: Option<bool>,
+    /// Longest random pause in seconds between the end of a Disable and the registration, so that not
+    /// all boxes return at once, 0–86400. Default: a quarter of the Disable, at least 60.
+    pub return_spread_s: Option<u32>,
     /// All rights everywhere; what the box makes belongs to this server. One at most. Default: false.
     pub owner: Option<bool>,
     /// What this server may do where there are several: R, W, E, D, C by object, instance or `*`; the

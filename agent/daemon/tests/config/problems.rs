@@ -131,8 +131,8 @@ fn servers_are_checked() {
             "2: error: `mode = \"psk\"`: not available in this version",
         ),
         (
-            "[server.a]\nqueue_mode = true\n",
-            "2: error: `queue_mode = true`: not available in this version",
+            "[server.a]\nreturn_spread_s = 86401\n",
+            "2: error: `return_spread_s = 86401` is not within 0 to 86400",
         ),
         (
             "[server.a]\nshort_id = 7\n[server.b]\nshort_id = 7\n",
