@@ -9,6 +9,7 @@ use lamplighter_lwm2m::{
     boundary::{LocalAnswer, LocalRequest},
     reject::Reject,
 };
+use lamplighter_model::Path;
 use lamplighter_site::boundary::Why;
 use tokio::{
     sync::{mpsc, oneshot},
@@ -31,6 +32,15 @@ pub enum Ask {
         user: String,
         /// `Ok` as soon as the core was told; what becomes of it stands in the status.
         reply: oneshot::Sender<Result<(), Reject>>,
+    },
+    /// Goes to the core as `Command::Send`; answered when the servers have confirmed it.
+    Send {
+        paths: Vec<Path>,
+        /// Name of the `[server.NAME]` table; all servers, where none is named.
+        server: Option<String>,
+        /// Who wants it, for the event log.
+        user: String,
+        reply: oneshot::Sender<Result<LocalAnswer, Reject>>,
     },
     /// Who commands the output of this name; `None` where no output has it.
     Why(String, oneshot::Sender<Option<Why>>),
@@ -82,6 +92,21 @@ impl Asker {
         self.ask(|reply| Ask::Server {
             name,
             action,
+            user,
+            reply,
+        })
+        .await
+    }
+
+    pub async fn send(
+        &self,
+        paths: Vec<Path>,
+        server: Option<String>,
+        user: String,
+    ) -> Result<Result<LocalAnswer, Reject>, Unanswered> {
+        self.ask(|reply| Ask::Send {
+            paths,
+            server,
             user,
             reply,
         })

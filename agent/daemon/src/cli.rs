@@ -78,6 +78,9 @@ fn perform(cli: Cli) -> Result<Exit, Failure> {
             start::run(&global.places(), options.strict).map_err(Failure::from)
         }
         Command::Secret(args::Secret::Set { name }) => secret::set(&global, &name, &mut out),
+        Command::Send { paths, server } => {
+            operate::send(&global, &paths, server.as_deref(), &mut out)
+        }
         Command::Server(command) => server::server(&global, &command, &mut out),
         Command::Set { name, value, hold }
         | Command::Write {
@@ -103,7 +106,6 @@ fn perform(cli: Cli) -> Result<Exit, Failure> {
         | Command::Offline(_)
         | Command::Online(_)
         | Command::Restore(_)
-        | Command::Send(_)
         | Command::Simulate(_)
         | Command::Unlock(_)
         | Command::Update(_) => Err(Failure::not_built("this command")),

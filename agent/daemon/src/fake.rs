@@ -145,6 +145,19 @@ async fn answer(mut questions: mpsc::Receiver<Ask>, script: Arc<Mutex<Script>>) 
                 script.server_actions.push(format!("{action:?} {name}"));
                 let _ = reply.send(Ok(()));
             }
+            Ask::Send {
+                paths,
+                server,
+                user,
+                reply,
+            } => {
+                let paths: Vec<String> = paths.iter().map(Path::to_string).collect();
+                let server = server.unwrap_or_else(|| "all".to_owned());
+                let told = format!("Send {} to {server} by {user}", paths.join(" "));
+                script.server_actions.push(told);
+                let answer = script.reject.clone().map_or(Ok(LocalAnswer::Done), Err);
+                let _ = reply.send(answer);
+            }
             Ask::Why(name, reply) => {
                 let _ = reply.send((name == "lamps.l1").then(|| why(name)));
             }

@@ -17,6 +17,7 @@ use lamplighter_coap::Code;
 use lamplighter_lwm2m::{
     boundary::{
         ClientId, Command, Event, HostRequest, Input, LinkEvent, LocalAnswer, Output, RequestId,
+        SendRequest,
     },
     client::Client,
     reject::Reject,
@@ -24,7 +25,7 @@ use lamplighter_lwm2m::{
     tree::Tree,
 };
 use lamplighter_model::{
-    Ssid,
+    Path, Ssid,
     device::{
         Action, AdapterEvent, AdapterId, AdapterRequest, DeviceEvent, Fault, LinkState, OpId,
     },
@@ -258,9 +259,7 @@ impl Agent {
     fn on_ask(&mut self, ask: Ask) {
         match ask {
             Ask::Local(request, reply) => {
-                let id = RequestId(self.waiting.next_request);
-                self.waiting.next_request += 1;
-                self.waiting.answers.insert(id, reply);
+                let id = self.expect_answer(reply);
                 self.core(THE_BOX, Input::Command(Command::Local(id, request)));
             }
             Ask::Server {
@@ -273,10 +272,46 @@ impl Agent {
                 // Nobody may be waiting any more.
                 let _ = reply.send(told);
             }
+            Ask::Send {
+                paths,
+                server,
+                user,
+                reply,
+            } => self.send(paths, server.as_deref(), user, reply),
             Ask::Why(name, reply) => {
                 let _ = reply.send(self.site.why(&name, self.clock.now()));
             }
         }
+    }
+
+    fn send(
+        &mut self,
+        paths: Vec<Path>,
+        server: Option<&str>,
+        user: String,
+        reply: oneshot::Sender<Result<LocalAnswer, Reject>>,
+    ) {
+        let (client, ssid) = match server.map(|name| (name, self.server_names.get(name))) {
+            None => (THE_BOX, None),
+            Some((_, Some((client, ssid)))) => (*client, Some(*ssid)),
+            Some((name, None)) => {
+                let refused = Reject::new(Code::NOT_FOUND, format!("there is no server {name}"));
+                // Nobody may be waiting any more.
+                let _ = reply.send(Err(refused));
+                return;
+            }
+        };
+        let id = self.expect_answer(reply);
+        let request = SendRequest { paths, ssid, user };
+        self.core(client, Input::Command(Command::Send(id, request)));
+    }
+
+    /// The number under which the core answers.
+    fn expect_answer(&mut self, reply: oneshot::Sender<Result<LocalAnswer, Reject>>) -> RequestId {
+        let id = RequestId(self.waiting.next_request);
+        self.waiting.next_request += 1;
+        self.waiting.answers.insert(id, reply);
+        id
     }
 
     fn tell_server(&mut self, name: &str, action: ServerAction, user: &str) -> Result<(), Reject> {

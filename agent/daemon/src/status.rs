@@ -113,12 +113,11 @@ impl Status {
         self.model().on_event(event, now);
     }
 
-    /// A server stands elsewhere now. What was de-registered on request stays shown as that.
+    /// A server stands elsewhere now.
     pub fn on_server_state(&self, ssid: Ssid, state: ServerState, now: Now) {
         let mut model = self.model();
         let server = model.server(ssid, now);
-        let is_on_request = (server.state, state) == (ServerState::Disabled, ServerState::Offline);
-        if server.state != state && !is_on_request {
+        if server.state != state {
             server.become_state(state, now);
             model.watchers.status_changed();
         }

@@ -13,8 +13,8 @@ use crate::{
     catalogue::Catalogue,
     format::link,
     object::{CoreObjects, Device, Effect},
+    outbox::Outbox,
     perform::{News, Shared, Turn},
-    reject::Reject,
     saved::{Record, SavedInstance, SavedObservation},
     server::{Server, ServerState, ServerStatus},
     tree::Tree,
@@ -27,13 +27,18 @@ mod operations;
 mod order;
 mod rights;
 mod sequence;
+mod telling;
 mod trial;
+
+pub(crate) use telling::Tellings;
 
 use order::Order;
 
 /// One LwM2M endpoint: its accounts, and what it shows of the tree.
 #[derive(Debug)]
 pub struct Client {
+    /// What is stored for servers that are not there now: their numbers go on.
+    former: BTreeMap<Ssid, Outbox>,
     /// An account came or went since the servers were told what there is.
     accounts_changed: bool,
     /// [`Tree::listed`] that the servers know of.
@@ -60,6 +65,7 @@ impl Client {
         let core = CoreObjects::new(Device::new(config.device));
         let shared = Shared::new(core, config.creation, config.endpoint);
         let mut client = Self {
+            former: BTreeMap::new(),
             accounts_changed: false,
             listed: 0,
             disinherited: Vec::new(),
@@ -75,7 +81,12 @@ impl Client {
         for server in config.servers {
             client.add_server(server, &saved, now);
         }
-        for record in saved {
+        client.forget_strangers(&saved);
+        // Where reading had come to means something only where something is to be read.
+        let (reading, others): (Vec<_>, Vec<_>) = saved
+            .into_iter()
+            .partition(|record| matches!(record, Record::Reading(..)));
+        for record in others.into_iter().chain(reading) {
             client.restore(record, now);
         }
         client.disinherit();
@@ -100,14 +111,14 @@ impl Client {
             Input::Command(command) => self.on_command(command, tree, now),
             Input::Committed(id) => turn.shared.out.committed(id),
             Input::Configure(Change::AddServer(config)) => {
-                self.remove_server(config.ssid, tree, now);
+                self.remove_server(config.ssid, false, tree, now);
                 let ssid = config.ssid;
                 self.add_server(*config, &[], now);
                 self.begin(ssid, now);
                 self.accounts_changed = true;
             }
             Input::Configure(Change::RemoveServer(ssid)) => {
-                self.remove_server(ssid, tree, now);
+                self.remove_server(ssid, true, tree, now);
                 self.disinherit();
                 self.accounts_changed = true;
             }
@@ -201,10 +212,7 @@ impl Client {
                     server.registration.register_now(now);
                 }
             }
-            Command::Send(id, _) => {
-                let refused = Reject::method_not_allowed("no server takes a Send");
-                self.shared.out.push(Output::Answer(id, Err(refused)));
-            }
+            Command::Send(id, request) => self.on_send(id, request, tree, now),
             Command::Stop => {
                 self.stopping = true;
                 self.servers
@@ -249,7 +257,6 @@ impl Client {
     fn settle(&mut self, tree: &mut Tree, now: Now) {
         loop {
             self.relist(tree, now);
-            self.start_next(now);
             let mut turn = Turn {
                 now,
                 shared: &mut self.shared,
@@ -259,7 +266,7 @@ impl Client {
                 .values_mut()
                 .for_each(|server| server.settle(&mut turn));
             let news = std::mem::take(&mut turn.shared.news);
-            if news.is_empty() {
+            if news.is_empty() && !self.start_next(now) {
                 break;
             }
             for news in news {

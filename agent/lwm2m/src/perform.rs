@@ -13,6 +13,7 @@ use lamplighter_model::{
 use crate::{
     boundary::{CommitId, Event, LinkId, Output},
     catalogue::Catalogue,
+    client::Tellings,
     config::Creation,
     confirm::Trials,
     format::{Content, Node},
@@ -37,6 +38,8 @@ pub(crate) struct Shared {
     pub(crate) news: Vec<News>,
     next_link: u64,
     pub(crate) out: Outputs,
+    /// Sends that people wait for.
+    pub(crate) tellings: Tellings,
     pub(crate) trials: Trials,
     pub(crate) waiting: Waiting,
 }
@@ -111,6 +114,7 @@ impl Shared {
             news: Vec::new(),
             next_link: 0,
             out,
+            tellings: Tellings::default(),
             trials: Trials::default(),
             waiting,
         }

@@ -30,6 +30,7 @@ use leave::After;
 pub(crate) use reply::Reply;
 pub(crate) use retry::{Backoff, RetryPolicy};
 pub(crate) use terms::Terms;
+pub(crate) use update::Wish;
 use update::{Live, Pending};
 use version::Ladder;
 

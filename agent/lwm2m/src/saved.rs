@@ -18,8 +18,8 @@ pub enum Record {
     /// Which instances of object 2 are about which blocks of instances: object and block, in the
     /// order of the numbers.
     AccessNumbers(Vec<(u16, u16)>),
-    /// What a server wrote into its instance of object 1.
-    Account(Ssid, SavedAccount),
+    /// What a server wrote into its instance of object 1; `None` removes it.
+    Account(Ssid, Option<SavedAccount>),
     /// Attributes that a server attached to a path; `None` removes them.
     Attributes(Ssid, String, Option<Attributes>),
     /// What servers wrote into object 3.
@@ -30,7 +30,11 @@ pub enum Record {
     Observation(Ssid, Vec<u8>, Option<SavedObservation>),
     /// What the store holds for a server. Made by the store when it loads, never by the core.
     Queue(Ssid, SavedQueue),
-    Registration(Ssid, SavedRegistration),
+    /// How far the queue of a server was read, where something was passed by; `None` where nothing
+    /// was.
+    Reading(Ssid, Option<SavedReading>),
+    /// Where a server was left; `None` removes it.
+    Registration(Ssid, Option<SavedRegistration>),
     /// What comes back unless a server is reached, by its key; `None` ends the trial.
     Trial(String, Option<Box<Self>>),
 }
@@ -69,6 +73,9 @@ pub struct SavedOwner {
 /// Writable values of object 1. What an older version did not write is as if never written.
 #[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq, Serialize)]
 pub struct SavedAccount {
+    /// 1/x/26.
+    #[serde(default)]
+    pub confirms: bool,
     pub disable_timeout_s: u32,
     pub lifetime_s: u32,
     pub mute_send: bool,
@@ -136,6 +143,22 @@ pub struct SavedQueue {
     pub next: u64,
 }
 
+/// Samples that had no way to the server when their turn came.
+#[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
+pub struct SavedParked {
+    pub count: u64,
+    pub first: u64,
+    pub last: u64,
+    pub path: String,
+}
+
+#[derive(Clone, Debug, Default, Deserialize, Eq, PartialEq, Serialize)]
+pub struct SavedReading {
+    /// All before it were delivered, or are parked.
+    pub cursor: u64,
+    pub parked: Vec<SavedParked>,
+}
+
 /// Where a server was left.
 #[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
 pub enum SavedRegistration {
@@ -188,6 +211,7 @@ impl Record {
                 format!("observation/{ssid}/{token}")
             }
             Self::Queue(ssid, _) => format!("queue/{ssid}"),
+            Self::Reading(ssid, _) => format!("reading/{ssid}"),
             Self::Registration(ssid, _) => format!("registration/{ssid}"),
             Self::Trial(key, _) => format!("trial/{key}"),
         })
@@ -197,21 +221,44 @@ impl Record {
     pub const fn is_removal(&self) -> bool {
         match self {
             Self::Access(_, None)
+            | Self::Account(_, None)
             | Self::Attributes(_, _, None)
             | Self::Instance(_, None)
             | Self::Observation(_, _, None)
+            | Self::Reading(_, None)
+            | Self::Registration(_, None)
             | Self::Trial(_, None) => true,
             Self::Access(_, Some(_))
             | Self::AccessNumbers(_)
-            | Self::Account(..)
+            | Self::Account(_, Some(_))
             | Self::Attributes(_, _, Some(_))
             | Self::Device(_)
             | Self::Instance(_, Some(_))
             | Self::Observation(_, _, Some(_))
             | Self::Queue(..)
-            | Self::Registration(..)
+            | Self::Reading(_, Some(_))
+            | Self::Registration(_, Some(_))
             | Self::Trial(_, Some(_)) => false,
         }
+    }
+
+    /// What removes this from the store, where it belongs to an account alone.
+    pub(crate) fn removal_of_account(&self) -> Option<(Ssid, Self)> {
+        Some(match self {
+            Self::Account(ssid, _) => (*ssid, Self::Account(*ssid, None)),
+            Self::Attributes(ssid, path, _) => (*ssid, Self::Attributes(*ssid, path.clone(), None)),
+            Self::Observation(ssid, token, _) => {
+                (*ssid, Self::Observation(*ssid, token.clone(), None))
+            }
+            Self::Reading(ssid, _) => (*ssid, Self::Reading(*ssid, None)),
+            Self::Registration(ssid, _) => (*ssid, Self::Registration(*ssid, None)),
+            Self::Access(..)
+            | Self::AccessNumbers(_)
+            | Self::Device(_)
+            | Self::Instance(..)
+            | Self::Queue(..)
+            | Self::Trial(..) => return None,
+        })
     }
 }
 

@@ -15,7 +15,7 @@ use lamplighter_coap::{
     RequestKey, Token,
 };
 use lamplighter_dtls::{Session, SessionEvent};
-use lamplighter_model::{Now, Ssid, Stamp, tables::bundled_version};
+use lamplighter_model::{Address, Now, Path, Ssid, Stamp, tables::bundled_version};
 
 use crate::{
     boundary::{Event, LinkEvent, LinkId, Output, Transport},
@@ -25,7 +25,7 @@ use crate::{
     operation::links::{self, Versions},
     outbox::Outbox,
     perform::{News, Shared, Turn},
-    registration::{Phase, Purpose, Registration, Step, Terms},
+    registration::{self, Phase, Purpose, Registration, Step, Terms},
     rng::Rng,
     saved::{Record, SavedRegistration},
     view::View,
@@ -38,11 +38,14 @@ mod requests;
 mod restore;
 mod sending;
 mod silence;
+mod sleep;
 mod status;
+mod telling;
 mod uri;
 
 use keeping::Uplink;
 pub use status::{ServerState, ServerStatus};
+use telling::Telling;
 pub use uri::{ServerUri, UriError};
 
 /// One server.
@@ -66,10 +69,13 @@ pub(crate) struct Server {
     saved: Option<SavedRegistration>,
     session: Session,
     shown: (Phase, Stamp),
+    /// Sends on request that are under way.
+    tellings: Vec<Telling>,
     uplink: Uplink,
     view: View,
     /// What the server observed before it registered us anew is kept until then.
     orphans_until: Option<Duration>,
+    wake: sleep::Wake,
 }
 
 /// The path that carries the session.
@@ -127,9 +133,11 @@ impl Server {
             saved,
             session: Session::plain(),
             shown: (Phase::Offline, now.stamp()),
+            tellings: Vec::new(),
             uplink: Uplink::default(),
             orphans_until: None,
             view: View::Flat,
+            wake: sleep::Wake::default(),
         }
     }
 
@@ -148,17 +156,32 @@ impl Server {
         }
     }
 
-    /// The account is gone: nobody waits for the end of the de-registration.
-    pub(crate) fn give_up(&mut self, turn: &mut Turn<'_>) {
-        self.discard_all(turn.shared);
+    /// The account is gone: nobody waits for the end of the de-registration, and nothing is kept of
+    /// it; what is stored for it only where the account comes back.
+    pub(crate) fn give_up(&mut self, is_final: bool, turn: &mut Turn<'_>) {
+        if is_final {
+            self.discard_all(turn.shared);
+            self.tell_losses(turn.shared);
+        }
+        self.forget_reporting(turn);
         self.close(turn);
+        self.forget_observations(turn);
+        self.remove_attributes(Address::gateway(Path::Root), turn.shared);
+        let ssid = self.config.ssid;
+        turn.shared.out.commit_all(vec![
+            Record::Account(ssid, None),
+            Record::Registration(ssid, None),
+        ]);
     }
 
     /// The server has written something into its account.
     pub(crate) fn obey(&mut self, account: &Account, now: Now) {
-        self.registration.set_policy(account.retry());
-        self.registration.set_queue_mode(account.queue_mode, now);
-        self.registration.set_lifetime(account.lifetime, now);
+        let wish = registration::Wish {
+            lifetime: account.lifetime,
+            policy: account.retry(),
+            queue_mode: account.queue_mode,
+        };
+        self.registration.obey(wish, now);
     }
 
     pub(crate) const fn ssid(&self) -> Ssid {
@@ -170,6 +193,7 @@ impl Server {
     }
 
     pub(crate) fn receive(&mut self, datagram: Vec<u8>, now: Now) {
+        self.stir(now.mono);
         self.session.receive(datagram, now.mono);
     }
 
@@ -210,6 +234,7 @@ impl Server {
         self.registration.handle_timeout(now);
         let rules = Self::rules(&self.attributes, self.config.ssid, turn);
         self.observations.handle_timeout(rules);
+        self.fall_asleep(now.mono);
     }
 
     pub(crate) fn timeout(&self) -> Option<(Duration, &'static str)> {
@@ -220,7 +245,9 @@ impl Server {
             named(self.session.poll_timeout(), "session"),
             named(self.observations.timeout(), "notification"),
             named(self.uplink_timeout(), "stored samples"),
+            named(self.reading_timeout(), "how far the queue was read"),
             named(self.orphans_until, "end of former observations"),
+            named(self.sleep_at(), "sleep"),
         ]
         .into_iter()
         .flatten()
@@ -245,9 +272,13 @@ impl Server {
             }
         }
         self.tell_silence(turn.shared);
+        self.tell_losses(turn.shared);
+        self.journal_reading(turn);
         let phase = self.registration.phase();
         if self.shown.0 != phase {
             self.shown = (phase, turn.now.stamp());
+            let is_disabled = phase == Phase::Disabled;
+            (turn.shared.core).set_disabled(self.config.ssid, is_disabled);
         }
     }
 
@@ -283,6 +314,7 @@ impl Server {
             }
             SessionEvent::Established(_) => self.registration.connected(turn.now),
             SessionEvent::Transmit(datagram) => {
+                self.stir(turn.now.mono);
                 if let Some(link) = self.link.id {
                     turn.shared.out.push(Output::Transmit(link, datagram));
                 }
@@ -293,7 +325,11 @@ impl Server {
     fn on_event(&mut self, event: Coap, turn: &mut Turn<'_>) {
         match event {
             Coap::Delivered(id, delivery) => self.on_delivered(id, delivery, turn),
-            Coap::Failed(id, _) if self.send_unanswered(id) => self.lose_trust(turn),
+            Coap::Failed(id, _)
+                if self.send_unanswered(id) || self.telling_unanswered(id, turn) =>
+            {
+                self.lose_trust(turn);
+            }
             Coap::Failed(id, failure) => {
                 if let Some(purpose) = self.exchanges.remove(&id) {
                     let reason = self.failure_text(failure);
@@ -305,13 +341,13 @@ impl Server {
             Coap::Notification(id, _) => self.endpoint.cancel(id),
             Coap::Request(key, request) => self.on_request(key, request, turn),
             Coap::Response(id, response) => {
-                let reply: crate::registration::Reply = response.into();
+                let reply: registration::Reply = response.into();
                 if let Some(purpose) = self.exchanges.remove(&id) {
                     self.end_silence(turn.shared);
                     self.request_answered(reply.code.is_success(), turn);
                     self.registration.replied(purpose, reply, turn.now);
-                } else {
-                    self.send_answered(id, &reply, turn);
+                } else if !self.send_answered(id, &reply, turn) {
+                    self.telling_answered(id, &reply, turn);
                 }
             }
         }
@@ -359,12 +395,14 @@ impl Server {
             Step::Registered { anew } => self.on_registered(anew, turn),
             // A restart must not break the silence that a server has asked for.
             Step::Save(saved @ SavedRegistration::Disabled { .. }) => {
-                turn.shared.out.commit(Record::Registration(ssid, saved));
+                turn.shared
+                    .out
+                    .commit(Record::Registration(ssid, Some(saved)));
             }
             Step::Save(saved) => turn
                 .shared
                 .out
-                .push(Output::Journal(Record::Registration(ssid, saved))),
+                .push(Output::Journal(Record::Registration(ssid, Some(saved)))),
             Step::Update {
                 location,
                 binding,
@@ -438,7 +476,7 @@ impl Server {
         if let Some(former) = self.link.former.take() {
             turn.shared.out.push(Output::Close(former));
         }
-        self.trust(anew);
+        self.trust(anew, turn);
         if anew {
             self.forget_observations(turn);
             turn.shared
@@ -466,7 +504,7 @@ impl Server {
             }
             Delivery::Reset => {
                 self.forget_mark(id);
-                self.end_observation(token, turn);
+                self.reset(token, turn);
             }
             Delivery::TimedOut => {
                 self.delivered(token, false, turn);
@@ -502,7 +540,7 @@ impl Server {
                 .core
                 .account_of(ssid)
                 .map_or_else(Defaults::default, |(_, account)| Defaults {
-                    con: false,
+                    con: account.confirms,
                     pmax: account.pmax,
                     pmin: account.pmin,
                 });

@@ -1,13 +1,14 @@
 //! One box: a client core with its tree, store, devices and clock. It can lose its power.
 
 use std::{
-    collections::{BTreeMap, VecDeque},
+    collections::{BTreeMap, BTreeSet, VecDeque},
     sync::Arc,
     time::Duration,
 };
 
 use lamplighter_lwm2m::{
-    boundary::{Event, LinkId, LocalAnswer, Output, RequestId},
+    access::Grants,
+    boundary::{Event, Kept, LinkId, LocalAnswer, Output, RequestId},
     client::{ClientConfig, Creation, DeviceDescription, ServerConfig, VersionChoice},
     reject::Reject,
     server::ServerState,
@@ -30,6 +31,8 @@ pub struct Settings {
     pub servers: Vec<ServerId>,
     pub store_notifications: bool,
     pub version: VersionChoice,
+    /// Servers are told that it listens for a while after each of its messages only.
+    pub queue_mode: bool,
     pub mutant: Option<Mutant>,
     /// How long the disk takes for a commit.
     pub commit_takes: Duration,
@@ -42,6 +45,7 @@ impl Default for Settings {
             servers: vec![ServerId(0)],
             store_notifications: true,
             version: VersionChoice::Auto,
+            queue_mode: false,
             mutant: None,
             commit_takes: Duration::from_millis(3),
         }
@@ -58,11 +62,15 @@ pub struct Cabinet {
     pub(crate) tree: Tree,
     pub store: Store,
     pub devices: Devices,
+    /// Stored samples that power cuts took.
+    pub cut_off: Vec<(Ssid, Kept)>,
     boot: u32,
     booted: Duration,
     /// Starts of the process.
     pub(crate) run: u32,
     pub(crate) links: BTreeMap<LinkId, ServerId>,
+    /// Those that stand.
+    pub(crate) up: BTreeSet<LinkId>,
     /// The newest link to each server.
     pub(crate) newest: BTreeMap<ServerId, LinkId>,
     /// What people are told, with the time; bounded.
@@ -95,10 +103,12 @@ impl Cabinet {
             tree: Tree::new(Arc::clone(definitions)),
             store: Store::default(),
             devices: Devices::default(),
+            cut_off: Vec::new(),
             boot: 1,
             booted: now,
             run: 0,
             links: BTreeMap::new(),
+            up: BTreeSet::new(),
             newest: BTreeMap::new(),
             events: VecDeque::new(),
             answers: VecDeque::new(),
@@ -127,6 +137,7 @@ impl Cabinet {
         self.run += 1;
         self.links.clear();
         self.newest.clear();
+        self.up.clear();
         self.spins = 0;
         self.tree = Tree::new(Arc::clone(definitions));
         let config = self.config(definitions);
@@ -135,12 +146,17 @@ impl Cabinet {
         self.subject = Some(Subject::new(config, saved, self.settings.mutant, clock));
     }
 
-    pub(crate) fn clock(&self, now: Duration) -> Now {
+    /// Wall time, to the millisecond, as the box knows it at this time of the world.
+    pub fn unix(now: Duration) -> UnixTime {
         let since = i64::try_from(now.as_millis()).unwrap_or(i64::MAX);
+        UnixTime(EPOCH * 1000 + since)
+    }
+
+    pub(crate) fn clock(&self, now: Duration) -> Now {
         Now {
             boot: BootId(self.boot),
             mono: self.mono(now),
-            unix: Some(UnixTime(EPOCH * 1000 + since)),
+            unix: Some(Self::unix(now)),
         }
     }
 
@@ -195,14 +211,22 @@ impl Cabinet {
     }
 
     fn server(&self, server: ServerId) -> ServerConfig {
+        let name = format!("server{}", server.0);
         let uri = format!("coap://{}", host_of(server))
             .parse()
             .expect("a host and no more");
+        let settings = &self.settings;
         ServerConfig {
-            lifetime: self.settings.lifetime,
-            store_notifications: self.settings.store_notifications,
-            version: self.settings.version,
-            ..ServerConfig::new(&format!("server{}", server.0), ssid_of(server), uri)
+            lifetime: settings.lifetime,
+            queue_mode: settings.queue_mode,
+            // Rights are what `two_servers` is about.
+            rights: Grants {
+                owner: true,
+                rights: BTreeMap::new(),
+            },
+            store_notifications: settings.store_notifications,
+            version: settings.version,
+            ..ServerConfig::new(&name, ssid_of(server), uri)
         }
     }
 }

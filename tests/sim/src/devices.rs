@@ -32,6 +32,8 @@ pub struct Devices {
     pub fault: Option<Fault>,
     /// Number of the last sample.
     pub last: u32,
+    /// What the core was told of numbered values, with the time.
+    pub given: Vec<Written>,
 }
 
 impl Default for Devices {
@@ -61,6 +63,7 @@ impl Default for Devices {
             takes: Duration::ZERO,
             fault: None,
             last: 0,
+            given: Vec::new(),
         }
     }
 }
@@ -74,7 +77,10 @@ impl Devices {
     }
 
     /// All that is known, as adapters tell it after a start.
-    pub(crate) fn all(&self, at: Stamp) -> DeviceEvent {
+    pub(crate) fn all(&mut self, now: Duration, at: Stamp) -> DeviceEvent {
+        let numbered = [TEMPERATURE, HUMIDITY].into_iter();
+        let numbered = numbered.map(|address| (now, address, self.memory[&address].clone()));
+        self.given.extend(numbered);
         let memory = self.memory.iter();
         DeviceEvent::Changed(
             memory

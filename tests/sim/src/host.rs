@@ -22,9 +22,17 @@ use crate::{
 pub struct Told {
     pub at: Duration,
     pub by: BoxId,
-    /// The observation behind it; `None` for a Send.
-    pub observation: Option<RequestId>,
+    pub how: How,
     pub nodes: Vec<Node>,
+}
+
+/// By what values were told.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum How {
+    /// The answer to an Observe.
+    Observed(RequestId),
+    Notified(RequestId),
+    Sent,
 }
 
 /// One server.
@@ -156,7 +164,7 @@ impl Host {
                 } else if answer.is_observed() {
                     self.wanting.remove(&(of, path));
                     self.observations.insert(*id, (of, path));
-                    self.tell(name, Some(*id), &answer.nodes, now);
+                    self.tell(name, How::Observed(*id), &answer.nodes, now);
                 }
             }
             ServerEvent::Failed(id, name, _) => {
@@ -165,7 +173,7 @@ impl Host {
                 }
             }
             ServerEvent::Notified(id, name, answer) => {
-                self.tell(name, Some(*id), &answer.nodes, now);
+                self.tell(name, How::Notified(*id), &answer.nodes, now);
             }
             ServerEvent::ObservationEnded(id, name, _) => {
                 let Some((of, path)) = self.observations.remove(id) else {
@@ -176,7 +184,7 @@ impl Host {
                     self.ask_for(name, of, now);
                 }
             }
-            ServerEvent::Sent(name, nodes) => self.tell(name, None, nodes, now),
+            ServerEvent::Sent(name, nodes) => self.tell(name, How::Sent, nodes, now),
             ServerEvent::Deregistered(name) | ServerEvent::Expired(name) => {
                 let Some(of) = box_of(name) else { return };
                 self.wanting.retain(|(wanted, _)| *wanted != of);
@@ -199,12 +207,12 @@ impl Host {
         }
     }
 
-    fn tell(&mut self, name: &str, observation: Option<RequestId>, nodes: &[Node], at: Duration) {
+    fn tell(&mut self, name: &str, how: How, nodes: &[Node], at: Duration) {
         let Some(by) = box_of(name) else { return };
         self.told.push(Told {
             at,
             by,
-            observation,
+            how,
             nodes: nodes.to_vec(),
         });
     }

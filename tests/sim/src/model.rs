@@ -5,7 +5,10 @@
 //! 2. Then every fault ends, and within [`RECOVERY`] the box must be registered everywhere, reachable
 //!    and quiet: only Updates, in time, and one deadline.
 
-use std::{collections::BTreeMap, time::Duration};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    time::Duration,
+};
 
 use lamplighter_coap::Code;
 use lamplighter_lwm2m::{
@@ -44,7 +47,7 @@ enum Asked {
     Disable { candidates: Vec<u32> },
     DisableTimeout(u32),
     Lifetime(u32),
-    Read { measured: Measured, least: u32 },
+    Read { least: u32 },
     Write(u32),
 }
 
@@ -67,6 +70,11 @@ pub struct Model {
     /// Values of the set point that were confirmed, and those that may have been written.
     confirmed: Vec<u32>,
     attempted: Vec<u32>,
+    /// The network may have lost what was not confirmed, and nobody knows.
+    is_foul: bool,
+    /// Who has attached attributes to what.
+    conditional: BTreeSet<(ServerId, Measured)>,
+    stores: bool,
 }
 
 impl Model {
@@ -127,6 +135,9 @@ impl Model {
             telling: Telling::default(),
             confirmed: Vec::new(),
             attempted: Vec::new(),
+            is_foul: false,
+            conditional: BTreeSet::new(),
+            stores: history.settings.store_notifications,
         }
     }
 
@@ -149,10 +160,14 @@ impl Model {
                 world.end_silence(BOX, *server);
                 world.command(BOX, Command::Register(crate::cabinet::ssid_of(*server)));
             }
-            Step::NatRebind => world.rebind(BOX),
+            Step::NatRebind => {
+                self.is_foul = true;
+                world.rebind(BOX);
+            }
             Step::Overload(server, max_age) => world.overload(*server, *max_age),
             Step::Roam => world.roam(BOX),
             Step::ServerCancel(server, measured, mode) => {
+                self.telling.waive(*server, path(*measured));
                 world.host_mut(*server).unwatch(path(*measured));
                 world.cancel(*server, BOX, path(*measured), *mode);
             }
@@ -165,8 +180,13 @@ impl Model {
             Step::Update(server) => {
                 world.command(BOX, Command::Update(crate::cabinet::ssid_of(*server)));
             }
-            Step::Weather(weather) => world.set_weather(BOX, *weather),
+            Step::Weather(weather) => {
+                self.is_foul |= *weather != Weather::FAIR;
+                world.set_weather(BOX, *weather);
+            }
             Step::WriteAttributes(server, measured, attributes) => {
+                self.conditional.insert((*server, *measured));
+                self.telling.waive(*server, path(*measured));
                 let attributes = attributes.iter().map(|text| (*text).to_owned());
                 let operation = Operation::WriteAttributes(path(*measured), attributes.collect());
                 self.ask(*server, &operation, Asked::Attributes);
@@ -179,10 +199,18 @@ impl Model {
     }
 
     fn change(&mut self, measured: Measured) {
-        let now = self.world.now;
         self.world.sample(BOX, MEASURED[measured]);
-        let number = self.world.cabinet(BOX).devices.last;
-        self.telling.sampled(path(measured), number, now);
+    }
+
+    /// Number of the last sample; 0 before the first.
+    fn last(&self, measured: Measured) -> u32 {
+        let value = self
+            .world
+            .cabinet(BOX)
+            .devices
+            .memory
+            .get(&MEASURED[measured]);
+        value.and_then(Value::as_f64).unwrap_or_default() as u32
     }
 
     fn disable(&mut self, server: ServerId, seconds: u32) {
@@ -199,9 +227,9 @@ impl Model {
     }
 
     fn read(&mut self, server: ServerId, measured: Measured) {
-        let least = self.telling.last(path(measured));
+        let least = self.last(measured);
         let read = Operation::Read(path(measured), None);
-        self.ask(server, &read, Asked::Read { measured, least });
+        self.ask(server, &read, Asked::Read { least });
     }
 
     fn write(&mut self, server: ServerId, value: u32) {
@@ -241,6 +269,7 @@ impl Model {
 
     /// Takes in what servers have heard since.
     fn listen(&mut self) {
+        self.demand();
         for server in self.world.servers() {
             let host = self.world.host_mut(server);
             let events = host.take_events();
@@ -259,7 +288,8 @@ impl Model {
                 }
             }
             for told in told {
-                if let Err(why) = self.telling.told(server, &told) {
+                let given = &self.world.cabinet(BOX).devices.given;
+                if let Err(why) = self.telling.told(server, &told, given) {
                     self.world.blame(why);
                 }
             }
@@ -271,14 +301,13 @@ impl Model {
         let Some((since, asked)) = known.asked.remove(&id) else {
             return;
         };
+        let most = self.world.cabinet(BOX).devices.last;
         let legal = match &asked {
             Asked::Attributes | Asked::Lifetime(_) | Asked::DisableTimeout(_) => {
                 answer.code == Code::CHANGED
             }
             Asked::Disable { .. } => answer.code == Code::CHANGED,
-            Asked::Read { measured, least } => {
-                is_read(answer, *least, self.telling.last(path(*measured)))
-            }
+            Asked::Read { least } => is_read(answer, *least, most),
             Asked::Write(_) => [Code::CHANGED, Code::GATEWAY_TIMEOUT].contains(&answer.code),
         };
         if !legal {
@@ -347,6 +376,7 @@ impl Model {
             self.clear_attributes(server);
         }
         self.told_of_changes();
+        self.nothing_is_missing();
         self.accounts_hold();
         self.writes_hold();
         self.is_quiet();
@@ -389,7 +419,7 @@ impl Model {
             self.listen();
             self.change(measured);
             self.world.wait(Duration::from_secs(5));
-            let number = self.telling.last(path(measured));
+            let number = self.last(measured);
             for server in self.world.servers() {
                 let host = self.world.host(server);
                 let is_watched = host.watched.contains(&path(measured));
@@ -412,6 +442,37 @@ impl Model {
             }
         }
         self.listen();
+    }
+
+    /// From when on a server observes without conditions, everything is told in the end.
+    fn demand(&mut self) {
+        for server in self.world.servers() {
+            for measured in 0..MEASURED.len() {
+                let host = self.world.host(server);
+                let at = path(measured);
+                if self.stores
+                    && host.watched.contains(&at)
+                    && host.is_observed(BOX, at)
+                    && !self.conditional.contains(&(server, measured))
+                {
+                    self.telling.demand(server, at, self.world.now);
+                }
+            }
+        }
+    }
+
+    fn nothing_is_missing(&mut self) {
+        if self.is_foul {
+            return;
+        }
+        for server in self.world.servers() {
+            let missing = self.telling.missing(server, self.world.cabinet(BOX));
+            if let Some((path, number)) = missing {
+                self.world.blame(format!(
+                    "{server:?} was never told sample {number} of {path}"
+                ));
+            }
+        }
     }
 
     /// What a server wrote into its account is there, or was never confirmed.
@@ -475,9 +536,9 @@ impl Model {
             .collect();
         let calm = Duration::from_secs(3_600);
         self.world.wait(calm);
-        // Not in the middle of an Update.
+        // Not in the middle of an Update, nor before the box may sleep.
         let is_idle = |world: &World| world.deadline(BOX).is_some_and(|(_, who)| who == "update");
-        self.world.until(Duration::from_secs(10), is_idle);
+        self.world.until(Duration::from_secs(200), is_idle);
         let mut next = Duration::MAX;
         for server in self.world.servers() {
             let sent = self.world.sent(BOX, server).since(before[&server]);

@@ -84,6 +84,7 @@ impl History {
                     VersionChoice::V1_0,
                 ],
             ),
+            queue_mode: chance.permille(200),
             mutant: None,
             commit_takes: Duration::from_millis(one_of(chance, &[0, 3, 200])),
         };

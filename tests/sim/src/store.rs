@@ -68,9 +68,11 @@ impl Default for Store {
 }
 
 impl Store {
-    /// Durable when this returns, with all records before it.
-    pub fn commit(&mut self, record: Record, now: Duration) {
-        self.journal(record, now);
+    /// Durable when this returns, with all records before them.
+    pub fn commit(&mut self, records: Vec<Record>, now: Duration) {
+        for record in records {
+            self.journal(record, now);
+        }
         for (_, entry) in std::mem::take(&mut self.records.0) {
             self.disk.apply(entry);
         }
@@ -144,7 +146,7 @@ impl Store {
 
     /// The power fails: of what was not flushed, chance leaves the first so many of each file. The
     /// samples that are gone.
-    pub fn cut(&mut self, chance: &mut Chance, now: Duration) -> Vec<Kept> {
+    pub fn cut(&mut self, chance: &mut Chance, now: Duration) -> Vec<(Ssid, Kept)> {
         self.age(now);
         let before = self.seen.all();
         for unflushed in [&mut self.records, &mut self.samples] {
@@ -164,7 +166,7 @@ impl Store {
         before
             .into_iter()
             .filter(|(key, _)| !after.contains_key(key))
-            .map(|(_, kept)| kept)
+            .map(|((ssid, _), kept)| (ssid, kept))
             .collect()
     }
 

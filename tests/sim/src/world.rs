@@ -244,7 +244,7 @@ impl World {
     pub fn roam(&mut self, of: BoxId) {
         let cabinet = &self.boxes[of.0];
         let newest = cabinet.newest.iter();
-        let open = newest.filter(|(_, link)| cabinet.links.contains_key(link));
+        let open = newest.filter(|(_, link)| cabinet.up.contains(link));
         let open: Vec<(ServerId, LinkId)> = open.map(|(server, link)| (*server, *link)).collect();
         for (server, link) in open {
             self.delays += 1;
@@ -253,6 +253,7 @@ impl World {
             let cabinet = &mut self.boxes[of.0];
             cabinet.links.insert(new, server);
             cabinet.newest.insert(server, new);
+            cabinet.up.insert(new);
             self.input(of, Input::Link(link, LinkEvent::Replacement(new)));
         }
     }
@@ -282,7 +283,8 @@ impl World {
         if !cabinet.is_on() {
             return;
         }
-        cabinet.store.cut(&mut self.chance, now);
+        let lost = cabinet.store.cut(&mut self.chance, now);
+        cabinet.cut_off.extend(lost);
         self.stop(id);
         self.boxes[id.0].boot(now + off);
         self.later_start(id, off);
@@ -319,7 +321,12 @@ impl World {
 
     /// The devices have the next numbered value at this address.
     pub fn sample(&mut self, id: BoxId, address: ResourceAddress) -> Value {
-        let value = self.boxes[id.0].devices.number();
+        let cabinet = &mut self.boxes[id.0];
+        let value = cabinet.devices.number();
+        if cabinet.is_on() {
+            let given = (self.now, address, value.clone());
+            cabinet.devices.given.push(given);
+        }
         self.change(id, address, value.clone());
         value
     }
@@ -542,10 +549,16 @@ impl World {
         if !cabinet.is_on() {
             return self.start(to);
         }
-        if let Input::Link(link, _) = &input
-            && !cabinet.links.contains_key(link)
-        {
-            return;
+        if let Input::Link(link, event) = &input {
+            if !cabinet.links.contains_key(link) {
+                return;
+            }
+            let up = &mut self.boxes[to.0].up;
+            if *event == LinkEvent::Up {
+                up.insert(*link);
+            } else {
+                up.remove(link);
+            }
         }
         self.input(to, input);
     }
@@ -603,7 +616,8 @@ impl World {
         let cabinet = &mut self.boxes[id.0];
         cabinet.start(&self.definitions, now);
         let refused = cabinet.tree.declare(&cabinet.devices.declared());
-        let all = cabinet.devices.all(cabinet.clock(now).stamp());
+        let at = cabinet.clock(now).stamp();
+        let all = cabinet.devices.all(now, at);
         if !refused.is_empty() {
             self.blame(format!("not declared: {refused:?}"));
         }
@@ -688,9 +702,7 @@ impl World {
             Output::Answer(request, answer) => cabinet.answered(request, answer),
             Output::Close(link) => self.close(id, link),
             Output::Commit(commit, records) => {
-                for record in records {
-                    cabinet.store.commit(record, now);
-                }
+                cabinet.store.commit(records, now);
                 let takes = cabinet.settings.commit_takes;
                 self.later(id, takes, Input::Committed(commit));
             }
@@ -749,6 +761,7 @@ impl World {
         self.note(|_| format!("{id:?} closes {link:?}"));
         let cabinet = &mut self.boxes[id.0];
         let run = cabinet.run;
+        cabinet.up.remove(&link);
         match cabinet.links.remove(&link) {
             None => self.blame(format!("{id:?} closes {link:?}, which is not open")),
             Some(server) => {

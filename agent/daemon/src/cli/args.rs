@@ -94,6 +94,17 @@ pub enum Command {
         #[arg(required = true)]
         paths: Vec<String>,
     },
+    /// Tell the servers the current values now, without being asked
+    #[command(
+        after_help = "Examples:\n  lamplighter send ahu1.supply_air\n  lamplighter send /3303 /3/0/9 --server main"
+    )]
+    Send {
+        #[arg(required = true, value_name = "PATH")]
+        paths: Vec<String>,
+        /// One server only
+        #[arg(long, value_name = "NAME")]
+        server: Option<String>,
+    },
     /// Switch an output or a group on
     On {
         name: String,
@@ -156,8 +167,6 @@ pub enum Command {
     Online(NotBuilt),
     #[command(hide = true)]
     Restore(NotBuilt),
-    #[command(hide = true)]
-    Send(NotBuilt),
     #[command(hide = true)]
     Simulate(NotBuilt),
     #[command(hide = true)]

@@ -70,6 +70,21 @@ pub(super) fn execute(
     done(global, &answer, out)
 }
 
+/// Done when the servers have confirmed it.
+pub(super) fn send(
+    global: &Global,
+    paths: &[String],
+    server: Option<&str>,
+    out: &mut impl Write,
+) -> Result<(), Failure> {
+    let mut body = json!({ "paths": paths });
+    if let Some(server) = server {
+        body["server"] = json!(server);
+    }
+    let answer = Client::new(&global.run_dir())?.post("send", &body)?;
+    done(global, &answer, out)
+}
+
 pub(super) fn discover(global: &Global, path: &str, out: &mut impl Write) -> Result<(), Failure> {
     let links =
         Client::new(&global.run_dir())?.get_text(&format!("objects/{}?discover", target(path)))?;

@@ -9,6 +9,7 @@ mod lamp;
 mod modbus;
 mod point;
 mod register;
+mod registration;
 mod rights;
 mod server;
 mod site;
@@ -106,11 +107,11 @@ impl<'a> Checker<'a> {
     fn root(&mut self, root: &schema::Root) -> Option<Config> {
         let endpoint = self.endpoint(&root.client);
         let definitions = self.vendor_objects(&root.client);
-        let creation = self.creation(&root.client, &definitions);
         let servers = self.servers(&root.server);
         self.buses(&root.bus);
         let devices = self.devices(&root.device);
         let site = self.site(&root.site, &devices, &definitions);
+        let creation = self.creation(&root.client, &site);
         let store = self.store(&root.store);
         let web = root.web.as_ref().map(|web| self.web(web));
         Some(Config {

@@ -80,15 +80,12 @@ pub struct Server {
     pub short_id: Option<u16>,
     /// Registration lifetime in seconds, 5–31536000. Default: 3600.
     pub lifetime_s: Option<u32>,
-    /// Switch the radio off between exchanges. Default: false.
+    /// Tell this server that we sleep between exchanges. Default: false.
     pub queue_mode: Option<bool>,
     /// Keep notifications that cannot be sent (1/x/6). Default: true.
     pub store_notifications: Option<bool>,
     /// Send nothing to this server that it has not asked for (1/x/23). Default: false.
     pub mute_send: Option<bool>,
-    /// Longest random pause in seconds between the end of a Disable and the registration, so that not
-    /// all boxes return at once, 0–86400. Default: a quarter of the Disable, at least 60.
-    pub return_spread_s: Option<u32>,
     /// All rights everywhere; what the box makes belongs to this server. One at most. Default: false.
     pub owner: Option<bool>,
     /// What this server may do where there are several: R, W, E, D, C by object, instance or `*`; the
@@ -104,8 +101,37 @@ pub struct Server {
     pub allow_unsecured: Option<bool>,
     /// LwM2M version to register with. Default: `"auto"`, the highest first.
     pub version: Option<Version>,
+    /// `[server.NAME.registration]`: order and retries (1/x/13 to 1/x/20), as long as no server has
+    /// written them.
+    pub registration: Registration,
     /// `[server.NAME.coap]`: transmission parameters (RFC 7252, 4.8).
     pub coap: Coap,
+}
+
+/// What is not set is as the standard has it.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Registration {
+    /// Servers with a number are registered with one after another, the lowest first (1/x/13).
+    /// Default: independently of others.
+    pub priority: Option<u32>,
+    /// Pause before the first registration in seconds, 0–86400 (1/x/14). Default: 0.
+    pub initial_delay_s: Option<u32>,
+    /// While this server cannot be registered with, those after it wait (1/x/15). Default: false.
+    pub failure_block: Option<bool>,
+    /// A failure is a case for the bootstrap server (1/x/16). Default: true.
+    pub bootstrap_on_failure: Option<bool>,
+    /// Attempts in a sequence, 1–100 (1/x/17). Default: 5.
+    pub retry_count: Option<u32>,
+    /// Pause before the first retry in seconds, 1–86400; doubled each time (1/x/18). Default: 60.
+    pub retry_timer_s: Option<u32>,
+    /// Pause between sequences in seconds, 1–86400 (1/x/19). Default: 86400.
+    pub sequence_delay_s: Option<u32>,
+    /// Sequences, 1–100; then one attempt per hour for ever (1/x/20). Default: 1.
+    pub sequence_count: Option<u32>,
+    /// Longest random pause after the end of a Disable in seconds, 0–86400. Default: a quarter of it,
+    /// at least 60.
+    pub return_spread_s: Option<u32>,
 }
 
 /// What is not set is as the RFC has it, which fits most networks.

@@ -87,7 +87,7 @@ async fn where_there_is_no_server_none_is_lost() {
 
 #[test]
 fn a_server_that_was_suspended_on_purpose_is_not_lost() {
-    use ServerState::{Disabled, Offline, Registered, Registering};
+    use ServerState::{Disabled, Left, Offline, Registered, Registering};
     let lost = |states: &[ServerState]| {
         let states: Vec<_> = states.iter().map(|state| (Ssid(1), *state)).collect();
         contact(&states).map(|contact| !contact)
@@ -96,6 +96,7 @@ fn a_server_that_was_suspended_on_purpose_is_not_lost() {
     assert_eq!(lost(&[Registered]), Some(false));
     assert_eq!(lost(&[Disabled]), Some(false));
     assert_eq!(lost(&[Disabled, Offline]), Some(false));
+    assert_eq!(lost(&[Left]), Some(false), "by a person");
     assert_eq!(lost(&[Offline, Registering]), Some(true));
 }
 
@@ -123,9 +124,7 @@ async fn while_the_disk_is_slow_values_are_told_and_commands_wait() {
         agent.waiting.behind_save.as_ref().map(VecDeque::len),
         Some(2)
     );
-    let seen = agent
-        .status
-        .last_known(lamplighter_model::Path::Root, agent.clock.now());
+    let seen = agent.status.last_known(Path::Root, agent.clock.now());
     assert!(seen.iter().any(|view| view.path == "/3303/0/5700"));
     // No adapter runs in this test, so the command that was let go comes back as a fault.
     agent.on_stored(Stored::SiteSaved);

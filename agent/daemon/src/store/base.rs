@@ -141,30 +141,25 @@ impl Base {
     }
 
     /// All of it or nothing; durable when it returns.
-    pub(super) fn change(
-        &mut self,
-        disk: &mut dyn Disk,
-        changes: &Changes<'_>,
-    ) -> io::Result<Option<i64>> {
+    pub(super) fn change(&mut self, disk: &mut dyn Disk, changes: &Changes<'_>) -> io::Result<()> {
         let transaction = self.0.transaction().map_err(io::Error::other)?;
-        let seq = apply(&transaction, changes).map_err(io::Error::other)?;
+        apply(&transaction, changes).map_err(io::Error::other)?;
         disk.before_commit()?;
-        transaction.commit().map_err(io::Error::other)?;
-        Ok(seq)
+        transaction.commit().map_err(io::Error::other)
     }
 }
 
-fn apply(transaction: &Transaction<'_>, changes: &Changes<'_>) -> rusqlite::Result<Option<i64>> {
+fn apply(transaction: &Transaction<'_>, changes: &Changes<'_>) -> rusqlite::Result<()> {
     for seq in changes.removed {
         transaction.execute("DELETE FROM queue WHERE seq = ?1", [seq])?;
     }
-    let mut seq = None;
     if let Some((block, bytes)) = changes.added {
         let (client, server) = block.owner;
         transaction.execute(
-            "INSERT INTO queue (client, server, first, last, samples, bytes, block)
-             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)",
+            "INSERT INTO queue (seq, client, server, first, last, samples, bytes, block)
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)",
             params![
+                block.seq,
                 client.0,
                 server.0,
                 block.first.cast_signed(),
@@ -174,7 +169,6 @@ fn apply(transaction: &Transaction<'_>, changes: &Changes<'_>) -> rusqlite::Resu
                 bytes
             ],
         )?;
-        seq = Some(transaction.last_insert_rowid());
     }
     for ((client, server), queue) in changes.cursors {
         transaction.execute(
@@ -189,7 +183,7 @@ fn apply(transaction: &Transaction<'_>, changes: &Changes<'_>) -> rusqlite::Resu
             ],
         )?;
     }
-    Ok(seq)
+    Ok(())
 }
 
 fn block(row: &rusqlite::Row<'_>) -> rusqlite::Result<Block> {

@@ -10,7 +10,7 @@ use std::{
 
 use rusqlite::Connection;
 
-use crate::atomic;
+use crate::{atomic, clock};
 
 /// Files of one directory, by name.
 ///
@@ -32,6 +32,8 @@ pub(crate) trait Disk: Send + std::fmt::Debug {
     fn sync_names(&mut self) -> io::Result<()>;
     /// Opens a database, whose transactions are durable as a whole or not at all.
     fn database(&mut self, name: &str) -> rusqlite::Result<Connection>;
+    /// A number that no other process has.
+    fn process(&mut self) -> u64;
     /// Stands before every end of a transaction.
     fn before_commit(&mut self) -> io::Result<()>;
 }
@@ -139,6 +141,10 @@ impl Disk for StateDir {
             tracing::warn!(file = %path.display(), %error, "Cannot keep the database private");
         }
         Ok(connection)
+    }
+
+    fn process(&mut self) -> u64 {
+        clock::seed()
     }
 
     fn before_commit(&mut self) -> io::Result<()> {

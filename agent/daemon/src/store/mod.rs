@@ -46,13 +46,20 @@ pub struct StoreConfig {
     pub flush: Duration,
     /// Bound of the queues of all servers together, in bytes.
     pub queue_max: u64,
+    /// Size of a block, in bytes.
+    pub(crate) block: usize,
 }
+
+/// Long enough that each of 2,000 points comes often; it costs twice that on the disk for every
+/// server, and once in memory.
+const BLOCK: usize = 128 * 1024;
 
 impl Default for StoreConfig {
     fn default() -> Self {
         Self {
             flush: Duration::from_secs(60),
             queue_max: 256 * 1024 * 1024,
+            block: BLOCK,
         }
     }
 }
@@ -116,6 +123,7 @@ impl Store {
         (store, loaded)
     }
 
+    /// Keeps all of the records, or none.
     pub fn commit(&self, client: ClientId, id: CommitId, records: Vec<Record>) {
         if self.is_dead() {
             self.report(Stored::Committed(client, id));
@@ -215,7 +223,7 @@ fn load(
 ) -> (Writer, Loaded) {
     let site = site::read(disk.as_mut());
     let records = Records::load(disk.as_mut());
-    let mut shelf = Shelf::new(disk, config.queue_max);
+    let mut shelf = Shelf::new(disk, config.queue_max, config.block);
     let queues = Queues::load(&mut shelf).unwrap_or_else(|error| {
         tracing::error!(%error, "Cannot read the queues");
         Queues::default()

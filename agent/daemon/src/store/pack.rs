@@ -109,14 +109,15 @@ impl<'a> Bytes<'a> {
     }
 }
 
-/// A row of numbers, as [`put_numbers`] writes it.
-pub(super) fn numbers<const N: usize>(bytes: &[u8]) -> Result<[u64; N], PackError> {
+/// A row of numbers, as [`put_numbers`] writes it, and what stands behind it.
+pub(super) fn numbers<const N: usize>(bytes: &[u8]) -> Result<([u64; N], &[u8]), PackError> {
     let mut bytes = Bytes { all: bytes, at: 0 };
     let mut numbers = [0; N];
     for number in &mut numbers {
         *number = bytes.unsigned()?;
     }
-    Ok(numbers)
+    let rest = bytes.all.get(bytes.at..).unwrap_or_default();
+    Ok((numbers, rest))
 }
 
 pub(super) fn put_numbers(numbers: &[u64], out: &mut Vec<u8>) {

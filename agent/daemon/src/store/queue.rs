@@ -9,15 +9,14 @@ use super::{
     base::{Block, Owner},
     pack::{self, PackError, Packer, Unpacker},
     shelf::Shelf,
-    tail::{HALF, MAX_BODY, Room, Tail},
+    tail::{MAX_BODY, Room, Tail},
 };
 
-/// Kinds of frames in the tail.
+/// Frames of the tail: cursor, next number and count of dropped ones, then samples.
 const STATE: u8 = 0;
+/// Samples only.
 const SAMPLES: u8 = 1;
 
-/// Samples that stay in the tail where it must begin anew, instead of becoming a small block.
-const CARRIED: usize = HALF / 2;
 /// A tail without anything in it that is longer begins anew, so that few pages change.
 const IDLE: usize = 4096;
 
@@ -108,7 +107,8 @@ impl Queue {
         saved: SavedQueue,
         blocks: VecDeque<Block>,
     ) -> Self {
-        let (tail, frames) = Tail::load(shelf.disk(), &file(owner));
+        let half = shelf.half();
+        let (tail, frames) = Tail::load(shelf.disk(), &file(owner), half);
         let sealed = blocks.back().map_or(0, |block| block.last + 1);
         let mut queue = Self {
             owner,
@@ -138,21 +138,23 @@ impl Queue {
         };
         match *kind {
             STATE => {
-                let [cursor, next, dropped] = pack::numbers(body)?;
+                let ([cursor, next, dropped], samples) = pack::numbers(body)?;
                 self.cursor = self.cursor.max(cursor);
                 self.next = self.next.max(next);
                 self.dropped = self.dropped.max(dropped);
-                Ok(())
+                self.replay_samples(samples, unpacker)
             }
-            SAMPLES => {
-                let Self { packed, next, .. } = self;
-                unpacker.unpack(body, |kept| {
-                    *next = (*next).max(kept.number.saturating_add(1));
-                    packed.push(&kept);
-                })
-            }
+            SAMPLES => self.replay_samples(body, unpacker),
             _ => Err(PackError::Unknown(0)),
         }
+    }
+
+    fn replay_samples(&mut self, body: &[u8], unpacker: &mut Unpacker) -> Result<(), PackError> {
+        let Self { packed, next, .. } = self;
+        unpacker.unpack(body, |kept| {
+            *next = (*next).max(kept.number.saturating_add(1));
+            packed.push(&kept);
+        })
     }
 
     /// What the core is told at start.
@@ -196,14 +198,15 @@ impl Queue {
         if known > 0 {
             return Ok(known);
         }
-        let (piece, count) = piece(&mut self.packed.packer, rest);
+        let (piece, count) = piece(&mut self.packed.packer, rest, shelf.half() / 4);
         let some = rest.get(..count).unwrap_or_default();
         if self.append(shelf, &piece, some)? {
             return Ok(count);
         }
         for few in [Few::Carried, Few::Sealed] {
             self.renew(shelf, few)?;
-            let (piece, _) = self::piece(&mut self.packed.packer, some);
+            // The same samples: written anew they may take another number of bytes.
+            let (piece, _) = self::piece(&mut self.packed.packer, some, usize::MAX);
             if self.append(shelf, &piece, some)? {
                 return Ok(count);
             }
@@ -253,21 +256,19 @@ impl Queue {
     /// Begins the tail anew with what it still has to hold.
     fn renew(&mut self, shelf: &mut Shelf, few: Few) -> io::Result<()> {
         self.tail.end();
+        // Little enough to be written anew; more becomes a block.
+        let carried = shelf.half() / 4;
         let mut live = self.live()?;
         let mut matters = live.samples > 0;
-        if matters && (few == Few::Sealed || live.bytes.len() > CARRIED) {
+        if matters && (few == Few::Sealed || live.bytes.len() > carried) {
             self.seal(shelf, &live)?;
             live = Packed::new();
             matters = false;
         }
-        let state = self.state();
-        let mut samples = vec![SAMPLES];
-        samples.extend(live.bytes.get(1..).unwrap_or_default());
-        let frames: &[&[u8]] = match live.samples {
-            0 => &[&state],
-            _ => &[&state, &samples],
-        };
-        self.tail.begin(shelf.disk(), frames, matters)?;
+        // One frame: half of it would be a queue that has lost samples.
+        let mut first = self.state();
+        first.extend(live.bytes.get(1..).unwrap_or_default());
+        self.tail.begin(shelf.disk(), &first, matters)?;
         self.packed = live;
         self.is_behind = false;
         Ok(())
@@ -491,14 +492,15 @@ impl Reader {
     }
 }
 
-/// As many samples as a frame should hold, and how many they are; at least one.
-fn piece(packer: &mut Packer, rest: &[Kept]) -> (Vec<u8>, usize) {
+/// A frame of samples: at least one, and more as long as they are no more bytes than `limit`. Also
+/// how many they are.
+fn piece(packer: &mut Packer, rest: &[Kept], limit: usize) -> (Vec<u8>, usize) {
     let mut piece = vec![SAMPLES];
     let mut count = 0;
     for kept in rest {
         packer.push(kept, &mut piece);
         count += 1;
-        if piece.len() > MAX_BODY / 2 {
+        if piece.len() > limit {
             break;
         }
     }

@@ -19,6 +19,9 @@ pub(super) const TAIL: &str = "core.tail";
 const FORMAT: &str = "lamplighter core";
 const VERSION: u32 = 1;
 
+/// Bytes of a half of the tail: how much comes together before a snapshot is written.
+const HALF: usize = 32 * 1024;
+
 /// A key of any client: `CLIENT/KEY`.
 pub(super) type Key = String;
 
@@ -46,7 +49,7 @@ impl Records {
             Some(found) => (found.body, found.checksum),
             None => (BTreeMap::new(), 0),
         };
-        let (tail, frames) = Tail::load(disk, TAIL);
+        let (tail, frames) = Tail::load(disk, TAIL, HALF);
         let mut records = Self {
             latest,
             base,
@@ -125,7 +128,7 @@ impl Records {
         self.tail.end();
         self.sync(disk)?;
         self.base = snapshot::write(disk, SNAPSHOT, FORMAT, VERSION, &self.latest)?;
-        self.tail.begin(disk, &[&self.base.to_le_bytes()], false)?;
+        self.tail.begin(disk, &self.base.to_le_bytes(), false)?;
         self.is_behind = false;
         Ok(())
     }

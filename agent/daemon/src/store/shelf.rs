@@ -21,6 +21,10 @@ pub(super) struct Shelf {
     /// Of all blocks.
     bytes: u64,
     max: u64,
+    half: usize,
+    /// Number of the next block. None is given twice while the process lives, so that whoever reads
+    /// one never takes another for it.
+    next: i64,
     /// Blocks that wait for being deleted, with the cursors that made them useless.
     gone: Vec<i64>,
     cursors: BTreeMap<Owner, SavedQueue>,
@@ -40,12 +44,14 @@ pub(super) struct Dropped {
 pub(super) type Contents = (Vec<Block>, Vec<(Owner, SavedQueue)>);
 
 impl Shelf {
-    pub(super) fn new(disk: Box<dyn Disk>, max: u64) -> Self {
+    pub(super) fn new(disk: Box<dyn Disk>, max: u64, half: usize) -> Self {
         Self {
             disk,
             base: None,
             bytes: 0,
             max,
+            half,
+            next: 1,
             gone: Vec::new(),
             cursors: BTreeMap::new(),
             drops: Vec::new(),
@@ -59,6 +65,7 @@ impl Shelf {
         }
         let base = self.base()?;
         let contents = (base.blocks()?, base.cursors()?);
+        self.next = contents.0.last().map_or(1, |block| block.seq + 1);
         self.bytes = contents.0.iter().map(|block| block.bytes + OVERHEAD).sum();
         Ok(contents)
     }
@@ -67,9 +74,14 @@ impl Shelf {
         self.disk.as_mut()
     }
 
+    /// Bytes of a half of a queue's tail, and so of a block.
+    pub(super) const fn half(&self) -> usize {
+        self.half
+    }
+
     /// Whether another full block would exceed the bound.
     pub(super) const fn is_full(&self) -> bool {
-        self.bytes + super::tail::HALF as u64 + OVERHEAD > self.max
+        self.bytes + self.half as u64 + OVERHEAD > self.max
     }
 
     /// A block goes in; it is durable when it returns, and its tail is not needed any more.
@@ -79,11 +91,15 @@ impl Shelf {
         bytes: &[u8],
         saved: SavedQueue,
     ) -> io::Result<Block> {
+        let block = Block {
+            seq: self.next,
+            ..block
+        };
         self.cursors.insert(block.owner, saved);
-        let seq = self.change(Some((block, bytes)))?;
+        self.change(Some((block, bytes)))?;
+        self.next += 1;
         self.bytes += block.bytes + OVERHEAD;
-        let seq = seq.ok_or_else(|| io::Error::other("the database gave no number"))?;
-        Ok(Block { seq, ..block })
+        Ok(block)
     }
 
     pub(super) fn get(&mut self, seq: i64) -> io::Result<Vec<u8>> {
@@ -121,7 +137,7 @@ impl Shelf {
         Ok(())
     }
 
-    fn change(&mut self, added: Option<(Block, &[u8])>) -> io::Result<Option<i64>> {
+    fn change(&mut self, added: Option<(Block, &[u8])>) -> io::Result<()> {
         self.base()?;
         let Some(base) = &mut self.base else {
             return Err(io::Error::other("no database"));
@@ -131,10 +147,10 @@ impl Shelf {
             removed: &self.gone,
             cursors: &self.cursors,
         };
-        let seq = base.change(self.disk.as_mut(), &changes)?;
+        base.change(self.disk.as_mut(), &changes)?;
         self.gone.clear();
         self.cursors.clear();
-        Ok(seq)
+        Ok(())
     }
 
     fn base(&mut self) -> io::Result<&mut Base> {

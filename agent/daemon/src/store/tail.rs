@@ -1,24 +1,21 @@
 //! What was appended last, in a file of fixed size: written over in place, so that a sync costs the
 //! changed pages and no change of the file system.
 //!
-//! The file has two halves, written in turn. A half begins with its generation; frames follow:
-//! `length u16, checksum u32, body`, little-endian. The checksum runs on over all frames of the
-//! half, so that frames of an older generation behind the last one never count. The half of the
-//! highest generation with at least one whole frame is the one that counts; it is written over only
-//! when its successor is on the disk.
+//! The file has two halves of a fixed size. A half begins with its generation and the number of the
+//! process that wrote it, `u64` each; frames follow: `length u16, checksum u32, body`,
+//! little-endian. The checksum runs on over all of the half, so that what an older generation, or
+//! one that a power cut undid, has left behind the last frame never counts. The half of the
+//! highest generation with at least one whole frame is the one that counts; what is on the disk is
+//! written over only when its successor is there too.
 
 use std::io;
 
 use super::disk::Disk;
 
-/// Bytes of a half.
-pub(super) const HALF: usize = 32 * 1024;
-const GENERATION: usize = 8;
+const HEAD: usize = 16;
 const FRAME: usize = 6;
-/// The longest body that fits into a fresh half, with room for the first frame.
-pub(super) const MAX_BODY: usize = HALF - GENERATION - 2 * FRAME - MAX_FIRST;
-/// The longest first frame.
-const MAX_FIRST: usize = 64;
+/// The longest body of a frame.
+pub(super) const MAX_BODY: usize = u16::MAX as usize;
 
 const CHECKSUM: crc::Crc<u32> = crc::Crc::<u32>::new(&crc::CRC_32_ISO_HDLC);
 
@@ -26,16 +23,32 @@ const CHECKSUM: crc::Crc<u32> = crc::Crc::<u32>::new(&crc::CRC_32_ISO_HDLC);
 #[derive(Debug)]
 pub(super) struct Tail {
     file: String,
+    /// Bytes of a half.
+    half: usize,
     generation: u64,
+    /// Of this process; a generation may be begun twice, by two of them.
+    process: u64,
     /// Where the next frame begins in its half.
     at: usize,
     chain: u32,
     /// What waits for a sync.
     unsynced: bool,
-    /// The current generation may not be on the disk yet.
-    is_young: bool,
+    trust: Trust,
+    /// Whether it is the second half that counts.
+    is_second: bool,
     /// The file has its full size.
     is_made: bool,
+}
+
+/// Whether the generation that counts is on the disk.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+enum Trust {
+    /// Its beginning is.
+    Durable,
+    /// Nobody has asked for that since this process began it.
+    Young,
+    /// A former process wrote it.
+    Unknown,
 }
 
 /// Whether a frame was written.
@@ -50,7 +63,7 @@ impl Tail {
     /// Reads the frames that count; none where there is no file. Nothing can be appended to them:
     /// behind them there may be frames that a power cut has separated from their predecessors, and
     /// that the same predecessors would bring back.
-    pub(super) fn load(disk: &mut dyn Disk, file: &str) -> (Self, Vec<Vec<u8>>) {
+    pub(super) fn load(disk: &mut dyn Disk, file: &str, half: usize) -> (Self, Vec<Vec<u8>>) {
         let content = match disk.read(file) {
             Ok(content) => content.unwrap_or_default(),
             Err(error) => {
@@ -60,21 +73,24 @@ impl Tail {
         };
         let mut tail = Self {
             file: file.to_owned(),
+            half,
             generation: 0,
-            at: HALF,
+            process: disk.process(),
+            at: half,
             chain: 0,
-            unsynced: false,
             // What the last process wrote may still be with the operating system only.
-            is_young: true,
-            is_made: content.len() == 2 * HALF,
+            unsynced: !content.is_empty(),
+            trust: Trust::Unknown,
+            is_second: false,
+            is_made: content.len() == 2 * half,
         };
         let mut newest = Vec::new();
-        for half in content.chunks(HALF) {
-            let Some((generation, frames)) = read_half(half) else {
+        for (place, content) in content.chunks(half).enumerate() {
+            let Some((generation, frames)) = read_half(content) else {
                 continue;
             };
             if generation > tail.generation {
-                tail.generation = generation;
+                (tail.generation, tail.is_second) = (generation, place == 1);
                 newest = frames;
             }
         }
@@ -91,8 +107,8 @@ impl Tail {
     }
 
     /// Nothing can be appended any more.
-    pub(super) const fn end(&mut self) {
-        self.at = HALF;
+    pub(super) fn end(&mut self) {
+        self.at = self.half;
     }
 
     /// Appends a frame.
@@ -101,52 +117,51 @@ impl Tail {
             return Ok(Room::Full);
         };
         let end = self.at + FRAME + body.len();
-        if end > HALF {
+        if end > self.half {
             return Ok(Room::Full);
         }
         let chain = next(self.chain, length, body);
         let frame = [&length.to_le_bytes(), &chain.to_le_bytes()[..], body].concat();
-        let at = self.place(self.generation) + self.at;
+        let at = self.place(self.is_second) + self.at;
         disk.write_at(&self.file, at as u64, &frame)?;
         (self.at, self.chain, self.unsynced) = (end, chain, true);
         Ok(Room::Written)
     }
 
-    /// Begins a generation with these frames, which must fit. What the former holds counts until
-    /// the first of them is on the disk; where none of it `matters`, a power cut may also leave
-    /// neither.
+    /// Begins a generation with this frame, which must fit. What the former holds counts until it
+    /// is on the disk; where none of that `matters`, a power cut may also leave neither.
     pub(super) fn begin(
         &mut self,
         disk: &mut dyn Disk,
-        frames: &[&[u8]],
+        first: &[u8],
         matters: bool,
     ) -> io::Result<()> {
         self.make(disk)?;
-        if self.is_young && matters {
+        if self.trust == Trust::Unknown || (self.trust == Trust::Young && matters) {
             self.sync(disk)?;
         }
+        // What is on the disk stays there as long as its successor is not.
+        let is_second = self.is_second ^ (self.trust == Trust::Durable);
         let generation = self.generation + 1;
-        let mut half = generation.to_le_bytes().to_vec();
-        let mut chain = CHECKSUM.checksum(&half);
-        for body in frames {
-            let length = u16::try_from(body.len()).map_err(io::Error::other)?;
-            chain = next(chain, length, body);
-            half.extend(length.to_le_bytes());
-            half.extend(chain.to_le_bytes());
-            half.extend(*body);
-        }
-        if half.len() > HALF {
+        let mut half = [generation.to_le_bytes(), self.process.to_le_bytes()].concat();
+        let length = u16::try_from(first.len()).map_err(io::Error::other)?;
+        let chain = next(CHECKSUM.checksum(&half), length, first);
+        half.extend(length.to_le_bytes());
+        half.extend(chain.to_le_bytes());
+        half.extend(first);
+        if half.len() > self.half {
             return Err(io::Error::other("a generation begins with too much"));
         }
-        disk.write_at(&self.file, self.place(generation) as u64, &half)?;
+        disk.write_at(&self.file, self.place(is_second) as u64, &half)?;
         (self.generation, self.at, self.chain) = (generation, half.len(), chain);
-        (self.unsynced, self.is_young) = (true, true);
+        (self.unsynced, self.trust) = (true, Trust::Young);
+        self.is_second = is_second;
         Ok(())
     }
 
     pub(super) fn sync(&mut self, disk: &mut dyn Disk) -> io::Result<()> {
         disk.sync(&self.file)?;
-        (self.unsynced, self.is_young) = (false, false);
+        (self.unsynced, self.trust) = (false, Trust::Durable);
         Ok(())
     }
 
@@ -157,7 +172,7 @@ impl Tail {
         }
         // What counts stays as it is.
         let size = disk.read(&self.file)?.map_or(0, |content| content.len());
-        let missing = (2 * HALF).saturating_sub(size);
+        let missing = (2 * self.half).saturating_sub(size);
         disk.write_at(&self.file, size as u64, &vec![0; missing])?;
         disk.sync(&self.file)?;
         disk.sync_names()?;
@@ -165,12 +180,8 @@ impl Tail {
         Ok(())
     }
 
-    const fn place(&self, generation: u64) -> usize {
-        if generation.is_multiple_of(2) {
-            0
-        } else {
-            HALF
-        }
+    const fn place(&self, is_second: bool) -> usize {
+        if is_second { self.half } else { 0 }
     }
 }
 
@@ -184,8 +195,9 @@ fn next(chain: u32, length: u16, body: &[u8]) -> u32 {
 
 /// Generation and whole frames; `None` where not even the first is whole.
 fn read_half(half: &[u8]) -> Option<(u64, Vec<Vec<u8>>)> {
-    let (generation, mut rest) = half.split_first_chunk::<GENERATION>()?;
-    let mut chain = CHECKSUM.checksum(generation);
+    let (head, mut rest) = half.split_first_chunk::<HEAD>()?;
+    let (generation, _) = head.split_first_chunk()?;
+    let mut chain = CHECKSUM.checksum(head);
     let mut frames = Vec::new();
     while let Some((body, checksum, behind)) = frame(rest) {
         let length = u16::try_from(body.len()).ok()?;

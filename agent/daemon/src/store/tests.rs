@@ -1,5 +1,8 @@
 //! The store as a whole, on real files.
 
+mod cut;
+mod flash;
+
 use std::path::PathBuf;
 
 use lamplighter_lwm2m::saved::{SavedDevice, SavedQueue};
@@ -40,6 +43,14 @@ struct Still {
     shared: Shared,
     stored: mpsc::UnboundedReceiver<Stored>,
     loaded: Loaded,
+    /// Reported since the start.
+    drops: Drops,
+}
+
+#[derive(Clone, Copy, Debug, Default)]
+struct Drops {
+    first: u64,
+    count: u64,
 }
 
 impl Still {
@@ -55,6 +66,7 @@ impl Still {
             shared: Shared::default(),
             stored,
             loaded,
+            drops: Drops::default(),
         }
     }
 
@@ -66,7 +78,14 @@ impl Still {
     }
 
     fn reports(&mut self) -> Vec<Stored> {
-        std::iter::from_fn(|| self.stored.try_recv().ok()).collect()
+        let reports: Vec<_> = std::iter::from_fn(|| self.stored.try_recv().ok()).collect();
+        for report in &reports {
+            if let Stored::Dropped { first, count, .. } = report {
+                self.drops.first = *first;
+                self.drops.count += count;
+            }
+        }
+        reports
     }
 
     fn keep(&mut self, samples: Vec<Kept>) -> Vec<Stored> {
@@ -105,10 +124,10 @@ impl Still {
 
     fn queue(&self) -> SavedQueue {
         let of = |(_, record): &(ClientId, Record)| {
-            if let Record::Queue(SERVER, saved) = record {
-                return Some(*saved);
-            }
-            None
+            let Record::Queue(SERVER, saved) = record else {
+                return None;
+            };
+            Some(*saved)
         };
         self.loaded.records.iter().find_map(of).unwrap_or_default()
     }

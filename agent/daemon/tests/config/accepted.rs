@@ -105,6 +105,21 @@ fn several_servers_share_the_box_by_their_rights() {
 }
 
 #[test]
+fn order_and_retries_of_a_registration_are_configurable() {
+    let text = "queue_mode = true\n[server.main.registration]\npriority = 2\nfailure_block = true\n\
+        retry_count = 3\nsequence_count = 4\nreturn_spread_s = 0\n";
+    let checked = check("registration", &format!("{SERVER}{text}"));
+    assert_eq!(checked.problems, []);
+    let server = &checked.config.unwrap().servers[0];
+    let own = server.registration;
+    assert!(server.queue_mode);
+    assert_eq!((own.priority, own.failure_block), (Some(2), Some(true)));
+    assert_eq!((own.retry.count, own.retry.sequences), (Some(3), Some(4)));
+    assert_eq!((own.retry.timer_s, own.initial_delay_s), (None, None));
+    assert_eq!(own.return_spread, Some(Duration::ZERO));
+}
+
+#[test]
 fn the_parameters_of_coap_are_configurable() {
     let text = "[server.main.coap]\nack_timeout_s = 5\nack_random_factor = 2.0\nmax_retransmit = 2\nnstart = 4\n";
     let checked = check("coap", &format!("{SERVER}{text}"));

@@ -40,6 +40,8 @@ fn what_the_agent_makes_itself_or_nothing_defines_cannot_be_creatable() {
     for text in [
         "[client]\ncreatable = [3]",
         "[client]\ncreatable = [40000]",
+        "[client]\ncreatable = [42801]",
+        "[client]\ncreatable = [3303]\n[device.a]\nadapter = \"sim\"\npoint.t = { resource = \"/3303/0/5700\" }",
         "[client.created]\ninstances = 0",
         "[client.created]\nvalue_bytes = 1048577",
     ] {

@@ -131,8 +131,12 @@ fn servers_are_checked() {
             "2: error: `mode = \"psk\"`: not available in this version",
         ),
         (
-            "[server.a]\nreturn_spread_s = 86401\n",
-            "2: error: `return_spread_s = 86401` is not within 0 to 86400",
+            "[server.a.registration]\nretry_count = 0\n",
+            "2: error: `retry_count = 0` is not within 1 to 100",
+        ),
+        (
+            "[server.a.registration]\nretry_timer_s = 100000\n",
+            "2: error: `retry_timer_s = 100000` is not within 1 to 86400",
         ),
         (
             "[server.a]\nshort_id = 7\n[server.b]\nshort_id = 7\n",
@@ -199,7 +203,7 @@ fn assert_found(name: &str, text: &str, words: &str) {
 #[test]
 fn what_may_be_false_or_usual_is_accepted_where_only_the_rest_is_not_built() {
     let text =
-        "queue_mode = false\nexpose = \"flat\"\nversion = \"1.1\"\nstore_notifications = true\n";
+        "queue_mode = true\nexpose = \"flat\"\nversion = \"1.2\"\nstore_notifications = true\n";
     assert_eq!(found("usual", text), []);
 }
 

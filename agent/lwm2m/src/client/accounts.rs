@@ -22,7 +22,7 @@ impl Client {
                 tracing::warn!(path, "A saved instance cannot be read");
                 continue;
             };
-            let held = saved.resources.into_iter().collect();
+            let held = tree.fitting(instance.object, saved.resources);
             if let Err(why) = tree.store(gateway(instance), &held, now.stamp()) {
                 tracing::warn!(path, %why, "A saved instance is kept and not served");
             }
@@ -35,10 +35,8 @@ impl Client {
         let mut registration: Option<SavedRegistration> = None;
         for record in saved {
             match record {
-                Record::Account(of, saved) if *of == ssid => account.restore(*saved),
-                Record::Registration(of, saved) if *of == ssid => {
-                    registration = Some(saved.clone())
-                }
+                Record::Account(of, Some(saved)) if *of == ssid => account.restore(*saved),
+                Record::Registration(of, saved) if *of == ssid => registration = saved.clone(),
                 Record::Access(..)
                 | Record::AccessNumbers(_)
                 | Record::Account(..)
@@ -47,19 +45,34 @@ impl Client {
                 | Record::Instance(..)
                 | Record::Observation(..)
                 | Record::Queue(..)
+                | Record::Reading(..)
                 | Record::Registration(..)
                 | Record::Trial(..) => {}
             }
         }
         let name = &self.shared.endpoint;
         let grants = config.rights.clone();
-        let server = Server::new(config, name, &account, registration, self.seed, now);
+        let mut server = Server::new(config, name, &account, registration, self.seed, now);
         self.shared.core.remove(ssid);
         self.shared.core.add(ssid, account, grants);
+        if let Some(outbox) = self.former.remove(&ssid) {
+            server.take_over(outbox);
+        }
         self.servers.insert(ssid, server);
     }
 
-    pub(super) fn remove_server(&mut self, ssid: Ssid, tree: &mut Tree, now: Now) {
+    /// What was kept for accounts that are not configured any more is removed.
+    pub(super) fn forget_strangers(&mut self, saved: &[Record]) {
+        let records = saved.iter().filter_map(Record::removal_of_account);
+        let strangers: Vec<_> = records
+            .filter(|(ssid, _)| !self.servers.contains_key(ssid))
+            .map(|(_, record)| record)
+            .collect();
+        self.shared.out.commit_all(strangers);
+    }
+
+    /// `is_final`: nobody is to be told any more what is stored for it.
+    pub(super) fn remove_server(&mut self, ssid: Ssid, is_final: bool, tree: &mut Tree, now: Now) {
         let mut turn = Turn {
             now,
             shared: &mut self.shared,
@@ -68,7 +81,8 @@ impl Client {
         if let Some(mut server) = self.servers.remove(&ssid) {
             server.registration.deregister(now);
             server.settle(&mut turn);
-            server.give_up(&mut turn);
+            server.give_up(is_final, &mut turn);
+            self.former.insert(ssid, server.into_outbox());
         }
         self.shared.core.remove(ssid);
     }
@@ -88,6 +102,11 @@ impl Client {
                     server.restore_queue(saved);
                 }
             }
+            Record::Reading(ssid, Some(saved)) => {
+                if let Some(server) = self.servers.get_mut(&ssid) {
+                    server.restore_reading(&saved);
+                }
+            }
             Record::Access(path, Some(saved)) => match path.parse() {
                 Ok(Path::Instance(instance)) => self.shared.core.access.restore(instance, saved),
                 Ok(_) | Err(_) => tracing::warn!(path, "Saved rights cannot be read"),
@@ -99,6 +118,7 @@ impl Client {
             | Record::Attributes(_, _, None)
             | Record::Instance(_, None)
             | Record::Observation(_, _, None)
+            | Record::Reading(_, None)
             | Record::Registration(..)
             | Record::Trial(_, None) => {}
         }

@@ -156,11 +156,32 @@ impl Pair {
         assert_eq!(self.responses[before].code, Code::CONTENT);
     }
 
+    /// Observes the temperatures of these instances at once, and nothing of it is told for now.
+    fn fetch(&mut self, instances: std::ops::Range<u16>) {
+        let path = |instance| format!(r#"{{"n":"/3303/{instance}/5700"}}"#);
+        let paths: Vec<String> = instances.map(path).collect();
+        let request = Request {
+            content_format: Some(110),
+            observe: Some(0),
+            payload: format!("[{}]", paths.join(",")).into_bytes(),
+            queries: vec!["pmin=3600".to_owned()],
+            ..Request::new(Method::Fetch, Vec::new())
+        };
+        let before = self.responses.len();
+        self.server.request(request, NOW.mono);
+        self.run();
+        assert!(self.responses[before].observe.is_some(), "it is observed");
+    }
+
     fn change(&mut self, instance: u16) {
         let before = self.notified;
+        self.sample(instance);
+        assert_eq!(self.notified, before + 1, "one notification");
+    }
+
+    fn sample(&mut self, instance: u16) {
         let samples = vec![sample(instance, 21.0)];
         self.input(Input::Device(DeviceEvent::Changed(samples)));
-        assert_eq!(self.notified, before + 1, "one notification");
     }
 }
 
@@ -226,6 +247,48 @@ fn a_change_costs_the_same_whatever_else_is_observed() {
         let mut pair = Pair::new(MANY);
         (0..observed).for_each(|instance| pair.get(instance, Some(0)));
         work::visits(|| pair.change(0))
+    };
+    assert_eq!(growth(cost(1), cost(1000)), 100);
+}
+
+#[test]
+fn a_change_costs_the_same_whatever_else_is_observed_by_many_paths() {
+    let cost = |observed: u16| {
+        let mut pair = Pair::new(MANY);
+        pair.get(0, Some(0));
+        // 1 or 8,000 paths.
+        (0..observed).for_each(|many| pair.fetch(1 + 1000 * many..1 + 1000 * (many + 1)));
+        work::visits(|| pair.change(0))
+    };
+    assert_eq!(growth(cost(0), cost(8)), 100);
+}
+
+#[test]
+fn a_change_below_an_observation_costs_the_same_with_ten_and_with_thousands_of_paths() {
+    let cost = |paths| {
+        let mut pair = Pair::new(MANY);
+        pair.fetch(0..paths);
+        work::visits(|| {
+            pair.sample(5);
+            assert_eq!(pair.notified, 0, "pmin holds it back");
+        })
+    };
+    assert_eq!(growth(cost(FEW), cost(8000)), 100);
+}
+
+#[test]
+fn an_instance_that_goes_costs_the_same_whatever_else_is_observed() {
+    let cost = |observed| {
+        let mut pair = Pair::new(MANY);
+        (0..observed).for_each(|instance| pair.get(instance, Some(0)));
+        let removed = Declared {
+            added: Vec::new(),
+            removed: vec![temperature(0)],
+        };
+        let before = pair.notified;
+        let visits = work::visits(|| pair.input(Input::Device(DeviceEvent::Declared(removed))));
+        assert_eq!(pair.notified, before + 1, "it is gone");
+        visits
     };
     assert_eq!(growth(cost(1), cost(1000)), 100);
 }

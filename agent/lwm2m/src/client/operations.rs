@@ -1,7 +1,9 @@
 //! Operations of people, and what devices say.
 
+use std::collections::BTreeSet;
+
 use lamplighter_model::{
-    Address, InstanceAddress, Now, Scope,
+    Address, InstanceAddress, Now, Sample, Scope,
     device::{Answer, DeviceEvent, Fault, OpId, Origin},
 };
 
@@ -64,14 +66,12 @@ impl Client {
     pub(super) fn on_device(&mut self, event: DeviceEvent, tree: &mut Tree, now: Now) {
         match event {
             DeviceEvent::Changed(samples) => {
-                let dropped = tree.record(&samples);
-                if dropped > 0 {
-                    tracing::debug!(dropped, "Samples of unknown resources or of the wrong type");
+                for (round, samples) in rounds(&samples).into_iter().enumerate() {
+                    if round > 0 {
+                        self.settle(tree, now);
+                    }
+                    self.record(samples, tree);
                 }
-                let sampled = samples
-                    .iter()
-                    .map(|sample| News::Sampled(sample.address, sample.index));
-                self.shared.news.extend(sampled);
             }
             DeviceEvent::Declared(declared) => {
                 for (address, why) in tree.declare(&declared) {
@@ -98,6 +98,17 @@ impl Client {
             }
             DeviceEvent::Done(op, result) => self.on_done(op, result, tree, now),
         }
+    }
+
+    fn record(&mut self, samples: &[Sample], tree: &mut Tree) {
+        let dropped = tree.record(samples);
+        if dropped > 0 {
+            tracing::debug!(dropped, "Samples of unknown resources or of the wrong type");
+        }
+        let sampled = samples
+            .iter()
+            .map(|sample| News::Sampled(sample.address, sample.index));
+        self.shared.news.extend(sampled);
     }
 
     fn on_done(&mut self, op: OpId, result: Result<Answer, Fault>, tree: &mut Tree, now: Now) {
@@ -135,4 +146,20 @@ impl Client {
             }
         }
     }
+}
+
+/// Parts of a batch in which every resource instance stands once: a device may tell several values
+/// of one at a time, and none of them is to be overlooked.
+fn rounds(samples: &[Sample]) -> Vec<&[Sample]> {
+    let mut rounds = Vec::new();
+    let (mut begin, mut seen) = (0, BTreeSet::new());
+    for (at, sample) in samples.iter().enumerate() {
+        if !seen.insert((sample.address, sample.index)) {
+            rounds.extend(samples.get(begin..at));
+            begin = at;
+            seen = BTreeSet::from([(sample.address, sample.index)]);
+        }
+    }
+    rounds.extend(samples.get(begin..));
+    rounds
 }

@@ -34,12 +34,16 @@ impl Client {
         }
     }
 
-    pub(super) fn start_next(&mut self, now: Now) {
+    /// Whether anybody's turn has come.
+    pub(super) fn start_next(&mut self, now: Now) -> bool {
+        let mut has_begun = false;
         while !self.stopping
             && let Some(next) = self.next()
         {
             self.begin(next, now);
+            has_begun = true;
         }
+        has_begun
     }
 
     fn next(&mut self) -> Option<Ssid> {

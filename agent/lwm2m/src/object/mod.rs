@@ -97,6 +97,11 @@ impl CoreObjects {
         own.for_each(|(_, account)| account.spoken = spoken);
     }
 
+    pub(crate) fn set_disabled(&mut self, ssid: Ssid, is_disabled: bool) {
+        let own = self.accounts.values_mut().filter(|(of, _)| *of == ssid);
+        own.for_each(|(_, account)| account.is_disabled = is_disabled);
+    }
+
     /// All instances but those of object 2, in order: what these are about is known to the
     /// catalogue.
     pub(crate) fn instances(&self) -> impl Iterator<Item = InstancePath> {
@@ -120,9 +125,9 @@ impl CoreObjects {
         let account = (instance.object == SERVER)
             .then(|| self.accounts.get(&instance.instance))
             .flatten();
-        let others: &[u16] = match instance {
-            DEVICE_INSTANCE => &device::RESOURCES,
-            _ if instance.object == ACCESS_CONTROL => &access_control::RESOURCES,
+        let others: &[u16] = match instance.object {
+            ACCESS_CONTROL => &access_control::RESOURCES,
+            DEVICE if instance == DEVICE_INSTANCE => &device::RESOURCES,
             _ => &[],
         };
         let account = account
@@ -215,7 +220,7 @@ impl CoreObjects {
                 changes.accounts.push(*ssid);
                 changes
                     .records
-                    .push(Record::Account(*ssid, account.saved()));
+                    .push(Record::Account(*ssid, Some(account.saved())));
             }
         }
         changes.resources.extend(

@@ -23,7 +23,11 @@ pub(crate) use binding::BINDING;
 /// One instance of object 1.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) struct Account {
+    /// Notifications are confirmable where nothing else is said.
+    pub(crate) confirms: bool,
     pub(crate) disable_timeout: Duration,
+    /// The server has asked for silence, and it lasts.
+    pub(crate) is_disabled: bool,
     /// Zero: it never ends (1.2).
     pub(crate) lifetime: Duration,
     pub(crate) mute_send: bool,
@@ -67,10 +71,11 @@ mod id {
     pub(super) const SEQUENCES: u16 = 20;
     pub(super) const PREFERRED_TRANSPORT: u16 = 22;
     pub(super) const MUTE_SEND: u16 = 23;
+    pub(super) const NOTIFICATION_MODE: u16 = 26;
 }
 
 /// All that is supported, in order.
-pub(super) const RESOURCES: [u16; 19] = [
+pub(super) const RESOURCES: [u16; 20] = [
     id::SSID,
     id::LIFETIME,
     id::PMIN,
@@ -90,12 +95,15 @@ pub(super) const RESOURCES: [u16; 19] = [
     id::SEQUENCES,
     id::PREFERRED_TRANSPORT,
     id::MUTE_SEND,
+    id::NOTIFICATION_MODE,
 ];
 
 impl Account {
     pub(crate) const fn new(config: &ServerConfig) -> Self {
         Self {
+            confirms: false,
             disable_timeout: MAX_ABSENCE,
+            is_disabled: false,
             lifetime: config.lifetime,
             mute_send: config.mute_send,
             pmax: 0,
@@ -113,6 +121,7 @@ impl Account {
 
     /// What the server had written before the restart wins over the configuration.
     pub(crate) fn restore(&mut self, saved: SavedAccount) {
+        self.confirms = saved.confirms;
         self.disable_timeout = Duration::from_secs(saved.disable_timeout_s.into());
         self.lifetime = Duration::from_secs(saved.lifetime_s.into());
         self.mute_send = saved.mute_send;
@@ -138,6 +147,7 @@ impl Account {
             ..
         } = self.registration;
         SavedAccount {
+            confirms: self.confirms,
             disable_timeout_s: seconds(self.disable_timeout),
             lifetime_s: seconds(self.lifetime),
             mute_send: self.mute_send,
@@ -169,7 +179,7 @@ impl Account {
     pub(super) fn resources(&self) -> impl Iterator<Item = u16> + use<> {
         let version = self.spoken.object;
         RESOURCES.into_iter().filter(move |id| match *id {
-            id::PRIORITY..=id::SEQUENCES => version >= Version::new(1, 2),
+            id::PRIORITY..=id::SEQUENCES | id::NOTIFICATION_MODE => version >= Version::new(1, 2),
             id::PREFERRED_TRANSPORT | id::MUTE_SEND => version >= Version::new(1, 1),
             _ => true,
         })
@@ -205,6 +215,7 @@ impl Account {
                 .preferred_transport
                 .map(|letter| Value::String(letter.to_string())),
             id::MUTE_SEND => Some(Value::Boolean(self.mute_send)),
+            id::NOTIFICATION_MODE => Some(Value::Integer(self.confirms.into())),
             _ => None,
         }
     }
@@ -238,6 +249,7 @@ impl Account {
                 self.preferred_transport = Some(binding::transport(text(value)?)?);
             }
             id::MUTE_SEND => self.mute_send = boolean(value)?,
+            id::NOTIFICATION_MODE => self.confirms = number(value, 0..=1)? == 1,
             _ => return Err(Reject::method_not_allowed("the resource cannot be written")),
         }
         Ok(())
@@ -257,6 +269,7 @@ impl Account {
             id::SEQUENCES => own.retry.sequences = None,
             id::PREFERRED_TRANSPORT => self.preferred_transport = None,
             id::MUTE_SEND => self.mute_send = true,
+            id::NOTIFICATION_MODE => self.confirms = false,
             _ => {}
         }
     }
@@ -271,6 +284,8 @@ impl Account {
     ) -> Result<Effect, Reject> {
         match resource.0 {
             id::DISABLE => Ok(Effect::Disable(ssid)),
+            // lwm2m/10, 6: nothing is sent to it before its time.
+            id::TRIGGER if self.is_disabled => Err(Reject::bad_request("this server is disabled")),
             id::TRIGGER => binding::check_trigger(args).map(|()| Effect::Update(ssid)),
             _ => Err(Reject::method_not_allowed(
                 "the resource cannot be executed",

@@ -14,7 +14,7 @@ use super::{
     index::Index,
     relation::{Relation, Rules, Sent, Subscription, Targets},
 };
-use crate::work;
+use crate::{outbox::Part, work};
 
 /// The observations of one server.
 #[derive(Clone, Debug, Default)]
@@ -201,6 +201,13 @@ impl Observations {
 
     pub(crate) fn get(&self, token: Token) -> Option<&Relation> {
         self.relations.get(&token)
+    }
+
+    /// Whether anybody wants to hear of it, now or when the server is back.
+    pub(crate) fn is_wanted(&self, (resource, index): Part) -> bool {
+        let concerned = self.index.concerned(resource, index).into_iter();
+        let mut relations = concerned.filter_map(|(token, _)| self.relations.get(&token));
+        relations.any(|relation| relation.covers(resource, index))
     }
 
     /// The observation by which a stored sample is told: one that can carry its time, else any;

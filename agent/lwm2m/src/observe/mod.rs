@@ -12,6 +12,8 @@ mod due;
 mod engine;
 mod index;
 mod kind;
+#[cfg(test)]
+mod reference;
 mod relation;
 
 pub use attributes::Attributes;

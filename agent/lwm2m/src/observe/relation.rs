@@ -20,6 +20,7 @@ use crate::{
     access,
     catalogue::Catalogue,
     format::{Content, ContentFormat, Node},
+    outbox::Part,
     tree::Owner,
 };
 
@@ -67,9 +68,6 @@ pub(crate) struct Relation {
     spoken: bool,
     pub(crate) subscription: Subscription,
 }
-
-/// A resource, or one instance of it.
-pub(crate) type Part = (ResourceAddress, Option<ResourceInstanceId>);
 
 /// One of the paths that an observation watches.
 #[derive(Clone, Debug)]

@@ -46,8 +46,8 @@ pub(crate) fn registration(
         let instances = catalogue.instances(scope);
         for instances in instances.chunk_by(|one, next| one.object == next.object) {
             let object = instances[0].object;
-            while let Some(object) = empty.next_if(|empty| *empty < object) {
-                links.push(object_link(object));
+            while let Some(empty) = empty.next_if(|empty| *empty < object) {
+                links.push(object_link(empty));
             }
             let link = object_link(object);
             let is_short = list == List::Short && instances.len() > MANY;

@@ -62,7 +62,7 @@ fn post(request: &Request, path: Path) -> Operation {
         (Path::Object(_), format) => Operation::Create(body(request, format)),
         (Path::Instance(_), _) => partial(),
         (Path::Resource(_), None | Some(TEXT | OLD_TEXT)) => Operation::Execute {
-            args: request.payload.clone(),
+            args: arguments(request),
         },
         (Path::Resource(_), Some(_)) => partial(),
         (Path::Root | Path::ResourceInstance(..), _) => {
@@ -105,6 +105,18 @@ fn refuse_composite(has_queries: bool, path: Path) -> Option<Operation> {
         }
     };
     Some(Operation::Unsupported(Code::BAD_REQUEST, why))
+}
+
+/// One passage of the standard shows the argument of 1/x/8 as a query, `?0=U` (lwm2m/10, 6).
+fn arguments(request: &Request) -> Vec<u8> {
+    let as_query = request
+        .queries
+        .first()
+        .and_then(|query| query.strip_prefix("0="));
+    match as_query {
+        Some(value) if request.payload.is_empty() => format!("0='{value}'").into_bytes(),
+        Some(_) | None => request.payload.clone(),
+    }
 }
 
 fn body(request: &Request, format: Option<u16>) -> Body {

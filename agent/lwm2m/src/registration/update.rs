@@ -27,6 +27,14 @@ pub(super) struct Pending {
     pub(super) trigger: bool,
 }
 
+/// What a server may change of the terms.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Wish {
+    pub(crate) lifetime: Duration,
+    pub(crate) policy: RetryPolicy,
+    pub(crate) queue_mode: bool,
+}
+
 /// Objects that appear together go into one Update.
 const OBJECTS_DELAY: Duration = Duration::from_secs(1);
 /// RFC 7252, 5.10.5: Max-Age where the option is absent.
@@ -44,28 +52,17 @@ impl Registration {
         self.trigger(now);
     }
 
-    pub(crate) fn set_lifetime(&mut self, lifetime: Duration, now: Now) {
-        if self.terms.lifetime != lifetime {
-            self.terms.lifetime = lifetime;
-            self.pending.lifetime = true;
-            self.update_if_due(now);
-        }
-    }
-
-    /// The binding says it up to 1.0. Since 1.1 it belongs to the registration as a whole and is
-    /// not changed by a server.
-    pub(crate) fn set_queue_mode(&mut self, queue_mode: bool, now: Now) {
-        if self.terms.queue_mode != queue_mode {
-            self.terms.queue_mode = queue_mode;
-            self.pending.binding = true;
-            self.update_if_due(now);
-        }
-    }
-
-    /// Counts from the next failure on.
-    pub(crate) const fn set_policy(&mut self, policy: RetryPolicy) {
-        self.terms.policy = policy;
-        self.backoff.set_policy(policy);
+    /// The server has written its account. One Update says what it has to be told; the retry table
+    /// counts from the next failure on.
+    pub(crate) fn obey(&mut self, wish: Wish, now: Now) {
+        let terms = &mut self.terms;
+        // The binding says it up to 1.0. Since 1.1 queue mode is no matter of the server.
+        self.pending.binding |= terms.queue_mode != wish.queue_mode;
+        self.pending.lifetime |= terms.lifetime != wish.lifetime;
+        terms.lifetime = wish.lifetime;
+        terms.queue_mode = wish.queue_mode;
+        self.backoff.set_policy(wish.policy);
+        self.update_if_due(now);
     }
 
     /// The list of objects is another than the server was told.

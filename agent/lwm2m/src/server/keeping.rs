@@ -14,10 +14,10 @@ use crate::{
     boundary::{Event, Kept, Output},
     format::{Content, Node},
     observe::{Relation, Sent},
-    outbox::{Loss, Pace},
+    outbox::{self, Loss, Outbox, Pace, Parked, Part},
     perform::{Shared, Turn},
     registration::Phase,
-    saved::SavedQueue,
+    saved::{Record, SavedParked, SavedQueue, SavedReading},
     tree::Owner,
 };
 
@@ -30,15 +30,29 @@ pub(super) struct Uplink {
     pub(super) flight: Option<Flight>,
     /// Nothing shows that the server can be reached: nothing but the registration is sent.
     pub(super) is_suspect: bool,
+    /// What this turn has lost, to be told to people.
+    lost: Vec<(Loss, u64)>,
     /// Confirmable notifications under way.
     marks: BTreeMap<NotificationId, Mark>,
     pub(super) pace: Pace,
+    /// What has no way to the server is not passed by before.
+    pub(super) patient_until: Duration,
+    patient_since: Duration,
+    /// How far the queue was read is not what was saved last, since then.
+    reading_changed: Option<Duration>,
+    /// There may be a way for what was passed by.
+    pub(super) reconsiders: bool,
     /// The registration request under way.
     request: Option<Mark>,
+    /// Observations whose notifications were refused, until an Update shows why.
+    reset: Vec<Token>,
     /// Samples that are told one by one, since together they were refused.
     pub(super) singly: usize,
     /// When the first was told that is not confirmed.
     unconfirmed_since: Option<Duration>,
+    /// What the server has cancelled, as far as the queue had come then.
+    pub(super) cancelled: Vec<(Address, u64)>,
+    pub(super) was_muted: bool,
     /// The server takes no Send in this registration.
     pub(super) takes_no_send: bool,
     /// Nothing out of the queue before.
@@ -58,14 +72,31 @@ const MAX_UNCONFIRMED: u64 = 256;
 /// The same after this time, so that a path that has died in silence is noticed.
 const CONFIRM_AFTER: Duration = Duration::from_secs(60);
 
+/// How long the first observations of a new registration are waited for.
+const AWAIT_FIRST: Duration = Duration::from_secs(10);
+/// How long the next is waited for after one.
+pub(super) const AWAIT_NEXT: Duration = Duration::from_secs(3);
+/// How long observations are waited for altogether.
+const AWAIT_ALL: Duration = Duration::from_secs(30);
+/// How often it is saved how far the queue was read.
+const SAVE_READING: Duration = Duration::from_secs(10);
+
 impl Default for Uplink {
     fn default() -> Self {
         Self {
             flight: None,
             is_suspect: true,
+            lost: Vec::new(),
             marks: BTreeMap::new(),
             pace: Pace::default(),
+            patient_until: Duration::ZERO,
+            patient_since: Duration::ZERO,
+            reading_changed: None,
+            reconsiders: false,
             request: None,
+            reset: Vec::new(),
+            was_muted: true,
+            cancelled: Vec::new(),
             singly: 0,
             takes_no_send: false,
             unconfirmed_since: None,
@@ -86,6 +117,7 @@ impl Server {
 
     /// The store had to drop the oldest.
     pub(crate) fn dropped(&mut self, first: u64, count: u64) {
+        self.abandon_flight();
         self.outbox.dropped(first, count);
     }
 
@@ -236,6 +268,12 @@ impl Server {
         self.registration.phase() == Phase::Registered
             && !self.uplink.is_suspect
             && self.outbox.is_drained()
+            && !self.is_reconsidering()
+    }
+
+    /// What was passed by may have a way now, and goes before anything newer.
+    pub(super) fn is_reconsidering(&self) -> bool {
+        self.uplink.reconsiders && !self.outbox.parked().is_empty()
     }
 
     pub(super) const fn mark(&self, now: Duration) -> Mark {
@@ -249,7 +287,7 @@ impl Server {
     pub(super) fn request_answered(&mut self, is_success: bool, turn: &mut Turn<'_>) {
         match self.uplink.request.take() {
             Some(mark) if is_success => self.arrived(mark, turn),
-            Some(_) => self.outbox.doubt(),
+            Some(_) => self.doubt(),
             None => {}
         }
     }
@@ -266,13 +304,24 @@ impl Server {
 
     /// A message was answered: what was sent before it has arrived too, as far as anybody can
     /// tell.
-    fn arrived(&mut self, mark: Mark, turn: &mut Turn<'_>) {
+    pub(super) fn arrived(&mut self, mark: Mark, turn: &mut Turn<'_>) {
         if !self.measure(mark, turn.now) {
-            return self.outbox.doubt();
+            return self.doubt();
         }
-        if let Some(upto) = self.outbox.confirm(mark.told) {
-            turn.shared.out.push(Output::Forget(self.config.ssid, upto));
+        self.confirm(mark.told, turn.shared);
+    }
+
+    /// All before this number have arrived, or nobody waits for them.
+    pub(super) fn confirm(&mut self, mark: u64, shared: &mut Shared) {
+        self.outbox.confirm(mark);
+        if let Some(upto) = self.outbox.forget() {
+            shared.out.push(Output::Forget(self.config.ssid, upto));
         }
+        if self.outbox.unconfirmed() == 0 {
+            self.uplink.unconfirmed_since = None;
+        }
+        let settled = self.outbox.settled();
+        self.uplink.cancelled.retain(|(_, upto)| *upto > settled);
     }
 
     /// How long the answer took; false where the message had to be repeated. Then the path was
@@ -288,7 +337,7 @@ impl Server {
     }
 
     /// Nobody knows whether the server can be reached, nor what it has heard lately.
-    pub(super) fn distrust(&mut self, turn: &Turn<'_>) {
+    pub(super) fn distrust(&mut self, turn: &mut Turn<'_>) {
         self.uplink.is_suspect = true;
         self.uplink.request = None;
         for id in std::mem::take(&mut self.uplink.marks).into_keys() {
@@ -297,12 +346,21 @@ impl Server {
                 self.delivered(token, false, turn);
             }
         }
+        self.abandon_tellings(turn);
         self.abandon_flight();
-        self.outbox.doubt();
+        self.doubt();
+    }
+
+    /// What is not confirmed is to be told again.
+    pub(super) fn doubt(&mut self) {
+        if self.outbox.unconfirmed() > 0 {
+            self.abandon_flight();
+            self.outbox.doubt();
+        }
     }
 
     /// Something was not answered: an Update shows whether the server is there.
-    pub(super) fn lose_trust(&mut self, turn: &Turn<'_>) {
+    pub(super) fn lose_trust(&mut self, turn: &mut Turn<'_>) {
         if !self.uplink.is_suspect {
             self.distrust(turn);
             self.registration.suspect(turn.now);
@@ -318,12 +376,145 @@ impl Server {
     }
 
     /// The server has answered a registration request.
-    pub(super) fn trust(&mut self, anew: bool) {
+    pub(super) fn trust(&mut self, anew: bool, turn: &mut Turn<'_>) {
         self.uplink.is_suspect = false;
+        let reset = std::mem::take(&mut self.uplink.reset);
         if anew {
             self.uplink.takes_no_send = false;
             self.uplink.not_before = None;
+            self.await_observations(AWAIT_FIRST, turn.now.mono);
+        } else {
+            for token in reset {
+                self.end_observation(token, turn);
+            }
         }
+    }
+
+    /// The server refuses a notification: it has cancelled the observation, or was started again
+    /// and knows nothing of us. An Update shows which of the two.
+    pub(super) fn reset(&mut self, token: Token, turn: &mut Turn<'_>) {
+        if !self.is_storing(turn) {
+            return self.end_observation(token, turn);
+        }
+        self.endpoint.forget_observer(&token);
+        self.notifications.retain(|_, (of, _)| *of != token);
+        self.observations.orphan(token);
+        self.uplink.reset.push(token);
+        self.uplink.is_suspect = true;
+        self.registration.suspect(turn.now);
+    }
+
+    /// The server may observe again what it wants: what has no way until then waits a little
+    /// before it is passed by.
+    pub(super) fn await_observations(&mut self, time: Duration, now: Duration) {
+        let uplink = &mut self.uplink;
+        if uplink.patient_until <= now {
+            uplink.patient_since = now;
+        }
+        let latest = uplink.patient_since + AWAIT_ALL;
+        uplink.patient_until = uplink.patient_until.max(now + time).min(latest);
+        uplink.reconsiders = true;
+    }
+
+    /// The server does not want these any more: what is stored of them is discarded where nothing
+    /// else asks for it.
+    pub(super) fn cancel(&mut self, addresses: Vec<Address>, turn: &mut Turn<'_>) {
+        let parts: Vec<Part> = self.outbox.parked().keys().copied().collect();
+        let mut lost = 0;
+        for part in parts {
+            let is_cancelled = addresses.iter().any(|address| covers(*address, part));
+            if is_cancelled && !self.observations.is_wanted(part) {
+                lost += self.outbox.unpark_all(&part);
+                self.reading_changed(turn.now.mono);
+            }
+        }
+        self.lose(Loss::Cancelled, lost);
+        if self.outbox.is_empty() {
+            return;
+        }
+        let upto = self.outbox.next();
+        let cancelled = addresses.into_iter().map(|address| (address, upto));
+        self.uplink.cancelled.extend(cancelled);
+        self.confirm(0, turn.shared);
+    }
+
+    /// Whether nobody waits for the sample since its observation was cancelled.
+    pub(super) fn is_cancelled(&self, kept: &Kept) -> bool {
+        let part = outbox::part(kept);
+        let mut cancelled = self.uplink.cancelled.iter();
+        cancelled.any(|(address, upto)| kept.number < *upto && covers(*address, part))
+            && !self.observations.is_wanted(part)
+    }
+
+    pub(super) fn reading_changed(&mut self, now: Duration) {
+        self.uplink.reading_changed.get_or_insert(now);
+    }
+
+    /// Saves how far the queue was read; seldom, as it only spares repetitions after a restart.
+    pub(super) fn journal_reading(&mut self, turn: &mut Turn<'_>) {
+        let is_due = self
+            .reading_timeout()
+            .is_some_and(|due| due <= turn.now.mono);
+        if !is_due {
+            return;
+        }
+        self.uplink.reading_changed = None;
+        let parked = self.outbox.parked();
+        let saved = parked.iter().map(|(part, parked)| SavedParked {
+            count: parked.count,
+            first: parked.first,
+            last: parked.last,
+            path: self.view.wire(address_of(*part)).to_string(),
+        });
+        let reading = (!parked.is_empty()).then(|| SavedReading {
+            cursor: self.outbox.settled(),
+            parked: saved.collect(),
+        });
+        let record = Record::Reading(self.config.ssid, reading);
+        turn.shared.out.push(Output::Journal(record));
+    }
+
+    pub(super) fn reading_timeout(&self) -> Option<Duration> {
+        let since = self.uplink.reading_changed?;
+        Some(if self.outbox.parked().is_empty() {
+            since
+        } else {
+            since + SAVE_READING
+        })
+    }
+
+    pub(crate) fn restore_reading(&mut self, saved: &SavedReading) {
+        let parked = saved.parked.iter().filter_map(|saved| {
+            let address = self.saved_address(&saved.path)?;
+            let (path, index) = match address.path {
+                Path::Resource(path) => (path, None),
+                Path::ResourceInstance(path, index) => (path, Some(index)),
+                Path::Root | Path::Object(_) | Path::Instance(_) => return None,
+            };
+            let resource = ResourceAddress {
+                scope: address.scope,
+                path,
+            };
+            let parked = Parked {
+                count: saved.count,
+                first: saved.first,
+                last: saved.last,
+            };
+            Some(((resource, index), parked))
+        });
+        let parked = parked.collect();
+        self.outbox.restore_position(saved.cursor, parked);
+        self.uplink.reconsiders = true;
+    }
+
+    /// What was stored for the account before it was changed.
+    pub(crate) fn take_over(&mut self, outbox: Outbox) {
+        self.outbox = outbox;
+        self.outbox.doubt();
+    }
+
+    pub(crate) fn into_outbox(self) -> Outbox {
+        self.outbox
     }
 
     /// Storing was switched off, or the account is removed.
@@ -331,19 +522,46 @@ impl Server {
         self.abandon_flight();
         if let Some((upto, lost)) = self.outbox.discard_all(Loss::Cancelled) {
             shared.out.push(Output::Forget(self.config.ssid, upto));
-            self.tell_loss(Loss::Cancelled, lost, shared);
+            self.uplink.lost.push((Loss::Cancelled, lost));
         }
     }
 
-    pub(super) fn tell_loss(&self, loss: Loss, samples: u64, shared: &mut Shared) {
-        if samples > 0 {
-            shared.out.push(Output::Event(Event::Discarded {
-                ssid: self.config.ssid,
-                samples,
-                reason: loss.as_str(),
-            }));
+    pub(super) fn lose(&mut self, loss: Loss, samples: u64) {
+        self.outbox.lose(loss, samples);
+        match self.uplink.lost.last_mut() {
+            Some((last, count)) if *last == loss => *count += samples,
+            Some(_) | None => self.uplink.lost.push((loss, samples)),
         }
     }
+
+    /// People are told of what this turn has lost.
+    pub(super) fn tell_losses(&mut self, shared: &mut Shared) {
+        for (loss, samples) in self.uplink.lost.drain(..) {
+            if samples > 0 {
+                shared.out.push(Output::Event(Event::Discarded {
+                    ssid: self.config.ssid,
+                    samples,
+                    reason: loss.as_str(),
+                }));
+            }
+        }
+    }
+}
+
+const fn address_of((resource, index): Part) -> Address {
+    let path = match index {
+        None => Path::Resource(resource.path),
+        Some(index) => Path::ResourceInstance(resource.path, index),
+    };
+    Address {
+        scope: resource.scope,
+        path,
+    }
+}
+
+fn covers(address: Address, part: Part) -> bool {
+    let part = address_of(part);
+    address.scope == part.scope && address.path.contains(part.path)
 }
 
 /// The wall time of a sample is fixed when it is stored, so that a repetition tells the same.

@@ -3,9 +3,9 @@
 use std::time::Duration;
 
 use lamplighter_coap::{Code, Reliability, Response, Token};
-use lamplighter_model::{Address, ResourceAddress, ResourceInstanceId};
+use lamplighter_model::{Address, Path, ResourceAddress, ResourceInstanceId};
 
-use super::{MAX_NOTIFICATIONS, Server};
+use super::{MAX_NOTIFICATIONS, Server, keeping::AWAIT_NEXT};
 use crate::{
     boundary::Output,
     format::{self, ContentFormat, Node},
@@ -228,7 +228,10 @@ impl Server {
     pub(super) fn end_observation(&mut self, token: Token, turn: &mut Turn<'_>) {
         self.endpoint.forget_observer(&token);
         self.notifications.retain(|_, (of, _)| *of != token);
+        let relation = self.observations.get(token);
+        let addresses = relation.map(|relation| relation.subscription.targets.addresses().to_vec());
         self.drop_observation(token, turn);
+        self.cancel(addresses.unwrap_or_default(), turn);
     }
 
     /// After a new Register the server knows nothing of former observations (RFC 7641).
@@ -248,6 +251,17 @@ impl Server {
         let lasts = self.registration.lifetime().min(MAX_ORPHANED);
         let is_awaited = !self.observations.orphans().is_empty();
         self.orphans_until = is_awaited.then(|| turn.now.mono + lasts);
+    }
+
+    /// Attributes and observations die with the account.
+    pub(super) fn forget_reporting(&mut self, turn: &mut Turn<'_>) {
+        for scope in self.view.scopes() {
+            let path = Path::Root;
+            self.remove_attributes(Address { scope, path }, turn.shared);
+        }
+        for token in self.observations.orphan_all() {
+            self.drop_observation(token, turn);
+        }
     }
 
     /// The server has not come back to what it observed before it registered us anew.
@@ -309,6 +323,7 @@ impl Server {
             return response;
         }
         self.journal_observation(ask.token, Some(saved), turn);
+        self.await_observations(AWAIT_NEXT, turn.now.mono);
         Response {
             observe: Some(0),
             ..response
@@ -345,7 +360,7 @@ impl Server {
         }
     }
 
-    fn encode(
+    pub(super) fn encode(
         &self,
         format: ContentFormat,
         target: Address,

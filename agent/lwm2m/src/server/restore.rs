@@ -56,7 +56,7 @@ impl Server {
     }
 
     /// Saved paths are as the server wrote them.
-    fn saved_address(&self, path: &str) -> Option<Address> {
+    pub(super) fn saved_address(&self, path: &str) -> Option<Address> {
         let path: Path = path.parse().ok()?;
         match self.view {
             crate::view::View::Flat => Some(Address {

@@ -1,6 +1,6 @@
 //! What was stored goes out, oldest first: one pack at a time, each confirmed before the next.
 
-use std::time::Duration;
+use std::{collections::BTreeSet, time::Duration};
 
 use lamplighter_coap::{
     Code, ExchangeId, Method, NotificationId, Reliability, Request, Response, Token,
@@ -11,7 +11,7 @@ use super::{Server, keeping::Mark};
 use crate::{
     boundary::{Kept, Output},
     format::{self, Content, ContentFormat, EncodeError, Node, RecordTime},
-    outbox::Loss,
+    outbox::{self, Loss, Part},
     perform::Turn,
     registration::{Enabler, Phase, Reply},
 };
@@ -54,17 +54,22 @@ const DATE_WAIT: Duration = Duration::from_secs(600);
 impl Server {
     /// Sends the next pack; false where none waits or none can leave.
     pub(super) fn replay_next(&mut self, turn: &mut Turn<'_>) -> bool {
+        let is_paused = self
+            .uplink
+            .not_before
+            .is_some_and(|until| until > turn.now.mono);
         if self.registration.phase() != Phase::Registered
             || self.uplink.is_suspect
             || self.uplink.flight.is_some()
-            || self
-                .uplink
-                .not_before
-                .is_some_and(|until| until > turn.now.mono)
+            || is_paused
         {
             return false;
         }
         self.uplink.not_before = None;
+        self.reconsider(turn);
+        if self.is_reconsidering() {
+            return false;
+        }
         if let Some((from, most)) = self.outbox.fetch() {
             turn.shared
                 .out
@@ -73,6 +78,14 @@ impl Server {
         let Some(head) = self.outbox.waiting().front() else {
             return false;
         };
+        if !self.outbox.is_due(head) {
+            self.outbox.advance(1);
+            return true;
+        }
+        if self.is_cancelled(head) {
+            self.drop_first(Loss::Cancelled, turn);
+            return true;
+        }
         if !self.may_read(head.sample.address.path, turn) {
             self.drop_first(Loss::Unauthorized, turn);
             return true;
@@ -81,21 +94,68 @@ impl Server {
             self.uplink.not_before = Some(until);
             return false;
         }
+        let overtakes = self.outbox.overtakes(head);
         match self.route(turn) {
+            Route::Notify(..) | Route::Send if let Some(first) = overtakes => {
+                self.outbox.reread(first);
+            }
             Route::Notify(token, count) => self.replay_by(token, count, turn),
             Route::Send => self.replay_by_send(turn),
-            Route::Wait => return false,
+            Route::Wait if self.uplink.patient_until > turn.now.mono => {
+                self.uplink.not_before = Some(self.uplink.patient_until);
+                return false;
+            }
+            Route::Wait => self.pass_by(turn),
         }
         true
     }
 
+    /// What was passed by is read again where there is a way for it now.
+    fn reconsider(&mut self, turn: &Turn<'_>) {
+        let is_muted = !self.may_send(turn);
+        if self.uplink.was_muted && !is_muted {
+            self.uplink.reconsiders = true;
+        }
+        self.uplink.was_muted = is_muted;
+        if !self.uplink.reconsiders || self.uplink.patient_until > turn.now.mono {
+            return;
+        }
+        self.uplink.reconsiders = false;
+        let parked = self.outbox.parked().iter();
+        let has_way = |(resource, index): &Part| {
+            !is_muted || self.observations.covering(*resource, *index).is_some()
+        };
+        let from = parked
+            .filter(|(part, _)| has_way(part))
+            .map(|(_, parked)| parked.first)
+            .min();
+        if let Some(from) = from {
+            self.outbox.reread(from);
+        }
+    }
+
+    fn pass_by(&mut self, turn: &mut Turn<'_>) {
+        let was_confirmed = self.outbox.unconfirmed() == 0;
+        if !self.outbox.park() {
+            self.lose(Loss::Bound, 1);
+        }
+        self.reading_changed(turn.now.mono);
+        if was_confirmed {
+            self.confirm_all(turn);
+        }
+    }
+
     /// When stored samples are to be tried again.
     pub(super) fn replay_timeout(&self) -> Option<Duration> {
-        let waits = !self.outbox.is_drained()
-            && self.uplink.flight.is_none()
+        let can_leave = self.uplink.flight.is_none()
             && !self.uplink.is_suspect
             && self.registration.phase() == Phase::Registered;
-        self.uplink.not_before.filter(|_| waits)
+        if !can_leave {
+            return None;
+        }
+        let paused = self.uplink.not_before.filter(|_| !self.outbox.is_drained());
+        let patient = self.is_reconsidering().then_some(self.uplink.patient_until);
+        paused.into_iter().chain(patient).min()
     }
 
     fn route(&self, turn: &Turn<'_>) -> Route {
@@ -113,6 +173,7 @@ impl Server {
         let covered = waiting
             .iter()
             .take(self.pack_limit())
+            .take_while(|kept| self.outbox.is_due(kept))
             .take_while(|kept| relation.covers(kept.sample.address, kept.sample.index));
         if !relation.subscription.format.has_time() {
             if by_send {
@@ -122,7 +183,7 @@ impl Server {
             return Route::Notify(token, 1);
         }
         let count = covered.count();
-        let rest = usize::try_from(self.outbox.queued()).unwrap_or(usize::MAX);
+        let rest = usize::try_from(self.outbox.behind()).unwrap_or(usize::MAX);
         if by_send && count < WORTHWHILE && count < rest {
             return Route::Send;
         }
@@ -200,13 +261,16 @@ impl Server {
     ) -> Option<(Vec<u8>, usize)> {
         let size = 16 << self.endpoint.params().block_szx.min(6);
         let mut count = most.min(self.outbox.waiting().len());
+        let mut told = BTreeSet::new();
         let nodes: Vec<Node> = self
             .outbox
             .waiting()
             .iter()
             .take(count)
-            .take_while(|kept| date_wait(&kept.sample, turn).is_none())
-            .map(|kept| node(kept, format, turn))
+            .take_while(|kept| self.may_leave(kept, turn))
+            // RFC 8428: a name has one value at a time.
+            .take_while(|kept| told.insert((outbox::part(kept), time(&kept.sample, turn))))
+            .map(|kept| node(&kept.sample, format, turn))
             .collect();
         count = nodes.len();
         loop {
@@ -224,6 +288,14 @@ impl Server {
                 }
             }
         }
+    }
+
+    fn may_leave(&self, kept: &Kept, turn: &Turn<'_>) -> bool {
+        self.outbox.is_due(kept)
+            && self.outbox.overtakes(kept).is_none()
+            && !self.is_cancelled(kept)
+            && self.may_read(kept.sample.address.path, turn)
+            && date_wait(&kept.sample, turn).is_none()
     }
 
     fn encode_all(
@@ -315,11 +387,14 @@ impl Server {
         self.uplink.singly = self.uplink.singly.saturating_sub(flight.count);
         let is_clean = self.measure(flight.mark, turn.now);
         let was_confirmed = self.outbox.unconfirmed() == 0;
-        self.outbox.delivered(flight.count);
+        self.outbox.advance(flight.count);
         if is_clean || was_confirmed {
             self.confirm_all(turn);
         } else {
-            self.outbox.doubt();
+            self.doubt();
+        }
+        if !self.outbox.parked().is_empty() {
+            self.reading_changed(turn.now.mono);
         }
     }
 
@@ -335,19 +410,15 @@ impl Server {
 
     fn drop_first(&mut self, loss: Loss, turn: &mut Turn<'_>) {
         let was_confirmed = self.outbox.unconfirmed() == 0;
-        self.outbox.delivered(1);
-        self.outbox.lose(loss, 1);
-        self.tell_loss(loss, 1, turn.shared);
+        self.outbox.advance(1);
+        self.lose(loss, 1);
         if was_confirmed {
             self.confirm_all(turn);
         }
     }
 
     fn confirm_all(&mut self, turn: &mut Turn<'_>) {
-        let mark = self.outbox.mark();
-        if let Some(upto) = self.outbox.confirm(mark) {
-            turn.shared.out.push(Output::Forget(self.config.ssid, upto));
-        }
+        self.confirm(self.outbox.mark(), turn.shared);
     }
 
     fn pause(&mut self, max_age: Option<Duration>, turn: &Turn<'_>) {
@@ -365,19 +436,19 @@ fn date_wait(sample: &Sample, turn: &Turn<'_>) -> Option<Duration> {
     (waits && until > turn.now.mono).then_some(until)
 }
 
-fn node(kept: &Kept, format: ContentFormat, turn: &Turn<'_>) -> Node {
-    let sample = &kept.sample;
+pub(super) fn node(sample: &Sample, format: ContentFormat, turn: &Turn<'_>) -> Node {
     let content = match sample.index {
         None => Content::Single(sample.value.clone()),
         Some(index) => Content::Multiple(vec![(index, sample.value.clone())]),
     };
-    let unix: Option<UnixTime> = sample
-        .source_time
-        .or_else(|| turn.now.unix_of(sample.at))
-        .filter(|_| format.has_time());
+    let unix = time(sample, turn).filter(|_| format.has_time());
     Node {
         path: sample.address.path,
         content,
         time: unix.map(RecordTime::Absolute),
     }
+}
+
+fn time(sample: &Sample, turn: &Turn<'_>) -> Option<UnixTime> {
+    sample.source_time.or_else(|| turn.now.unix_of(sample.at))
 }

@@ -10,6 +10,8 @@ use crate::{outbox::Losses, registration::Phase};
 pub struct ServerStatus {
     /// Samples that are not told any more, by reason.
     pub dropped: Losses,
+    /// Queue mode: the server does not expect us to hear it now.
+    pub asleep: bool,
     /// What went wrong last, in words; `None` while all is well.
     pub last_error: Option<String>,
     pub name: String,
@@ -52,6 +54,7 @@ impl Server {
         let (_, since) = self.shown;
         ServerStatus {
             dropped: *self.outbox.losses(),
+            asleep: self.is_asleep(),
             last_error: self.last_error.clone(),
             name: self.config.name.clone(),
             observations: self.observations.len(),

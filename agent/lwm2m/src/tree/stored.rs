@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use lamplighter_model::{
-    DataType, InstanceAddress, ObjectLink, Quality, ResourceAddress, ResourceId,
+    DataType, InstanceAddress, ObjectId, ObjectLink, Quality, ResourceAddress, ResourceId,
     ResourceInstanceId, ResourcePath, Sample, Stamp, Value,
     object::{Multiplicity, ObjectDef, ResourceDef},
 };
@@ -35,6 +35,17 @@ impl Tree {
             held.filter_map(|(id, resource)| Some((*id, resource.content()?)))
                 .collect()
         })
+    }
+
+    /// What still fits a definition that may be another than when it was kept.
+    pub(crate) fn fitting(&self, object: ObjectId, kept: Vec<(ResourceId, Content)>) -> Held {
+        let fits = |id: &ResourceId, content: &Content| {
+            self.definitions
+                .resource(object, *id)
+                .is_some_and(|definition| is_fitting(content, definition))
+        };
+        let fitting = kept.into_iter().filter(|(id, content)| fits(id, content));
+        fitting.collect()
     }
 
     /// Makes an instance, or gives it other values. The resources whose value is another now.
@@ -135,6 +146,18 @@ pub(crate) fn initial(definition: &ResourceDef) -> Option<Content> {
         DataType::Unsigned => Value::Unsigned(number as u64),
     };
     Some(Content::Single(value))
+}
+
+fn is_fitting(content: &Content, definition: &ResourceDef) -> bool {
+    let fits = |value: &Value| value.clone().fit(definition.data_type).is_ok();
+    match (content, definition.multiplicity) {
+        (Content::Single(value), Multiplicity::Single) => fits(value),
+        (Content::Multiple(values), Multiplicity::Multiple) => {
+            values.iter().all(|(_, value)| fits(value))
+        }
+        (Content::Single(_), Multiplicity::Multiple)
+        | (Content::Multiple(_), Multiplicity::Single) => false,
+    }
 }
 
 /// Bytes that a value takes.

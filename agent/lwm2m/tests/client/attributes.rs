@@ -153,6 +153,39 @@ fn attributes_of_an_observe_survive_a_restart() {
 }
 
 #[test]
+fn attributes_and_observations_die_with_the_account() {
+    let mut world = speaking(VersionChoice::V1_2);
+    world.attributes("/3303/0", &["pmin=5"]);
+    observing(&mut world, "/3303/0/5700", &[]);
+    let kept = |world: &World| {
+        let records = world.records().into_iter();
+        records
+            .filter(|record| matches!(record, Record::Attributes(..) | Record::Observation(..)))
+            .count()
+    };
+    assert_eq!(kept(&world), 2);
+    let gone = lamplighter_lwm2m::client::Change::RemoveServer(crate::common::SSID);
+    world.input(Input::Configure(gone));
+    assert_eq!(kept(&world), 0);
+}
+
+/// As the first version wrote them.
+#[test]
+fn records_of_the_first_version_can_be_read() {
+    let attributes = r#"{"Attributes":[101,"/3303/0/5700",{"pmin":20,"pmax":null,"gt":2.5,"lt":null,"st":null}]}"#;
+    let Record::Attributes(_, _, Some(read)) = serde_json::from_str(attributes).unwrap() else {
+        panic!("another record");
+    };
+    assert_eq!((read.pmin, read.gt, read.con), (Some(20), Some(2.5), None));
+    let observation = r#"{"Observation":[101,[1,2],{"format":112,"path":"/3303/0"}]}"#;
+    let Record::Observation(_, _, Some(read)) = serde_json::from_str(observation).unwrap() else {
+        panic!("another record");
+    };
+    assert_eq!((read.attributes, read.composite), (None, None));
+    assert_eq!(read.path, "/3303/0");
+}
+
+#[test]
 fn attributes_die_with_the_instance() {
     let mut world = speaking(VersionChoice::V1_2);
     world.attributes("/3303/1/5700", &["pmin=5"]);

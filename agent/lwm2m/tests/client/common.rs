@@ -48,6 +48,8 @@ pub(crate) struct World {
     pub(crate) links_work: bool,
     /// Datagrams in both directions are lost while set.
     pub(crate) lossy: bool,
+    /// Notifications, and answers that came later than their acknowledgement, to be confirmed.
+    pub(crate) confirmable: usize,
     pub(crate) notifications: Vec<(Duration, Token, Response)>,
     pub(crate) now: Duration,
     pub(crate) opened: Vec<Duration>,
@@ -164,6 +166,7 @@ impl World {
             link: None,
             links_work: true,
             lossy: false,
+            confirmable: 0,
             notifications: Vec::new(),
             now,
             opened: Vec::new(),
@@ -325,16 +328,18 @@ impl World {
         records
     }
 
-    /// The same box some time later, after its process was killed.
-    pub(crate) fn restarted(&self, later: Duration, boot: u32) -> Self {
+    /// The same box some time later, after its process was killed; the server has stayed.
+    pub(crate) fn restarted(mut self, later: Duration, boot: u32) -> Self {
         let config = ClientConfig {
             seed: 8,
             ..config()
         };
         let mut world = Self::at(self.now + later, boot, config, self.records(), self.script);
-        world.kept = self.kept.clone();
+        world.kept = std::mem::take(&mut self.kept);
         world.next_kept = self.next_kept;
-        world.saved = self.saved.clone();
+        world.saved = self.saved;
+        world.server = self.server;
+        world.exchanges = self.exchanges;
         world
     }
 
@@ -375,6 +380,11 @@ impl World {
                 }
             }
             Output::Journal(record) => self.save(record),
+            // A second server, which is never reached.
+            Output::Open(link, uri, _) if uri.host.starts_with("unreachable") => {
+                let why = LinkEvent::Down("no route".to_owned());
+                inputs.push(Input::Link(link, why));
+            }
             Output::Open(link, ..) => {
                 self.opened.push(self.now);
                 self.link = Some(link);
@@ -390,6 +400,11 @@ impl World {
             Output::Transmit(link, datagram) => {
                 assert_eq!(Some(link), self.link, "a datagram for a closed link");
                 self.sent.push(self.now);
+                // RFC 7252, 3: version 1, type 0, code 2.05.
+                let is_confirmable = datagram.first().is_some_and(|byte| byte & 0x30 == 0);
+                if is_confirmable && datagram.get(1) == Some(&0x45) {
+                    self.confirmable += 1;
+                }
                 if !self.lossy {
                     self.server.receive(&datagram, self.now);
                 }
@@ -527,7 +542,7 @@ pub(crate) fn accepting(path: &str, accept: u16) -> Request {
 
 /// The few definitions that the tests need.
 pub(crate) fn definitions() -> Definitions {
-    use DataType::{Boolean, Float, Integer, Opaque, String, Time};
+    use DataType::{Float, Integer, Opaque, String, Time};
     let mandatory = |resource: ResourceDef| ResourceDef {
         mandatory: true,
         ..resource
@@ -538,22 +553,9 @@ pub(crate) fn definitions() -> Definitions {
     };
     let (r, rw, e) = (Operations::R, Operations::RW, Operations::E);
     let mut definitions = Definitions::default();
-    definitions.insert(object(
-        1,
-        Version::new(1, 2),
-        vec![
-            mandatory(resource(0, r, Integer)),
-            mandatory(resource(1, rw, Integer)),
-            resource(2, rw, Integer),
-            resource(3, rw, Integer),
-            resource(4, e, DataType::None),
-            resource(5, rw, Integer),
-            mandatory(resource(6, rw, Boolean)),
-            mandatory(resource(7, rw, String)),
-            mandatory(resource(8, e, DataType::None)),
-            resource(23, rw, Boolean),
-        ],
-    ));
+    let standard = lamplighter_model::tables::standard();
+    let servers = standard.object(ObjectId(1)).expect("object 1");
+    definitions.insert(ObjectDef::clone(servers));
     let mut device: Vec<ResourceDef> = [0, 1, 2, 3, 17, 18, 19]
         .into_iter()
         .map(|id| resource(id, r, String))

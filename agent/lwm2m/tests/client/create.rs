@@ -1,7 +1,14 @@
 //! Instances that servers create and delete (lwm2m/20, 7).
 
+use std::sync::Arc;
+
 use lamplighter_coap::{Code, Method, Request};
-use lamplighter_lwm2m::client::VersionChoice;
+use lamplighter_lwm2m::{boundary::Input, client::VersionChoice};
+use lamplighter_model::{
+    DataType, ObjectId, ResourceAddress, ResourceId,
+    device::{Declaration, Declared, DeviceEvent},
+    object::Operations,
+};
 
 use crate::{
     common::{World, accept_all, accepting, get, request, segments, text},
@@ -190,6 +197,69 @@ fn a_new_instance_has_what_it_must_have() {
 }
 
 #[test]
+fn an_object_without_instances_is_read_as_nothing() {
+    let mut world = shelf(VersionChoice::Auto);
+    for (format, payload) in [
+        (TLV, &b""[..]),
+        (JSON, b"[]"),
+        (112, b"\x80"),
+        (LWM2M_JSON, br#"{"bn":"/35/","e":[]}"#),
+    ] {
+        let answer = world.ask(accepting("/35", format));
+        assert_eq!(
+            (answer.code, answer.payload),
+            (Code::CONTENT, payload.to_vec()),
+            "{format}"
+        );
+    }
+}
+
+#[test]
+fn values_that_do_not_fit_a_new_definition_are_left_out() {
+    let mut world = shelf(VersionChoice::Auto);
+    world.fill();
+    world.put("/34/0/9", "-7");
+    let mut config = shelf_config(VersionChoice::Auto);
+    let mut definitions = (*config.definitions).clone();
+    let mut shelf = (**definitions.object(ObjectId(34)).unwrap()).clone();
+    let number = shelf.resources.get_mut(&ResourceId(9)).unwrap();
+    number.data_type = DataType::String;
+    shelf.resources.remove(&ResourceId(1));
+    definitions.insert(shelf);
+    config.definitions = Arc::new(definitions);
+    let mut again = World::at(world.now, 1, config, world.records(), accept_all);
+    again.run();
+    again.seconds(1);
+    assert_eq!(
+        text(&again.ask(accepting("/34/0", JSON))),
+        r#"[{"bn":"/34/0/","n":"0","vs":"a"},{"n":"2","v":0}]"#
+    );
+}
+
+#[test]
+fn a_device_that_comes_later_does_not_get_an_instance_of_a_server() {
+    let mut world = shelf(VersionChoice::Auto);
+    world.fill();
+    let declare = |instance| {
+        let declaration = Declaration {
+            address: ResourceAddress::gateway(34, instance, 0),
+            operations: Operations::RW,
+        };
+        Input::Device(DeviceEvent::Declared(Declared {
+            added: vec![declaration],
+            removed: Vec::new(),
+        }))
+    };
+    world.input(declare(0));
+    assert_eq!(text(&world.get("/34/0/0")), "a");
+    world.input(declare(1));
+    let refused = world.post("/34", TLV, NAMED);
+    assert_eq!(refused.code, Code::METHOD_NOT_ALLOWED, "a device has one");
+    assert_eq!(world.delete("/34/1").code, Code::METHOD_NOT_ALLOWED);
+    assert_eq!(world.delete("/34/0").code, Code::DELETED);
+}
+
+#[test]
 fn several_instances_are_created_all_or_none() {
     let mut world = shelf(VersionChoice::Auto);
     world.post("/34", TLV, b"\x03\x02\xc1\x00a");
@@ -225,6 +295,8 @@ fn limits_of_what_is_stored_are_told() {
     for _ in 0..4 {
         assert_eq!(world.post("/34", TLV, NAMED).code, Code::CREATED);
     }
+    let long = world.put("/34/0/0", &"x".repeat(1025));
+    assert_eq!(long.code, Code::REQUEST_ENTITY_TOO_LARGE);
     assert_eq!(
         world.post("/34", TLV, NAMED).code,
         Code::INTERNAL_SERVER_ERROR

@@ -1,5 +1,6 @@
 //! The whole core against a scripted server, in virtual time.
 
+mod account;
 mod attributes;
 mod codes;
 mod common;
@@ -11,9 +12,11 @@ mod network;
 mod observe;
 mod observe_composite;
 mod operations;
+mod order;
 mod refused;
 mod registry;
 mod restart;
 mod shelf;
 mod storing;
+mod telling;
 mod writes;

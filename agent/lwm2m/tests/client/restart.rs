@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use lamplighter_coap::{Code, Request};
+use lamplighter_coap::{Code, Request, Response};
 use lamplighter_lwm2m::{client::ClientConfig, saved::Record};
 use lamplighter_model::{Value, device::Answer};
 
@@ -96,5 +96,35 @@ fn records_read_back_as_they_were_written() {
     for record in world.records() {
         let json = serde_json::to_string(&record).unwrap();
         assert_eq!(serde_json::from_str::<Record>(&json).unwrap(), record);
+    }
+}
+
+#[test]
+fn what_an_older_version_kept_is_taken_up() {
+    #[derive(serde::Deserialize)]
+    struct Golden {
+        records: Vec<Record>,
+    }
+    let golden = include_str!("../../../../tests/vectors/saved/records-1.json");
+    let Golden { records } = serde_json::from_str(golden).unwrap();
+    assert_eq!(records.len(), 7);
+    let mut world = World::at(Duration::from_secs(1100), 1, config(), records, |_| {
+        Some(Response::new(Code::CHANGED))
+    });
+    world.run();
+    let (_, update) = &world.requests[0];
+    assert_eq!(
+        update.path,
+        segments("/rd/5a3f"),
+        "it goes on with an Update"
+    );
+    let status = world.client.servers().next().unwrap();
+    assert_eq!((status.version, status.observations), ("1.1", 1));
+    for (path, value) in [
+        ("/1/0/1", "300"),
+        ("/1/0/2", "9"),
+        ("/3/0/15", "Europe/Paris"),
+    ] {
+        assert_eq!(text(&world.get(path)), value, "{path}");
     }
 }

@@ -4,12 +4,16 @@ use std::{sync::Arc, time::Duration};
 
 use lamplighter_coap::{Code, Method, Request, Response};
 use lamplighter_lwm2m::{
-    boundary::{Event, Input, LinkEvent},
+    boundary::{Command, Event, Input, LinkEvent, LocalAnswer, RequestId, SendRequest},
+    client::Change,
     format::{self, Content, ContentFormat, RecordTime},
 };
-use lamplighter_model::{Path, ResourceAddress, Value, device::Answer};
+use lamplighter_model::{
+    Path, ResourceAddress, Sample, Value,
+    device::{Answer, DeviceEvent},
+};
 
-use crate::common::{TEMPERATURE, World, accept_all, get, request};
+use crate::common::{SSID, TEMPERATURE, World, accept_all, get};
 
 const SENML_CBOR: u16 = 112;
 const TLV: u16 = 11542;
@@ -34,9 +38,10 @@ fn observe(world: &mut World, path: &str, accept: u16) {
     );
 }
 
-/// A server that observes the temperature, which is 0.
+/// A server that observes the temperature, which is 0, and takes no Send.
 fn observing(accept: u16) -> World {
     let mut world = World::registered();
+    assert_eq!(world.put("/1/0/23", "1").code, Code::CHANGED);
     number(&mut world, 0);
     observe(&mut world, "/3303/0/5700", accept);
     world
@@ -130,9 +135,7 @@ fn while_the_server_listens_a_change_leaves_at_once_and_without_time() {
         [(None, 1), (None, 2), (None, 3)]
     );
     assert_eq!(world.kept.len(), 3, "nobody has confirmed them");
-    world.input(Input::Command(
-        lamplighter_lwm2m::boundary::Command::Update(crate::common::SSID),
-    ));
+    world.input(Input::Command(Command::Update(SSID)));
     assert!(world.kept.is_empty(), "the answer to the Update shows it");
 }
 
@@ -186,7 +189,7 @@ fn a_server_that_takes_no_send_gets_it_with_its_next_observation() {
     number(&mut world, 81);
     assert!(sent(&world).is_empty(), "Send is muted");
     observe(&mut world, "/3303/0", SENML_CBOR);
-    world.seconds(1);
+    world.seconds(10);
     let told = notified(&world, "/3303/0");
     assert_eq!(values(&told), (1..82).collect::<Vec<_>>());
 }
@@ -366,6 +369,224 @@ fn resources_that_nobody_observes_are_not_stored() {
     let mut world = observing(SENML_CBOR);
     world.lossy = true;
     world.sample(ResourceAddress::gateway(3303, 1, 5700), Value::Float(1.0));
-    let _ = request(Method::Get, "/", None, &[]);
     assert!(world.kept.is_empty());
+}
+
+/// The path to the server is gone from now on.
+fn disconnect(world: &mut World) {
+    world.links_work = false;
+    let link = world.link.expect("a link");
+    world.input(Input::Link(link, LinkEvent::Down("no carrier".to_owned())));
+}
+
+/// The path is back, and what was stored has had its time.
+fn reconnect(world: &mut World) {
+    world.links_work = true;
+    world.seconds(70);
+}
+
+#[test]
+fn several_values_that_a_device_tells_at_once_are_all_told() {
+    let mut world = observing(SENML_CBOR);
+    disconnect(&mut world);
+    let sample = |value: f64| Sample::good(TEMPERATURE, Value::Float(value), world.now().stamp());
+    let batch = [1.0, 2.0, 3.0].map(sample).to_vec();
+    world.input(Input::Device(DeviceEvent::Changed(batch)));
+    reconnect(&mut world);
+    assert_eq!(values(&notified(&world, "/3303/0/5700")), [1, 2, 3]);
+}
+
+#[test]
+fn a_cancelled_observation_takes_what_was_stored_for_it_along() {
+    let mut world = observing(SENML_CBOR);
+    world.lossy = true;
+    numbers(&mut world, 1..81, 60);
+    world.lossy = false;
+    world.seconds(3600);
+    assert_eq!(world.kept.len(), 80, "the server has registered us anew");
+    let id = world.server.request(
+        Request {
+            accept: Some(SENML_CBOR),
+            observe: Some(0),
+            ..get("/3303/0/5700")
+        },
+        world.now,
+    );
+    world.run();
+    world.done(Ok(Answer::default()));
+    world.server.cancel(id);
+    world.seconds(10);
+    number(&mut world, 81);
+    world.seconds(10);
+    assert!(world.kept.is_empty());
+    let status = world.client.servers().next().unwrap();
+    assert_eq!((status.queued, status.observations), (0, 0));
+    assert_eq!(status.dropped.cancelled, 80);
+}
+
+#[test]
+fn what_nobody_observes_again_does_not_hold_up_the_rest() {
+    let other = ResourceAddress::gateway(3303, 1, 5700);
+    let mut world = observing(SENML_CBOR);
+    world.sample(other, Value::Float(0.0));
+    observe(&mut world, "/3303/1/5700", SENML_CBOR);
+    world.lossy = true;
+    for value in 1..81 {
+        number(&mut world, value);
+        world.sample(other, Value::Float(value as f64));
+        world.seconds(60);
+    }
+    world.lossy = false;
+    world.seconds(3000);
+    observe(&mut world, "/3303/0/5700", SENML_CBOR);
+    world.seconds(20);
+    assert_eq!(
+        values(&notified(&world, "/3303/0/5700")),
+        (1..81).collect::<Vec<_>>()
+    );
+    number(&mut world, 81);
+    assert_eq!(world.notifications.last().unwrap().0, world.now, "at once");
+    let status = world.client.servers().next().unwrap();
+    assert_eq!((status.queued, status.dropped.total()), (80, 0));
+
+    // Nothing of it is told twice after a restart, and the rest once it is observed.
+    world.seconds(10);
+    let mut again = world.restarted(Duration::from_secs(5), 1);
+    again.seconds(20);
+    again.sample(other, Value::Float(81.0));
+    let before = again.notifications.len();
+    observe(&mut again, "/3303/1/5700", SENML_CBOR);
+    again.seconds(20);
+    let told: Vec<i64> = again.notifications[before..]
+        .iter()
+        .flat_map(|(_, _, response)| all_numbers(&again, response))
+        .collect();
+    assert_eq!(told, (1..82).collect::<Vec<_>>());
+    assert!(again.kept.is_empty());
+}
+
+/// The numbers in a notification, whatever they are of.
+fn all_numbers(world: &World, response: &Response) -> Vec<i64> {
+    let decoded = format::decode(
+        ContentFormat::SenmlCbor,
+        Path::Root,
+        "",
+        &response.payload,
+        world.tree.definitions(),
+    );
+    let nodes = decoded.expect("SenML").nodes.into_iter();
+    nodes
+        .filter_map(|node| match node.content {
+            Content::Single(value) => value.as_f64(),
+            Content::Multiple(_) => None,
+        })
+        .map(|value| value as i64)
+        .collect()
+}
+
+#[test]
+fn send_on_request_tells_the_latest_with_its_time() {
+    let mut world = observing(SENML_CBOR);
+    unmute(&mut world);
+    number(&mut world, 7);
+    let at = world.now;
+    world.seconds(30);
+    send(&mut world, "/3303/0/5700");
+    assert_eq!(world.answers, [(RequestId(9), Ok(LocalAnswer::Done))]);
+    assert_eq!(sent(&world), [(Some(unix(at)), 7)]);
+}
+
+#[test]
+fn send_on_request_is_refused_in_words() {
+    let mut world = observing(SENML_CBOR);
+    send(&mut world, "/3303/0/5700");
+    unmute(&mut world);
+    send(&mut world, "/3303/7/5700");
+    send(&mut world, "/1/5/0");
+    send(&mut world, "/");
+    disconnect(&mut world);
+    send(&mut world, "/3303/0/5700");
+    let refused: Vec<String> = world
+        .answers
+        .iter()
+        .map(|(_, answer)| answer.as_ref().unwrap_err().to_string())
+        .collect();
+    assert_eq!(
+        refused,
+        [
+            "4.05 this server takes no Send (1/x/23)",
+            "4.04 the resource does not exist",
+            "4.04 the resource does not exist",
+            "4.00 a path of an object or below is wanted",
+            "5.03 not registered with this server",
+        ]
+    );
+    assert!(sent(&world).is_empty());
+}
+
+fn send(world: &mut World, path: &str) {
+    let request = SendRequest {
+        paths: vec![path.parse().expect("a path")],
+        ssid: None,
+        user: "anna".to_owned(),
+    };
+    world.input(Input::Command(Command::Send(RequestId(9), request)));
+}
+
+#[test]
+fn samples_of_an_unknown_date_wait_for_it() {
+    let mut world = observing(SENML_CBOR);
+    disconnect(&mut world);
+    let known = world.unix.take();
+    number(&mut world, 1);
+    let at = world.now;
+    world.links_work = true;
+    world.seconds(100);
+    assert!(world.notifications.is_empty());
+    world.unix = known.map(|known| known + 100);
+    world.seconds(600);
+    assert_eq!(notified(&world, "/3303/0/5700"), [(Some(unix(at)), 1)]);
+}
+
+#[test]
+fn samples_whose_date_never_becomes_known_are_told_without_and_counted() {
+    let mut world = observing(SENML_CBOR);
+    disconnect(&mut world);
+    world.unix = None;
+    numbers(&mut world, 1..3, 1);
+    world.links_work = true;
+    world.seconds(700);
+    assert_eq!(notified(&world, "/3303/0/5700"), [(None, 1), (None, 2)]);
+    let status = world.client.servers().next().unwrap();
+    assert_eq!(status.dropped.undated, 2);
+}
+
+#[test]
+fn an_account_that_is_removed_takes_its_queue_along() {
+    let mut world = observing(SENML_CBOR);
+    disconnect(&mut world);
+    numbers(&mut world, 1..6, 10);
+    world.input(Input::Configure(Change::RemoveServer(SSID)));
+    assert!(world.kept.is_empty());
+    let told = world
+        .events
+        .iter()
+        .any(|event| matches!(event, Event::Discarded { samples: 5, .. }));
+    assert!(told);
+}
+
+#[test]
+fn what_the_store_had_to_drop_is_counted() {
+    let mut world = observing(SENML_CBOR);
+    disconnect(&mut world);
+    numbers(&mut world, 1..11, 10);
+    world.kept = world.kept.split_off(&4);
+    world.input(Input::KeptDropped(SSID, 4, 4));
+    reconnect(&mut world);
+    assert_eq!(
+        values(&notified(&world, "/3303/0/5700")),
+        [5, 6, 7, 8, 9, 10]
+    );
+    let status = world.client.servers().next().unwrap();
+    assert_eq!((status.queued, status.dropped.bound), (0, 4));
 }

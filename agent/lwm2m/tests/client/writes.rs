@@ -126,6 +126,13 @@ const ROWS: &[Row] = &[
         b"\x86\x01\x41\x03x\x41\x03y",
         Code::BAD_REQUEST,
     ),
+    (
+        POST,
+        "/34/0/1",
+        TLV,
+        b"\x84\x01\x61\xFF\xFFx",
+        Code::BAD_REQUEST,
+    ),
     (POST, "/34/0/11", TLV, b"\x80\x0b", Code::METHOD_NOT_ALLOWED),
     (PUT, "/34/0/1/1", 0, b"x", Code::CHANGED),
     (PUT, "/34/0/1/7", 0, b"x", Code::NOT_FOUND),

@@ -3,25 +3,23 @@
 use std::collections::BTreeSet;
 
 use lamplighter_lwm2m::client::Creation;
-use lamplighter_model::{ObjectId, object::Definitions};
+use lamplighter_model::{ObjectId, tables};
+use lamplighter_site::boundary::SiteConfig;
 
 use super::{Checker, below, key, schema};
 
 /// Objects that the agent itself answers for.
-const OWN: [u16; 6] = [0, 1, 2, 3, 21, 23];
+const OWN: [u16; 7] = [0, 1, 2, 3, 4, 21, 23];
 
 impl Checker<'_> {
     /// Without `creatable` the standard ones, and the objects that nobody but a file beside the
-    /// configuration defines.
-    pub(super) fn creation(
-        &mut self,
-        client: &schema::Client,
-        definitions: &Definitions,
-    ) -> Creation {
+    /// configuration defines. Nothing that a server makes may look like a device.
+    pub(super) fn creation(&mut self, client: &schema::Client, site: &SiteConfig) -> Creation {
         let usual = Creation::default();
+        let taken = self.taken(site);
         let objects = match &client.creatable {
-            None => &usual.objects | &self.surroundings.added,
-            Some(objects) => self.creatable(objects, definitions),
+            None => &(&usual.objects | &self.surroundings.added) - &taken,
+            Some(objects) => self.creatable(objects, &taken, site),
         };
         let limits = &client.created;
         let at = key(&["client", "created"]);
@@ -38,13 +36,30 @@ impl Checker<'_> {
         }
     }
 
-    fn creatable(&mut self, objects: &[u16], definitions: &Definitions) -> BTreeSet<ObjectId> {
+    /// Objects of devices, of groups, and our own.
+    fn taken(&self, site: &SiteConfig) -> BTreeSet<ObjectId> {
+        let devices = self.owners.keys().map(|address| address.path.object());
+        let groups = site.groups.iter();
+        let groups = groups.filter_map(|group| group.standard_instance);
+        let vendor = self.vendor_object_base..self.vendor_object_base + tables::VENDOR_OBJECTS;
+        devices
+            .chain(groups.map(|instance| instance.path.object))
+            .chain(vendor.map(ObjectId))
+            .collect()
+    }
+
+    fn creatable(
+        &mut self,
+        objects: &[u16],
+        taken: &BTreeSet<ObjectId>,
+        site: &SiteConfig,
+    ) -> BTreeSet<ObjectId> {
         let at = key(&["client", "creatable"]);
         for object in objects {
-            if OWN.contains(object) {
-                let what = format!("instances of object {object} are made by the agent itself");
+            if OWN.contains(object) || taken.contains(&ObjectId(*object)) {
+                let what = format!("instances of object {object} are made here, not by servers");
                 self.error(&at, what, "");
-            } else if definitions.object(ObjectId(*object)).is_none() {
+            } else if site.definitions.object(ObjectId(*object)).is_none() {
                 let what = format!("object {object} has no definition");
                 let hint = "put its XML into objects/ beside the configuration";
                 self.error(&at, what, hint);

@@ -58,21 +58,15 @@ impl Checker<'_> {
         let object_versions =
             self.object_versions(&below(at, "object_versions"), &server.object_versions);
         let coap = self.coap(&below(at, "coap"), &server.coap);
+        let registration = self.registration(&below(at, "registration"), &server.registration);
         let rights = self.grants(at, server);
-        let return_spread = server.return_spread_s.map(|seconds| {
-            let seconds = self.within(&below(at, "return_spread_s"), seconds, 0, 86_400);
-            Duration::from_secs(u64::from(seconds))
-        });
         Some(ServerConfig {
             coap,
             lifetime: Duration::from_secs(u64::from(lifetime)),
             mute_send: server.mute_send.unwrap_or(false),
             object_versions,
             queue_mode: server.queue_mode.unwrap_or(false),
-            registration: RegistrationConfig {
-                return_spread,
-                ..RegistrationConfig::default()
-            },
+            registration,
             rights,
             store_notifications: server.store_notifications.unwrap_or(true),
             version: match server.version.unwrap_or(schema::Version::Auto) {

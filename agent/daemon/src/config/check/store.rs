@@ -26,6 +26,7 @@ impl Checker<'_> {
         StoreConfig {
             flush: flush.unwrap_or(default.flush),
             queue_max: queue_max.unwrap_or(default.queue_max),
+            ..default
         }
     }
 

@@ -1,0 +1,75 @@
+//! Links that break, move or stay away.
+
+use super::*;
+
+#[test]
+fn a_lost_link_is_opened_again_and_followed_by_an_update() {
+    let mut machine = Machine::registered(3600);
+    machine
+        .registration
+        .disconnected("cable out", machine.now());
+    assert_eq!(machine.steps(), [Step::Close, Step::Open]);
+    let mut pauses = Vec::new();
+    for _ in 0..8 {
+        machine
+            .registration
+            .disconnected("cable out", machine.now());
+        machine.steps();
+        pauses.push(machine.next().as_secs());
+    }
+    assert_eq!(pauses, [1, 2, 4, 8, 16, 32, 60, 60]);
+    machine.steps();
+    machine.connect();
+    assert_eq!(machine.steps(), [update(false, false)]);
+}
+
+#[test]
+fn links_that_break_at_once_are_opened_with_growing_pauses() {
+    let mut machine = Machine::registered(3600);
+    machine.registration.disconnected("reset", machine.now());
+    machine.steps();
+    let mut pauses = Vec::new();
+    for _ in 0..8 {
+        machine.connect();
+        machine.registration.disconnected("reset", machine.now());
+        machine.steps();
+        pauses.push(machine.next().as_secs());
+    }
+    assert_eq!(pauses, [1, 2, 4, 8, 16, 32, 60, 60]);
+    machine.connect();
+    machine.reply(Purpose::Update, reply(Code::CHANGED));
+    machine.steps();
+    machine.registration.disconnected("reset", machine.now());
+    assert_eq!(machine.steps(), [Step::Close, Step::Open], "a good link");
+}
+
+#[test]
+fn a_better_path_during_the_registration_is_registered_over() {
+    let mut machine = Machine::standard(300);
+    machine.registration.start(None, Duration::ZERO, at(0));
+    machine.connect();
+    machine.steps();
+    machine.registration.moved(machine.now());
+    assert_eq!(machine.steps(), [Step::Register]);
+}
+
+#[test]
+fn a_link_that_stays_away_ends_in_the_table() {
+    let mut machine = Machine::standard(300);
+    machine.registration.start(None, Duration::ZERO, at(0));
+    machine.steps();
+    assert_eq!(machine.next(), secs(60), "the time for opening");
+    assert!(is_within(machine.next(), 60));
+}
+
+#[test]
+fn spurious_calls_do_nothing() {
+    let mut machine = Machine::registered(3600);
+    let now = machine.now();
+    machine.registration.handle_timeout(now);
+    machine.connect();
+    machine.reply(Purpose::Register, reply(Code::CREATED));
+    machine.reply(Purpose::Deregister, reply(Code::DELETED));
+    machine.lose(Purpose::Register);
+    assert_eq!(machine.steps(), []);
+}

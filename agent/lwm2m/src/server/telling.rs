@@ -1,0 +1,156 @@
+//! Send on request: a person wants a server to be told values now. It does not wait for what is
+//! stored; its values carry their times.
+
+use lamplighter_coap::{Code, ExchangeId, Method, Request};
+use lamplighter_model::{Address, Path, Sample, Scope, device::Origin};
+
+use super::{Server, keeping::Mark, sending};
+use crate::{
+    boundary::RequestId,
+    format::ContentFormat,
+    operation,
+    perform::Turn,
+    registration::{Enabler, Phase, Reply},
+    reject::Reject,
+};
+
+/// A Send that somebody waits for.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Telling {
+    exchange: ExchangeId,
+    id: RequestId,
+    mark: Mark,
+}
+
+/// Requests of people that may be under way to one server at once.
+const MAX_TELLINGS: usize = 16;
+
+impl Server {
+    /// Sends the latest values below the paths.
+    ///
+    /// # Errors
+    /// Where the server takes no Send now, may not read a path, or there is no value.
+    pub(crate) fn tell(
+        &mut self,
+        id: RequestId,
+        paths: &[Path],
+        turn: &Turn<'_>,
+    ) -> Result<(), Reject> {
+        self.check_send(turn)?;
+        let mut samples = Vec::new();
+        for path in paths {
+            samples.extend(self.current_samples(*path, turn)?);
+        }
+        let format = ContentFormat::SenmlCbor;
+        let nodes: Vec<_> = samples
+            .iter()
+            .map(|sample| sending::node(sample, format, turn))
+            .collect();
+        let root = Address {
+            scope: Scope::Gateway,
+            path: Path::Root,
+        };
+        let payload = self.encode(format, root, &nodes, turn)?;
+        let mark = self.mark(turn.now.mono);
+        let request = Request {
+            content_format: Some(format.number()),
+            payload,
+            ..Request::new(Method::Post, vec!["dp".to_owned()])
+        };
+        let exchange = self.endpoint.request(request, turn.now.mono);
+        self.tellings.push(Telling { exchange, id, mark });
+        Ok(())
+    }
+
+    /// Whether the server takes a Send now, in words (lwm2m/30, 7).
+    fn check_send(&self, turn: &Turn<'_>) -> Result<(), Reject> {
+        if self.registration.phase() != Phase::Registered {
+            return Err(Reject::temporary("not registered with this server", None));
+        }
+        if self.registration.version() < Enabler::V1_1 {
+            return Err(Reject::method_not_allowed("LwM2M 1.0 has no Send"));
+        }
+        if !self.may_send(turn) {
+            return Err(Reject::method_not_allowed(
+                "this server takes no Send (1/x/23)",
+            ));
+        }
+        if self.tellings.len() >= MAX_TELLINGS {
+            return Err(Reject::temporary("too many requests are under way", None));
+        }
+        Ok(())
+    }
+
+    fn current_samples(&self, path: Path, turn: &Turn<'_>) -> Result<Vec<Sample>, Reject> {
+        let address = Address {
+            scope: Scope::Gateway,
+            path,
+        };
+        let reader = Origin::Server(self.config.ssid);
+        if path == Path::Root {
+            return Err(Reject::bad_request(
+                "a path of an object or below is wanted",
+            ));
+        }
+        operation::content(address, &reader, turn.catalogue())?;
+        let samples = self.below(address, turn);
+        if samples.is_empty() {
+            return Err(Reject::not_found("there is nothing to send"));
+        }
+        Ok(samples)
+    }
+
+    /// Whether the answer is one to a Send on request; then it is dealt with.
+    pub(super) fn telling_answered(
+        &mut self,
+        exchange: ExchangeId,
+        reply: &Reply,
+        turn: &mut Turn<'_>,
+    ) -> bool {
+        let Some(telling) = self.take_telling(exchange) else {
+            return false;
+        };
+        let result = if reply.code == Code::CHANGED {
+            self.arrived(telling.mark, turn);
+            Ok(())
+        } else {
+            let detail = format!("the server refuses the Send: {}", reply.detail);
+            Err(Reject {
+                max_age: reply.max_age,
+                ..Reject::new(reply.code, detail)
+            })
+        };
+        turn.shared
+            .tellings
+            .ended(telling.id, result, &mut turn.shared.out);
+        true
+    }
+
+    pub(super) fn telling_unanswered(&mut self, exchange: ExchangeId, turn: &mut Turn<'_>) -> bool {
+        let Some(telling) = self.take_telling(exchange) else {
+            return false;
+        };
+        let reject = Reject::new(Code::GATEWAY_TIMEOUT, "no answer from the server");
+        turn.shared
+            .tellings
+            .ended(telling.id, Err(reject), &mut turn.shared.out);
+        true
+    }
+
+    /// The path is gone: whoever waits is told so.
+    pub(super) fn abandon_tellings(&mut self, turn: &mut Turn<'_>) {
+        for telling in std::mem::take(&mut self.tellings) {
+            self.endpoint.cancel(telling.exchange);
+            let reject = Reject::temporary("the way to the server is gone", None);
+            turn.shared
+                .tellings
+                .ended(telling.id, Err(reject), &mut turn.shared.out);
+        }
+    }
+
+    fn take_telling(&mut self, exchange: ExchangeId) -> Option<Telling> {
+        let mut all = self.tellings.iter();
+        let at = all.position(|telling| telling.exchange == exchange)?;
+        Some(self.tellings.swap_remove(at))
+    }
+}
