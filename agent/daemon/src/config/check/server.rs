@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, time::Duration};
 
 use lamplighter_coap::Params;
 use lamplighter_lwm2m::{
-    client::{RegistrationConfig, ServerConfig, VersionChoice},
+    client::{ServerConfig, VersionChoice},
     server::ServerUri,
 };
 use lamplighter_model::{ObjectId, Ssid, object::Version};
