@@ -10,7 +10,6 @@ mod observe;
 mod queue;
 mod read;
 mod register;
-mod send;
 mod shelf;
 mod storing;
 mod versions;
