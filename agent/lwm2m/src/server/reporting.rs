@@ -131,7 +131,8 @@ impl Server {
             self.discard_all(turn.shared);
         }
         if self.observations.has_waiting() {
-            let is_ready = self.uplink.pace.ready_at() <= turn.now.mono;
+            let is_ready =
+                self.uplink.pace.ready_at() <= turn.now.mono && self.has_room_to_confirm();
             if is_storing && !(is_ready && self.is_live()) {
                 return self.store_next(turn);
             }
@@ -227,7 +228,7 @@ impl Server {
     /// The server does not listen any more.
     pub(super) fn end_observation(&mut self, token: Token, turn: &mut Turn<'_>) {
         self.endpoint.forget_observer(&token);
-        self.notifications.retain(|_, (of, _)| *of != token);
+        self.forget_notifications(token);
         let relation = self.observations.get(token);
         let addresses = relation.map(|relation| relation.subscription.targets.addresses().to_vec());
         self.drop_observation(token, turn);
@@ -239,6 +240,7 @@ impl Server {
         let is_storing = self.is_storing(turn);
         for token in self.observations.orphan_all() {
             self.endpoint.forget_observer(&token);
+            self.forget_notifications(token);
             match self.observations.get(token) {
                 Some(relation) if is_storing => {
                     let saved = self.saved_observation(&relation.subscription, true);

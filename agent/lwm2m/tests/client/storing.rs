@@ -590,3 +590,20 @@ fn what_the_store_had_to_drop_is_counted() {
     let status = world.client.servers().next().unwrap();
     assert_eq!((status.queued, status.dropped.bound), (0, 4));
 }
+
+#[test]
+fn a_new_registration_needs_no_update() {
+    let mut world = observing(SENML_CBOR);
+    unmute(&mut world);
+    world.put("/1/0/5", "600");
+    world.execute("/1/0/4", "");
+    numbers(&mut world, 1..3, 10);
+    world.requests.clear();
+    world.seconds(900);
+    let paths: Vec<_> = world
+        .requests
+        .iter()
+        .map(|(_, request)| request.path.join("/"))
+        .collect();
+    assert_eq!(paths, ["rd", "dp"]);
+}
