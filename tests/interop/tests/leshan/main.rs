@@ -10,6 +10,7 @@ mod observe;
 mod queue;
 mod read;
 mod register;
+mod send;
 mod shelf;
 mod storing;
 mod versions;
