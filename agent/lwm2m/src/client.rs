@@ -285,7 +285,7 @@ impl Client {
     }
 
     fn spread(&mut self, news: News, tree: &mut Tree, now: Now) {
-        let turn = Turn {
+        let mut turn = Turn {
             now,
             shared: &mut self.shared,
             tree,
@@ -298,13 +298,8 @@ impl Client {
                 }
             }
             News::Effect(Effect::Disable(ssid)) => {
-                let account = turn
-                    .shared
-                    .core
-                    .account_of(ssid)
-                    .map(|(_, account)| account.disable_timeout);
-                if let (Some(server), Some(lasts)) = (self.servers.get_mut(&ssid), account) {
-                    server.registration.disable(lasts, now);
+                if let Some(server) = self.servers.get_mut(&ssid) {
+                    server.disable(&mut turn);
                 }
             }
             News::Effect(Effect::FactoryReset) => turn

@@ -429,10 +429,11 @@ impl Model {
                     .filter(|node| node.content == Content::Single(Value::Float(number.into())));
                 let times = told.count();
                 let verdict = match (is_watched, is_observed, times) {
-                    (true, true, 1) | (false, _, 0) => None,
+                    // One that was ended by a reset is not ended before the next notification.
+                    (false, ..) | (true, true, 1) => None,
                     (true, false, _) => Some("is not observed"),
                     (true, true, 0) => Some("is not told"),
-                    (_, _, _) => Some("is told more than once"),
+                    (true, true, _) => Some("is told more than once"),
                 };
                 if let Some(verdict) = verdict {
                     let what = path(measured);

@@ -144,6 +144,38 @@ fn directory(name: &str) -> PathBuf {
     crate::fake::directory(name).join("later")
 }
 
+/// `core.cbor` and `site.cbor` as the first version left them, without a tail.
+#[test]
+fn what_the_first_version_saved_is_understood() {
+    let state_dir = crate::fake::directory("first-version");
+    let mut disk = StateDir::new(&state_dir);
+    let vectors = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/vectors/saved");
+    for (vector, name) in [("core-1.cbor", "core.cbor"), ("site-1.cbor", "site.cbor")] {
+        let bytes = std::fs::read(vectors.join(vector)).unwrap();
+        disk.write_at(name, 0, &bytes).unwrap();
+    }
+    let loaded = Still::open(&state_dir, StoreConfig::default()).loaded;
+    let keys = loaded
+        .records
+        .iter()
+        .map(|(_, record)| record.key().to_string());
+    assert_eq!(
+        keys.collect::<Vec<_>>(),
+        [
+            "account/101",
+            "attributes/101/3303/0/5700",
+            "device",
+            "observation/101/046e4837",
+            "observation/101/2aecff2f",
+            "registration/101",
+            "registration/102",
+            "registration/103",
+        ]
+    );
+    let site = loaded.site.unwrap();
+    assert!(site.outputs.contains_key("lamps.l1"), "{site:?}");
+}
+
 #[test]
 fn what_the_disk_refused_is_written_when_it_takes_again() {
     let state_dir = directory("refused");

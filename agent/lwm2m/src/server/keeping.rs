@@ -79,6 +79,8 @@ pub(super) struct Mark {
 
 /// Samples that were told without any confirmation: the next notification asks for one.
 const MAX_UNCONFIRMED: u64 = 256;
+/// Confirmable notifications that may be on their way.
+const MAX_CONFIRMABLE: usize = 16;
 /// The same after this time, so that a path that has died in silence is noticed.
 const CONFIRM_AFTER: Duration = Duration::from_secs(60);
 
@@ -331,6 +333,25 @@ impl Server {
         self.uplink.marks.remove(&id);
     }
 
+    /// Nobody waits for the fate of what an observation was told.
+    pub(super) fn forget_notifications(&mut self, token: Token) {
+        let told = self.notifications.iter();
+        let ids: Vec<NotificationId> = told
+            .filter(|(_, (of, _))| *of == token)
+            .map(|(id, _)| *id)
+            .collect();
+        for id in ids {
+            self.notifications.remove(&id);
+            self.forget_mark(id);
+        }
+    }
+
+    /// Whether one more notification may wait for its confirmation. They leave one after another
+    /// (NSTART), each with the value that it was made with.
+    pub(super) fn has_room_to_confirm(&self) -> bool {
+        self.uplink.marks.len() < MAX_CONFIRMABLE
+    }
+
     /// A message was answered: what was sent before it has arrived too, as far as anybody can
     /// tell.
     pub(super) fn arrived(&mut self, mark: Mark, turn: &mut Turn<'_>) {
@@ -436,15 +457,7 @@ impl Server {
     pub(super) fn forget_observer(&mut self, token: Token) {
         self.abandon_flight_to(token);
         self.endpoint.forget_observer(&token);
-        let gone = self.notifications.iter();
-        let gone: Vec<NotificationId> = gone
-            .filter(|(_, (of, _))| *of == token)
-            .map(|(id, _)| *id)
-            .collect();
-        for id in gone {
-            self.notifications.remove(&id);
-            self.uplink.marks.remove(&id);
-        }
+        self.forget_notifications(token);
     }
 
     /// The server may observe again what it wants: what has no way until then waits a little

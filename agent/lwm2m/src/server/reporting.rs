@@ -131,7 +131,8 @@ impl Server {
             self.discard_all(turn.shared);
         }
         if self.observations.has_waiting() {
-            let is_ready = self.uplink.pace.ready_at() <= turn.now.mono;
+            let is_ready =
+                self.uplink.pace.ready_at() <= turn.now.mono && self.has_room_to_confirm();
             if is_storing && !(is_ready && self.is_live()) {
                 return self.store_next(turn);
             }

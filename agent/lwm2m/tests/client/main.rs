@@ -13,6 +13,7 @@ mod observe;
 mod observe_composite;
 mod operations;
 mod order;
+mod reasons;
 mod refused;
 mod registry;
 mod restart;
