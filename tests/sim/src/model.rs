@@ -27,7 +27,7 @@ use crate::{
     step::{History, Measured, Step},
     told::Telling,
     wire::Kind,
-    world::{BoxId, ServerId, World},
+    world::{BoxId, Loss, ServerId, World},
 };
 
 /// What is measured and observed.
@@ -70,7 +70,8 @@ pub struct Model {
     /// Values of the set point that were confirmed, and those that may have been written.
     confirmed: Vec<u32>,
     attempted: Vec<u32>,
-    /// The network may have lost what was not confirmed, and nobody knows.
+    /// The network may have lost what was not confirmed, and all was well again before anybody
+    /// could know.
     is_foul: bool,
     /// Who has attached attributes to what.
     conditional: BTreeSet<(ServerId, Measured)>,
@@ -144,7 +145,10 @@ impl Model {
     fn take(&mut self, step: &Step) {
         let world = &mut self.world;
         match step {
-            Step::BearerLost(loss) => world.lose_bearer(BOX, *loss),
+            Step::BearerLost(loss) => {
+                self.is_foul |= *loss == Loss::Silent;
+                world.lose_bearer(BOX, *loss);
+            }
             Step::BearerUp => world.restore_bearer(BOX),
             Step::ClientKilled => world.kill(BOX),
             Step::ClientPowerCut { outputs: 0, off } => world.cut_power(BOX, *off),
@@ -171,7 +175,10 @@ impl Model {
                 world.host_mut(*server).unwatch(path(*measured));
                 world.cancel(*server, BOX, path(*measured), *mode);
             }
-            Step::ServerDown(server) => world.host_mut(*server).is_up = false,
+            Step::ServerDown(server) => {
+                self.is_foul = true;
+                world.host_mut(*server).is_up = false;
+            }
             Step::ServerObserve(server, measured) => world.watch(*server, BOX, path(*measured)),
             Step::ServerRead(server, measured) => self.read(*server, *measured),
             Step::ServerReboot(server) => world.reboot_server(*server),

@@ -10,7 +10,10 @@ use std::{
 
 use lamplighter_lwm2m::boundary::{Command, Event, Input, LinkEvent, LinkId, Output};
 use lamplighter_model::{
-    Path, ResourceAddress, Value, device::DeviceEvent, object::Definitions, tables,
+    Path, ResourceAddress, Value,
+    device::{DeviceEvent, DeviceRequest, OpId},
+    object::Definitions,
+    tables,
 };
 use lamplighter_sim::server::{
     Answer, CancelMode, Misbehaviour, Operation, RequestError, RequestId, ServerEvent,
@@ -50,12 +53,20 @@ enum Party {
     Server(usize),
 }
 
-/// An input that a box of this run gets later.
+/// Something that happens to a box of this run later.
 #[derive(Debug)]
 struct Delayed {
     to: BoxId,
     run: u32,
-    input: Input,
+    what: What,
+}
+
+#[derive(Debug)]
+enum What {
+    /// The devices do what they were asked.
+    Device(OpId, DeviceRequest),
+    Input(Input),
+    PowerOn,
 }
 
 /// Everything there is.
@@ -325,7 +336,8 @@ impl World {
         let value = cabinet.devices.number();
         if cabinet.is_on() {
             let given = (self.now, address, value.clone());
-            cabinet.devices.given.push(given);
+            cabinet.devices.given.push(given.clone());
+            cabinet.devices.fresh.push(given);
         }
         self.change(id, address, value.clone());
         value
@@ -502,8 +514,8 @@ impl World {
         } else if let Some(entry) = self.delayed.first_entry()
             && entry.key().0 <= self.now
         {
-            let Delayed { to, run, input } = entry.remove();
-            self.on_delayed(to, run, input);
+            let delayed = entry.remove();
+            self.on_delayed(delayed);
         } else if let Some((at, party)) = self.deadlines.pop_first() {
             debug_assert!(at <= self.now);
             self.scheduled.remove(&party);
@@ -540,27 +552,33 @@ impl World {
         }
     }
 
-    fn on_delayed(&mut self, to: BoxId, run: u32, input: Input) {
-        let cabinet = &self.boxes[to.0];
+    fn on_delayed(&mut self, delayed: Delayed) {
+        let Delayed { to, run, what } = delayed;
+        let now = self.now;
+        let cabinet = &mut self.boxes[to.0];
         if cabinet.run != run {
             return;
         }
-        // The first thing after a pause is to be switched on.
-        if !cabinet.is_on() {
-            return self.start(to);
-        }
-        if let Input::Link(link, event) = &input {
-            if !cabinet.links.contains_key(link) {
-                return;
+        match what {
+            What::Device(op, request) => {
+                let at = cabinet.clock(now).stamp();
+                let done = cabinet.devices.answer(op, request, now, at);
+                self.input(to, Input::Device(done));
             }
-            let up = &mut self.boxes[to.0].up;
-            if *event == LinkEvent::Up {
-                up.insert(*link);
-            } else {
-                up.remove(link);
+            What::Input(Input::Link(link, event)) => {
+                if !cabinet.links.contains_key(&link) {
+                    return;
+                }
+                if event == LinkEvent::Up {
+                    cabinet.up.insert(link);
+                } else {
+                    cabinet.up.remove(&link);
+                }
+                self.input(to, Input::Link(link, event));
             }
+            What::Input(input) => self.input(to, input),
+            What::PowerOn => self.start(to),
         }
-        self.input(to, input);
     }
 
     fn on_deadline(&mut self, party: Party) {
@@ -644,13 +662,17 @@ impl World {
     }
 
     fn later_start(&mut self, id: BoxId, after: Duration) {
-        self.later(id, after, Input::Timeout);
+        self.delay(id, after, What::PowerOn);
     }
 
     fn later(&mut self, to: BoxId, after: Duration, input: Input) {
+        self.delay(to, after, What::Input(input));
+    }
+
+    fn delay(&mut self, to: BoxId, after: Duration, what: What) {
         self.delays += 1;
         let run = self.boxes[to.0].run;
-        let delayed = Delayed { to, run, input };
+        let delayed = Delayed { to, run, what };
         self.delayed
             .insert((self.now + after, self.delays), delayed);
     }
@@ -707,10 +729,8 @@ impl World {
                 self.later(id, takes, Input::Committed(commit));
             }
             Output::Device(op, request) => {
-                let at = cabinet.clock(now).stamp();
-                let done = cabinet.devices.answer(op, request, now, at);
                 let takes = cabinet.devices.takes;
-                self.later(id, takes, Input::Device(done));
+                self.delay(id, takes, What::Device(op, request));
             }
             Output::Event(event) => self.on_event(id, event),
             Output::Fetch(ssid, from, at_most) => {

@@ -350,7 +350,7 @@ impl Server {
     }
 
     /// Nobody waits for the fate of what an observation was told.
-    pub(super) fn forget_notifications(&mut self, token: Token) {
+    fn forget_notifications(&mut self, token: Token) {
         let told = self.notifications.iter();
         let ids: Vec<NotificationId> = told
             .filter(|(_, (of, _))| *of == token)
