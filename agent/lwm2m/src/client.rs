@@ -336,7 +336,7 @@ impl Client {
                     if is_default {
                         server.defaults_changed(&turn);
                     }
-                    server.changed(resource, index, &turn);
+                    server.changed(resource, index, &mut turn);
                 }
             }
         }

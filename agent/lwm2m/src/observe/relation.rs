@@ -556,6 +556,15 @@ impl Rules<'_> {
         core || self.catalogue.tree.changed_since(changed, seen)
     }
 
+    /// Whether servers that observe nothing of it are told by Send (design, section 6).
+    pub(crate) fn is_alarm(self, resource: ResourceAddress) -> bool {
+        let object = self.catalogue.definition(resource.path.object());
+        object.is_some_and(|object| {
+            let definition = object.resources.get(&resource.path.resource);
+            definition.is_some_and(|definition| kind::is_alarm(object, definition))
+        })
+    }
+
     fn is_state(self, resource: ResourceAddress) -> bool {
         let object = self.catalogue.definition(resource.path.object());
         object.is_some_and(|object| {

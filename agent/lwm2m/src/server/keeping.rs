@@ -182,6 +182,22 @@ impl Server {
         self.observations.stored(token, sent, rules);
     }
 
+    /// An alarm that the server does not observe goes by Send, as soon as it can.
+    pub(super) fn keep_alarm(&mut self, part: Part, turn: &mut Turn<'_>) {
+        let rules = Self::rules(&self.attributes, self.config.ssid, turn);
+        let (resource, index) = part;
+        if !rules.is_alarm(resource)
+            || self.observations.is_wanted(part)
+            || !self.is_storing(turn)
+            || !self.may_send(turn)
+        {
+            return;
+        }
+        let samples = self.latest(resource, index, turn);
+        let kept = self.outbox.queue(samples);
+        self.hand_over(kept, turn.shared);
+    }
+
     /// Remembers what is told at this moment until it is confirmed.
     pub(super) fn remember(&mut self, samples: Vec<Sample>, turn: &mut Turn<'_>) {
         let kept = self.outbox.told(samples);

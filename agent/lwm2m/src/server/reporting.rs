@@ -27,11 +27,12 @@ impl Server {
         &mut self,
         resource: ResourceAddress,
         index: Option<ResourceInstanceId>,
-        turn: &Turn<'_>,
+        turn: &mut Turn<'_>,
     ) {
         let rules = Self::rules(&self.attributes, self.config.ssid, turn);
         self.observations.changed(resource, index, rules);
         self.observations.handle_timeout(rules);
+        self.keep_alarm((resource, index), turn);
     }
 
     /// Something below the address, or the instance itself, came or went.

@@ -719,3 +719,22 @@ fn two_observations_of_one_path_store_a_sample_once() {
     reconnect(&mut world);
     assert_eq!(values(&notified(&world, "/3303/0")), [1, 2, 3, 4, 5]);
 }
+
+#[test]
+fn an_alarm_that_nobody_observes_goes_by_send() {
+    let alarms = |world: &World| {
+        let sends = world.requests.iter();
+        sends.filter(|(_, request)| request.path == ["dp"]).count()
+    };
+    let mut world = World::registered();
+    let alarm = |code, present| Input::Command(Command::DeviceError { code, present });
+    world.input(alarm(16, true));
+    assert_eq!(alarms(&world), 1);
+    disconnect(&mut world);
+    world.input(alarm(2, true));
+    world.seconds(10);
+    world.input(alarm(2, false));
+    reconnect(&mut world);
+    assert_eq!(alarms(&world), 2, "one pack");
+    assert!(world.kept.is_empty());
+}
