@@ -239,6 +239,18 @@ impl Relation {
         targets.any(|target| target.scope == resource.scope && target.path.contains(path))
     }
 
+    /// How many samples of a part are kept for the server, where it says so.
+    pub(crate) fn most_kept(&self, part: Part, rules: Rules<'_>) -> Option<u32> {
+        let (resource, index) = part;
+        let path = index.map_or(Path::Resource(resource.path), |index| {
+            Path::ResourceInstance(resource.path, index)
+        });
+        let mut targets = self.members.keys();
+        let target =
+            targets.find(|target| target.scope == resource.scope && target.path.contains(path))?;
+        self.attributes_of(*target, rules).hqmax
+    }
+
     pub(super) fn addresses(&self) -> impl Iterator<Item = Address> {
         self.members.keys().copied()
     }
@@ -400,7 +412,7 @@ impl Relation {
 
     /// What was to be told is stored instead.
     pub(super) fn stored(&mut self, sent: Sent<'_>, rules: Rules<'_>) {
-        let spoken = self.spoken;
+        let spoken = self.spoken || !sent.nodes.is_empty();
         self.sent(sent, rules);
         self.spoken = spoken;
     }

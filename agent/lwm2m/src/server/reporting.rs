@@ -214,7 +214,7 @@ impl Server {
         true
     }
 
-    fn skip(&mut self, token: Token, turn: &Turn<'_>) {
+    pub(super) fn skip(&mut self, token: Token, turn: &Turn<'_>) {
         let rules = Self::rules(&self.attributes, self.config.ssid, turn);
         self.observations.skipped(token, rules);
     }
@@ -227,8 +227,7 @@ impl Server {
 
     /// The server does not listen any more.
     pub(super) fn end_observation(&mut self, token: Token, turn: &mut Turn<'_>) {
-        self.endpoint.forget_observer(&token);
-        self.forget_notifications(token);
+        self.forget_observer(token);
         let relation = self.observations.get(token);
         let addresses = relation.map(|relation| relation.subscription.targets.addresses().to_vec());
         self.drop_observation(token, turn);
@@ -239,8 +238,7 @@ impl Server {
     pub(super) fn forget_observations(&mut self, turn: &mut Turn<'_>) {
         let is_storing = self.is_storing(turn);
         for token in self.observations.orphan_all() {
-            self.endpoint.forget_observer(&token);
-            self.forget_notifications(token);
+            self.forget_observer(token);
             match self.observations.get(token) {
                 Some(relation) if is_storing => {
                     let saved = self.saved_observation(&relation.subscription, true);

@@ -5,8 +5,12 @@
 
 mod cabinet;
 mod composite;
+mod many;
 mod observe;
+mod queue;
 mod read;
 mod register;
+mod shelf;
+mod storing;
 mod versions;
 mod write;
