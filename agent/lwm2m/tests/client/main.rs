@@ -6,6 +6,7 @@ mod codes;
 mod common;
 mod composite;
 mod create;
+mod device;
 mod discover;
 mod local;
 mod network;
