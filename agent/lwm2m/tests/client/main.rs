@@ -18,6 +18,7 @@ mod refused;
 mod registry;
 mod restart;
 mod shelf;
+mod statistics;
 mod storing;
 mod telling;
 mod writes;
