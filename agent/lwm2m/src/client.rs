@@ -12,7 +12,7 @@ use crate::{
     boundary::{Command, Event, HostRequest, Input, LinkEvent, LinkId, Output},
     catalogue::Catalogue,
     format::link,
-    object::{CoreObjects, Device, Effect},
+    object::{CoreObjects, Device, Effect, STATISTICS, Statistics},
     outbox::Outbox,
     perform::{News, Shared, Turn},
     saved::{Record, SavedInstance, SavedObservation},
@@ -62,7 +62,9 @@ impl Client {
     /// A client that takes up what it had saved and begins to register. Its first outputs are to be
     /// polled at once.
     pub fn new(config: ClientConfig, saved: Vec<Record>, now: Now) -> Self {
-        let core = CoreObjects::new(Device::new(config.device));
+        let statistics = config.definitions.object(STATISTICS);
+        let statistics = statistics.map(|_| Statistics::default());
+        let core = CoreObjects::new(Device::new(config.device), statistics);
         let shared = Shared::new(core, config.creation, config.endpoint);
         let mut client = Self {
             former: BTreeMap::new(),
@@ -136,7 +138,7 @@ impl Client {
             Input::Link(link, event) => self.on_link(link, event, tree, now),
             Input::Received(link, datagram) => {
                 if let Some(server) = self.servers.values_mut().find(|server| server.owns(link)) {
-                    server.receive(datagram, now);
+                    server.receive(datagram, turn.shared, now);
                 }
             }
             Input::Timeout => {}
@@ -310,6 +312,9 @@ impl Client {
             News::Effect(Effect::ResetErrors) => {
                 turn.shared.core.device.reset_errors();
                 turn.shared.news.push(News::Sampled(ERRORS, None));
+            }
+            News::Effect(effect @ (Effect::StartStatistics | Effect::StopStatistics)) => {
+                turn.shared.collect(effect == Effect::StartStatistics, now);
             }
             News::Effect(Effect::Update(ssid)) => {
                 if let Some(server) = self.servers.get_mut(&ssid) {

@@ -17,7 +17,7 @@ use crate::{
     config::Creation,
     confirm::Trials,
     format::{Content, Node},
-    object::{CoreObjects, Effect},
+    object::{self, CoreObjects, Effect},
     observe::{Attribute, AttributeStore},
     operation::{self, Caller, Context, Edit, Operation, Plan, Then},
     reject::Reject,
@@ -105,6 +105,21 @@ pub(crate) enum Reply {
 }
 
 impl Shared {
+    /// 7/0/6 or 7/0/7. Counters are told then; as they count they are not, for telling them counts.
+    pub(crate) fn collect(&mut self, starts: bool, now: Now) {
+        let Some(statistics) = &mut self.core.statistics else {
+            return;
+        };
+        if starts {
+            statistics.start(now);
+        } else {
+            statistics.stop();
+        }
+        let counters = object::statistics::COUNTERS.map(|id| ResourceAddress::gateway(7, 0, id));
+        let told = counters.map(|counter| News::Sampled(counter, None));
+        self.news.extend(told);
+    }
+
     pub(crate) fn new(core: CoreObjects, creation: Creation, endpoint: String) -> Self {
         let (out, waiting) = (Outputs::default(), Waiting::default());
         Self {

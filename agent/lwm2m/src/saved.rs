@@ -35,6 +35,8 @@ pub enum Record {
     Reading(Ssid, Option<SavedReading>),
     /// Where a server was left; `None` removes it.
     Registration(Ssid, Option<SavedRegistration>),
+    /// What servers wrote into object 7.
+    Statistics(SavedStatistics),
     /// What comes back unless a server is reached, by its key; `None` ends the trial.
     Trial(String, Option<Box<Self>>),
 }
@@ -190,6 +192,13 @@ pub enum SavedRegistration {
     },
 }
 
+/// Writable values of object 7.
+#[derive(Clone, Copy, Debug, Default, Deserialize, Eq, PartialEq, Serialize)]
+pub struct SavedStatistics {
+    /// 7/0/8, seconds.
+    pub period_s: u32,
+}
+
 /// A time that can be compared after a restart.
 #[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq, Serialize)]
 pub struct Moment {
@@ -213,6 +222,7 @@ impl Record {
             Self::Queue(ssid, _) => format!("queue/{ssid}"),
             Self::Reading(ssid, _) => format!("reading/{ssid}"),
             Self::Registration(ssid, _) => format!("registration/{ssid}"),
+            Self::Statistics(_) => "statistics".to_owned(),
             Self::Trial(key, _) => format!("trial/{key}"),
         })
     }
@@ -238,6 +248,7 @@ impl Record {
             | Self::Queue(..)
             | Self::Reading(_, Some(_))
             | Self::Registration(_, Some(_))
+            | Self::Statistics(_)
             | Self::Trial(_, Some(_)) => false,
         }
     }
@@ -257,6 +268,7 @@ impl Record {
             | Self::Device(_)
             | Self::Instance(..)
             | Self::Queue(..)
+            | Self::Statistics(_)
             | Self::Trial(..) => return None,
         })
     }

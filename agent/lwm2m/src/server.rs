@@ -20,7 +20,7 @@ use lamplighter_model::{Address, Now, Path, Ssid, Stamp, tables::bundled_version
 use crate::{
     boundary::{Event, LinkEvent, LinkId, Output, Transport},
     client::ServerConfig,
-    object::{self, Account, Spoken},
+    object::{self, Account, Direction, Spoken},
     observe::{AttributeStore, Defaults, Observations, Rules},
     operation::links::{self, Versions},
     outbox::Outbox,
@@ -203,8 +203,10 @@ impl Server {
         self.link.id == Some(link) || self.link.former == Some(link)
     }
 
-    pub(crate) fn receive(&mut self, datagram: Vec<u8>, now: Now) {
+    pub(crate) fn receive(&mut self, datagram: Vec<u8>, shared: &mut Shared, now: Now) {
         self.stir(now.mono);
+        let (length, headers) = (datagram.len(), self.headers());
+        shared.core.count(Direction::Received, length, headers, now);
         self.session.receive(datagram, now.mono);
     }
 
@@ -328,10 +330,25 @@ impl Server {
             SessionEvent::Transmit(datagram) => {
                 self.stir(turn.now.mono);
                 if let Some(link) = self.link.id {
-                    turn.shared.out.push(Output::Transmit(link, datagram));
+                    let (length, headers) = (datagram.len(), self.headers());
+                    let shared = &mut turn.shared;
+                    shared
+                        .core
+                        .count(Direction::Sent, length, headers, turn.now);
+                    shared.out.push(Output::Transmit(link, datagram));
                 }
             }
         }
+    }
+
+    /// Bytes of IP and UDP in front of a datagram; of IPv4 where a name does not say which.
+    fn headers(&self) -> u64 {
+        let ip = if self.config.uri.host.contains(':') {
+            40
+        } else {
+            20
+        };
+        ip + 8
     }
 
     fn on_event(&mut self, event: Coap, turn: &mut Turn<'_>) {

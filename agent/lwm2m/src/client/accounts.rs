@@ -47,6 +47,7 @@ impl Client {
                 | Record::Queue(..)
                 | Record::Reading(..)
                 | Record::Registration(..)
+                | Record::Statistics(_)
                 | Record::Trial(..) => {}
             }
         }
@@ -95,6 +96,11 @@ impl Client {
                 }
             }
             Record::Device(saved) => self.shared.core.device.restore(saved),
+            Record::Statistics(saved) => {
+                if let Some(statistics) = &mut self.shared.core.statistics {
+                    statistics.restore(saved);
+                }
+            }
             Record::Instance(path, Some(saved)) => self.saved_instances.push((path, saved)),
             Record::Observation(ssid, token, Some(saved)) => self.saved.push((ssid, token, saved)),
             Record::Queue(ssid, saved) => {

@@ -1,7 +1,7 @@
 //! Object 3: what this box says of itself. Power, battery and memory come from the tree, where
 //! somebody declares them.
 
-use std::{collections::BTreeSet, time::Duration};
+use std::{collections::BTreeMap, time::Duration};
 
 use lamplighter_model::{Now, ResourceId, ResourceInstanceId, UnixTime, Value};
 
@@ -16,7 +16,8 @@ pub(crate) const RESOURCES: [u16; 15] = [0, 1, 2, 3, 4, 5, 11, 12, 13, 14, 15, 1
 pub(crate) struct Device {
     clock: Clock,
     description: DeviceDescription,
-    errors: BTreeSet<u8>,
+    /// Codes by the resource instance that shows them; no code twice.
+    errors: BTreeMap<u16, u8>,
     written: SavedDevice,
 }
 
@@ -57,7 +58,7 @@ impl Device {
         Self {
             clock: Clock::System,
             description,
-            errors: BTreeSet::new(),
+            errors: BTreeMap::new(),
             written,
         }
     }
@@ -70,12 +71,19 @@ impl Device {
         self.written.clone()
     }
 
-    /// Shows or removes an error code (3/0/11).
+    /// Shows or removes an error code (3/0/11). A new one takes the lowest free instance, and the
+    /// others stay where they are.
     pub(crate) fn set_error(&mut self, code: u8, present: bool) {
-        if present && code != 0 {
-            self.errors.insert(code);
-        } else {
-            self.errors.remove(&code);
+        if !present {
+            self.errors.retain(|_, shown| *shown != code);
+            return;
+        }
+        if code == 0 || self.errors.values().any(|shown| *shown == code) {
+            return;
+        }
+        // There are fewer codes than instances.
+        if let Some(free) = (0..=u16::from(u8::MAX)).find(|id| !self.errors.contains_key(id)) {
+            self.errors.insert(free, code);
         }
     }
 
@@ -192,14 +200,11 @@ impl Device {
         if self.errors.is_empty() {
             return vec![(ResourceInstanceId(0), Value::Integer(0))];
         }
-        (0..)
-            .map(ResourceInstanceId)
-            .zip(
-                self.errors
-                    .iter()
-                    .map(|code| Value::Integer((*code).into())),
-            )
-            .collect()
+        let code = |(id, code): (&u16, &u8)| {
+            let code = Value::Integer((*code).into());
+            (ResourceInstanceId(*id), code)
+        };
+        self.errors.iter().map(code).collect()
     }
 
     fn time(&self, now: Now) -> Option<UnixTime> {

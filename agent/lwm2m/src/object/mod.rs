@@ -1,5 +1,6 @@
-//! Objects that the core itself answers for: 1 (servers), 2 (access control) and 3 (device). They
-//! are plain values; a write makes a changed copy, and committing it is an assignment.
+//! Objects that the core itself answers for: 1 (servers), 2 (access control), 3 (device) and 7
+//! (statistics). They are plain values; a write makes a changed copy, and committing it is an
+//! assignment.
 
 use std::collections::BTreeMap;
 
@@ -12,13 +13,16 @@ use crate::{access::Grants, format::Content, reject::Reject, saved::Record};
 pub(crate) mod access_control;
 pub(crate) mod device;
 pub(crate) mod server;
+pub(crate) mod statistics;
 
 pub(crate) use access_control::{ACCESS_CONTROL, AccessControl, of_object};
 pub(crate) use device::Device;
 pub(crate) use server::{Account, Spoken};
+pub(crate) use statistics::{Direction, Statistics};
 
 pub(crate) const SERVER: ObjectId = ObjectId(1);
 pub(crate) const DEVICE: ObjectId = ObjectId(3);
+pub(crate) const STATISTICS: ObjectId = ObjectId(7);
 
 /// The state of all core-backed objects of one client.
 #[derive(Clone, Debug, PartialEq)]
@@ -26,6 +30,8 @@ pub(crate) struct CoreObjects {
     pub(crate) access: AccessControl,
     accounts: BTreeMap<ObjectInstanceId, (Ssid, Account)>,
     pub(crate) device: Device,
+    /// `None` where nobody defines object 7.
+    pub(crate) statistics: Option<Statistics>,
 }
 
 /// What the core has to do after it has answered an Execute.
@@ -35,6 +41,8 @@ pub(crate) enum Effect {
     FactoryReset,
     Reboot,
     ResetErrors,
+    StartStatistics,
+    StopStatistics,
     Update(Ssid),
 }
 
@@ -50,7 +58,7 @@ pub(crate) struct Changes {
 /// Whether nobody but this crate may declare the resource.
 pub(crate) fn is_core_backed(path: ResourcePath) -> bool {
     match path.object().0 {
-        0 | 1 | 2 | 21 | 23 => true,
+        0 | 1 | 2 | 7 | 21 | 23 => true,
         3 => device::RESOURCES.contains(&path.resource.0),
         _ => false,
     }
@@ -58,15 +66,16 @@ pub(crate) fn is_core_backed(path: ResourcePath) -> bool {
 
 /// Whether all instances of the object are the core's, or it is hidden.
 pub(crate) const fn is_core_object(object: ObjectId) -> bool {
-    matches!(object.0, 0 | 1 | 2 | 3 | 21 | 23)
+    matches!(object.0, 0 | 1 | 2 | 3 | 7 | 21 | 23)
 }
 
 impl CoreObjects {
-    pub(crate) fn new(device: Device) -> Self {
+    pub(crate) fn new(device: Device, statistics: Option<Statistics>) -> Self {
         Self {
             access: AccessControl::default(),
             accounts: BTreeMap::new(),
             device,
+            statistics,
         }
     }
 
@@ -109,13 +118,15 @@ impl CoreObjects {
             object: SERVER,
             instance: *id,
         });
-        servers.chain([DEVICE_INSTANCE])
+        let statistics = self.statistics.map(|_| STATISTICS_INSTANCE);
+        servers.chain([DEVICE_INSTANCE]).chain(statistics)
     }
 
     /// Not asked about object 2.
     pub(crate) fn has_instance(&self, instance: InstancePath) -> bool {
         match instance.object {
             SERVER => self.accounts.contains_key(&instance.instance),
+            STATISTICS => instance == STATISTICS_INSTANCE && self.statistics.is_some(),
             _ => instance == DEVICE_INSTANCE,
         }
     }
@@ -128,6 +139,7 @@ impl CoreObjects {
         let others: &[u16] = match instance.object {
             ACCESS_CONTROL => &access_control::RESOURCES,
             DEVICE if instance == DEVICE_INSTANCE => &device::RESOURCES,
+            STATISTICS if self.has_instance(instance) => &statistics::RESOURCES,
             _ => &[],
         };
         let account = account
@@ -148,6 +160,7 @@ impl CoreObjects {
                 account.read(*ssid, path.resource).map(Content::Single)
             }
             ACCESS_CONTROL => self.access.read(path.instance.instance, path.resource),
+            STATISTICS => self.statistics?.read(path.resource).map(Content::Single),
             _ => self.device.read(path.resource, now),
         }
     }
@@ -170,15 +183,17 @@ impl CoreObjects {
         };
         match path.object() {
             SERVER => self.account_mut(path)?.write(path.resource, value),
+            STATISTICS => self.statistics_mut()?.write(path.resource, value, now),
             _ => self.device.write(path.resource, value, now),
         }
     }
 
     /// Part of a Replace that does not name the resource.
-    pub(crate) fn reset(&mut self, path: ResourcePath) -> Result<(), Reject> {
+    pub(crate) fn reset(&mut self, path: ResourcePath, now: Now) -> Result<(), Reject> {
         match path.object() {
             SERVER => self.account_mut(path)?.reset(path.resource),
             ACCESS_CONTROL => self.access.reset(path.instance.instance, path.resource),
+            STATISTICS => self.statistics_mut()?.reset(path.resource, now),
             _ => self.device.reset(path.resource),
         }
         Ok(())
@@ -194,6 +209,7 @@ impl CoreObjects {
                 return account.execute(*ssid, path.resource, args);
             }
             ACCESS_CONTROL => None,
+            STATISTICS => Statistics::execute(path.resource),
             _ => Device::execute(path.resource),
         };
         known.ok_or_else(|| Reject::method_not_allowed("the resource cannot be executed"))
@@ -232,11 +248,30 @@ impl CoreObjects {
         if draft.device.saved() != self.device.saved() {
             changes.records.push(Record::Device(draft.device.saved()));
         }
+        if let (Some(before), Some(after)) = (&self.statistics, &draft.statistics)
+            && before.saved() != after.saved()
+        {
+            changes
+                .resources
+                .push(STATISTICS_INSTANCE.resource(statistics::PERIOD));
+            changes.records.push(Record::Statistics(after.saved()));
+        }
         let (resources, records) = draft.access.different(&self.access);
         changes.resources.extend(resources);
         changes.records.extend(records);
         *self = draft;
         changes
+    }
+
+    /// A datagram that came or went (7/0/2 to 7/0/5).
+    pub(crate) fn count(&mut self, direction: Direction, payload: usize, headers: u64, now: Now) {
+        if let Some(statistics) = &mut self.statistics {
+            statistics.count(direction, payload, headers, now);
+        }
+    }
+
+    fn statistics_mut(&mut self) -> Result<&mut Statistics, Reject> {
+        self.statistics.as_mut().ok_or_else(absent)
     }
 
     fn account_mut(&mut self, path: ResourcePath) -> Result<&mut Account, Reject> {
@@ -248,6 +283,7 @@ impl CoreObjects {
 }
 
 const DEVICE_INSTANCE: InstancePath = InstancePath::new(3, 0);
+const STATISTICS_INSTANCE: InstancePath = InstancePath::new(7, 0);
 
 fn absent() -> Reject {
     Reject::not_found("the instance does not exist")

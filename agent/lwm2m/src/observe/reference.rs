@@ -114,7 +114,7 @@ impl Engine {
         assert!(tree.declare(&Declared { added, removed }).is_empty());
         let mut engine = Self {
             attributes: AttributeStore::default(),
-            core: CoreObjects::new(Device::new(DeviceDescription::default())),
+            core: CoreObjects::new(Device::new(DeviceDescription::default()), None),
             creation: Creation::default(),
             defaults,
             now: Duration::ZERO,

@@ -143,11 +143,11 @@ fn apply_to_core(
     let (path, now) = (edit.path(), catalogue.now);
     match edit {
         Edit::Delete(..) => match edit.after(draft.read(path, now))? {
-            None => draft.reset(path),
+            None => draft.reset(path, now),
             Some(content) => draft.write(path, &content, false, now),
         },
         Edit::Merge(node) => draft.write(path, &node.content, true, now),
-        Edit::Reset(_) => draft.reset(path),
+        Edit::Reset(_) => draft.reset(path, now),
         Edit::Set(node) => draft.write(path, &node.content, false, now),
     }
 }
