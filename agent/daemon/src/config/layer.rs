@@ -212,12 +212,16 @@ impl Layer {
     fn from_file(file: &File) -> Result<Self, (usize, String)> {
         let document = ImDocument::parse(file.text.as_str()).map_err(|error| {
             let at = error.span().map_or(0, |span| span.start);
-            (line_of(&file.text, at), first_line(error.message()))
+            (
+                LineNumbers::of(&file.text).at(at),
+                first_line(error.message()),
+            )
         })?;
         let dict =
             Toml::from_str::<Dict>(&file.text).map_err(|error| (1, first_line(error.message())))?;
         let mut lines = BTreeMap::new();
-        note_lines(document.as_table(), &file.text, &mut Vec::new(), &mut lines);
+        let numbers = LineNumbers::of(&file.text);
+        note_lines(document.as_table(), &numbers, &mut Vec::new(), &mut lines);
         Ok(Self {
             name: file.path.display().to_string(),
             dict,
@@ -334,7 +338,7 @@ fn unreadable(path: &Path, layer: usize, error: &io::Error) -> Problem {
 
 fn note_lines(
     table: &dyn TableLike,
-    text: &str,
+    numbers: &LineNumbers,
     above: &mut Key,
     lines: &mut BTreeMap<Key, usize>,
 ) {
@@ -345,34 +349,44 @@ fn note_lines(
             .and_then(toml_edit::Key::span)
             .or_else(|| item.span());
         if let Some(span) = span {
-            lines.insert(above.clone(), line_of(text, span.start));
+            lines.insert(above.clone(), numbers.at(span.start));
         }
-        note_item(item, text, above, lines);
+        note_item(item, numbers, above, lines);
         above.pop();
     }
 }
 
-fn note_item(item: &Item, text: &str, above: &mut Key, lines: &mut BTreeMap<Key, usize>) {
+fn note_item(
+    item: &Item,
+    numbers: &LineNumbers,
+    above: &mut Key,
+    lines: &mut BTreeMap<Key, usize>,
+) {
     if let Some(table) = item.as_table_like() {
-        return note_lines(table, text, above, lines);
+        return note_lines(table, numbers, above, lines);
     }
     let Some(array) = item.as_array() else { return };
     for (index, value) in array.iter().enumerate() {
         above.push(index.to_string());
         if let Some(span) = value.span() {
-            lines.insert(above.clone(), line_of(text, span.start));
+            lines.insert(above.clone(), numbers.at(span.start));
         }
         above.pop();
     }
 }
 
-fn line_of(text: &str, at: usize) -> usize {
-    text.as_bytes()
-        .iter()
-        .take(at)
-        .filter(|byte| **byte == b'\n')
-        .count()
-        + 1
+/// Where each line of a text ends; a large file is not counted anew for each of its keys.
+struct LineNumbers(Vec<usize>);
+
+impl LineNumbers {
+    fn of(text: &str) -> Self {
+        Self(text.match_indices('\n').map(|(end, _)| end).collect())
+    }
+
+    /// Of a byte, from 1.
+    fn at(&self, byte: usize) -> usize {
+        self.0.partition_point(|end| *end < byte) + 1
+    }
 }
 
 fn first_line(message: &str) -> String {
