@@ -1,9 +1,11 @@
 # Everything here does its own set-up on a Debian-like machine; `make help` lists it.
 CARGO ?= cargo
+COUNT ?= 1000000
+FIRST ?= 0
 PEERS ?= $(CURDIR)/target/peers
 export PEERS_DIR := $(PEERS)
 
-.PHONY: help demo test lint fmt doc unit interop peers deny release figures bench clean
+.PHONY: help demo test lint fmt doc unit interop peers deny release figures long bench clean
 
 help: ## This list
 	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' Makefile | sort | expand -t 12
@@ -43,6 +45,9 @@ release: ## The stripped program, in target/release/lamplighter
 
 figures: ## Start-up time, memory and size of the demo site, measured now
 	@tests/run figures
+
+long: ## Random histories by the million (COUNT=n, FIRST=n) against the reference model
+	SIM_COUNT=$(COUNT) SIM_FIRST=$(FIRST) $(CARGO) test --profile demo --locked --package lamplighter-sim-tests --test histories every_history
 
 bench: ## Reads per second and CPU of the bare client against an echo; needs two idle cores
 	@tests/bench/run $(ARGS)

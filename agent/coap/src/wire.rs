@@ -453,7 +453,7 @@ mod tests {
         #[test]
         fn any_bytes_are_read_without_panic_and_written_stably(bytes in prop::collection::vec(any::<u8>(), 0..64)) {
             let Ok(first) = Envelope::decode(&bytes) else { return Ok(()) };
-            let again = Envelope::decode(&first.clone().encode()).unwrap();
+            let again = Envelope::decode(&first.encode()).unwrap();
             let mut expected = first;
             expected.message.options.problem = None;
             prop_assert_eq!(again, expected);
@@ -480,7 +480,7 @@ mod tests {
             };
             message.payload = payload;
             let envelope = Envelope { kind: Kind::Confirmable, mid: 7, message };
-            prop_assert_eq!(Envelope::decode(&envelope.clone().encode()).unwrap(), envelope);
+            prop_assert_eq!(Envelope::decode(&envelope.encode()).unwrap(), envelope);
         }
     }
 }

@@ -63,6 +63,12 @@ impl Clock {
         }
     }
 
+    /// A start of this number, for tests.
+    #[cfg(test)]
+    pub(crate) const fn of(boot: BootId) -> Self {
+        Self { boot }
+    }
+
     pub fn now(self) -> Now {
         Now {
             boot: self.boot,

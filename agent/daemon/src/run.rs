@@ -97,6 +97,8 @@ pub struct Waiting {
     servers: Vec<(Ssid, ServerState)>,
     /// Whether the site was told that a server can be reached.
     contact: Option<bool>,
+    /// More or less is stored for a server than people were told.
+    is_queue_changed: bool,
     stopped: BTreeSet<ClientId>,
 }
 
@@ -133,6 +135,7 @@ impl Agent {
     pub async fn run(mut self) -> std::io::Result<Ended> {
         let mut signals = Signals::new()?;
         self.hear_declarations().await;
+        self.waiting.is_queue_changed = true;
         self.drain();
         let ended = loop {
             let happening = self.next(&mut signals).await;
@@ -342,6 +345,7 @@ impl Agent {
                 count,
             } => {
                 tracing::warn!(%ssid, count, "Stored samples were dropped");
+                self.waiting.is_queue_changed = true;
                 self.core(client, Input::KeptDropped(ssid, first, count));
             }
             Stored::Kept(client, ssid, kept) => self.core(client, Input::Kept(ssid, kept)),
@@ -382,6 +386,7 @@ impl Agent {
             } else if let Some((key, event)) = self.waiting.links.pop_front() {
                 self.on_link(key, event);
             } else if !self.tell_states() {
+                self.tell_queues();
                 return;
             }
         }
@@ -406,6 +411,19 @@ impl Agent {
         }
         self.site.handle(SiteInput::ServerContact(contact), now);
         true
+    }
+
+    /// Tells people how much is stored for the servers.
+    fn tell_queues(&mut self) {
+        if !std::mem::take(&mut self.waiting.is_queue_changed) {
+            return;
+        }
+        let now = self.clock.now();
+        for server in self.clients.values().flat_map(Client::servers) {
+            let dropped = server.dropped.total();
+            self.status
+                .on_queue(server.ssid, server.queued, dropped, now);
+        }
     }
 
     fn poll_clients(&mut self) -> Option<(ClientId, Output)> {
@@ -444,12 +462,18 @@ impl Agent {
             }
             Output::Event(event) => self.on_event(id, &event),
             Output::Fetch(ssid, from, limit) => self.store.fetch(id, ssid, from, limit),
-            Output::Forget(ssid, up_to) => self.store.forget(id, ssid, up_to),
+            Output::Forget(ssid, up_to) => {
+                self.waiting.is_queue_changed = true;
+                self.store.forget(id, ssid, up_to);
+            }
             Output::Host(HostRequest::FactoryReset) => {
                 self.waiting.ended = Some(Ended::FactoryReset)
             }
             Output::Host(HostRequest::Reboot) => self.waiting.ended = Some(Ended::Reboot),
-            Output::Keep(ssid, samples) => self.store.keep(id, ssid, samples),
+            Output::Keep(ssid, samples) => {
+                self.waiting.is_queue_changed = true;
+                self.store.keep(id, ssid, samples);
+            }
             Output::Journal(record) => self.store.journal(id, record),
             Output::Open(link, uri, _) => self.links.open((id, link), uri),
             Output::Transmit(link, datagram) => {

@@ -200,7 +200,7 @@ pub async fn agent(
     let clock = Clock::start(&places.state_dir);
     let now = clock.now();
     let seed = clock::seed();
-    let (store, loaded) = Store::open(&places.state_dir, config.store);
+    let (store, loaded) = Store::open(&places.state_dir, config.store, clock);
     let status = Status::new(catalogue(&config), now);
     let mut tree = Tree::new(Arc::clone(&definitions));
     let mut client = Client::new(

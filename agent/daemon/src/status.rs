@@ -73,6 +73,9 @@ struct Server {
     version: Option<&'static str>,
     last_error: Option<String>,
     retry_at: Option<Duration>,
+    /// Samples that it is still to be told, and those that it will not be told.
+    queued: u64,
+    dropped: u64,
 }
 
 #[derive(Debug)]
@@ -121,6 +124,13 @@ impl Status {
             server.become_state(state, now);
             model.watchers.status_changed();
         }
+    }
+
+    /// How many samples are stored for a server, and how many it will never be told.
+    pub fn on_queue(&self, ssid: Ssid, queued: u64, dropped: u64, now: Now) {
+        let mut model = self.model();
+        let server = model.server(ssid, now);
+        (server.queued, server.dropped) = (queued, dropped);
     }
 
     pub fn on_site_event(&self, event: &SiteEvent, now: Now) {
@@ -472,6 +482,8 @@ impl Server {
             version: None,
             last_error: None,
             retry_at: None,
+            queued: 0,
+            dropped: 0,
         }
     }
 

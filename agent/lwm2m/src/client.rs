@@ -287,7 +287,7 @@ impl Client {
     }
 
     fn spread(&mut self, news: News, tree: &mut Tree, now: Now) {
-        let turn = Turn {
+        let mut turn = Turn {
             now,
             shared: &mut self.shared,
             tree,
@@ -300,13 +300,8 @@ impl Client {
                 }
             }
             News::Effect(Effect::Disable(ssid)) => {
-                let account = turn
-                    .shared
-                    .core
-                    .account_of(ssid)
-                    .map(|(_, account)| account.disable_timeout);
-                if let (Some(server), Some(lasts)) = (self.servers.get_mut(&ssid), account) {
-                    server.registration.disable(lasts, now);
+                if let Some(server) = self.servers.get_mut(&ssid) {
+                    server.disable(&mut turn);
                 }
             }
             News::Effect(Effect::FactoryReset) => turn
@@ -346,7 +341,7 @@ impl Client {
                     if is_default {
                         server.defaults_changed(&turn);
                     }
-                    server.changed(resource, index, &turn);
+                    server.changed(resource, index, &mut turn);
                 }
             }
         }

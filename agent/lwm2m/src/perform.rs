@@ -135,6 +135,12 @@ impl Shared {
         }
     }
 
+    /// A server has just been told that it will be left alone.
+    pub(crate) fn has_disable(&self) -> bool {
+        let is_disable = |news: &News| matches!(news, News::Effect(Effect::Disable(_)));
+        self.news.iter().any(is_disable)
+    }
+
     pub(crate) const fn new_link(&mut self) -> LinkId {
         self.next_link += 1;
         LinkId(self.next_link)

@@ -293,6 +293,16 @@ impl Registration {
         self.steps.pop_front()
     }
 
+    /// What is to be kept, if that is next.
+    pub(crate) fn poll_save(&mut self) -> Option<SavedRegistration> {
+        let Some(Step::Save(saved)) = self.steps.front() else {
+            return None;
+        };
+        let saved = saved.clone();
+        self.steps.pop_front();
+        Some(saved)
+    }
+
     pub(crate) const fn version(&self) -> Enabler {
         self.versions.current()
     }

@@ -174,6 +174,17 @@ impl Server {
         ]);
     }
 
+    /// 1/x/4: kept at once, so that an answer that leaves now is true after a power cut as well.
+    pub(crate) fn disable(&mut self, turn: &mut Turn<'_>) {
+        let Some((_, account)) = turn.shared.core.account_of(self.config.ssid) else {
+            return;
+        };
+        self.registration.disable(account.disable_timeout, turn.now);
+        while let Some(saved) = self.registration.poll_save() {
+            self.perform(Step::Save(saved), turn);
+        }
+    }
+
     /// The server has written something into its account.
     pub(crate) fn obey(&mut self, account: &Account, now: Now) {
         let wish = registration::Wish {
@@ -259,8 +270,9 @@ impl Server {
     /// Carries on what this turn has begun, until nothing moves.
     pub(crate) fn settle(&mut self, turn: &mut Turn<'_>) {
         self.end_orphans(turn);
-        // What is to leave goes first: a Close may follow.
-        loop {
+        // What is to leave goes first: a Close may follow. Only a Disable is kept before its answer
+        // leaves.
+        while !turn.shared.has_disable() {
             if let Some(event) = self.session.poll() {
                 self.on_session(event, turn);
             } else if let Some(datagram) = self.endpoint.poll_transmit() {

@@ -197,6 +197,7 @@ impl Leshan {
     }
 
     /// Sends one request to a client and waits for the answer: `{"code", "content", "links" …}`.
+    #[track_caller]
     pub fn ask(&mut self, endpoint: &str, mut command: Value) -> Value {
         command["endpoint"] = json!(endpoint);
         self.command(command)
@@ -208,10 +209,12 @@ impl Leshan {
         self.say(command)
     }
 
+    #[track_caller]
     pub fn answer(&mut self, id: u32) -> Value {
         self.event(ANSWER, |line| line["id"] == id)
     }
 
+    #[track_caller]
     fn command(&mut self, command: Value) -> Value {
         let id = self.say(command);
         self.answer(id)
@@ -252,6 +255,7 @@ impl Leshan {
         clippy::disallowed_methods,
         reason = "a test against a real server waits in real time"
     )]
+    #[track_caller]
     pub fn event(&mut self, within: Duration, fits: impl Fn(&Value) -> bool) -> Value {
         if let Some(at) = self.events.iter().position(&fits) {
             return self.events.remove(at).expect("the position was just found");

@@ -80,6 +80,11 @@ impl Setup {
 
     /// Waits until the box is registered and all its points have values.
     pub fn start(self) -> Station {
+        self.start_within(SOON)
+    }
+
+    /// For a box that has much to do before it registers.
+    pub fn start_within(self, within: Duration) -> Station {
         let directory = scratch(self.name);
         let mut leshan = Leshan::start_with(self.version, self.settings.clone());
         let relay = self.relay.then(|| Relay::start(&leshan.uri));
@@ -92,7 +97,7 @@ impl Setup {
         }
         let file = configuration(self.name, &uri, self.server, &plant, &self.tables);
         let agent = Agent::run(&directory, &file, &[]);
-        let registered = leshan.event(SOON, |event| event["event"] == "registered");
+        let registered = leshan.event(within, |event| event["event"] == "registered");
         agent.registered(SOON);
         let station = Station {
             leshan,
@@ -247,6 +252,7 @@ impl Station {
         self.leshan.ask(self.endpoint, command)
     }
 
+    #[track_caller]
     pub fn code(&mut self, command: Value) -> i64 {
         let answer = self.ask(command.clone());
         answer["code"]
@@ -259,6 +265,7 @@ impl Station {
     }
 
     /// What a Read brings, which must succeed.
+    #[track_caller]
     pub fn content(&mut self, path: &str) -> Value {
         let answer = self.read(path, None);
         assert_eq!(answer["code"], 205, "{path}: {answer}");
@@ -266,11 +273,13 @@ impl Station {
     }
 
     /// Writes a resource or resource instance; the code.
+    #[track_caller]
     pub fn write(&mut self, path: &str, format: &str, kind: &str, value: Value) -> i64 {
         self.code(json!({"do": "write", "path": path, "format": format, "node": [kind, value]}))
     }
 
     /// Waits for an event of this name.
+    #[track_caller]
     pub fn event(&mut self, name: &str) -> Value {
         self.leshan.event(SOON, |event| event["event"] == name)
     }
@@ -294,6 +303,7 @@ impl Station {
         clippy::disallowed_methods,
         reason = "a test against a real server waits in real time"
     )]
+    #[track_caller]
     pub fn until(&mut self, what: &str, is_so: impl Fn(&mut Self) -> bool) {
         let deadline = Instant::now() + SOON;
         while !is_so(self) {

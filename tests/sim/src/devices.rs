@@ -34,6 +34,8 @@ pub struct Devices {
     pub last: u32,
     /// What the core was told of numbered values, with the time.
     pub given: Vec<Written>,
+    /// Those of them that were new.
+    pub fresh: Vec<Written>,
 }
 
 impl Default for Devices {
@@ -64,6 +66,7 @@ impl Default for Devices {
             fault: None,
             last: 0,
             given: Vec::new(),
+            fresh: Vec::new(),
         }
     }
 }
@@ -125,12 +128,15 @@ impl Devices {
                 told
             }
         };
-        let sample = |address| {
-            let value = self.memory.get(&address)?;
-            Some(Sample::good(address, value.clone(), at))
-        };
+        let mut samples = Vec::new();
+        for address in told {
+            if let Some(value) = self.memory.get(&address).cloned() {
+                self.given.push((now, address, value.clone()));
+                samples.push(Sample::good(address, value, at));
+            }
+        }
         let answer = Answer {
-            samples: told.into_iter().filter_map(sample).collect(),
+            samples,
             failed: Vec::new(),
         };
         DeviceEvent::Done(op, Ok(answer))

@@ -27,7 +27,7 @@ use crate::{
     step::{History, Measured, Step},
     told::Telling,
     wire::Kind,
-    world::{BoxId, ServerId, World},
+    world::{BoxId, Loss, ServerId, World},
 };
 
 /// What is measured and observed.
@@ -70,7 +70,8 @@ pub struct Model {
     /// Values of the set point that were confirmed, and those that may have been written.
     confirmed: Vec<u32>,
     attempted: Vec<u32>,
-    /// The network may have lost what was not confirmed, and nobody knows.
+    /// The network may have lost what was not confirmed, and all was well again before anybody
+    /// could know.
     is_foul: bool,
     /// Who has attached attributes to what.
     conditional: BTreeSet<(ServerId, Measured)>,
@@ -144,7 +145,10 @@ impl Model {
     fn take(&mut self, step: &Step) {
         let world = &mut self.world;
         match step {
-            Step::BearerLost(loss) => world.lose_bearer(BOX, *loss),
+            Step::BearerLost(loss) => {
+                self.is_foul |= *loss == Loss::Silent;
+                world.lose_bearer(BOX, *loss);
+            }
             Step::BearerUp => world.restore_bearer(BOX),
             Step::ClientKilled => world.kill(BOX),
             Step::ClientPowerCut { outputs: 0, off } => world.cut_power(BOX, *off),
@@ -171,7 +175,10 @@ impl Model {
                 world.host_mut(*server).unwatch(path(*measured));
                 world.cancel(*server, BOX, path(*measured), *mode);
             }
-            Step::ServerDown(server) => world.host_mut(*server).is_up = false,
+            Step::ServerDown(server) => {
+                self.is_foul = true;
+                world.host_mut(*server).is_up = false;
+            }
             Step::ServerObserve(server, measured) => world.watch(*server, BOX, path(*measured)),
             Step::ServerRead(server, measured) => self.read(*server, *measured),
             Step::ServerReboot(server) => world.reboot_server(*server),
@@ -429,10 +436,11 @@ impl Model {
                     .filter(|node| node.content == Content::Single(Value::Float(number.into())));
                 let times = told.count();
                 let verdict = match (is_watched, is_observed, times) {
-                    (true, true, 1) | (false, _, 0) => None,
+                    // One that was ended by a reset is not ended before the next notification.
+                    (false, ..) | (true, true, 1) => None,
                     (true, false, _) => Some("is not observed"),
                     (true, true, 0) => Some("is not told"),
-                    (_, _, _) => Some("is told more than once"),
+                    (true, true, _) => Some("is told more than once"),
                 };
                 if let Some(verdict) = verdict {
                     let what = path(measured);

@@ -176,7 +176,6 @@ fn attributes(chance: &mut Chance) -> Vec<&'static str> {
 }
 
 fn weather(chance: &mut Chance) -> Weather {
-    let nat_idle = Duration::from_secs(one_of(chance, &[0, 0, 0, 30, 200]));
     let weather = Weather {
         latency: Duration::from_millis(10 + chance.below(1500)),
         jitter: Duration::from_millis(chance.below(2000)),
@@ -185,11 +184,8 @@ fn weather(chance: &mut Chance) -> Weather {
         burst: Duration::from_secs(chance.below(60)),
         doubled: u32::try_from(chance.below(200)).unwrap_or(0),
         mtu: one_of(chance, &[1280, 1280, 1280, 600]),
-        nat_idle,
+        // Addresses change by steps of their own.
+        nat_idle: Duration::ZERO,
     };
-    let fair = Weather {
-        nat_idle,
-        ..Weather::FAIR
-    };
-    one_of(chance, &[fair, Weather::FOUL, weather, weather])
+    one_of(chance, &[Weather::FAIR, Weather::FOUL, weather, weather])
 }

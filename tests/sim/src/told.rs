@@ -82,8 +82,8 @@ impl Telling {
                 Some((Path::Resource(kept.sample.address.path), number as u32))
             })
             .collect();
-        let given = cabinet.devices.given.iter();
-        let mut demanded = given.filter_map(|(at, address, value)| {
+        let fresh = cabinet.devices.fresh.iter();
+        let mut demanded = fresh.filter_map(|(at, address, value)| {
             let path = Path::Resource(address.path);
             let listener = self.paths.get(&(server, path))?;
             let is_due = listener.complete_since.is_some_and(|since| *at > since);

@@ -10,7 +10,10 @@ use std::{
 
 use lamplighter_lwm2m::boundary::{Command, Event, Input, LinkEvent, LinkId, Output};
 use lamplighter_model::{
-    Path, ResourceAddress, Value, device::DeviceEvent, object::Definitions, tables,
+    Path, ResourceAddress, Value,
+    device::{DeviceEvent, DeviceRequest, OpId},
+    object::Definitions,
+    tables,
 };
 use lamplighter_sim::server::{
     Answer, CancelMode, Misbehaviour, Operation, RequestError, RequestId, ServerEvent,
@@ -25,6 +28,8 @@ use crate::{
     network::{Arrival, Carried, Network, Socket, Weather},
     wire::{Sent, kind},
 };
+
+mod fate;
 
 /// A box of this world, by its place.
 #[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
@@ -50,12 +55,20 @@ enum Party {
     Server(usize),
 }
 
-/// An input that a box of this run gets later.
+/// Something that happens to a box of this run later.
 #[derive(Debug)]
 struct Delayed {
     to: BoxId,
     run: u32,
-    input: Input,
+    what: What,
+}
+
+#[derive(Debug)]
+enum What {
+    /// The devices do what they were asked.
+    Device(OpId, DeviceRequest),
+    Input(Input),
+    PowerOn,
 }
 
 /// Everything there is.
@@ -209,123 +222,14 @@ impl World {
             .get_or_insert_with(|| format!("{at:?}: {what}"));
     }
 
-    /// The network of a box is so from now on.
-    pub fn set_weather(&mut self, of: BoxId, weather: Weather) {
-        self.network.set_weather(of, weather);
-    }
-
-    /// Servers see the box under another address from its next datagram on.
-    pub fn rebind(&mut self, of: BoxId) {
-        self.network.rebind(of);
-    }
-
-    pub fn lose_bearer(&mut self, of: BoxId, loss: Loss) {
-        self.network.set_up(of, false);
-        self.losses.insert(of, loss);
-        if loss == Loss::Told {
-            let links: Vec<LinkId> = self.boxes[of.0].links.keys().copied().collect();
-            for link in links {
-                let down = LinkEvent::Down("no carrier".to_owned());
-                self.later(of, Duration::ZERO, Input::Link(link, down));
-            }
-        }
-    }
-
-    pub fn restore_bearer(&mut self, of: BoxId) {
-        self.network.set_up(of, true);
-        self.losses.remove(&of);
-    }
-
-    pub fn has_bearer(&self, of: BoxId) -> bool {
-        self.network.is_up(of)
-    }
-
-    /// A new socket stands ready in the place of every link of the box.
-    pub fn roam(&mut self, of: BoxId) {
-        let cabinet = &self.boxes[of.0];
-        let newest = cabinet.newest.iter();
-        let open = newest.filter(|(_, link)| cabinet.up.contains(link));
-        let open: Vec<(ServerId, LinkId)> = open.map(|(server, link)| (*server, *link)).collect();
-        for (server, link) in open {
-            self.delays += 1;
-            // The shell's own numbers do not meet those of the core.
-            let new = LinkId(1 << 40 | self.delays);
-            let cabinet = &mut self.boxes[of.0];
-            cabinet.links.insert(new, server);
-            cabinet.newest.insert(server, new);
-            cabinet.up.insert(new);
-            self.input(of, Input::Link(link, LinkEvent::Replacement(new)));
-        }
-    }
-
-    /// The server starts anew and knows nobody.
-    pub fn reboot_server(&mut self, id: ServerId) {
-        let now = self.now;
-        self.servers[id.0].restart(now);
-        self.serve(id);
-    }
-
-    /// The agent is killed, and started again by the system.
-    pub fn kill(&mut self, id: BoxId) {
-        let cabinet = &mut self.boxes[id.0];
-        if !cabinet.is_on() {
-            return;
-        }
-        cabinet.store.kill();
-        self.stop(id);
-        self.later_start(id, RESTART_TAKES);
-    }
-
-    /// The power of a box fails now; it comes back after this time.
-    pub fn cut_power(&mut self, id: BoxId, off: Duration) {
-        let now = self.now;
-        let cabinet = &mut self.boxes[id.0];
-        if !cabinet.is_on() {
-            return;
-        }
-        let lost = cabinet.store.cut(&mut self.chance, now);
-        cabinet.cut_off.extend(lost);
-        self.stop(id);
-        self.boxes[id.0].boot(now + off);
-        self.later_start(id, off);
-    }
-
-    /// The power of a box fails after so many outputs of its core, for this long.
-    pub fn light_fuse(&mut self, id: BoxId, outputs: u32, off: Duration) {
-        self.boxes[id.0].fuse = Some((outputs, off));
-    }
-
-    /// The power does not fail after all.
-    pub fn put_out_fuse(&mut self, id: BoxId) {
-        self.boxes[id.0].fuse = None;
-    }
-
-    /// A server may not hear this box before `until`, once the link between them is closed.
-    pub fn silence(&mut self, id: BoxId, server: ServerId, until: Duration) {
-        if self.boxes[id.0].links.values().any(|of| *of == server) {
-            self.leaving.insert((id, server), until);
-        } else {
-            self.silences.insert((id, server), until);
-        }
-    }
-
-    /// A person has ordered otherwise.
-    pub fn end_silence(&mut self, id: BoxId, server: ServerId) {
-        self.silences.remove(&(id, server));
-        self.leaving.remove(&(id, server));
-    }
-
-    pub fn silent_until(&self, id: BoxId, server: ServerId) -> Option<Duration> {
-        self.silences.get(&(id, server)).copied()
-    }
-
     /// The devices have the next numbered value at this address.
     pub fn sample(&mut self, id: BoxId, address: ResourceAddress) -> Value {
         let cabinet = &mut self.boxes[id.0];
         let value = cabinet.devices.number();
         if cabinet.is_on() {
             let given = (self.now, address, value.clone());
-            cabinet.devices.given.push(given);
+            cabinet.devices.given.push(given.clone());
+            cabinet.devices.fresh.push(given);
         }
         self.change(id, address, value.clone());
         value
@@ -502,8 +406,8 @@ impl World {
         } else if let Some(entry) = self.delayed.first_entry()
             && entry.key().0 <= self.now
         {
-            let Delayed { to, run, input } = entry.remove();
-            self.on_delayed(to, run, input);
+            let delayed = entry.remove();
+            self.on_delayed(delayed);
         } else if let Some((at, party)) = self.deadlines.pop_first() {
             debug_assert!(at <= self.now);
             self.scheduled.remove(&party);
@@ -540,27 +444,33 @@ impl World {
         }
     }
 
-    fn on_delayed(&mut self, to: BoxId, run: u32, input: Input) {
-        let cabinet = &self.boxes[to.0];
+    fn on_delayed(&mut self, delayed: Delayed) {
+        let Delayed { to, run, what } = delayed;
+        let now = self.now;
+        let cabinet = &mut self.boxes[to.0];
         if cabinet.run != run {
             return;
         }
-        // The first thing after a pause is to be switched on.
-        if !cabinet.is_on() {
-            return self.start(to);
-        }
-        if let Input::Link(link, event) = &input {
-            if !cabinet.links.contains_key(link) {
-                return;
+        match what {
+            What::Device(op, request) => {
+                let at = cabinet.clock(now).stamp();
+                let done = cabinet.devices.answer(op, request, now, at);
+                self.input(to, Input::Device(done));
             }
-            let up = &mut self.boxes[to.0].up;
-            if *event == LinkEvent::Up {
-                up.insert(*link);
-            } else {
-                up.remove(link);
+            What::Input(Input::Link(link, event)) => {
+                if !cabinet.links.contains_key(&link) {
+                    return;
+                }
+                if event == LinkEvent::Up {
+                    cabinet.up.insert(link);
+                } else {
+                    cabinet.up.remove(&link);
+                }
+                self.input(to, Input::Link(link, event));
             }
+            What::Input(input) => self.input(to, input),
+            What::PowerOn => self.start(to),
         }
-        self.input(to, input);
     }
 
     fn on_deadline(&mut self, party: Party) {
@@ -644,13 +554,17 @@ impl World {
     }
 
     fn later_start(&mut self, id: BoxId, after: Duration) {
-        self.later(id, after, Input::Timeout);
+        self.delay(id, after, What::PowerOn);
     }
 
     fn later(&mut self, to: BoxId, after: Duration, input: Input) {
+        self.delay(to, after, What::Input(input));
+    }
+
+    fn delay(&mut self, to: BoxId, after: Duration, what: What) {
         self.delays += 1;
         let run = self.boxes[to.0].run;
-        let delayed = Delayed { to, run, input };
+        let delayed = Delayed { to, run, what };
         self.delayed
             .insert((self.now + after, self.delays), delayed);
     }
@@ -707,10 +621,8 @@ impl World {
                 self.later(id, takes, Input::Committed(commit));
             }
             Output::Device(op, request) => {
-                let at = cabinet.clock(now).stamp();
-                let done = cabinet.devices.answer(op, request, now, at);
                 let takes = cabinet.devices.takes;
-                self.later(id, takes, Input::Device(done));
+                self.delay(id, takes, What::Device(op, request));
             }
             Output::Event(event) => self.on_event(id, event),
             Output::Fetch(ssid, from, at_most) => {

@@ -50,3 +50,22 @@ fn a_power_cut_does_not_end_the_silence() {
         is_well(&world);
     }
 }
+
+#[test]
+fn a_disable_that_was_confirmed_holds_after_a_cut_between_any_two_outputs() {
+    for outputs in 1..8 {
+        let mut world = registered(3);
+        ask(&mut world, &write("/1/0/5", Value::Integer(600)));
+        world.wait(Duration::from_secs(1));
+        let asked = world.now;
+        world.light_fuse(BOX, outputs, Duration::from_secs(1));
+        let disable = Operation::Execute(path("/1/0/4"), String::new());
+        let answer = world.ask(MAIN, BOX, &disable);
+        if answer.is_ok_and(|answer| answer.code == Code::CHANGED) {
+            world.silence(BOX, MAIN, asked + Duration::from_secs(600));
+        }
+        world.put_out_fuse(BOX);
+        world.wait(Duration::from_secs(1_000));
+        assert_eq!(world.verdict(), None, "after {outputs} outputs");
+    }
+}

@@ -2,12 +2,14 @@ use std::time::Duration;
 
 use lamplighter_sim_tests::{devices::TEMPERATURE, world::Loss};
 
-use crate::town::{BOX, HOUR, MAIN, MINUTE, is_registered, is_well, registered};
+use crate::town::{BOX, HOUR, MAIN, MINUTE, is_registered, is_well, numbers, path, registered};
 
 #[test]
 fn a_box_that_was_away_for_longer_than_its_lifetime_registers_again() {
     for loss in [Loss::Told, Loss::Silent] {
         let mut world = registered(1);
+        world.watch(MAIN, BOX, path("/3303/0/5700"));
+        world.wait(MINUTE);
         world.lose_bearer(BOX, loss);
         for _ in 0..60 {
             world.sample(BOX, TEMPERATURE);
@@ -17,6 +19,15 @@ fn a_box_that_was_away_for_longer_than_its_lifetime_registers_again() {
         world.restore_bearer(BOX);
         let back = world.until(2 * HOUR, |world| is_registered(world, MAIN, BOX));
         assert!(back, "{loss:?}");
+        world.wait(2 * MINUTE);
+        let told = numbers(&world.host(MAIN).told, "/3303/0/5700");
+        for number in 1..=60 {
+            let times = told.iter().filter(|told| **told == f64::from(number));
+            // The last stands in the answer to the new Observe, too.
+            let allowed = 1..=if number == 60 { 2 } else { 1 };
+            let times = times.count();
+            assert!(allowed.contains(&times), "{loss:?}: {number} of {told:?}");
+        }
         is_well(&world);
     }
 }

@@ -373,6 +373,29 @@ async fn servers_are_commanded_by_name() {
 }
 
 #[tokio::test]
+async fn values_are_sent_to_one_server_or_to_all() {
+    let cabinet = Control::start();
+    for (body, status) in [
+        (r#"{"paths":["ahu1.setpoint","/3/0/9"]}"#, 200),
+        (r#"{"paths":["/3303"],"server":"main"}"#, 200),
+        (r#"{"paths":["/3303"],"server":"other"}"#, 404),
+        (r#"{"paths":["nothing"]}"#, 404),
+        (r#"{"paths":[]}"#, 400),
+        (r#"{"path":"/3303"}"#, 400),
+    ] {
+        let answer = cabinet.post("/api/v1/send", body).await;
+        assert_eq!(answer.status, status, "{body}");
+    }
+    let sent = cabinet.site.server_actions();
+    assert_eq!(sent.len(), 2, "{sent:?}");
+    assert!(
+        sent[0].starts_with("Send /3308/0/5900 /3/0/9 to all by "),
+        "{sent:?}"
+    );
+    assert!(sent[1].starts_with("Send /3303 to main by "), "{sent:?}");
+}
+
+#[tokio::test]
 async fn why_is_answered_for_outputs_only() {
     let cabinet = Control::start();
     let why = cabinet.get("/api/v1/why?name=lamps.l1").await.json();

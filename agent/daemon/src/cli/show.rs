@@ -34,6 +34,8 @@ pub(super) struct Server {
     version: Option<String>,
     pub(super) last_error: Option<String>,
     retry_in_s: Option<f64>,
+    queued: u64,
+    dropped: u64,
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -184,22 +186,28 @@ pub(super) fn understood<T: DeserializeOwned>(answer: Value) -> Result<T, Failur
 pub(super) fn server_table(list: &[Server]) -> Table {
     let mut servers = Table::head(["SERVER", "STATE", "SINCE", "VERSION", "ADDRESS", ""]);
     for server in list {
-        let retry = server.retry_in_s.map_or_else(String::new, |retry| {
-            format!(", again in {}", screen::duration(retry))
-        });
         servers.row([
             server.name.clone(),
             server.state.clone(),
             since(server.since_s),
             server.version.clone().unwrap_or_default(),
             server.uri.clone(),
-            server
-                .last_error
-                .as_ref()
-                .map_or_else(String::new, |error| format!("{error}{retry}")),
+            remarks(server).join("; "),
         ]);
     }
     servers
+}
+
+/// What else there is to say of a server.
+fn remarks(server: &Server) -> Vec<String> {
+    let retry = server.retry_in_s.map_or_else(String::new, |retry| {
+        format!(", again in {}", screen::duration(retry))
+    });
+    let error = server.last_error.as_ref();
+    let error = error.map(|error| format!("{error}{retry}"));
+    let queued = (server.queued > 0).then(|| format!("{} samples stored", server.queued));
+    let dropped = (server.dropped > 0).then(|| format!("{} samples dropped", server.dropped));
+    [error, queued, dropped].into_iter().flatten().collect()
 }
 
 fn device_table(devices: &[Device]) -> Table {

@@ -14,8 +14,6 @@ use super::{
 enum Refused {
     /// The key, whatever its value is.
     Always,
-    /// `true` only.
-    True,
     /// These words, or texts that begin with one of them and `:`.
     Words(&'static [&'static str]),
 }
@@ -46,7 +44,6 @@ const NOT_BUILT: &[(&str, Refused)] = &[
     ("server.*.coap.default_leisure_s", Refused::Always),
     ("server.*.coap.probing_rate_bytes_s", Refused::Always),
     ("server.*.expose", Refused::Words(&["endpoint", "prefix"])),
-    ("server.*.mute_send", Refused::True),
     ("server.*.security.ca", Refused::Always),
     ("server.*.security.cert", Refused::Always),
     ("server.*.security.identity", Refused::Always),
@@ -100,7 +97,6 @@ impl Refused {
     fn word(&self, value: &Value) -> Option<Option<String>> {
         match self {
             Self::Always => Some(None),
-            Self::True => (value.to_bool_lossy() == Some(true)).then(|| Some("true".to_owned())),
             Self::Words(words) => {
                 let text = value.as_str()?;
                 let word = text.split(':').next().unwrap_or(text);

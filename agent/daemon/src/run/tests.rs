@@ -58,7 +58,7 @@ fn agent(text: &str) -> Agent {
         server_names: BTreeMap::new(),
         site: Site::new(config.site.clone(), None, now),
         status: Status::new(catalogue(&config), now),
-        store: Store::open(&directory, StoreConfig::default()).0,
+        store: Store::open(&directory, StoreConfig::default(), clock).0,
         tree: Tree::new(config.definitions.clone()),
         waiting: Waiting::default(),
     }

@@ -63,6 +63,24 @@ pub(super) fn print(
             truth(server.state == ServerState::Registered),
         );
     }
+    text.family(
+        "queued_samples",
+        "gauge",
+        "Samples that are stored for the server.",
+    );
+    for server in &status.servers {
+        let server_name = &[("server", &*server.name)];
+        text.line("queued_samples", server_name, server.queued as f64);
+    }
+    text.family(
+        "dropped_samples_total",
+        "counter",
+        "Samples that the server will not be told.",
+    );
+    for server in &status.servers {
+        let server_name = &[("server", &*server.name)];
+        text.line("dropped_samples_total", server_name, server.dropped as f64);
+    }
     text.family("device_online", "gauge", "1 while the device answers.");
     for device in &status.devices {
         text.line(

@@ -37,6 +37,10 @@ pub struct ServerView {
     pub last_error: Option<String>,
     /// Seconds to the next attempt, where one is due.
     pub retry_in_s: Option<f64>,
+    /// Samples that are stored for it.
+    pub queued: u64,
+    /// Samples that it will not be told.
+    pub dropped: u64,
 }
 
 #[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq, Serialize)]

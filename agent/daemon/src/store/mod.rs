@@ -7,6 +7,7 @@
 //! `flush_s`. A disk that refuses is reported, and the box goes on without it.
 
 mod base;
+mod dates;
 mod disk;
 mod inbox;
 mod pack;
@@ -31,13 +32,16 @@ use lamplighter_model::Ssid;
 use lamplighter_site::saved::SavedSite;
 use tokio::sync::mpsc;
 
+use dates::Dates;
 use disk::Disk;
 pub(crate) use disk::StateDir;
 use inbox::{Shared, Wanted};
 use queues::Queues;
 use records::Records;
 use shelf::Shelf;
-use writer::Writer;
+use writer::{Everything, Writer};
+
+use crate::clock::Clock;
 
 /// `[store]`: how much is kept, and how long it may wait for the disk.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -101,11 +105,11 @@ pub enum Stored {
 
 impl Store {
     /// Loads what is there and starts the thread.
-    pub fn open(state_dir: &Path, config: StoreConfig) -> (Self, Loaded) {
+    pub fn open(state_dir: &Path, config: StoreConfig, clock: Clock) -> (Self, Loaded) {
         let disk = Box::new(StateDir::new(state_dir));
         let (reports, stored) = mpsc::unbounded_channel();
         let shared = Shared::default();
-        let (writer, loaded) = load(disk, config, reports.clone());
+        let (writer, loaded) = load(disk, config, clock, reports.clone());
         let inbox = shared.clone();
         let thread = thread::Builder::new()
             .name("store".to_owned())
@@ -203,7 +207,7 @@ impl Store {
 pub(crate) fn erase(state_dir: &Path) -> io::Result<()> {
     let mut disk = StateDir::new(state_dir);
     for name in disk.names()? {
-        let is_snapshot = [records::SNAPSHOT, site::FILE]
+        let is_snapshot = [records::SNAPSHOT, site::FILE, dates::FILE]
             .iter()
             .any(|snapshot| name == *snapshot || name == snapshot::previous(snapshot));
         let is_base = name.starts_with(base::FILE);
@@ -219,6 +223,7 @@ pub(crate) fn erase(state_dir: &Path) -> io::Result<()> {
 fn load(
     mut disk: Box<dyn Disk>,
     config: StoreConfig,
+    clock: Clock,
     reports: mpsc::UnboundedSender<Stored>,
 ) -> (Writer, Loaded) {
     let site = site::read(disk.as_mut());
@@ -233,6 +238,13 @@ fn load(
         site,
     };
     loaded.records.extend(queues.records());
-    let writer = Writer::new(shelf, records, queues, reports, config.flush);
+    let dates = Dates::load(shelf.disk());
+    let kept = Everything {
+        shelf,
+        records,
+        queues,
+        dates,
+    };
+    let writer = Writer::new(kept, clock, reports, config.flush);
     (writer, loaded)
 }

@@ -59,8 +59,14 @@ impl Still {
     }
 
     fn on(disk: Box<dyn Disk>, config: StoreConfig) -> Self {
+        Self::at_start(disk, config, 1)
+    }
+
+    /// A process at this start of the machine.
+    fn at_start(disk: Box<dyn Disk>, config: StoreConfig, boot: u32) -> Self {
+        let clock = Clock::of(BootId(boot));
         let (reports, stored) = mpsc::unbounded_channel();
-        let (writer, loaded) = load(disk, config, reports);
+        let (writer, loaded) = load(disk, config, clock, reports);
         Self {
             writer,
             shared: Shared::default(),
@@ -144,6 +150,38 @@ fn directory(name: &str) -> PathBuf {
     crate::fake::directory(name).join("later")
 }
 
+/// `core.cbor` and `site.cbor` as the first version left them, without a tail.
+#[test]
+fn what_the_first_version_saved_is_understood() {
+    let state_dir = crate::fake::directory("first-version");
+    let mut disk = StateDir::new(&state_dir);
+    let vectors = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/vectors/saved");
+    for (vector, name) in [("core-1.cbor", "core.cbor"), ("site-1.cbor", "site.cbor")] {
+        let bytes = std::fs::read(vectors.join(vector)).unwrap();
+        disk.write_at(name, 0, &bytes).unwrap();
+    }
+    let loaded = Still::open(&state_dir, StoreConfig::default()).loaded;
+    let keys = loaded
+        .records
+        .iter()
+        .map(|(_, record)| record.key().to_string());
+    assert_eq!(
+        keys.collect::<Vec<_>>(),
+        [
+            "account/101",
+            "attributes/101/3303/0/5700",
+            "device",
+            "observation/101/046e4837",
+            "observation/101/2aecff2f",
+            "registration/101",
+            "registration/102",
+            "registration/103",
+        ]
+    );
+    let site = loaded.site.unwrap();
+    assert!(site.outputs.contains_key("lamps.l1"), "{site:?}");
+}
+
 #[test]
 fn what_the_disk_refused_is_written_when_it_takes_again() {
     let state_dir = directory("refused");
@@ -191,7 +229,11 @@ fn a_journalled_record_is_there_after_a_kill() {
 
 #[test]
 fn nobody_waits_for_a_store_that_has_ended() {
-    let (mut store, _) = Store::open(&crate::fake::directory("ended"), StoreConfig::default());
+    let (mut store, _) = Store::open(
+        &crate::fake::directory("ended"),
+        StoreConfig::default(),
+        Clock::of(BootId(1)),
+    );
     store.shared.lock().is_dead = true;
     store.commit(BOX, CommitId(7), vec![record("a")]);
     assert!(matches!(
@@ -279,6 +321,24 @@ fn a_sample_larger_than_a_tail_is_kept_in_its_place() {
     let mut again = Still::open(&state_dir, StoreConfig::default());
     assert_eq!(again.fetch(0, 100), all);
     assert_eq!(again.queue().next, 20);
+}
+
+#[test]
+fn samples_of_an_earlier_start_get_their_date_where_it_became_known() {
+    let state_dir = crate::fake::directory("dates");
+    let mut still = Still::open(&state_dir, StoreConfig::default());
+    still.keep(range(0..2));
+    assert_eq!(still.fetch(0, 9), range(0..2));
+    still.writer.write();
+    let now = Clock::of(BootId(1)).now();
+    let begin = now.unix.unwrap().0 - i64::try_from(now.mono.as_millis()).unwrap();
+    let disk = Box::new(StateDir::new(&state_dir));
+    let mut later = Still::at_start(disk, StoreConfig::default(), 2);
+    for kept in later.fetch(0, 9) {
+        let expected = begin + i64::try_from(kept.sample.at.mono.as_millis()).unwrap();
+        let told = kept.sample.source_time.unwrap().0;
+        assert!(told.abs_diff(expected) < 2000, "{told} {expected}");
+    }
 }
 
 #[test]

@@ -9,13 +9,14 @@ use tokio::sync::mpsc;
 use super::{
     Stored,
     base::Owner,
+    dates::Dates,
     inbox::{Inbox, Shared, Waiting, Wanted},
     queues::Queues,
     records::Records,
     shelf::Shelf,
     site,
 };
-use crate::clock;
+use crate::clock::{self, Clock};
 
 /// Samples that are written in one go.
 const AT_ONCE: usize = 1000;
@@ -28,13 +29,24 @@ enum Part {
     Site,
 }
 
+/// What the disk held at start.
 #[derive(Debug)]
-pub(super) struct Writer {
+pub(super) struct Everything {
     pub(super) shelf: Shelf,
     pub(super) records: Records,
     pub(super) queues: Queues,
-    pub(super) reports: mpsc::UnboundedSender<Stored>,
-    pub(super) flush: Duration,
+    pub(super) dates: Dates,
+}
+
+#[derive(Debug)]
+pub(super) struct Writer {
+    shelf: Shelf,
+    records: Records,
+    queues: Queues,
+    dates: Dates,
+    clock: Clock,
+    reports: mpsc::UnboundedSender<Stored>,
+    flush: Duration,
     state: State,
 }
 
@@ -54,16 +66,23 @@ struct State {
 
 impl Writer {
     pub(super) fn new(
-        shelf: Shelf,
-        records: Records,
-        queues: Queues,
+        kept: Everything,
+        clock: Clock,
         reports: mpsc::UnboundedSender<Stored>,
         flush: Duration,
     ) -> Self {
+        let Everything {
+            shelf,
+            records,
+            queues,
+            dates,
+        } = kept;
         Self {
             shelf,
             records,
             queues,
+            dates,
+            clock,
             reports,
             flush,
             state: State::default(),
@@ -162,7 +181,11 @@ impl Writer {
             let Wanted { owner, from, limit } = wanted;
             let found = self.queues.fetch(&mut self.shelf, owner, from, limit);
             match found {
-                Ok(kept) => reports.push(Stored::Kept(owner.0, owner.1, kept)),
+                Ok(mut kept) => {
+                    let boot = self.clock.now().boot;
+                    kept.iter_mut().for_each(|kept| self.dates.date(boot, kept));
+                    reports.push(Stored::Kept(owner.0, owner.1, kept));
+                }
                 Err(error) => {
                     self.state.wanted.push(wanted);
                     self.note(Part::Queues, Err(error));
@@ -207,6 +230,8 @@ impl Writer {
         self.note(Part::Records, flushed);
         self.write_site();
         let flushed = self.queues.flush(&mut self.shelf);
+        let now = self.clock.now();
+        let flushed = flushed.and_then(|()| self.dates.note(self.shelf.disk(), now));
         self.note(Part::Queues, flushed);
         let mut reports = Vec::new();
         self.fetch(&mut reports);

@@ -202,8 +202,7 @@ fn assert_found(name: &str, text: &str, words: &str) {
 
 #[test]
 fn what_may_be_false_or_usual_is_accepted_where_only_the_rest_is_not_built() {
-    let text =
-        "queue_mode = true\nexpose = \"flat\"\nversion = \"1.2\"\nstore_notifications = true\n";
+    let text = "queue_mode = true\nmute_send = true\nexpose = \"flat\"\nversion = \"1.2\"\nstore_notifications = true\n";
     assert_eq!(found("usual", text), []);
 }
 

@@ -11,7 +11,10 @@ use lamplighter_model::{
 };
 
 use super::*;
-use crate::work;
+use crate::{
+    access::{Grants, Pattern},
+    work,
+};
 
 const NOW: Now = Now {
     boot: BootId(1),
@@ -34,17 +37,25 @@ struct Pair {
 
 impl Pair {
     fn new(instances: u16) -> Self {
+        Self::beside(instances, Vec::new())
+    }
+
+    /// With more accounts, whose servers cannot be reached.
+    fn beside(instances: u16, others: Vec<ServerConfig>) -> Self {
+        let main = ServerConfig {
+            rights: Grants {
+                owner: false,
+                rights: BTreeMap::from([(Pattern::Object(ObjectId(3303)), "R".parse().unwrap())]),
+            },
+            ..ServerConfig::new("main", Ssid(101), "coap://server.example".parse().unwrap())
+        };
         let config = ClientConfig {
             creation: Creation::default(),
             definitions: definitions(),
             device: DeviceDescription::default(),
             endpoint: "cab-17".to_owned(),
             seed: 7,
-            servers: vec![ServerConfig::new(
-                "main",
-                Ssid(101),
-                "coap://server.example".parse().unwrap(),
-            )],
+            servers: std::iter::once(main).chain(others).collect(),
         };
         let mut pair = Self {
             client: Client::new(config, Vec::new(), NOW),
@@ -108,9 +119,10 @@ impl Pair {
                     .handle(Input::Committed(id), &mut self.tree, NOW);
             }
             Output::Device(op, _) => self.asked = Some(op),
-            Output::Open(link, ..) => self.link = link,
+            Output::Open(link, uri, _) if uri.host == "server.example" => self.link = link,
             Output::Transmit(_, datagram) => self.server.receive(&datagram, NOW.mono),
             Output::Answer(..)
+            | Output::Open(..)
             | Output::Close(_)
             | Output::Event(_)
             | Output::Fetch(..)
@@ -239,6 +251,20 @@ fn a_change_costs_the_same_with_ten_and_ten_thousand_instances() {
         work::visits(|| pair.change(instances / 2))
     };
     assert_eq!(growth(cost(FEW), cost(MANY)), 100);
+}
+
+#[test]
+fn rights_cost_the_same_with_ten_and_ten_thousand_instances() {
+    let cost = |instances| {
+        let uri = "coap://other.example".parse().unwrap();
+        let other = ServerConfig::new("other", Ssid(102), uri);
+        let mut pair = Pair::beside(instances, vec![other]);
+        assert!(pair.client.shared.core.access.is_enabled());
+        let read = work::visits(|| pair.get(instances / 2, Some(0)));
+        (read, work::visits(|| pair.change(instances / 2)))
+    };
+    let (few, many) = (cost(FEW), cost(MANY));
+    assert_eq!((growth(few.0, many.0), growth(few.1, many.1)), (100, 100));
 }
 
 #[test]

@@ -44,9 +44,16 @@ impl Client {
             shared: &mut self.shared,
             tree,
         };
-        if let Some(result) = turn.begin(wish, None, "") {
-            self.answer_local(id, result);
+        let Some(result) = turn.begin(wish, None, "") else {
+            return;
+        };
+        // A person is told of a Disable when it is kept.
+        if turn.shared.has_disable() {
+            let news = std::mem::take(&mut turn.shared.news);
+            news.into_iter()
+                .for_each(|news| self.spread(news, tree, now));
         }
+        self.answer_local(id, result);
     }
 
     fn answer_local(&mut self, id: RequestId, result: Result<Reply, Reject>) {

@@ -415,6 +415,8 @@ fn typed(value: Value, data_type: Option<DataType>) -> Result<Value, DecodeError
         (Some(DataType::Time), Value::Float(seconds)) => {
             Ok(Value::Float(seconds.floor()).fit(DataType::Time)?)
         }
+        // Leshan writes links as strings in SenML.
+        (Some(DataType::Objlnk), Value::String(text)) => Ok(Value::Objlnk(text.parse()?)),
         (Some(data_type), value) => Ok(value.fit(data_type)?),
     }
 }

@@ -2,7 +2,7 @@
 //! the next one; a state that was lost stays wrong, so it is confirmed (design, section 6).
 
 use lamplighter_model::{
-    DataType,
+    DataType, ObjectId, ResourceId,
     object::{ObjectDef, ResourceDef},
 };
 
@@ -23,6 +23,12 @@ pub(super) fn is_state(object: &ObjectDef, definition: &ResourceDef) -> bool {
     }
 }
 
+/// Whether the resource is an alarm: the error codes of the box, and what its definition calls one.
+pub(super) fn is_alarm(object: &ObjectDef, definition: &ResourceDef) -> bool {
+    let is_error_code = object.id == ObjectId(3) && definition.id == ResourceId(11);
+    is_error_code || definition.name.to_ascii_lowercase().contains("alarm")
+}
+
 /// A number that stands for a word: whole, within bounds, measured in nothing. Error codes
 /// (3/0/11), the network bearer (4/0/0) and the state of an update (5/0/3) are of this form.
 fn is_enumeration(definition: &ResourceDef) -> bool {
@@ -33,7 +39,7 @@ fn is_enumeration(definition: &ResourceDef) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use lamplighter_model::{ObjectId, ResourceId, tables};
+    use lamplighter_model::tables;
 
     use super::*;
 

@@ -239,6 +239,18 @@ impl Relation {
         targets.any(|target| target.scope == resource.scope && target.path.contains(path))
     }
 
+    /// How many samples of a part are kept for the server, where it says so.
+    pub(crate) fn most_kept(&self, part: Part, rules: Rules<'_>) -> Option<u32> {
+        let (resource, index) = part;
+        let path = index.map_or(Path::Resource(resource.path), |index| {
+            Path::ResourceInstance(resource.path, index)
+        });
+        let mut targets = self.members.keys();
+        let target =
+            targets.find(|target| target.scope == resource.scope && target.path.contains(path))?;
+        self.attributes_of(*target, rules).hqmax
+    }
+
     pub(super) fn addresses(&self) -> impl Iterator<Item = Address> {
         self.members.keys().copied()
     }
@@ -400,7 +412,7 @@ impl Relation {
 
     /// What was to be told is stored instead.
     pub(super) fn stored(&mut self, sent: Sent<'_>, rules: Rules<'_>) {
-        let spoken = self.spoken;
+        let spoken = self.spoken || !sent.nodes.is_empty();
         self.sent(sent, rules);
         self.spoken = spoken;
     }
@@ -542,6 +554,15 @@ impl Rules<'_> {
             .resource(changed)
             .is_some_and(|found| found.owner == Owner::Core);
         core || self.catalogue.tree.changed_since(changed, seen)
+    }
+
+    /// Whether servers that observe nothing of it are told by Send (design, section 6).
+    pub(crate) fn is_alarm(self, resource: ResourceAddress) -> bool {
+        let object = self.catalogue.definition(resource.path.object());
+        object.is_some_and(|object| {
+            let definition = object.resources.get(&resource.path.resource);
+            definition.is_some_and(|definition| kind::is_alarm(object, definition))
+        })
     }
 
     fn is_state(self, resource: ResourceAddress) -> bool {

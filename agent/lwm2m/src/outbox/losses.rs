@@ -7,6 +7,8 @@ pub enum Loss {
     Bound,
     /// The server does not want it any more: cancelled, storing switched off, account removed.
     Cancelled,
+    /// The server wants no more of them kept (attribute hqmax).
+    Limited,
     /// The server refused it, or its format cannot carry it.
     Refused,
     /// The store did not have it any more.
@@ -20,6 +22,7 @@ pub enum Loss {
 pub struct Losses {
     pub bound: u64,
     pub cancelled: u64,
+    pub limited: u64,
     pub refused: u64,
     pub store: u64,
     pub unauthorized: u64,
@@ -30,13 +33,14 @@ pub struct Losses {
 impl Losses {
     /// All that nobody was told.
     pub const fn total(&self) -> u64 {
-        self.bound + self.cancelled + self.refused + self.store + self.unauthorized
+        self.bound + self.cancelled + self.limited + self.refused + self.store + self.unauthorized
     }
 
     pub(crate) const fn add(&mut self, loss: Loss, samples: u64) {
         let count = match loss {
             Loss::Bound => &mut self.bound,
             Loss::Cancelled => &mut self.cancelled,
+            Loss::Limited => &mut self.limited,
             Loss::Refused => &mut self.refused,
             Loss::Store => &mut self.store,
             Loss::Unauthorized => &mut self.unauthorized,
@@ -51,6 +55,7 @@ impl Loss {
         match self {
             Self::Bound => "the store was full",
             Self::Cancelled => "the server does not want it any more",
+            Self::Limited => "the server wants no more kept (hqmax)",
             Self::Refused => "the server refused it",
             Self::Store => "the store has lost it",
             Self::Unauthorized => "the server may not read it any more",

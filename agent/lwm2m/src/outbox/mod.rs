@@ -20,7 +20,7 @@
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
-use lamplighter_model::{ResourceAddress, ResourceInstanceId, Sample};
+use lamplighter_model::{ResourceAddress, ResourceInstanceId, Sample, Stamp, Value};
 
 use crate::{boundary::Kept, saved::SavedQueue};
 
@@ -44,6 +44,7 @@ pub(crate) struct Outbox {
     /// Everything from the position up to here (exclusive) stands in `buffer`.
     loaded: u64,
     losses: Losses,
+    newest: BTreeMap<Part, Newest>,
     next: u64,
     parked: BTreeMap<Part, Parked>,
     /// What was parked is read again.
@@ -73,6 +74,16 @@ struct Rereading {
     start: u64,
 }
 
+/// The sample of a part that was stored last.
+#[derive(Clone, Debug)]
+struct Newest {
+    at: Stamp,
+    is_queued: bool,
+    value: Value,
+}
+
+/// Parts whose newest sample is remembered; where it is not, it may be stored twice.
+const MAX_NEWEST: usize = 16_384;
 /// Samples of one server in memory, and asked for at once.
 const BUFFERED: usize = 512;
 /// Fewer than this many are in memory: the store is asked for more.
@@ -104,7 +115,7 @@ impl Outbox {
     /// These were told just now, after all that was stored.
     pub(crate) fn told(&mut self, samples: Vec<Sample>) -> Vec<Kept> {
         debug_assert!(self.is_drained(), "something older waits");
-        let kept = self.numbered(samples);
+        let kept = self.numbered(samples, false);
         self.cursor = self.next;
         self.loaded = self.next;
         kept
@@ -113,7 +124,7 @@ impl Outbox {
     /// These are to be told after all that is stored.
     pub(crate) fn queue(&mut self, samples: Vec<Sample>) -> Vec<Kept> {
         let is_loaded = self.loaded == self.next && self.rereading.is_none();
-        let kept = self.numbered(samples);
+        let kept = self.numbered(samples, true);
         if is_loaded && self.buffer.len() + kept.len() <= BUFFERED {
             self.buffer.extend(kept.iter().cloned());
             self.loaded = self.next;
@@ -355,6 +366,7 @@ impl Outbox {
         let lost = self.queued();
         self.losses.add(loss, lost);
         self.parked.clear();
+        self.newest.clear();
         self.first = self.next;
         self.confirmed = self.next;
         self.cursor = self.next;
@@ -407,9 +419,28 @@ impl Outbox {
         }
     }
 
-    fn numbered(&mut self, samples: Vec<Sample>) -> Vec<Kept> {
+    /// Several observations may be due to tell the same sample, which is stored once. One that was
+    /// told by some of them is stored for the others all the same.
+    fn numbered(&mut self, samples: Vec<Sample>, is_queued: bool) -> Vec<Kept> {
         let mut kept = Vec::with_capacity(samples.len());
         for sample in samples {
+            let part = (sample.address, sample.index);
+            let newest = Newest {
+                at: sample.at,
+                is_queued,
+                value: sample.value.clone(),
+            };
+            if self
+                .newest
+                .get(&part)
+                .is_some_and(|known| known.stands_for(&newest))
+            {
+                continue;
+            }
+            if self.newest.len() >= MAX_NEWEST {
+                self.newest.clear();
+            }
+            self.newest.insert(part, newest);
             kept.push(Kept {
                 number: self.next,
                 sample,
@@ -425,6 +456,12 @@ impl Outbox {
         if self.asked.take().is_some() {
             self.stale += 1;
         }
+    }
+}
+
+impl Newest {
+    fn stands_for(&self, other: &Self) -> bool {
+        self.at == other.at && self.value == other.value && self.is_queued >= other.is_queued
     }
 }
 

@@ -30,6 +30,8 @@ pub(super) struct Uplink {
     pub(super) flight: Option<Flight>,
     /// Nothing shows that the server can be reached: nothing but the registration is sent.
     pub(super) is_suspect: bool,
+    /// Parts of which the server wants only so many kept.
+    limits: BTreeMap<Part, Limit>,
     /// What this turn has lost, to be told to people.
     lost: Vec<(Loss, u64)>,
     /// Confirmable notifications under way.
@@ -59,6 +61,14 @@ pub(super) struct Uplink {
     pub(super) not_before: Option<Duration>,
 }
 
+/// Attribute hqmax. It is counted in this run of the agent only: after a restart all that was
+/// stored before is told.
+#[derive(Clone, Copy, Debug, Default)]
+struct Limit {
+    most: u64,
+    stored: u64,
+}
+
 /// What the answer to a message shows.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Mark {
@@ -69,6 +79,8 @@ pub(super) struct Mark {
 
 /// Samples that were told without any confirmation: the next notification asks for one.
 const MAX_UNCONFIRMED: u64 = 256;
+/// Confirmable notifications that may be on their way.
+const MAX_CONFIRMABLE: usize = 16;
 /// The same after this time, so that a path that has died in silence is noticed.
 const CONFIRM_AFTER: Duration = Duration::from_secs(60);
 
@@ -86,6 +98,7 @@ impl Default for Uplink {
         Self {
             flight: None,
             is_suspect: true,
+            limits: BTreeMap::new(),
             lost: Vec::new(),
             marks: BTreeMap::new(),
             pace: Pace::default(),
@@ -140,10 +153,23 @@ impl Server {
             return;
         };
         let samples = self.samples_of(relation, turn);
+        if samples.is_empty() && !relation.is_settled() {
+            // Devices may take a while to say what they have after a restart.
+            return self.skip(token, turn);
+        }
         let targets = relation.subscription.targets.addresses().iter();
         let nodes: Vec<Node> = targets
             .flat_map(|target| turn.catalogue().latest(*target))
             .collect();
+        let rules = Self::rules(&self.attributes, self.config.ssid, turn);
+        for sample in &samples {
+            let part = (sample.address, sample.index);
+            if let Some(most) = relation.most_kept(part, rules) {
+                let limit = self.uplink.limits.entry(part).or_default();
+                limit.most = u64::from(most).max(1);
+                limit.stored += 1;
+            }
+        }
         let kept = self.outbox.queue(samples);
         self.hand_over(kept, turn.shared);
         let sent = Sent {
@@ -154,6 +180,22 @@ impl Server {
         };
         let rules = Self::rules(&self.attributes, self.config.ssid, turn);
         self.observations.stored(token, sent, rules);
+    }
+
+    /// An alarm that the server does not observe goes by Send, as soon as it can.
+    pub(super) fn keep_alarm(&mut self, part: Part, turn: &mut Turn<'_>) {
+        let rules = Self::rules(&self.attributes, self.config.ssid, turn);
+        let (resource, index) = part;
+        if !rules.is_alarm(resource)
+            || self.observations.is_wanted(part)
+            || !self.is_storing(turn)
+            || !self.may_send(turn)
+        {
+            return;
+        }
+        let samples = self.latest(resource, index, turn);
+        let kept = self.outbox.queue(samples);
+        self.hand_over(kept, turn.shared);
     }
 
     /// Remembers what is told at this moment until it is confirmed.
@@ -175,14 +217,19 @@ impl Server {
     /// What the observation is due to tell: what has changed, or all that was measured again where
     /// the longest time has passed.
     pub(super) fn samples_of(&self, relation: &Relation, turn: &Turn<'_>) -> Vec<Sample> {
+        let targets = relation.subscription.targets.addresses().iter();
+        if !relation.is_settled() {
+            return targets
+                .flat_map(|target| self.below(*target, turn))
+                .collect();
+        }
         if relation.is_pending() {
             let dirty = relation.dirty().iter();
             return dirty
                 .flat_map(|(resource, index)| self.latest(*resource, *index, turn))
                 .collect();
         }
-        let samples = relation.subscription.targets.addresses().iter();
-        samples
+        targets
             .flat_map(|target| self.below(*target, turn))
             .filter(|sample| {
                 sample.at.boot == turn.now.boot && sample.at.mono > relation.last_sent()
@@ -302,6 +349,25 @@ impl Server {
         self.uplink.marks.remove(&id);
     }
 
+    /// Nobody waits for the fate of what an observation was told.
+    fn forget_notifications(&mut self, token: Token) {
+        let told = self.notifications.iter();
+        let ids: Vec<NotificationId> = told
+            .filter(|(_, (of, _))| *of == token)
+            .map(|(id, _)| *id)
+            .collect();
+        for id in ids {
+            self.notifications.remove(&id);
+            self.forget_mark(id);
+        }
+    }
+
+    /// Whether one more notification may wait for its confirmation. They leave one after another
+    /// (NSTART), each with the value that it was made with.
+    pub(super) fn has_room_to_confirm(&self) -> bool {
+        self.uplink.marks.len() < MAX_CONFIRMABLE
+    }
+
     /// A message was answered: what was sent before it has arrived too, as far as anybody can
     /// tell.
     pub(super) fn arrived(&mut self, mark: Mark, turn: &mut Turn<'_>) {
@@ -396,12 +462,18 @@ impl Server {
         if !self.is_storing(turn) {
             return self.end_observation(token, turn);
         }
-        self.endpoint.forget_observer(&token);
-        self.notifications.retain(|_, (of, _)| *of != token);
+        self.forget_observer(token);
         self.observations.orphan(token);
         self.uplink.reset.push(token);
         self.uplink.is_suspect = true;
         self.registration.suspect(turn.now);
+    }
+
+    /// Nothing is heard any more of what is under way to an observer.
+    pub(super) fn forget_observer(&mut self, token: Token) {
+        self.abandon_flight_to(token);
+        self.endpoint.forget_observer(&token);
+        self.forget_notifications(token);
     }
 
     /// The server may observe again what it wants: what has no way until then waits a little
@@ -444,6 +516,22 @@ impl Server {
         let mut cancelled = self.uplink.cancelled.iter();
         cancelled.any(|(address, upto)| kept.number < *upto && covers(*address, part))
             && !self.observations.is_wanted(part)
+    }
+
+    /// Whether newer samples of the part are all that the server wants kept.
+    pub(super) fn is_surplus(&self, kept: &Kept) -> bool {
+        let limit = self.uplink.limits.get(&outbox::part(kept));
+        limit.is_some_and(|limit| limit.stored > limit.most)
+    }
+
+    /// The first so many of those that wait are not stored any more.
+    pub(super) fn uncount(&mut self, count: usize) {
+        for kept in self.outbox.waiting().iter().take(count) {
+            if let Some(limit) = self.uplink.limits.get_mut(&outbox::part(kept)) {
+                limit.stored = limit.stored.saturating_sub(1);
+            }
+        }
+        self.uplink.limits.retain(|_, limit| limit.stored > 0);
     }
 
     pub(super) fn reading_changed(&mut self, now: Duration) {
@@ -520,6 +608,10 @@ impl Server {
     /// Storing was switched off, or the account is removed.
     pub(super) fn discard_all(&mut self, shared: &mut Shared) {
         self.abandon_flight();
+        if !self.outbox.parked().is_empty() {
+            let record = Record::Reading(self.config.ssid, None);
+            shared.out.push(Output::Journal(record));
+        }
         if let Some((upto, lost)) = self.outbox.discard_all(Loss::Cancelled) {
             shared.out.push(Output::Forget(self.config.ssid, upto));
             self.uplink.lost.push((Loss::Cancelled, lost));

@@ -27,11 +27,12 @@ impl Server {
         &mut self,
         resource: ResourceAddress,
         index: Option<ResourceInstanceId>,
-        turn: &Turn<'_>,
+        turn: &mut Turn<'_>,
     ) {
         let rules = Self::rules(&self.attributes, self.config.ssid, turn);
         self.observations.changed(resource, index, rules);
         self.observations.handle_timeout(rules);
+        self.keep_alarm((resource, index), turn);
     }
 
     /// Something below the address, or the instance itself, came or went.
@@ -131,7 +132,8 @@ impl Server {
             self.discard_all(turn.shared);
         }
         if self.observations.has_waiting() {
-            let is_ready = self.uplink.pace.ready_at() <= turn.now.mono;
+            let is_ready =
+                self.uplink.pace.ready_at() <= turn.now.mono && self.has_room_to_confirm();
             if is_storing && !(is_ready && self.is_live()) {
                 return self.store_next(turn);
             }
@@ -213,7 +215,7 @@ impl Server {
         true
     }
 
-    fn skip(&mut self, token: Token, turn: &Turn<'_>) {
+    pub(super) fn skip(&mut self, token: Token, turn: &Turn<'_>) {
         let rules = Self::rules(&self.attributes, self.config.ssid, turn);
         self.observations.skipped(token, rules);
     }
@@ -226,8 +228,7 @@ impl Server {
 
     /// The server does not listen any more.
     pub(super) fn end_observation(&mut self, token: Token, turn: &mut Turn<'_>) {
-        self.endpoint.forget_observer(&token);
-        self.notifications.retain(|_, (of, _)| *of != token);
+        self.forget_observer(token);
         let relation = self.observations.get(token);
         let addresses = relation.map(|relation| relation.subscription.targets.addresses().to_vec());
         self.drop_observation(token, turn);
@@ -238,7 +239,7 @@ impl Server {
     pub(super) fn forget_observations(&mut self, turn: &mut Turn<'_>) {
         let is_storing = self.is_storing(turn);
         for token in self.observations.orphan_all() {
-            self.endpoint.forget_observer(&token);
+            self.forget_observer(token);
             match self.observations.get(token) {
                 Some(relation) if is_storing => {
                     let saved = self.saved_observation(&relation.subscription, true);

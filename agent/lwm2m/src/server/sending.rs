@@ -82,6 +82,10 @@ impl Server {
             self.outbox.advance(1);
             return true;
         }
+        if self.is_surplus(head) {
+            self.drop_first(Loss::Limited, turn);
+            return true;
+        }
         if self.is_cancelled(head) {
             self.drop_first(Loss::Cancelled, turn);
             return true;
@@ -293,6 +297,7 @@ impl Server {
     fn may_leave(&self, kept: &Kept, turn: &Turn<'_>) -> bool {
         self.outbox.is_due(kept)
             && self.outbox.overtakes(kept).is_none()
+            && !self.is_surplus(kept)
             && !self.is_cancelled(kept)
             && self.may_read(kept.sample.address.path, turn)
             && date_wait(&kept.sample, turn).is_none()
@@ -383,10 +388,20 @@ impl Server {
         }
     }
 
+    pub(super) fn abandon_flight_to(&mut self, observer: Token) {
+        let is_to = |flight: &mut Flight| matches!(flight.via, Via::Notification(_, token) if token == observer);
+        if let Some(flight) = self.uplink.flight.take_if(is_to)
+            && let Via::Notification(id, _) = flight.via
+        {
+            self.endpoint.withdraw(id);
+        }
+    }
+
     fn landed(&mut self, flight: Flight, turn: &mut Turn<'_>) {
         self.uplink.singly = self.uplink.singly.saturating_sub(flight.count);
         let is_clean = self.measure(flight.mark, turn.now);
         let was_confirmed = self.outbox.unconfirmed() == 0;
+        self.uncount(flight.count);
         self.outbox.advance(flight.count);
         if is_clean || was_confirmed {
             self.confirm_all(turn);
@@ -410,6 +425,7 @@ impl Server {
 
     fn drop_first(&mut self, loss: Loss, turn: &mut Turn<'_>) {
         let was_confirmed = self.outbox.unconfirmed() == 0;
+        self.uncount(1);
         self.outbox.advance(1);
         self.lose(loss, 1);
         if was_confirmed {

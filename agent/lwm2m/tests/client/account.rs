@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use lamplighter_coap::{Code, Method, Request, Response};
 use lamplighter_lwm2m::{
-    boundary::{Command, Event, Input},
+    boundary::{Command, Event, Input, LocalOperation, Output},
     client::{Change, ClientConfig, RegistrationConfig, RetryConfig, ServerConfig, VersionChoice},
     saved::Record,
     server::ServerState,
@@ -435,7 +435,7 @@ fn a_disabled_server_is_not_asked_for_an_update() {
     world.execute("/1/0/4", "");
     let sent = world.sent.len();
     world.input(Input::Command(Command::Update(SSID)));
-    world.local(lamplighter_lwm2m::boundary::LocalOperation::Execute {
+    world.local(LocalOperation::Execute {
         path: "/1/0/8".parse().unwrap(),
         args: Vec::new(),
     });
@@ -466,4 +466,41 @@ fn the_retry_config_of_the_file_counts_until_a_server_writes() {
     assert_eq!(text(&world.get("/1/0/17")), "3");
     world.put("/1/0/17", "9");
     assert_eq!(text(&world.get("/1/0/17")), "9");
+}
+
+/// Design, 7: what a server or a person was told is true after a power cut.
+#[test]
+fn a_disable_is_kept_before_it_is_answered() {
+    let kept_first = |world: &mut World, input: Input| {
+        let now = world.now();
+        world.client.handle(input, &mut world.tree, now);
+        // Behind a Commit nothing is told until it is on the disk.
+        let outputs: Vec<_> = std::iter::from_fn(|| world.client.poll()).collect();
+        let Some(Output::Commit(id, records)) = outputs.last() else {
+            panic!("{outputs:?}");
+        };
+        assert!(format!("{records:?}").contains("Disabled"), "{records:?}");
+        let early = |output: &Output| matches!(output, Output::Transmit(..) | Output::Answer(..));
+        assert!(!outputs.iter().any(early), "{outputs:?}");
+        world
+            .client
+            .handle(Input::Committed(*id), &mut world.tree, now);
+        assert!(std::iter::from_fn(|| world.client.poll()).any(|output| early(&output)));
+    };
+    let mut world = World::registered();
+    let execute = Request::new(Method::Post, segments("/1/0/4"));
+    world.server.request(execute, world.now);
+    let datagram = world.server.poll_transmit().unwrap();
+    let link = world.link.unwrap();
+    kept_first(&mut world, Input::Received(link, datagram));
+    let mut world = World::registered();
+    let request = lamplighter_lwm2m::boundary::LocalRequest {
+        user: "anna".to_owned(),
+        operation: LocalOperation::Execute {
+            path: "/1/0/4".parse().unwrap(),
+            args: Vec::new(),
+        },
+    };
+    let id = lamplighter_lwm2m::boundary::RequestId(1);
+    kept_first(&mut world, Input::Command(Command::Local(id, request)));
 }

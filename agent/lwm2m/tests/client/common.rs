@@ -39,6 +39,8 @@ pub(crate) struct World {
         RequestId,
         Result<lamplighter_lwm2m::boundary::LocalAnswer, lamplighter_lwm2m::reject::Reject>,
     )>,
+    /// Bytes that the client has sent.
+    pub(crate) bytes: usize,
     pub(crate) hosts: usize,
     /// What the store holds for the server.
     pub(crate) kept: BTreeMap<u64, Kept>,
@@ -160,6 +162,7 @@ impl World {
             device: Vec::new(),
             events: Vec::new(),
             answers: Vec::new(),
+            bytes: 0,
             hosts: 0,
             kept: BTreeMap::new(),
             next_kept: 0,
@@ -324,7 +327,9 @@ impl World {
             next: self.next_kept,
         };
         let mut records: Vec<Record> = self.saved.values().cloned().collect();
-        records.push(Record::Queue(SSID, queue));
+        if self.next_kept > 0 {
+            records.push(Record::Queue(SSID, queue));
+        }
         records
     }
 
@@ -400,6 +405,7 @@ impl World {
             Output::Transmit(link, datagram) => {
                 assert_eq!(Some(link), self.link, "a datagram for a closed link");
                 self.sent.push(self.now);
+                self.bytes += datagram.len();
                 // RFC 7252, 3: version 1, type 0, code 2.05.
                 let is_confirmable = datagram.first().is_some_and(|byte| byte & 0x30 == 0);
                 if is_confirmable && datagram.get(1) == Some(&0x45) {

@@ -15,6 +15,7 @@ mod observe_composite;
 mod operations;
 mod order;
 mod portfolio;
+mod reasons;
 mod refused;
 mod registry;
 mod restart;

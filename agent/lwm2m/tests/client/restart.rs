@@ -92,7 +92,7 @@ fn records_read_back_as_they_were_written() {
         observe: Some(0),
         ..get("/3/0/0")
     });
-    assert_eq!(world.records().len(), 6);
+    assert_eq!(world.records().len(), 5);
     for record in world.records() {
         let json = serde_json::to_string(&record).unwrap();
         assert_eq!(serde_json::from_str::<Record>(&json).unwrap(), record);

@@ -590,3 +590,151 @@ fn what_the_store_had_to_drop_is_counted() {
     let status = world.client.servers().next().unwrap();
     assert_eq!((status.queued, status.dropped.bound), (0, 4));
 }
+
+#[test]
+fn a_new_registration_needs_no_update() {
+    let mut world = observing(SENML_CBOR);
+    unmute(&mut world);
+    world.put("/1/0/5", "600");
+    world.execute("/1/0/4", "");
+    numbers(&mut world, 1..3, 10);
+    world.requests.clear();
+    world.seconds(900);
+    let paths: Vec<_> = world
+        .requests
+        .iter()
+        .map(|(_, request)| request.path.join("/"))
+        .collect();
+    assert_eq!(paths, ["rd", "dp"]);
+}
+
+#[test]
+fn hqmax_keeps_the_newest_and_counts_the_others() {
+    let mut world = observing(SENML_CBOR);
+    assert_eq!(
+        world.attributes("/3303/0/5700", &["hqmax=3"]).code,
+        Code::CHANGED
+    );
+    disconnect(&mut world);
+    numbers(&mut world, 1..11, 10);
+    reconnect(&mut world);
+    assert_eq!(values(&notified(&world, "/3303/0/5700")), [8, 9, 10]);
+    assert_eq!(world.notifications.len(), 1);
+    let status = world.client.servers().next().unwrap();
+    assert_eq!((status.queued, status.dropped.limited), (0, 7));
+}
+
+/// What six minutes without the server cost to make good, with an answer every `round_trip`.
+#[test]
+fn an_outage_is_told_again_in_less_than_a_tenth_of_it() {
+    const POINTS: u64 = 2000;
+    const MINUTES: u64 = 6;
+    const ROUND_TRIP: Duration = Duration::from_millis(50);
+    let mut world = observing(SENML_CBOR);
+    unmute(&mut world);
+    disconnect(&mut world);
+    // As many samples as 2,000 points give, through one point: what counts is their
+    // number.
+    for minute in 0..MINUTES {
+        let at = world.now().stamp();
+        let samples = (0..POINTS).map(|point| {
+            let value = 20.0 + ((point * 7 + minute) % 100) as f64 / 10.0;
+            let step = Duration::from_millis(POINTS - point);
+            let at = lamplighter_model::Stamp {
+                mono: at.mono - step,
+                ..at
+            };
+            Sample::good(TEMPERATURE, Value::Float(value), at)
+        });
+        let samples = samples.collect();
+        world.input(Input::Device(DeviceEvent::Changed(samples)));
+        world.seconds(60);
+    }
+    let stored = world.kept.len() as u64;
+    assert!(stored > POINTS * MINUTES * 9 / 10, "{stored}");
+    world.links_work = true;
+    let before = world.bytes;
+    world.seconds(3600);
+    assert!(world.kept.is_empty());
+    let packs = world.notifications.len() as u64;
+    let bytes = world.bytes - before;
+    let took = ROUND_TRIP * u32::try_from(packs).unwrap();
+    let per_sample = bytes as f64 / stored as f64;
+    assert!(
+        took <= Duration::from_secs(MINUTES * 60 / 10),
+        "{packs} packs, {took:?}"
+    );
+    assert!(
+        per_sample < 32.0,
+        "{per_sample} bytes on the wire per sample"
+    );
+}
+
+#[test]
+fn the_first_value_after_a_restart_without_a_link_is_stored() {
+    let world = observing(SENML_CBOR);
+    let mut again = world.restarted(Duration::from_secs(5), 1);
+    again.links_work = false;
+    number(&mut again, 1);
+    again.seconds(10);
+    number(&mut again, 2);
+    again.links_work = true;
+    again.seconds(100);
+    assert_eq!(values(&notified(&again, "/3303/0/5700")), [1, 2]);
+}
+
+#[test]
+fn of_many_observations_of_one_path_the_one_that_is_alive_is_told() {
+    let mut world = observing(SENML_CBOR);
+    let mut stale = Vec::new();
+    for _ in 0..12 {
+        let request = Request {
+            accept: Some(SENML_CBOR),
+            observe: Some(0),
+            ..get("/3303/0/5700")
+        };
+        stale.push(world.server.request(request, world.now));
+        world.run();
+        while !world.device.is_empty() {
+            world.done(Ok(Answer::default()));
+        }
+    }
+    for id in stale {
+        world.server.cancel(id);
+    }
+    number(&mut world, 1);
+    world.seconds(60);
+    assert!(values(&notified(&world, "/3303/0/5700")).contains(&1));
+    assert_eq!(world.client.servers().next().unwrap().observations, 1);
+    assert!(world.kept.is_empty());
+}
+
+#[test]
+fn two_observations_of_one_path_store_a_sample_once() {
+    let mut world = observing(SENML_CBOR);
+    observe(&mut world, "/3303/0", SENML_CBOR);
+    disconnect(&mut world);
+    numbers(&mut world, 1..6, 10);
+    assert_eq!(world.kept.len(), 5);
+    reconnect(&mut world);
+    assert_eq!(values(&notified(&world, "/3303/0")), [1, 2, 3, 4, 5]);
+}
+
+#[test]
+fn an_alarm_that_nobody_observes_goes_by_send() {
+    let alarms = |world: &World| {
+        let sends = world.requests.iter();
+        sends.filter(|(_, request)| request.path == ["dp"]).count()
+    };
+    let mut world = World::registered();
+    let alarm = |code, present| Input::Command(Command::DeviceError { code, present });
+    world.input(alarm(16, true));
+    assert_eq!(alarms(&world), 1);
+    disconnect(&mut world);
+    world.input(alarm(2, true));
+    world.seconds(10);
+    world.input(alarm(2, false));
+    reconnect(&mut world);
+    assert_eq!(alarms(&world), 2, "one pack");
+    assert!(world.kept.is_empty());
+}

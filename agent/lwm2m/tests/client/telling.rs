@@ -128,6 +128,22 @@ fn newer_values_take_the_place_of_one_that_waits_for_its_confirmation() {
 }
 
 #[test]
+fn a_state_that_changes_faster_than_it_is_confirmed_fills_no_queue() {
+    let mut world = world();
+    observe(&mut world, "/3308/0/5900", &[]);
+    world.lossy = true;
+    for number in 0..1000 {
+        world.sample(SET_POINT, Value::Float(f64::from(number % 100)));
+    }
+    assert!(world.confirmable <= 1, "one at a time");
+    world.lossy = false;
+    world.seconds(600);
+    world.sample(SET_POINT, Value::Float(55.5));
+    world.seconds(10);
+    assert_eq!(told(&world).last().map(String::as_str), Some("55.5"));
+}
+
+#[test]
 fn the_edge_that_is_wanted_is_told_each_time() {
     for (edge, expected) in [("edge=1", ["1", "1"]), ("edge=0", ["0", "0"])] {
         let mut world = world();

@@ -537,3 +537,26 @@ fn what_takes_nothing_from_the_writer_is_not_on_trial() {
             .any(|event| matches!(event, Event::TakenBack(_)))
     );
 }
+
+#[test]
+fn two_thousand_lamps_are_announced_with_their_rights() {
+    let lamp = |instance| lamplighter_model::ResourceAddress::gateway(3416, instance, 2);
+    let lamps: Vec<_> = (0..2000).map(lamp).collect();
+    let mut alone = World::new(&[OWNER], &[]);
+    alone.declare(&lamps);
+    let mut world = world(READER);
+    world.declare(&lamps);
+    world.seconds(120);
+    let about = world
+        .listed(B)
+        .into_iter()
+        .filter(|path| path.starts_with("/2/"))
+        .count();
+    // The lamps, the two points, two accounts, the box, and two objects to create in.
+    assert_eq!(about, 2000 + 2 + 2 + 1 + 2);
+    // One link more for each: numbers are short, so it is less than as much again.
+    let (one, two) = (alone.register_size(), world.register_size());
+    assert!(two < 2 * one, "{one} {two}");
+    assert_eq!(world.read(B, "/2").nodes.len(), 4 * about);
+    assert_eq!(world.code(B, &write(5.0)), Code::UNAUTHORIZED);
+}

@@ -184,6 +184,12 @@ impl World {
         self.hosts[server].server.client(NAME).is_some()
     }
 
+    /// Bytes of the list of what there is.
+    pub(crate) fn register_size(&self) -> usize {
+        self.client
+            .register_payload_size(&self.tree, stamp(self.now))
+    }
+
     /// What a server was told that there is.
     pub(crate) fn listed(&self, server: usize) -> BTreeSet<String> {
         let client = self.hosts[server].server.client(NAME).expect("registered");

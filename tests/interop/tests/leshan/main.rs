@@ -5,8 +5,13 @@
 
 mod cabinet;
 mod composite;
+mod many;
 mod observe;
+mod queue;
 mod read;
 mod register;
+mod send;
+mod shelf;
+mod storing;
 mod versions;
 mod write;
