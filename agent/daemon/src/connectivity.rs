@@ -1,7 +1,13 @@
-//! Object 4, Connectivity Monitoring: which way packets take now. An adapter like any other, so
-//! that the core needs no special path for it.
+//! Object 4, Connectivity Monitoring: which way packets take now; and the memory of object 3. An
+//! adapter like any other, so that the core needs no special path for it.
 
-use std::{collections::BTreeSet, fs, net::IpAddr, path::Path, time::Duration};
+use std::{
+    collections::BTreeSet,
+    fs,
+    net::IpAddr,
+    path::{Path, PathBuf},
+    time::Duration,
+};
 
 use lamplighter_adapters::{Adapter, Clock, Wake};
 use lamplighter_model::{
@@ -13,7 +19,9 @@ use lamplighter_model::{
 use nix::{ifaddrs::getifaddrs, net::if_::InterfaceFlags};
 use tokio::time::{Instant, sleep_until};
 
-/// How often the addresses are looked at.
+use crate::memory;
+
+/// How often the addresses and the memory are looked at.
 pub(crate) const PERIOD: Duration = Duration::from_secs(30);
 
 /// How it is called among the adapters.
@@ -32,11 +40,14 @@ const RESOURCES: [u16; 5] = [BEARER, AVAILABLE, SIGNAL, ADDRESSES, ROUTERS];
 /// No more entries of each list than a person reads; a container host has hundreds of addresses.
 const MAX_LIST: usize = 16;
 
-/// Watches the interfaces of this machine.
+/// Watches the interfaces and the memory of this machine.
 #[derive(Debug)]
 pub(crate) struct Connectivity {
     clock: Clock,
     due: Instant,
+    /// The memory is to be looked at after the interfaces.
+    memory_due: bool,
+    state_dir: PathBuf,
 }
 
 /// Values of 4/0/0 (lwm2m/70: 0–20 cellular, 21–40 wireless, 41–50 wired).
@@ -49,10 +60,12 @@ enum Bearer {
 }
 
 impl Connectivity {
-    pub(crate) fn new(clock: Clock) -> Self {
+    pub(crate) fn new(clock: Clock, state_dir: PathBuf) -> Self {
         Self {
             clock,
             due: Instant::now(),
+            memory_due: false,
+            state_dir,
         }
     }
 
@@ -74,6 +87,14 @@ impl Connectivity {
         numbered
             .map(|(index, value)| self.sample(resource, Some(index), value))
             .collect()
+    }
+
+    fn memory(&self) -> Result<Vec<Sample>, Fault> {
+        let sample = |(resource, value)| {
+            let address = at(memory::INSTANCE, resource);
+            Sample::good(address, value, self.clock.stamp())
+        };
+        Ok(memory::look(&self.state_dir)?.map(sample).to_vec())
     }
 
     fn look(&self) -> Result<Vec<Sample>, Fault> {
@@ -128,10 +149,14 @@ impl Adapter for Connectivity {
 
     async fn read(
         &mut self,
-        _: InstanceAddress,
+        instance: InstanceAddress,
         wanted: &[ResourceId],
     ) -> Result<Vec<Sample>, Fault> {
-        let mut samples = self.look()?;
+        let mut samples = if instance.path == memory::INSTANCE {
+            self.memory()?
+        } else {
+            self.look()?
+        };
         samples.retain(|sample| wanted.contains(&sample.address.path.resource));
         Ok(samples)
     }
@@ -145,30 +170,45 @@ impl Adapter for Connectivity {
     }
 
     async fn wait(&mut self) -> Result<Wake, Fault> {
+        if std::mem::take(&mut self.memory_due) {
+            return Ok(due(memory::INSTANCE, &memory::RESOURCES));
+        }
         sleep_until(self.due).await;
         self.due = Instant::now() + PERIOD;
-        let instance = InstanceAddress {
-            scope: Scope::Gateway,
-            path: INSTANCE,
-        };
-        Ok(Wake::Due(instance, RESOURCES.map(ResourceId).to_vec()))
+        self.memory_due = true;
+        Ok(due(INSTANCE, &RESOURCES))
     }
 }
 
-/// What every box has of object 4.
+fn due(instance: InstancePath, resources: &[u16]) -> Wake {
+    let address = InstanceAddress {
+        scope: Scope::Gateway,
+        path: instance,
+    };
+    let resources = resources.iter().copied().map(ResourceId);
+    Wake::Due(address, resources.collect())
+}
+
+/// What every box has of objects 3 and 4.
 pub(crate) fn declarations() -> Vec<Declaration> {
-    RESOURCES
-        .map(|resource| Declaration {
-            address: address(resource),
+    let memory = memory::RESOURCES.map(|resource| at(memory::INSTANCE, resource));
+    let addresses = RESOURCES.map(address).into_iter().chain(memory);
+    addresses
+        .map(|address| Declaration {
+            address,
             operations: Operations::R,
         })
-        .to_vec()
+        .collect()
 }
 
 fn address(resource: u16) -> ResourceAddress {
+    at(INSTANCE, resource)
+}
+
+fn at(instance: InstancePath, resource: u16) -> ResourceAddress {
     ResourceAddress {
         scope: Scope::Gateway,
-        path: INSTANCE.resource(resource),
+        path: instance.resource(resource),
     }
 }
 
@@ -241,7 +281,7 @@ mod tests {
     #[tokio::test]
     async fn every_mandatory_resource_has_a_value() {
         let clock = Clock::new(lamplighter_model::Stamp::default);
-        let mut connectivity = Connectivity::new(clock);
+        let mut connectivity = Connectivity::new(clock, "/".into());
         let Wake::Due(instance, due) = connectivity.wait().await.unwrap() else {
             panic!("not due at start")
         };
@@ -254,5 +294,30 @@ mod tests {
                 "/4/0/{resource}"
             );
         }
+    }
+    #[tokio::test]
+    async fn the_memory_is_told_in_kilobytes_after_the_interfaces() {
+        let clock = Clock::new(lamplighter_model::Stamp::default);
+        let mut connectivity = Connectivity::new(clock, "/".into());
+        connectivity.wait().await.unwrap();
+        let Wake::Due(instance, due) = connectivity.wait().await.unwrap() else {
+            panic!("not due after the interfaces")
+        };
+        assert_eq!(instance.path, memory::INSTANCE);
+        let samples = connectivity.read(instance, &due).await.unwrap();
+        let [Value::Integer(free), Value::Integer(total)] = [&samples[0].value, &samples[1].value]
+        else {
+            panic!("{samples:?}")
+        };
+        assert!(
+            *free >= 0 && free % 1000 == 0 && free <= total,
+            "{samples:?}"
+        );
+    }
+
+    #[test]
+    fn a_directory_that_is_not_there_has_no_memory() {
+        let nowhere = Path::new("/nowhere/at/all");
+        assert!(matches!(memory::look(nowhere), Err(Fault::Device(_))));
     }
 }

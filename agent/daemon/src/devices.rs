@@ -7,7 +7,7 @@ mod gpio;
 mod meter;
 mod modbus;
 
-use std::{collections::BTreeMap, time::Duration};
+use std::{collections::BTreeMap, path::Path, time::Duration};
 
 use lamplighter_adapters::{
     Adapter, Clock,
@@ -42,14 +42,14 @@ struct Starter<'a> {
     seed: u64,
 }
 
-/// The adapter of object 4, behind the configured ones.
+/// The adapter of object 4 and of the memory, behind the configured ones.
 pub fn connectivity_id(config: &Config) -> AdapterId {
     AdapterId(u16::try_from(config.devices.len()).unwrap_or(u16::MAX))
 }
 
 /// Starts everything that is configured. A device that cannot be started is reported as offline
 /// with the reason; the others run. Must be called inside the runtime.
-pub fn start(config: &Config, clock: Clock, seed: u64) -> Devices {
+pub fn start(config: &Config, state_dir: &Path, clock: Clock, seed: u64) -> Devices {
     let buses = modbus::buses(config);
     let mut starter = Starter {
         buses: BTreeMap::new(),
@@ -72,7 +72,7 @@ pub fn start(config: &Config, clock: Clock, seed: u64) -> Devices {
         max_age: 2 * connectivity::PERIOD,
         ..Limits::default()
     };
-    let monitor = Connectivity::new(starter.clock.clone());
+    let monitor = Connectivity::new(starter.clock.clone(), state_dir.to_owned());
     starter.supervise(connectivity_id(config), monitor, limits);
     starter.devices
 }

@@ -15,6 +15,7 @@ pub mod devices;
 mod fake;
 mod link;
 pub mod logging;
+mod memory;
 mod preview;
 pub mod run;
 pub mod start;

@@ -216,7 +216,7 @@ pub async fn agent(
         };
         client.handle(Input::Command(error), &mut tree, now);
     }
-    let mut devices = devices::start(&config, clock.for_adapters(), seed);
+    let mut devices = devices::start(&config, &places.state_dir, clock.for_adapters(), seed);
     let site = Site::new(config.site.clone(), loaded.site, now);
 
     let (asker, asks) = Asker::new(ASKS);

@@ -11,6 +11,11 @@ use std::{
     thread,
 };
 
+use lamplighter_model::tables;
+
+/// Where our own objects begin unless `client.vendor_object_base` says otherwise.
+const VENDOR_OBJECT_BASE: u16 = 42_800;
+
 const CONFIG: &str = r#"
 [client]
 endpoint = "cab-17"
@@ -529,6 +534,32 @@ fn objects_export_writes_the_definitions_that_are_in_use() {
         "Temperature"
     );
     assert!(!directory.join("3416.xml").exists());
+}
+
+#[test]
+fn all_that_is_registered_is_exported_and_read_again() {
+    let place = Place::new(CONFIG);
+    let directory = place.0.join("xml");
+    let said = place.run(&["objects", "export", directory.to_str().unwrap()]);
+    assert_eq!(said.exit, 0, "{}", said.err);
+    let mut built_in = tables::standard();
+    let vendor = tables::vendor(VENDOR_OBJECT_BASE);
+    vendor
+        .into_iter()
+        .for_each(|object| built_in.insert(object));
+    let mut exported = Vec::new();
+    for entry in fs::read_dir(&directory).unwrap() {
+        let text = fs::read_to_string(entry.unwrap().path()).unwrap();
+        for object in lamplighter_model::xml::read(&text).unwrap() {
+            let known = built_in.object(object.id).unwrap();
+            assert_eq!(&object, known.as_ref());
+            exported.push(object.id.0);
+        }
+    }
+    exported.sort_unstable();
+    // The agent's own, what servers may create, the point's, and the state of outputs.
+    let state = VENDOR_OBJECT_BASE + 2;
+    assert_eq!(exported, [1, 3, 4, 7, 16, 19, 3303, state]);
 }
 
 #[test]

@@ -16,7 +16,10 @@ use crate::{
 };
 
 /// Objects that the agent has whatever is configured.
-const OWN_OBJECTS: [u16; 3] = [1, 3, 4];
+const OWN_OBJECTS: [u16; 4] = [1, 3, 4, 7];
+
+/// The object of the rights of several servers.
+const ACCESS_CONTROL: ObjectId = ObjectId(2);
 
 /// Writes the definition of every object that this configuration registers; without a
 /// configuration, of every object that is built in.
@@ -71,6 +74,7 @@ pub(super) fn objects(config: &Config) -> BTreeSet<ObjectId> {
         .filter_map(|group| Some(group.standard_instance?.path.object));
     let group = (!config.site.groups.is_empty()).then(|| VendorObject::Group.id(base));
     let output = (!config.site.points.is_empty()).then(|| VendorObject::OutputStatus.id(base));
+    let rights = (config.servers.len() > 1).then_some(ACCESS_CONTROL);
     OWN_OBJECTS
         .map(ObjectId)
         .into_iter()
@@ -78,5 +82,7 @@ pub(super) fn objects(config: &Config) -> BTreeSet<ObjectId> {
         .chain(groups)
         .chain(group)
         .chain(output)
+        .chain(rights)
+        .chain(config.creation.objects.iter().copied())
         .collect()
 }

@@ -14,6 +14,7 @@ mod observe;
 mod observe_composite;
 mod operations;
 mod order;
+mod portfolio;
 mod reasons;
 mod refused;
 mod registry;

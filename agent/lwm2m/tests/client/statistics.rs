@@ -14,7 +14,7 @@ const SMALL: u64 = 60;
 fn counting_config() -> ClientConfig {
     let (mut definitions, standard) = (definitions(), tables::standard());
     for object in [3, 7].map(ObjectId) {
-        definitions.insert((**standard.object(object).unwrap()).clone());
+        definitions.insert((**standard.object(object).expect("a standard object")).clone());
     }
     ClientConfig {
         definitions: Arc::new(definitions),
@@ -32,7 +32,7 @@ impl World {
     fn number(&mut self, resource: u16) -> u64 {
         let answer = self.get(&format!("/7/0/{resource}"));
         assert_eq!(answer.code, Code::CONTENT, "/7/0/{resource}");
-        text(&answer).parse().unwrap()
+        text(&answer).parse().expect("a number")
     }
 
     fn run_command(&mut self, resource: u16) {
