@@ -34,6 +34,7 @@ use tokio::sync::mpsc;
 use disk::Disk;
 pub(crate) use disk::StateDir;
 use inbox::{Shared, Wanted};
+pub use pack::{PackError, unpack};
 use queues::Queues;
 use records::Records;
 use shelf::Shelf;
