@@ -1,11 +1,14 @@
 # Everything here does its own set-up on a Debian-like machine; `make help` lists it.
 CARGO ?= cargo
 COUNT ?= 1000000
+EACH ?= 300
 FIRST ?= 0
+HISTORIES ?= 1800
+SEED ?= 1
 PEERS ?= $(CURDIR)/target/peers
 export PEERS_DIR := $(PEERS)
 
-.PHONY: help demo test lint fmt doc unit interop peers deny release figures long bench clean
+.PHONY: help demo test lint fmt doc unit interop peers deny release figures long fuzz bench clean
 
 help: ## This list
 	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' Makefile | sort | expand -t 12
@@ -48,6 +51,9 @@ figures: ## Start-up time, memory and size of the demo site, measured now
 
 long: ## Random histories by the million (COUNT=n, FIRST=n) against the reference model
 	SIM_COUNT=$(COUNT) SIM_FIRST=$(FIRST) $(CARGO) test --profile demo --locked --package lamplighter-sim-tests --test histories every_history
+
+fuzz: ## Looks for inputs that do harm: EACH=300 seconds per target, HISTORIES=1800, SEED=n, TARGETS="a b"
+	ulimit -v 4000000 && $(CARGO) run --locked --package lamplighter-fuzz -- run $(EACH) $(HISTORIES) $(SEED) $(TARGETS)
 
 bench: ## Reads per second and CPU of the bare client against an echo; needs two idle cores
 	@tests/bench/run $(ARGS)

@@ -46,7 +46,7 @@ pub enum RequestError {
 }
 
 /// An answer of the device asked: what it says, or its refusal.
-pub(crate) type Answer = Result<Reply, ExceptionCode>;
+pub type Answer = Result<Reply, ExceptionCode>;
 
 /// Unit, checksum: what RTU adds to a PDU.
 const RTU_EXTRA: usize = 3;
@@ -296,11 +296,7 @@ fn read_answer(table: Table, count: u16, pdu: &[u8]) -> Option<Answer> {
 
 /// The first answer of `unit` to `request` among received bytes, and where it stands. Whole frames
 /// of others are stepped over, so one cannot hide in another; noise is searched byte by byte.
-pub(crate) fn find_answer(
-    bytes: &[u8],
-    unit: u8,
-    request: &Request,
-) -> Option<(Answer, Range<usize>)> {
+pub fn find_answer(bytes: &[u8], unit: u8, request: &Request) -> Option<(Answer, Range<usize>)> {
     let (mut at, mut at_boundary) = (0, true);
     while at + EXCEPTION_PDU + RTU_EXTRA <= bytes.len() {
         let rest = &bytes[at..];

@@ -23,5 +23,5 @@ pub use config::{
     WriteFunction,
 };
 pub use device::{DeviceStats, ModbusDevice};
-pub use frame::{ExceptionCode, Reply, Request, RequestError, Table};
+pub use frame::{Answer, ExceptionCode, Reply, Request, RequestError, Table, find_answer};
 pub use plan::{CostModel, PlannedRequest, PollPlan, RegisterRange, plan};

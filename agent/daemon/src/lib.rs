@@ -22,3 +22,5 @@ pub mod start;
 pub mod status;
 mod store;
 pub mod web;
+
+pub use store::{PackError, unpack};

@@ -311,12 +311,21 @@ impl FromStr for Decimal {
         if !all_digits || (digits.is_empty() && fraction.is_empty()) {
             return Err(ValueError::Syntax);
         }
-        let mantissa = format!("{whole}{fraction}")
-            .parse()
-            .map_err(|_| ValueError::OutOfRange)?;
         let places = i8::try_from(fraction.len()).map_err(|_| ValueError::OutOfRange)?;
+        let digits = format!("{whole}{fraction}");
+        // As `Display` writes large numbers: their zeros need no room in the mantissa.
+        let significant = digits.trim_end_matches('0').len();
+        let zeros = i8::try_from(digits.len() - significant).unwrap_or(i8::MAX);
+        let (mantissa, zeros) = match digits.parse() {
+            Ok(mantissa) => (mantissa, 0),
+            Err(_) => {
+                let end = digits.len() - usize::from(zeros.unsigned_abs());
+                let mantissa = digits[..end].parse();
+                (mantissa.map_err(|_| ValueError::OutOfRange)?, zeros)
+            }
+        };
         Self::new(mantissa, power)
-            .scaled(-places)
+            .scaled(zeros - places)
             .ok_or(ValueError::OutOfRange)
     }
 }
@@ -437,7 +446,7 @@ mod tests {
         }
 
         #[test]
-        fn a_decimal_reads_back_as_it_prints(mantissa: i64, exponent in -18i8..=0) {
+        fn a_decimal_reads_back_as_it_prints(mantissa: i64, exponent in -18i8..=127) {
             let decimal = Decimal::new(mantissa, exponent);
             prop_assert_eq!(decimal.to_string().parse::<Decimal>(), Ok(decimal));
         }

@@ -20,6 +20,18 @@ const EDGES: &[(&str, &[&str])] = &[
     ("lamplighter-bench", &[]),
     ("lamplighter-coap", &[]),
     ("lamplighter-dtls", &[]),
+    (
+        "lamplighter-fuzz",
+        &[
+            "adapters",
+            "coap",
+            "lwm2m",
+            "model",
+            "sim",
+            "sim-tests",
+            "site",
+        ],
+    ),
     ("lamplighter-interop", &["adapters", "sim"]),
     ("lamplighter-lwm2m", &["coap", "dtls", "model"]),
     ("lamplighter-model", &[]),

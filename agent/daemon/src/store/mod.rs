@@ -36,6 +36,7 @@ use dates::Dates;
 use disk::Disk;
 pub(crate) use disk::StateDir;
 use inbox::{Shared, Wanted};
+pub use pack::{PackError, unpack};
 use queues::Queues;
 use records::Records;
 use shelf::Shelf;

@@ -20,6 +20,8 @@ mod coder;
 mod tests;
 mod value;
 
+use lamplighter_lwm2m::boundary::Kept;
+
 pub(super) use coder::{Packer, Unpacker};
 
 /// First byte of a block.
@@ -27,7 +29,7 @@ pub(super) const VERSION: u8 = 1;
 
 /// Why bytes are not samples, and where.
 #[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]
-pub(super) enum PackError {
+pub enum PackError {
     #[error("the bytes end at {0} in the middle of a sample")]
     Ended(usize),
     #[error("a code at {0} that this version does not know")]
@@ -107,6 +109,16 @@ impl<'a> Bytes<'a> {
         let begin = self.at;
         u32::try_from(self.unsigned()?).map_err(|_| PackError::TooLarge(begin))
     }
+}
+
+/// All samples of a block, without its version byte.
+///
+/// # Errors
+/// The first place that is not understood.
+pub fn unpack(block: &[u8]) -> Result<Vec<Kept>, PackError> {
+    let mut samples = Vec::new();
+    Unpacker::default().unpack(block, |kept| samples.push(kept))?;
+    Ok(samples)
 }
 
 /// A row of numbers, as [`put_numbers`] writes it, and what stands behind it.

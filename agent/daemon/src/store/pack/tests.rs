@@ -18,12 +18,6 @@ fn pack(samples: &[Kept]) -> Vec<u8> {
     out
 }
 
-fn unpack(bytes: &[u8]) -> Result<Vec<Kept>, PackError> {
-    let mut found = Vec::new();
-    Unpacker::default().unpack(bytes, |kept| found.push(kept))?;
-    Ok(found)
-}
-
 fn sample(number: u64, resource: u16, ms: u64, value: Value) -> Kept {
     let at = Stamp {
         boot: BootId(3),
