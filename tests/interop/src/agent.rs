@@ -103,6 +103,37 @@ impl Agent {
         });
     }
 
+    /// Waits until all servers of these names have answered the registration.
+    pub fn registered_with(&self, names: &[&str], within: Duration) {
+        self.until(&["server", "list"], within, |servers| {
+            let servers = servers.as_array().map(Vec::as_slice).unwrap_or_default();
+            names.iter().all(|name| {
+                let is_registered =
+                    |server: &Value| server["name"] == *name && server["state"] == "registered";
+                servers.iter().any(is_registered)
+            })
+        });
+    }
+
+    /// Waits until the log has a line with all these words.
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "a test against a real process waits in real time"
+    )]
+    pub fn logged(&self, words: &[&str], within: Duration) {
+        let path = self.state_dir.with_file_name(LOG);
+        let deadline = Instant::now() + within;
+        loop {
+            let log = std::fs::read_to_string(&path).unwrap_or_default();
+            let fits = |line: &str| words.iter().all(|word| line.contains(word));
+            if log.lines().any(fits) {
+                return;
+            }
+            assert!(Instant::now() < deadline, "{words:?} are not in {log}");
+            std::thread::park_timeout(PAUSE);
+        }
+    }
+
     /// Posts to a call of the local API that has no command yet; the answer's status.
     pub fn post(&self, call: &str, body: &str) -> u16 {
         let mut socket = UnixStream::connect(self.run_dir.join("control.sock"))

@@ -1,0 +1,368 @@
+//! The agent as a user starts it, at servers of ours behind real sockets: several at once with rights,
+//! Send, a kill in the middle, queue mode, old versions.
+#![expect(clippy::unwrap_used, reason = "a panic is how a test fails")]
+
+use std::{
+    net::UdpSocket,
+    path::Path as File,
+    sync::mpsc,
+    thread,
+    time::{Duration, SystemTime, UNIX_EPOCH},
+};
+
+use lamplighter_coap::Code;
+use lamplighter_interop::{agent::Agent, coap::Message, relay::Relay, scratch};
+use lamplighter_lwm2m::format::{self, Content, ContentFormat, Node, RecordTime};
+use lamplighter_model::{ObjectId, Path, Value, tables};
+use lamplighter_sim::server::{
+    Answer, Operation, ServerOptions, Side, WriteMode,
+    net::{LwServerHandle, Observation, start},
+};
+use tokio::{
+    runtime::{Builder, Runtime},
+    sync::oneshot,
+};
+
+/// Longer than anything takes on a busy machine.
+const SOON: Duration = Duration::from_secs(30);
+
+const BOX: &str = "tested";
+const LAMP: &str = "/3416/1/1";
+const LEVEL: &str = "/3416/1/3";
+
+/// A server on a thread of its own, ended when dropped.
+struct Managed {
+    handle: LwServerHandle,
+    runtime: Runtime,
+    _stop: oneshot::Sender<()>,
+}
+
+fn runtime() -> Runtime {
+    Builder::new_current_thread().enable_all().build().unwrap()
+}
+
+impl Managed {
+    fn start() -> Self {
+        Self::with(ServerOptions::default())
+    }
+
+    /// One that knows these versions of LwM2M only.
+    fn knowing(versions: &[&str]) -> Self {
+        Self::with(ServerOptions {
+            versions: versions
+                .iter()
+                .map(|version| (*version).to_owned())
+                .collect(),
+            ..ServerOptions::default()
+        })
+    }
+
+    fn with(options: ServerOptions) -> Self {
+        let (started, handle) = mpsc::channel();
+        let (stop, stopped) = oneshot::channel::<()>();
+        thread::spawn(move || {
+            runtime().block_on(async {
+                let local = "127.0.0.1:0".parse().unwrap();
+                started.send(start(local, options).await.unwrap()).unwrap();
+                let _ = stopped.await;
+            });
+        });
+        Self {
+            handle: handle.recv().unwrap(),
+            runtime: runtime(),
+            _stop: stop,
+        }
+    }
+
+    fn uri(&self) -> String {
+        format!("coap://{}", self.handle.local_addr())
+    }
+
+    fn wait<T>(&self, what: impl Future<Output = T>) -> T {
+        self.runtime
+            .block_on(async { tokio::time::timeout(SOON, what).await })
+            .expect("the agent answers")
+    }
+
+    fn ask(&self, operation: Operation) -> Answer {
+        self.wait(self.handle.request(BOX, operation)).unwrap()
+    }
+
+    fn read(&self, text: &str) -> Answer {
+        self.ask(Operation::Read(path(text), None))
+    }
+
+    fn observe(&self, text: &str) -> Observation {
+        self.wait(self.handle.observe(BOX, path(text), None))
+            .unwrap()
+    }
+
+    /// Switches the lamp.
+    fn switch(&self, level: i64) -> Code {
+        let (value, format) = (Value::Integer(level), ContentFormat::SenmlCbor);
+        let write = Operation::write_value(path(LAMP), value, format, WriteMode::Replace);
+        self.ask(write.unwrap()).code
+    }
+
+    /// Operation and code of everything that the agent asked of the server, and the number of the
+    /// last line of the log.
+    fn asked(&self, after: u64) -> (Vec<(&'static str, String, String)>, u64) {
+        let log = self.wait(self.handle.log(after));
+        let last = log.last().map_or(after, |line| line.number);
+        let asked = log
+            .into_iter()
+            .filter(|line| line.from == Side::Client && line.operation != "Notify")
+            .map(|line| (line.operation, line.code_text(), line.detail))
+            .collect();
+        (asked, last)
+    }
+}
+
+fn path(text: &str) -> Path {
+    text.parse().unwrap()
+}
+
+/// A table `[server.NAME]`; `more` are further lines.
+fn account(name: &str, uri: &str, short_id: u16, more: &str) -> String {
+    format!(
+        r#"
+[server.{name}]
+uri = "{uri}"
+short_id = {short_id}
+security = {{ mode = "none" }}
+allow_unsecured = true
+{more}
+"#
+    )
+}
+
+fn configuration(accounts: &[String]) -> String {
+    let accounts = accounts.concat();
+    format!(
+        r#"
+[client]
+endpoint = "{BOX}"
+{accounts}
+[device.lamps]
+adapter = "gpio"
+backend = "sim"
+point.l1 = {{ line = "GPIO5", instance = "/3416/1" }}
+"#
+    )
+}
+
+fn run(directory: &File, accounts: &[String]) -> Agent {
+    Agent::run(directory, &configuration(accounts), &[])
+}
+
+/// The next notification that shows this.
+fn told(server: &Managed, observation: &mut Observation, wanted: &Value) {
+    loop {
+        let answer = server.wait(observation.notifications.recv());
+        let answer = answer.expect("the observation goes on");
+        if answer.value() == Some(wanted) {
+            return;
+        }
+    }
+}
+
+#[test]
+fn a_server_without_the_right_reads_and_observes_but_does_not_switch() {
+    let (a, b) = (Managed::start(), Managed::start());
+    let directory = scratch("several-rights");
+    let owner = account("a", &a.uri(), 101, "owner = true");
+    let reader = account("b", &b.uri(), 102, r#"rights = { "*" = "R" }"#);
+    let mut agent = run(&directory, &[owner.clone(), reader]);
+    agent.registered_with(&["a", "b"], SOON);
+    let mut watched = b.observe(LEVEL);
+    assert!(watched.first.is_observed(), "{watched:?}");
+    assert_eq!(a.switch(100), Code::CHANGED);
+    told(&b, &mut watched, &Value::Integer(100));
+    assert_eq!(b.read(LEVEL).value(), Some(&Value::Integer(100)));
+    assert_eq!(b.switch(0), Code::UNAUTHORIZED);
+    agent.logged(&["Refused", "102", LAMP, "4.01"], SOON);
+    assert_eq!(a.read(LEVEL).value(), Some(&Value::Integer(100)));
+
+    assert_eq!(agent.lines.signal("TERM"), Some(0));
+    let rights = r#"rights = { "/3416" = "RWE", "*" = "R" }"#;
+    let agent = run(&directory, &[owner, account("b", &b.uri(), 102, rights)]);
+    agent.registered_with(&["a", "b"], SOON);
+    assert_eq!(b.switch(0), Code::CHANGED);
+    agent.until(&["read", LEVEL], SOON, |point| point["value"] == 0);
+    assert_eq!(a.read(LEVEL).value(), Some(&Value::Integer(0)));
+}
+
+#[test]
+fn a_dead_server_costs_the_others_nothing() {
+    let a = Managed::start();
+    let relay = Relay::start(&a.uri());
+    // It listens and says nothing.
+    let dead = UdpSocket::bind("127.0.0.1:0").unwrap();
+    let nowhere = format!("coap://{}", dead.local_addr().unwrap());
+    let accounts = [
+        account("a", &relay.uri(), 101, "owner = true"),
+        account("b", &nowhere, 102, r#"rights = { "*" = "R" }"#),
+    ];
+    let agent = run(&scratch("several-dead"), &accounts);
+    agent.registered_with(&["a"], SOON);
+    let before = relay.sent();
+    for round in 0..50 {
+        assert_eq!(a.switch(round % 2 * 100), Code::CHANGED);
+    }
+    let answers = relay.sent() - before;
+    assert_eq!(
+        answers, 50,
+        "every request has one answer, none was repeated"
+    );
+    let state = agent.json(&["status"])["servers"][1]["state"].clone();
+    assert_eq!(state, "registering");
+}
+
+/// Times of the values in what the agent sent to /dp since.
+fn sent_times(relay: &Relay, first: usize) -> Vec<(String, Option<RecordTime>)> {
+    let definitions = tables::standard();
+    let messages = relay.sent_since(first);
+    let messages = messages.iter().map(|bytes| Message::decode(bytes));
+    let sends = messages.filter(|message| message.code == 2 && message.values(11) == ["dp"]);
+    sends
+        .flat_map(|message| {
+            let number = message
+                .options
+                .iter()
+                .find(|option| option.0 == 12)
+                .unwrap();
+            let number = number
+                .1
+                .iter()
+                .fold(0, |sum, byte| sum << 8 | u16::from(*byte));
+            let format = ContentFormat::from_number(number).unwrap();
+            let decoded = format::decode(format, Path::Root, "", &message.payload, &definitions);
+            decoded.unwrap().nodes
+        })
+        .map(|node| (Path::Resource(node.path).to_string(), node.time))
+        .collect()
+}
+
+#[test]
+#[expect(clippy::disallowed_methods, reason = "the date that the agent shows")]
+fn send_reaches_the_server_with_the_time_and_a_muted_one_is_refused() {
+    let (a, b) = (Managed::start(), Managed::start());
+    let relay = Relay::start(&a.uri());
+    let rights = "mute_send = true\nrights = { \"*\" = \"R\" }";
+    let accounts = [
+        account("a", &relay.uri(), 101, "owner = true"),
+        account("b", &b.uri(), 102, rights),
+    ];
+    let agent = run(&scratch("several-send"), &accounts);
+    agent.registered_with(&["a", "b"], SOON);
+    assert_eq!(a.switch(100), Code::CHANGED);
+    agent.until(&["read", LEVEL], SOON, |point| point["value"] == 100);
+    let (first, (_, last)) = (relay.sent(), a.asked(0));
+    let output = agent.cli(&["send", LEVEL, "--server", "a"]);
+    assert_eq!(output.status.code(), Some(0), "{output:?}");
+    let (asked, _) = a.asked(last);
+    let sent = ("Send", "2.04".to_owned(), "100".to_owned());
+    assert!(asked.contains(&sent), "{asked:?}");
+    let times = sent_times(&relay, first);
+    let [(resource, Some(RecordTime::Absolute(time)))] = times.as_slice() else {
+        panic!("{times:?}");
+    };
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap();
+    assert_eq!(resource, LEVEL);
+    let age = i64::try_from(now.as_millis()).unwrap() - time.0;
+    assert!((0..120_000).contains(&age), "{age} ms ago");
+
+    let output = agent.cli(&["send", LEVEL, "--server", "b"]);
+    let words = String::from_utf8_lossy(&output.stderr).to_lowercase();
+    assert_eq!(output.status.code(), Some(5), "{words}");
+    assert!(words.contains("takes no send"), "{words}");
+    assert!(b.asked(0).0.iter().all(|line| line.0 != "Send"));
+}
+
+#[test]
+fn what_a_server_made_and_asked_for_survives_a_kill() {
+    let a = Managed::start();
+    let relay = Relay::start(&a.uri());
+    let directory = scratch("several-kill");
+    let accounts = [account("a", &relay.uri(), 101, "")];
+    let mut agent = run(&directory, &accounts);
+    agent.registered_with(&["a"], SOON);
+    let nodes = [(0, "cabinet 17"), (1, "north")]
+        .map(|(index, text)| (index, Value::String(text.to_owned())));
+    let Path::Resource(identity) = path("/16/3/0") else {
+        unreachable!("a resource")
+    };
+    let create = Operation::Create {
+        object: ObjectId(16),
+        nodes: vec![Node {
+            path: identity,
+            content: Content::Multiple(
+                nodes
+                    .map(|(index, value)| (lamplighter_model::ResourceInstanceId(index), value))
+                    .to_vec(),
+            ),
+            time: None,
+        }],
+        format: ContentFormat::SenmlCbor,
+    };
+    assert_eq!(a.ask(create).code, Code::CREATED);
+    let attributes = ["pmin=0", "pmax=3600"].map(str::to_owned).to_vec();
+    let write = Operation::WriteAttributes(path(LEVEL), attributes);
+    assert_eq!(a.ask(write).code, Code::CHANGED);
+    let watched = a.observe(LEVEL);
+    assert!(watched.first.is_observed(), "{watched:?}");
+    let (made, links) = (
+        a.read("/16/3").nodes,
+        a.ask(Operation::Discover(path("/3416/1"))).links,
+    );
+    assert!(!made.is_empty());
+    let (_, last) = a.asked(0);
+
+    agent.lines.signal("KILL");
+    let agent = Agent::rerun(&directory, &[]);
+    agent.registered_with(&["a"], SOON);
+    let (asked, _) = a.asked(last);
+    let operations: Vec<_> = asked.iter().map(|line| (line.0, line.1.as_str())).collect();
+    assert!(operations.contains(&("Update", "2.04")), "{asked:?}");
+    assert!(
+        operations.iter().all(|line| line.0 != "Register"),
+        "{asked:?}"
+    );
+    assert_eq!(a.read("/16/3").nodes, made);
+    assert_eq!(a.ask(Operation::Discover(path("/3416/1"))).links, links);
+    assert!(
+        links
+            .iter()
+            .any(|link| link.target == LEVEL && link.attribute("pmax") == Some("3600")),
+        "{links:?}"
+    );
+}
+
+#[test]
+fn queue_mode_and_version_are_said_as_the_server_knows_them() {
+    let cases: [(&[&str], &str, (&str, bool), usize); 3] = [
+        (&["1.0", "1.1", "1.2"], "1.2", ("U", true), 1),
+        (&["1.0", "1.1"], "1.1", ("U", true), 2),
+        (&["1.0"], "1.0", ("UQ", false), 3),
+    ];
+    for (versions, version, (binding, is_queue_mode), registers) in cases {
+        let a = Managed::knowing(versions);
+        let accounts = [account("a", &a.uri(), 101, "queue_mode = true")];
+        let agent = run(&scratch(&format!("several-version-{version}")), &accounts);
+        let client = a.wait(a.handle.registered(Some(BOX))).unwrap();
+        assert_eq!(client.version, version);
+        assert_eq!(
+            (client.binding.as_str(), client.is_queue_mode),
+            (binding, is_queue_mode)
+        );
+        let (asked, _) = a.asked(0);
+        let codes: Vec<_> = asked.iter().map(|line| line.1.as_str()).collect();
+        assert_eq!(codes.len(), registers, "{asked:?}");
+        let (last, refused) = codes.split_last().unwrap();
+        assert_eq!(*last, "2.01");
+        assert!(refused.iter().all(|code| *code == "4.12"), "{asked:?}");
+        agent.registered_with(&["a"], SOON);
+        assert_eq!(agent.json(&["server", "list"])[0]["version"], version);
+        assert_eq!(a.read("/3/0/17").code, Code::CONTENT);
+    }
+}
