@@ -53,6 +53,7 @@ long: ## Random histories by the million (COUNT=n, FIRST=n) against the referenc
 	SIM_COUNT=$(COUNT) SIM_FIRST=$(FIRST) $(CARGO) test --profile demo --locked --package lamplighter-sim-tests --test histories every_history
 
 fuzz: ## Looks for inputs that do harm: EACH=300 seconds per target, HISTORIES=1800, SEED=n, TARGETS="a b"
+	$(CARGO) build --locked --package lamplighter-fuzz
 	ulimit -v 4000000 && $(CARGO) run --locked --package lamplighter-fuzz -- run $(EACH) $(HISTORIES) $(SEED) $(TARGETS)
 
 bench: ## Reads per second and CPU of the bare client against an echo; needs two idle cores

@@ -311,7 +311,7 @@ impl FromStr for Decimal {
         if !all_digits || (digits.is_empty() && fraction.is_empty()) {
             return Err(ValueError::Syntax);
         }
-        let places = i8::try_from(fraction.len()).map_err(|_| ValueError::OutOfRange)?;
+        let places = i16::try_from(fraction.len()).map_err(|_| ValueError::OutOfRange)?;
         let digits = format!("{whole}{fraction}");
         // As `Display` writes large numbers: their zeros need no room in the mantissa.
         let significant = digits.trim_end_matches('0').len();
@@ -324,8 +324,9 @@ impl FromStr for Decimal {
                 (mantissa.map_err(|_| ValueError::OutOfRange)?, zeros)
             }
         };
+        let shift = i8::try_from(i16::from(zeros) - places).map_err(|_| ValueError::OutOfRange)?;
         Self::new(mantissa, power)
-            .scaled(zeros - places)
+            .scaled(shift)
             .ok_or(ValueError::OutOfRange)
     }
 }
@@ -436,6 +437,12 @@ mod tests {
             Value::parse("on", DataType::Boolean),
             Ok(Value::Boolean(true))
         );
+    }
+
+    #[test]
+    fn the_smallest_decimal_reads_back() {
+        let smallest = Decimal::new(1, i8::MIN);
+        assert_eq!(smallest.to_string().parse(), Ok(smallest));
     }
 
     proptest! {

@@ -86,7 +86,7 @@ fn run(each: Duration, histories: Duration, seed: u64, names: &[&str]) -> io::Re
 fn discover(target: &Target, seed: u64, time: Duration) -> io::Result<bool> {
     let inputs = corpus::read(target.name)?;
     let inputs: Vec<_> = inputs.into_iter().map(|(_, input)| input).collect();
-    let path = env::temp_dir().join(LAST);
+    let path = env::temp_dir().join(format!("{LAST}-{}", target.name));
     let mut last = File::create(&path)?;
     let mut unwritten = Ok(());
     let outcome = runner::many(target, &inputs, seed, Limit::Time(time), |input| {
