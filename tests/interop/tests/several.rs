@@ -309,7 +309,7 @@ fn what_a_server_made_and_asked_for_survives_a_kill() {
     let attributes = ["pmin=0", "pmax=3600"].map(str::to_owned).to_vec();
     let write = Operation::WriteAttributes(path(LEVEL), attributes);
     assert_eq!(a.ask(write).code, Code::CHANGED);
-    let watched = a.observe(LEVEL);
+    let mut watched = a.observe(LEVEL);
     assert!(watched.first.is_observed(), "{watched:?}");
     let (made, links) = (
         a.read("/16/3").nodes,
@@ -336,6 +336,8 @@ fn what_a_server_made_and_asked_for_survives_a_kill() {
             .any(|link| link.target == LEVEL && link.attribute("pmax") == Some("3600")),
         "{links:?}"
     );
+    assert_eq!(agent.cli(&["on", "lamps.l1"]).status.code(), Some(0));
+    told(&a, &mut watched, &Value::Integer(100));
 }
 
 #[test]
