@@ -368,3 +368,32 @@ fn queue_mode_and_version_are_said_as_the_server_knows_them() {
         assert_eq!(a.read("/3/0/17").code, Code::CONTENT);
     }
 }
+
+#[test]
+fn people_see_whether_the_box_sleeps_for_a_server() {
+    let (a, b) = (Managed::start(), Managed::start());
+    // The box is awake for 0.1 s after the last message, where nothing is repeated.
+    let quick = |name| {
+        format!(
+            "queue_mode = true\n[server.{name}.coap]\nack_timeout_s = 0.1\nack_random_factor = 1.0\nmax_retransmit = 0"
+        )
+    };
+    let rights = "rights = { \"*\" = \"R\" }";
+    let accounts = [
+        account("a", &a.uri(), 101, &format!("owner = true\n{}", quick("a"))),
+        account("b", &b.uri(), 102, rights),
+    ];
+    let agent = run(&scratch("several-asleep"), &accounts);
+    agent.registered_with(&["a", "b"], SOON);
+    let servers = agent.until(&["server", "list"], SOON, |servers| {
+        servers[0]["asleep"] == true
+    });
+    assert_eq!(servers[1]["asleep"], false, "{servers}");
+    let status = agent.json(&["status"]);
+    assert_eq!(status["servers"][0]["asleep"], true, "{status}");
+    assert_eq!(
+        a.read("/3/0/17").code,
+        Code::CONTENT,
+        "it hears all the same"
+    );
+}
