@@ -342,8 +342,8 @@ fn what_a_server_made_and_asked_for_survives_a_kill() {
 
 #[test]
 fn queue_mode_and_version_are_said_as_the_server_knows_them() {
-    let cases: [(&[&str], &str, (&str, bool), usize); 3] = [
-        (&["1.0", "1.1", "1.2"], "1.2", ("U", true), 1),
+    let cases = [
+        (["1.0", "1.1", "1.2"].as_slice(), "1.2", ("U", true), 1),
         (&["1.0", "1.1"], "1.1", ("U", true), 2),
         (&["1.0"], "1.0", ("UQ", false), 3),
     ];
