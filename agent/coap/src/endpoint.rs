@@ -107,11 +107,11 @@ impl Endpoint {
         &self.cx.params
     }
 
-    /// The sequence numbers of notifications go on from here. For an endpoint that takes up
-    /// observations of an earlier one: the peer drops what looks older than what it has
-    /// (RFC 7641, 4.4).
-    pub fn continue_sequence(&mut self, from: u32) {
-        self.observers.continue_sequence(from);
+    /// The sequence numbers of notifications keep up with a clock that is this much ahead of the one
+    /// of this endpoint. For an endpoint that takes up observations of an earlier one, which followed
+    /// the same clock: the peer drops what looks older than what it has (RFC 7641, 4.4).
+    pub fn follow_clock(&mut self, ahead: Duration) {
+        self.observers.follow_clock(ahead);
     }
 
     /// A datagram of the peer, of any content.

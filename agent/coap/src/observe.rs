@@ -18,6 +18,9 @@ pub struct NotificationId(pub(crate) u64);
 /// 24 bits, RFC 7641, 4.4.
 const SEQUENCE_MASK: u32 = 0x00ff_ffff;
 
+/// The clock of sequence numbers. RFC 7641, 4.4: not more than 2^23 in 256 s, which are 32.768.
+const TICKS_PER_MS: u64 = 32;
+
 /// RFC 7641, 3.4: after this time any number is newer.
 const REORDERING_LIMIT: Duration = Duration::from_secs(128);
 
@@ -26,8 +29,11 @@ const REORDERING_LIMIT: Duration = Duration::from_secs(128);
 pub(crate) struct Observers {
     /// What the peer observes, for block-wise fetching of large notifications.
     observed: BTreeMap<Token, Observed>,
-    /// One counter for all tokens: it grows for each of them, also when a token is used again.
-    sequence: u32,
+    /// One counter for all tokens: it grows for each of them, also when a token is used again. Those
+    /// above the 24 bits are not sent.
+    sequence: u64,
+    /// How far the clock that the counter keeps up with is ahead of ours.
+    clock_ahead: Option<Duration>,
     next_id: u64,
     /// Notifications whose fate is not known yet.
     on_the_way: BTreeMap<SendId, (NotificationId, Token)>,
@@ -58,13 +64,15 @@ impl Observers {
         self.observed.get(token).copied()
     }
 
-    pub(crate) fn continue_sequence(&mut self, from: u32) {
-        self.sequence = from & SEQUENCE_MASK;
+    pub(crate) fn follow_clock(&mut self, ahead: Duration) {
+        self.clock_ahead = Some(ahead);
     }
 
-    pub(crate) fn next_sequence(&mut self) -> u32 {
-        self.sequence = self.sequence.wrapping_add(1) & SEQUENCE_MASK;
-        self.sequence
+    pub(crate) fn next_sequence(&mut self, now: Duration) -> u32 {
+        let clock = self.clock_ahead.map_or(Duration::ZERO, |ahead| ahead + now);
+        let ticks = clock.as_millis() as u64 * TICKS_PER_MS;
+        self.sequence = ticks.max(self.sequence + 1);
+        self.sequence as u32 & SEQUENCE_MASK
     }
 
     pub(crate) fn new_id(&mut self) -> NotificationId {
@@ -181,7 +189,32 @@ mod tests {
             sequence: 0x00ff_fffe,
             ..Observers::default()
         };
-        assert_eq!(observers.next_sequence(), 0x00ff_ffff);
-        assert_eq!(observers.next_sequence(), 0);
+        assert_eq!(observers.next_sequence(Duration::ZERO), 0x00ff_ffff);
+        assert_eq!(observers.next_sequence(Duration::ZERO), 0);
+    }
+
+    #[test]
+    fn numbers_of_a_later_run_are_newer_however_long_the_former_lasted() {
+        let date = Duration::from_millis(1_800_000_000_123);
+        let after = |ms: u64| {
+            let mut observers = Observers::default();
+            observers.follow_clock(date + Duration::from_millis(ms));
+            observers
+        };
+        for lasted in [1, 50, 999, 60_000, 300_000, 86_400_000, 1_000_000_000] {
+            let mut former = after(0);
+            let end = Duration::from_millis(lasted);
+            former.next_sequence(Duration::ZERO);
+            let last = (0..20).map(|_| former.next_sequence(end)).last();
+            let mut seen = Freshness::new(last.unwrap_or_default(), end);
+            for pause in [1, 40, 1_000, 128_000] {
+                // Another start of the machine: its own time begins anew.
+                let first = after(lasted + pause).next_sequence(Duration::ZERO);
+                let at = end + Duration::from_millis(pause);
+                assert!(seen.clone().advance(first, at), "{lasted} ms, {pause} ms");
+            }
+            let next = former.next_sequence(end);
+            assert!(seen.advance(next, end), "{lasted} ms");
+        }
     }
 }

@@ -95,6 +95,8 @@ pub struct Waiting {
     ops: BTreeMap<OpId, (ClientId, OpId)>,
     /// What people and the site were last told of the servers.
     servers: Vec<(Ssid, ServerState)>,
+    /// Servers that do not expect to hear us, as people were told.
+    asleep: BTreeSet<Ssid>,
     /// Whether the site was told that a server can be reached.
     contact: Option<bool>,
     /// More or less is stored for a server than people were told.
@@ -387,6 +389,7 @@ impl Agent {
                 self.on_link(key, event);
             } else if !self.tell_states() {
                 self.tell_queues();
+                self.tell_sleep();
                 return;
             }
         }
@@ -423,6 +426,22 @@ impl Agent {
             let dropped = server.dropped.total();
             self.status
                 .on_queue(server.ssid, server.queued, dropped, now);
+        }
+    }
+
+    /// Tells people which servers do not expect to be heard.
+    fn tell_sleep(&mut self) {
+        let now = self.clock.now();
+        for (ssid, asleep) in self.clients.values().flat_map(Client::asleep) {
+            let told = &mut self.waiting.asleep;
+            let is_new = if asleep {
+                told.insert(ssid)
+            } else {
+                told.remove(&ssid)
+            };
+            if is_new {
+                self.status.on_sleep(ssid, asleep, now);
+            }
         }
     }
 

@@ -73,6 +73,8 @@ struct Server {
     version: Option<&'static str>,
     last_error: Option<String>,
     retry_at: Option<Duration>,
+    /// Queue mode: it does not expect the box to hear it now.
+    asleep: bool,
     /// Samples that it is still to be told, and those that it will not be told.
     queued: u64,
     dropped: u64,
@@ -122,6 +124,16 @@ impl Status {
         let server = model.server(ssid, now);
         if server.state != state {
             server.become_state(state, now);
+            model.watchers.status_changed();
+        }
+    }
+
+    /// Whether a server that was told of queue mode does not expect the box to hear it now.
+    pub fn on_sleep(&self, ssid: Ssid, asleep: bool, now: Now) {
+        let mut model = self.model();
+        let server = model.server(ssid, now);
+        if server.asleep != asleep {
+            server.asleep = asleep;
             model.watchers.status_changed();
         }
     }
@@ -482,6 +494,7 @@ impl Server {
             version: None,
             last_error: None,
             retry_at: None,
+            asleep: false,
             queued: 0,
             dropped: 0,
         }

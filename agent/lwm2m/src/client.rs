@@ -180,6 +180,13 @@ impl Client {
             .map(|(ssid, server)| (*ssid, server.state()))
     }
 
+    /// Which servers do not expect us to hear them now (queue mode).
+    pub fn asleep(&self) -> impl Iterator<Item = (Ssid, bool)> {
+        self.servers
+            .iter()
+            .map(|(ssid, server)| (*ssid, server.is_asleep()))
+    }
+
     /// Bytes of the longest list of objects that a server is sent.
     pub fn register_payload_size(&self, tree: &Tree, now: Now) -> usize {
         let catalogue = Catalogue {

@@ -105,7 +105,7 @@ impl Server {
     ) -> Self {
         let mut rng = Rng::new(seed ^ u64::from(config.ssid.0));
         let mut endpoint = Endpoint::new(config.coap.clone(), rng.next());
-        endpoint.continue_sequence(first_sequence(now));
+        endpoint.follow_clock(ahead(now));
         let terms = Terms {
             choice: config.version,
             identity: format!("{name} at {}", config.uri),
@@ -582,12 +582,11 @@ impl Server {
     }
 }
 
-/// Where the numbers of notifications begin, so that they are newer than those of a former run: the
-/// clock, counted faster than notifications go out in the long run (RFC 7641, 4.4).
-fn first_sequence(now: Now) -> u32 {
-    const PER_SECOND: u64 = 64;
-    let seconds = now
-        .unix
-        .map_or(now.mono.as_secs(), |unix| unix.seconds().unsigned_abs());
-    seconds.wrapping_mul(PER_SECOND) as u32
+/// How far the date, in seconds since 1970, is ahead of the monotonic clock; nothing while it is
+/// unknown. It goes on over a restart.
+fn ahead(now: Now) -> Duration {
+    let date = now.unix.and_then(|unix| u64::try_from(unix.0).ok());
+    date.map_or(Duration::ZERO, |ms| {
+        Duration::from_millis(ms).saturating_sub(now.mono)
+    })
 }

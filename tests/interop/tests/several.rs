@@ -309,7 +309,7 @@ fn what_a_server_made_and_asked_for_survives_a_kill() {
     let attributes = ["pmin=0", "pmax=3600"].map(str::to_owned).to_vec();
     let write = Operation::WriteAttributes(path(LEVEL), attributes);
     assert_eq!(a.ask(write).code, Code::CHANGED);
-    let watched = a.observe(LEVEL);
+    let mut watched = a.observe(LEVEL);
     assert!(watched.first.is_observed(), "{watched:?}");
     let (made, links) = (
         a.read("/16/3").nodes,
@@ -336,12 +336,14 @@ fn what_a_server_made_and_asked_for_survives_a_kill() {
             .any(|link| link.target == LEVEL && link.attribute("pmax") == Some("3600")),
         "{links:?}"
     );
+    assert_eq!(agent.cli(&["on", "lamps.l1"]).status.code(), Some(0));
+    told(&a, &mut watched, &Value::Integer(100));
 }
 
 #[test]
 fn queue_mode_and_version_are_said_as_the_server_knows_them() {
     let cases = [
-        (&["1.0", "1.1", "1.2"][..], "1.2", ("U", true), 1),
+        (["1.0", "1.1", "1.2"].as_slice(), "1.2", ("U", true), 1),
         (&["1.0", "1.1"], "1.1", ("U", true), 2),
         (&["1.0"], "1.0", ("UQ", false), 3),
     ];
@@ -365,4 +367,33 @@ fn queue_mode_and_version_are_said_as_the_server_knows_them() {
         assert_eq!(agent.json(&["server", "list"])[0]["version"], version);
         assert_eq!(a.read("/3/0/17").code, Code::CONTENT);
     }
+}
+
+#[test]
+fn people_see_whether_the_box_sleeps_for_a_server() {
+    let (a, b) = (Managed::start(), Managed::start());
+    // The box is awake for 0.1 s after the last message, where nothing is repeated.
+    let quick = |name| {
+        format!(
+            "queue_mode = true\n[server.{name}.coap]\nack_timeout_s = 0.1\nack_random_factor = 1.0\nmax_retransmit = 0"
+        )
+    };
+    let rights = "rights = { \"*\" = \"R\" }";
+    let accounts = [
+        account("a", &a.uri(), 101, &format!("owner = true\n{}", quick("a"))),
+        account("b", &b.uri(), 102, rights),
+    ];
+    let agent = run(&scratch("several-asleep"), &accounts);
+    agent.registered_with(&["a", "b"], SOON);
+    let servers = agent.until(&["server", "list"], SOON, |servers| {
+        servers[0]["asleep"] == true
+    });
+    assert_eq!(servers[1]["asleep"], false, "{servers}");
+    let status = agent.json(&["status"]);
+    assert_eq!(status["servers"][0]["asleep"], true, "{status}");
+    assert_eq!(
+        a.read("/3/0/17").code,
+        Code::CONTENT,
+        "it hears all the same"
+    );
 }

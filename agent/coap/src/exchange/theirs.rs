@@ -119,7 +119,7 @@ impl Theirs {
             is_observing,
         } = self.asked.remove(key)?;
         let observes = response.observe.is_some() && is_observing && response.code.is_success();
-        response.observe = observes.then(|| observers.next_sequence());
+        response.observe = observes.then(|| observers.next_sequence(cx.now));
         if observes {
             let szx = block2.map_or(6, |block| block.szx);
             observers.add(token, Observed { target, szx }, cx.params.max_observers);
@@ -146,7 +146,7 @@ impl Theirs {
         response.observe = response
             .code
             .is_success()
-            .then(|| observers.next_sequence());
+            .then(|| observers.next_sequence(cx.now));
         let message = Message::from_response(response, token);
         match observers.observed(&token) {
             Some(Observed { target, szx }) => {

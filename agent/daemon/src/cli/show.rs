@@ -34,6 +34,7 @@ pub(super) struct Server {
     version: Option<String>,
     pub(super) last_error: Option<String>,
     retry_in_s: Option<f64>,
+    asleep: bool,
     queued: u64,
     dropped: u64,
 }
@@ -207,7 +208,11 @@ fn remarks(server: &Server) -> Vec<String> {
     let error = error.map(|error| format!("{error}{retry}"));
     let queued = (server.queued > 0).then(|| format!("{} samples stored", server.queued));
     let dropped = (server.dropped > 0).then(|| format!("{} samples dropped", server.dropped));
-    [error, queued, dropped].into_iter().flatten().collect()
+    let asleep = server.asleep.then(|| "asleep".to_owned());
+    [error, asleep, queued, dropped]
+        .into_iter()
+        .flatten()
+        .collect()
 }
 
 fn device_table(devices: &[Device]) -> Table {

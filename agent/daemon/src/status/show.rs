@@ -53,6 +53,7 @@ impl Model {
             retry_in_s: server
                 .retry_at
                 .map(|at| at.saturating_sub(now.mono).as_secs_f64()),
+            asleep: server.asleep,
             queued: server.queued,
             dropped: server.dropped,
         })

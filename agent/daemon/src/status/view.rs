@@ -37,6 +37,9 @@ pub struct ServerView {
     pub last_error: Option<String>,
     /// Seconds to the next attempt, where one is due.
     pub retry_in_s: Option<f64>,
+    /// Queue mode: the server does not expect the box to hear it now.
+    #[serde(default)]
+    pub asleep: bool,
     /// Samples that are stored for it.
     pub queued: u64,
     /// Samples that it will not be told.

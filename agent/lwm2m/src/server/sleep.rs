@@ -31,7 +31,7 @@ impl Server {
         self.wake.0.filter(|_| self.registration.queue_mode())
     }
 
-    pub(super) fn is_asleep(&self) -> bool {
+    pub(crate) fn is_asleep(&self) -> bool {
         self.registration.queue_mode()
             && self.registration.phase() == Phase::Registered
             && self.wake.0.is_none()
