@@ -1,7 +1,10 @@
 //! What is measured for one server and cannot be told now is stored; what was told and may not have
 //! arrived is told again.
 
-use std::{collections::BTreeMap, time::Duration};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    time::Duration,
+};
 
 use lamplighter_coap::{NotificationId, Reliability, Token};
 use lamplighter_model::{
@@ -79,6 +82,8 @@ pub(super) struct Mark {
 
 /// Samples that were told without any confirmation: the next notification asks for one.
 const MAX_UNCONFIRMED: u64 = 256;
+/// Cancelled paths that are remembered while something of them may be stored.
+const MAX_CANCELLED: usize = 8192;
 /// Confirmable notifications that may be on their way.
 const MAX_CONFIRMABLE: usize = 16;
 /// The same after this time, so that a path that has died in silence is noticed.
@@ -504,9 +509,7 @@ impl Server {
         if self.outbox.is_empty() {
             return;
         }
-        let upto = self.outbox.next();
-        let cancelled = addresses.into_iter().map(|address| (address, upto));
-        self.uplink.cancelled.extend(cancelled);
+        note_cancelled(&mut self.uplink.cancelled, addresses, self.outbox.next());
         self.confirm(0, turn.shared);
     }
 
@@ -640,6 +643,16 @@ impl Server {
     }
 }
 
+/// A server that observes and cancels for ever, and takes nothing of what is stored, cannot fill
+/// the memory: of too many the oldest are told all the same.
+fn note_cancelled(known: &mut Vec<(Address, u64)>, addresses: Vec<Address>, upto: u64) {
+    let new: BTreeSet<Address> = addresses.into_iter().take(MAX_CANCELLED).collect();
+    known.retain(|(address, _)| !new.contains(address));
+    known.extend(new.into_iter().map(|address| (address, upto)));
+    let surplus = known.len().saturating_sub(MAX_CANCELLED);
+    known.drain(..surplus);
+}
+
 const fn address_of((resource, index): Part) -> Address {
     let path = match index {
         None => Path::Resource(resource.path),
@@ -676,5 +689,28 @@ fn core_samples(address: ResourceAddress, content: Content, now: Now) -> Vec<Sam
             .into_iter()
             .map(|(index, value)| sample(Some(index), value))
             .collect(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use lamplighter_model::InstancePath;
+
+    use super::*;
+
+    #[test]
+    fn a_server_that_cancels_for_ever_does_not_fill_the_memory() {
+        let address =
+            |number: u16| Address::gateway(Path::Instance(InstancePath::new(3303, number)));
+        let mut known = Vec::new();
+        for upto in 1..100 {
+            note_cancelled(&mut known, vec![address(1), address(1)], upto);
+        }
+        assert_eq!(known, [(address(1), 99)]);
+        for number in 0..20_000 {
+            note_cancelled(&mut known, vec![address(number)], 100);
+        }
+        assert_eq!(known.len(), MAX_CANCELLED);
+        assert_eq!(known.last(), Some(&(address(19_999), 100)));
     }
 }
