@@ -136,6 +136,8 @@ impl Server {
     /// The store had to drop the oldest.
     pub(crate) fn dropped(&mut self, first: u64, count: u64) {
         self.abandon_flight();
+        // Of which parts they were is not known: rather tell too many than none.
+        self.uplink.limits.clear();
         self.outbox.dropped(first, count);
     }
 
@@ -166,16 +168,16 @@ impl Server {
         let nodes: Vec<Node> = targets
             .flat_map(|target| turn.catalogue().latest(*target))
             .collect();
+        // Another observation may have stored them already.
+        let kept = self.outbox.queue(samples);
         let rules = Self::rules(&self.attributes, self.config.ssid, turn);
-        for sample in &samples {
-            let part = (sample.address, sample.index);
+        for part in kept.iter().map(outbox::part) {
             if let Some(most) = relation.most_kept(part, rules) {
                 let limit = self.uplink.limits.entry(part).or_default();
                 limit.most = u64::from(most).max(1);
                 limit.stored += 1;
             }
         }
-        let kept = self.outbox.queue(samples);
         self.hand_over(kept, turn.shared);
         let sent = Sent {
             is_stored: true,
@@ -615,6 +617,7 @@ impl Server {
             let record = Record::Reading(self.config.ssid, None);
             shared.out.push(Output::Journal(record));
         }
+        self.uplink.limits.clear();
         if let Some((upto, lost)) = self.outbox.discard_all(Loss::Cancelled) {
             shared.out.push(Output::Forget(self.config.ssid, upto));
             self.uplink.lost.push((Loss::Cancelled, lost));

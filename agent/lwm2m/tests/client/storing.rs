@@ -624,6 +624,32 @@ fn hqmax_keeps_the_newest_and_counts_the_others() {
     assert_eq!((status.queued, status.dropped.limited), (0, 7));
 }
 
+#[test]
+fn hqmax_counts_what_several_observations_tell_once() {
+    let mut world = observing(SENML_CBOR);
+    observe(&mut world, "/3303/0", SENML_CBOR);
+    assert_eq!(
+        world.attributes("/3303/0", &["hqmax=3"]).code,
+        Code::CHANGED
+    );
+    disconnect(&mut world);
+    numbers(&mut world, 1..11, 10);
+    reconnect(&mut world);
+    assert_eq!(values(&notified(&world, "/3303/0/5700")), [8, 9, 10]);
+}
+
+#[test]
+fn hqmax_does_not_take_what_the_store_had_to_leave() {
+    let mut world = observing(SENML_CBOR);
+    world.attributes("/3303/0/5700", &["hqmax=3"]);
+    disconnect(&mut world);
+    numbers(&mut world, 1..11, 10);
+    world.kept = world.kept.split_off(&8);
+    world.input(Input::KeptDropped(SSID, 8, 8));
+    reconnect(&mut world);
+    assert_eq!(values(&notified(&world, "/3303/0/5700")), [9, 10]);
+}
+
 /// What six minutes without the server cost to make good, with an answer every `round_trip`.
 #[test]
 fn an_outage_is_told_again_in_less_than_a_tenth_of_it() {
