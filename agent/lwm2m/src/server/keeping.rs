@@ -62,6 +62,8 @@ pub(super) struct Uplink {
     pub(super) takes_no_send: bool,
     /// Nothing out of the queue before.
     pub(super) not_before: Option<Duration>,
+    /// It is the date that is waited for.
+    pub(super) awaits_date: bool,
 }
 
 /// Attribute hqmax. It is counted in this run of the agent only: after a restart all that was
@@ -119,6 +121,7 @@ impl Default for Uplink {
             takes_no_send: false,
             unconfirmed_since: None,
             not_before: None,
+            awaits_date: false,
         }
     }
 }

@@ -549,6 +549,22 @@ fn samples_of_an_unknown_date_wait_for_it() {
 }
 
 #[test]
+fn samples_leave_as_soon_as_their_date_is_known() {
+    let mut world = observing(SENML_CBOR);
+    disconnect(&mut world);
+    let known = world.unix.take();
+    number(&mut world, 1);
+    let at = world.now;
+    world.links_work = true;
+    world.seconds(100);
+    world.unix = known.map(|known| known + 100);
+    number(&mut world, 2);
+    let told = [(Some(unix(at)), 1), (Some(unix(world.now)), 2)];
+    world.seconds(5);
+    assert_eq!(notified(&world, "/3303/0/5700"), told);
+}
+
+#[test]
 fn samples_whose_date_never_becomes_known_are_told_without_and_counted() {
     let mut world = observing(SENML_CBOR);
     disconnect(&mut world);
