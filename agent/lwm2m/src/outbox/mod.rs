@@ -107,8 +107,8 @@ impl Outbox {
         self.cursor = cursor.clamp(self.first, self.next);
         self.confirmed = self.cursor;
         self.parked = parked;
-        self.parked
-            .retain(|_, parked| parked.last >= self.first && parked.last < self.cursor);
+        self.parked.retain(|_, parked| parked.last >= self.first);
+        self.unpark_behind();
         self.reload();
     }
 
@@ -195,6 +195,7 @@ impl Outbox {
     pub(crate) fn doubt(&mut self) {
         self.cursor = self.confirmed;
         self.rereading = None;
+        self.unpark_behind();
         self.reload();
     }
 
@@ -392,10 +393,7 @@ impl Outbox {
     fn move_to(&mut self, number: u64) {
         match &mut self.rereading {
             Some(rereading) if number < rereading.end => rereading.at = number,
-            Some(_) => {
-                self.rereading = None;
-                self.reload();
-            }
+            Some(_) => self.end_rereading(),
             None => self.cursor = self.cursor.max(number),
         }
     }
@@ -405,6 +403,36 @@ impl Outbox {
         if self.buffer.is_empty() && self.loaded > self.position() {
             self.move_to(self.loaded);
         }
+    }
+
+    /// What was passed by behind the cursor comes by again.
+    fn unpark_behind(&mut self) {
+        let cursor = self.cursor;
+        self.parked.retain(|_, parked| {
+            if parked.last >= cursor {
+                parked.last = cursor.saturating_sub(1);
+                // How many of them stand before the cursor is not known.
+                parked.count = 0;
+            }
+            parked.first < cursor
+        });
+    }
+
+    /// All that is parked has come by: what is left of parts that were not passed by again is
+    /// nowhere any more.
+    fn end_rereading(&mut self) {
+        let Some(ended) = self.rereading.take() else {
+            return;
+        };
+        let losses = &mut self.losses;
+        self.parked.retain(|part, parked| {
+            let is_left = parked.first < ended.start || ended.passed.contains(part);
+            if !is_left {
+                losses.add(Loss::Store, parked.count);
+            }
+            is_left
+        });
+        self.reload();
     }
 
     fn unpark(&mut self, kept: &Kept) {

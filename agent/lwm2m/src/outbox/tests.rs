@@ -18,6 +18,8 @@ enum Act {
     Confirm,
     Doubt,
     Fetch,
+    /// The first that waits and has no way is passed by, while others are not confirmed yet.
+    PassBy,
     /// There is a way for a part, or none any more.
     Way(u16, bool),
     Reread,
@@ -56,6 +58,7 @@ impl World {
                 self.outbox.doubt();
             }
             Act::Fetch => self.fetch(),
+            Act::PassBy => self.pass_by(),
             Act::Way(part, true) => {
                 self.no_way.remove(part);
             }
@@ -109,6 +112,15 @@ impl World {
                 self.outbox.advance(1);
             }
             self.outbox.confirm(self.outbox.mark());
+        }
+    }
+
+    fn pass_by(&mut self) {
+        let Some(head) = self.outbox.waiting().front().cloned() else {
+            return;
+        };
+        if self.outbox.is_due(&head) && self.no_way.contains(&part_of(&head)) {
+            self.outbox.park();
         }
     }
 
@@ -198,6 +210,7 @@ fn acts() -> impl Strategy<Value = Vec<Act>> {
         1 => Just(Act::Confirm),
         1 => Just(Act::Doubt),
         3 => Just(Act::Fetch),
+        3 => Just(Act::PassBy),
         2 => (0..PARTS, any::<bool>()).prop_map(|(part, way)| Act::Way(part, way)),
         1 => Just(Act::Reread),
         1 => Just(Act::Restart),
@@ -256,4 +269,37 @@ fn memory_holds_a_bounded_part_of_a_long_queue() {
     assert_eq!(world.outbox.queued(), 5000);
     world.finish();
     assert_eq!(world.arrived[&0].len(), 5000);
+}
+
+#[test]
+fn what_was_passed_by_and_is_doubted_does_not_wait_for_itself() {
+    let mut world = World::default();
+    world.act(&Act::Measure(0));
+    world.act(&Act::Way(1, false));
+    world.act(&Act::Measure(1));
+    // Nothing shows yet that the first has arrived.
+    world.act(&Act::PassBy);
+    world.act(&Act::Doubt);
+    world.act(&Act::Way(1, true));
+    world.act(&Act::Fetch);
+    for kept in world.outbox.waiting() {
+        assert_eq!(world.outbox.overtakes(kept), None, "{kept:?}");
+    }
+    world.finish();
+    assert_eq!(world.arrived, BTreeMap::from([(0, vec![0]), (1, vec![1])]));
+}
+
+#[test]
+fn what_the_store_has_lost_of_the_parked_holds_up_nothing() {
+    let mut world = World::default();
+    world.act(&Act::Way(0, false));
+    world.act(&Act::Measure(0));
+    world.act(&Act::PassBy);
+    world.kept.clear();
+    world.act(&Act::Way(0, true));
+    world.act(&Act::Measure(0));
+    world.finish();
+    assert_eq!(world.arrived, BTreeMap::from([(0, vec![1])]));
+    assert_eq!(world.outbox.losses().store, 1);
+    assert_eq!(world.outbox.queued(), 0);
 }

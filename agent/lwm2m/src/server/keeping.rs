@@ -1,7 +1,10 @@
 //! What is measured for one server and cannot be told now is stored; what was told and may not have
 //! arrived is told again.
 
-use std::{collections::BTreeMap, time::Duration};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    time::Duration,
+};
 
 use lamplighter_coap::{NotificationId, Reliability, Token};
 use lamplighter_model::{
@@ -59,6 +62,8 @@ pub(super) struct Uplink {
     pub(super) takes_no_send: bool,
     /// Nothing out of the queue before.
     pub(super) not_before: Option<Duration>,
+    /// It is the date that is waited for.
+    pub(super) awaits_date: bool,
 }
 
 /// Attribute hqmax. It is counted in this run of the agent only: after a restart all that was
@@ -79,6 +84,8 @@ pub(super) struct Mark {
 
 /// Samples that were told without any confirmation: the next notification asks for one.
 const MAX_UNCONFIRMED: u64 = 256;
+/// Cancelled paths that are remembered while something of them may be stored.
+const MAX_CANCELLED: usize = 8192;
 /// Confirmable notifications that may be on their way.
 const MAX_CONFIRMABLE: usize = 16;
 /// The same after this time, so that a path that has died in silence is noticed.
@@ -114,6 +121,7 @@ impl Default for Uplink {
             takes_no_send: false,
             unconfirmed_since: None,
             not_before: None,
+            awaits_date: false,
         }
     }
 }
@@ -131,6 +139,8 @@ impl Server {
     /// The store had to drop the oldest.
     pub(crate) fn dropped(&mut self, first: u64, count: u64) {
         self.abandon_flight();
+        // Of which parts they were is not known: rather tell too many than none.
+        self.uplink.limits.clear();
         self.outbox.dropped(first, count);
     }
 
@@ -161,16 +171,16 @@ impl Server {
         let nodes: Vec<Node> = targets
             .flat_map(|target| turn.catalogue().latest(*target))
             .collect();
+        // Another observation may have stored them already.
+        let kept = self.outbox.queue(samples);
         let rules = Self::rules(&self.attributes, self.config.ssid, turn);
-        for sample in &samples {
-            let part = (sample.address, sample.index);
+        for part in kept.iter().map(outbox::part) {
             if let Some(most) = relation.most_kept(part, rules) {
                 let limit = self.uplink.limits.entry(part).or_default();
                 limit.most = u64::from(most).max(1);
                 limit.stored += 1;
             }
         }
-        let kept = self.outbox.queue(samples);
         self.hand_over(kept, turn.shared);
         let sent = Sent {
             is_stored: true,
@@ -504,9 +514,7 @@ impl Server {
         if self.outbox.is_empty() {
             return;
         }
-        let upto = self.outbox.next();
-        let cancelled = addresses.into_iter().map(|address| (address, upto));
-        self.uplink.cancelled.extend(cancelled);
+        note_cancelled(&mut self.uplink.cancelled, addresses, self.outbox.next());
         self.confirm(0, turn.shared);
     }
 
@@ -612,6 +620,7 @@ impl Server {
             let record = Record::Reading(self.config.ssid, None);
             shared.out.push(Output::Journal(record));
         }
+        self.uplink.limits.clear();
         if let Some((upto, lost)) = self.outbox.discard_all(Loss::Cancelled) {
             shared.out.push(Output::Forget(self.config.ssid, upto));
             self.uplink.lost.push((Loss::Cancelled, lost));
@@ -638,6 +647,16 @@ impl Server {
             }
         }
     }
+}
+
+/// A server that observes and cancels for ever, and takes nothing of what is stored, cannot fill
+/// the memory: of too many the oldest are told all the same.
+fn note_cancelled(known: &mut Vec<(Address, u64)>, addresses: Vec<Address>, upto: u64) {
+    let new: BTreeSet<Address> = addresses.into_iter().take(MAX_CANCELLED).collect();
+    known.retain(|(address, _)| !new.contains(address));
+    known.extend(new.into_iter().map(|address| (address, upto)));
+    let surplus = known.len().saturating_sub(MAX_CANCELLED);
+    known.drain(..surplus);
 }
 
 const fn address_of((resource, index): Part) -> Address {
@@ -676,5 +695,28 @@ fn core_samples(address: ResourceAddress, content: Content, now: Now) -> Vec<Sam
             .into_iter()
             .map(|(index, value)| sample(Some(index), value))
             .collect(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use lamplighter_model::InstancePath;
+
+    use super::*;
+
+    #[test]
+    fn a_server_that_cancels_for_ever_does_not_fill_the_memory() {
+        let address =
+            |number: u16| Address::gateway(Path::Instance(InstancePath::new(3303, number)));
+        let mut known = Vec::new();
+        for upto in 1..100 {
+            note_cancelled(&mut known, vec![address(1), address(1)], upto);
+        }
+        assert_eq!(known, [(address(1), 99)]);
+        for number in 0..20_000 {
+            note_cancelled(&mut known, vec![address(number)], 100);
+        }
+        assert_eq!(known.len(), MAX_CANCELLED);
+        assert_eq!(known.last(), Some(&(address(19_999), 100)));
     }
 }

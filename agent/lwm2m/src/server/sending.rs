@@ -54,10 +54,9 @@ const DATE_WAIT: Duration = Duration::from_secs(600);
 impl Server {
     /// Sends the next pack; false where none waits or none can leave.
     pub(super) fn replay_next(&mut self, turn: &mut Turn<'_>) -> bool {
-        let is_paused = self
-            .uplink
-            .not_before
-            .is_some_and(|until| until > turn.now.mono);
+        let has_date = self.uplink.awaits_date && turn.now.unix.is_some();
+        let paused = self.uplink.not_before.filter(|_| !has_date);
+        let is_paused = paused.is_some_and(|until| until > turn.now.mono);
         if self.registration.phase() != Phase::Registered
             || self.uplink.is_suspect
             || self.uplink.flight.is_some()
@@ -66,6 +65,7 @@ impl Server {
             return false;
         }
         self.uplink.not_before = None;
+        self.uplink.awaits_date = false;
         self.reconsider(turn);
         if self.is_reconsidering() {
             return false;
@@ -96,6 +96,7 @@ impl Server {
         }
         if let Some(until) = date_wait(&head.sample, turn) {
             self.uplink.not_before = Some(until);
+            self.uplink.awaits_date = true;
             return false;
         }
         let overtakes = self.outbox.overtakes(head);
@@ -441,6 +442,7 @@ impl Server {
         let pause = max_age.unwrap_or(DEFAULT_MAX_AGE);
         let pause = pause.clamp(Duration::from_secs(1), MAX_PAUSE);
         self.uplink.not_before = Some(turn.now.mono + pause);
+        self.uplink.awaits_date = false;
     }
 }
 

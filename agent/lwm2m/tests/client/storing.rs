@@ -549,6 +549,22 @@ fn samples_of_an_unknown_date_wait_for_it() {
 }
 
 #[test]
+fn samples_leave_as_soon_as_their_date_is_known() {
+    let mut world = observing(SENML_CBOR);
+    disconnect(&mut world);
+    let known = world.unix.take();
+    number(&mut world, 1);
+    let at = world.now;
+    world.links_work = true;
+    world.seconds(100);
+    world.unix = known.map(|known| known + 100);
+    number(&mut world, 2);
+    let told = [(Some(unix(at)), 1), (Some(unix(world.now)), 2)];
+    world.seconds(5);
+    assert_eq!(notified(&world, "/3303/0/5700"), told);
+}
+
+#[test]
 fn samples_whose_date_never_becomes_known_are_told_without_and_counted() {
     let mut world = observing(SENML_CBOR);
     disconnect(&mut world);
@@ -622,6 +638,32 @@ fn hqmax_keeps_the_newest_and_counts_the_others() {
     assert_eq!(world.notifications.len(), 1);
     let status = world.client.servers().next().unwrap();
     assert_eq!((status.queued, status.dropped.limited), (0, 7));
+}
+
+#[test]
+fn hqmax_counts_what_several_observations_tell_once() {
+    let mut world = observing(SENML_CBOR);
+    observe(&mut world, "/3303/0", SENML_CBOR);
+    assert_eq!(
+        world.attributes("/3303/0", &["hqmax=3"]).code,
+        Code::CHANGED
+    );
+    disconnect(&mut world);
+    numbers(&mut world, 1..11, 10);
+    reconnect(&mut world);
+    assert_eq!(values(&notified(&world, "/3303/0/5700")), [8, 9, 10]);
+}
+
+#[test]
+fn hqmax_does_not_take_what_the_store_had_to_leave() {
+    let mut world = observing(SENML_CBOR);
+    world.attributes("/3303/0/5700", &["hqmax=3"]);
+    disconnect(&mut world);
+    numbers(&mut world, 1..11, 10);
+    world.kept = world.kept.split_off(&8);
+    world.input(Input::KeptDropped(SSID, 8, 8));
+    reconnect(&mut world);
+    assert_eq!(values(&notified(&world, "/3303/0/5700")), [9, 10]);
 }
 
 /// What six minutes without the server cost to make good, with an answer every `round_trip`.
