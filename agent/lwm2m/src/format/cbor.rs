@@ -98,7 +98,8 @@ fn read_tagged(reader: &mut Reader<'_>) -> Result<Value, DecodeErrorKind> {
     }
     let kind = reader.datatype().map_err(|error| error_kind(&error))?;
     match read_untagged(reader, kind)? {
-        value @ (Value::Integer(_) | Value::Float(_)) => Ok(value),
+        Value::Integer(seconds) => Ok(Value::Time(seconds)),
+        value @ Value::Float(_) => Ok(value),
         Value::Boolean(_)
         | Value::Corelnk(_)
         | Value::Decimal(_)
