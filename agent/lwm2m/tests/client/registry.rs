@@ -34,7 +34,7 @@ const STRUCTURED: [ContentFormat; 5] = [
 const OTHERS: [&str; 3] = ["Common.xml", "DDF.xml", "LWM2M_senml_units.xml"];
 
 /// The core's own, and those that hold keys.
-const OWN: [u16; 6] = [0, 1, 2, 3, 21, 23];
+const OWN: [u16; 7] = [0, 1, 2, 3, 7, 21, 23];
 
 #[test]
 fn an_instance_of_every_object_can_be_created_read_written_and_deleted() {
