@@ -45,9 +45,11 @@ impl Numbers {
     /// What an instance of object 2 is about, whether that exists or not.
     pub(super) fn target(&self, number: ObjectInstanceId) -> Option<InstancePath> {
         let (object, block) = *self.blocks.get(usize::from(number.0 / SIZE))?;
+        // A damaged file may name a block that cannot be.
+        let first = block.checked_mul(SIZE)?;
         Some(InstancePath {
             object,
-            instance: ObjectInstanceId(block * SIZE + number.0 % SIZE),
+            instance: ObjectInstanceId(first + number.0 % SIZE),
         })
     }
 
@@ -112,6 +114,17 @@ mod tests {
         }
         assert_eq!(restored.number(InstancePath::new(3416, 100)), None);
         assert_eq!(restored.target(ObjectInstanceId(u16::MAX)), None);
+    }
+
+    #[test]
+    fn a_damaged_block_speaks_of_nothing() {
+        let mut numbers = Numbers::default();
+        numbers.restore(&[(3416, u16::MAX), (3, 0)]);
+        assert_eq!(numbers.target(ObjectInstanceId(0)), None);
+        assert_eq!(
+            numbers.target(ObjectInstanceId(SIZE)),
+            Some(InstancePath::new(3, 0))
+        );
     }
 
     #[test]
