@@ -431,7 +431,6 @@ impl Agent {
 
     /// Tells people which servers do not expect to be heard.
     fn tell_sleep(&mut self) {
-        let now = self.clock.now();
         for (ssid, asleep) in self.clients.values().flat_map(Client::asleep) {
             let told = &mut self.waiting.asleep;
             let is_new = if asleep {
@@ -440,7 +439,7 @@ impl Agent {
                 told.remove(&ssid)
             };
             if is_new {
-                self.status.on_sleep(ssid, asleep, now);
+                self.status.on_sleep(ssid, asleep, self.clock.now());
             }
         }
     }
