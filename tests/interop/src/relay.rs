@@ -132,19 +132,27 @@ impl Shared {
     fn pass(&self, way: Way) {
         let mut bytes = vec![0; DATAGRAM];
         while !self.ended.load(Ordering::Relaxed) {
-            let back = locked(&self.state).back.clone();
-            let (from, to) = match way {
-                Way::Up => (&self.front, &*back),
-                Way::Down => (&*back, &self.front),
+            let came = match way {
+                Way::Up => self.front.recv_from(&mut bytes),
+                Way::Down => self.back().recv_from(&mut bytes),
             };
-            let Ok((length, sender)) = from.recv_from(&mut bytes) else {
+            let Ok((length, sender)) = came else {
                 continue;
             };
-            if let Some(receiver) = self.receiver(way, sender, &bytes[..length]) {
-                // Refused while the other side has no socket: lost, as on a real network.
-                let _ = to.send_to(&bytes[..length], receiver);
-            }
+            let datagram = &bytes[..length];
+            let Some(receiver) = self.receiver(way, sender, datagram) else {
+                continue;
+            };
+            // Refused while the other side has no socket: lost, as on a real network.
+            let _ = match way {
+                Way::Up => self.back().send_to(datagram, receiver),
+                Way::Down => self.front.send_to(datagram, receiver),
+            };
         }
+    }
+
+    fn back(&self) -> Arc<UdpSocket> {
+        locked(&self.state).back.clone()
     }
 
     /// To whom it goes on; `None` where it is lost.

@@ -3,8 +3,11 @@
 //! 2.0.0-M18 but those that name another version.
 #![expect(clippy::unwrap_used, reason = "a panic is how a test fails")]
 
+mod address;
 mod cabinet;
 mod composite;
+mod device;
+mod late;
 mod many;
 mod observe;
 mod queue;
