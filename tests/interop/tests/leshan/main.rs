@@ -4,12 +4,14 @@
 #![expect(clippy::unwrap_used, reason = "a panic is how a test fails")]
 
 mod address;
+mod attributes;
 mod cabinet;
 mod composite;
 mod device;
 mod late;
 mod many;
 mod observe;
+mod old;
 mod queue;
 mod read;
 mod register;

@@ -14,6 +14,7 @@ import org.eclipse.leshan.core.node.LwM2mNode;
 import org.eclipse.leshan.core.node.LwM2mPath;
 import org.eclipse.leshan.core.node.LwM2mResource;
 import org.eclipse.leshan.core.node.LwM2mResourceInstance;
+import org.eclipse.leshan.core.node.LwM2mRoot;
 import org.eclipse.leshan.core.node.ObjectLink;
 import org.eclipse.leshan.core.node.TimestampedLwM2mNode;
 import org.eclipse.leshan.core.node.TimestampedLwM2mNodes;
@@ -69,6 +70,9 @@ final class Values {
     }
 
     static Object plain(LwM2mNode node) {
+        if (node instanceof LwM2mRoot) {
+            return Nodes.children(((LwM2mRoot) node).getObjects());
+        }
         if (node instanceof LwM2mResourceInstance) {
             return plainValue(((LwM2mResourceInstance) node).getValue());
         }
