@@ -322,7 +322,7 @@ impl Server {
         let enabler = self.registration.version();
         links::registration(
             catalogue,
-            self.view,
+            (self.view, Some(self.ssid())),
             Versions {
                 configured: &self.config.object_versions,
                 enabler,
