@@ -42,13 +42,6 @@ pub struct Links {
     buffer: Box<[u8; DATAGRAM_MAX]>,
 }
 
-/// What happened on the links.
-#[derive(Debug)]
-pub enum Heard {
-    Event(LinkKey, LinkEvent),
-    Readable(LinkKey),
-}
-
 impl Default for Links {
     fn default() -> Self {
         let (opening, opened) = mpsc::unbounded_channel();
@@ -64,7 +57,7 @@ impl Default for Links {
 }
 
 impl Links {
-    /// Looks the name up and opens a socket; [`Links::heard`] tells how it went.
+    /// Looks the name up and opens a socket; [`Links::poll_opened`] tells how it went.
     pub fn open(&mut self, id: LinkKey, uri: ServerUri) {
         let opening = self.opening.clone();
         let task = tokio::spawn(async move {
@@ -91,11 +84,6 @@ impl Links {
         }
     }
 
-    /// Waits for the next thing that happens on any link.
-    pub async fn heard(&mut self) -> Heard {
-        std::future::poll_fn(|context| self.poll_heard(context)).await
-    }
-
     /// The next datagram that waits on a link, without waiting for one; `Err` says what the socket
     /// reports instead.
     pub fn receive(&mut self, id: LinkKey) -> Option<Result<Vec<u8>, LinkEvent>> {
@@ -111,7 +99,8 @@ impl Links {
         BURST
     }
 
-    fn poll_heard(&mut self, context: &mut Context<'_>) -> Poll<Heard> {
+    /// Which link is open now, or why it is not.
+    pub fn poll_opened(&mut self, context: &mut Context<'_>) -> Poll<(LinkKey, LinkEvent)> {
         while let Poll::Ready(Some((id, opened))) = self.opened.poll_recv(context) {
             // One that was closed while its name was looked up belongs to nobody.
             if self.awaited.remove(&id).is_none() {
@@ -124,8 +113,16 @@ impl Links {
                 }
                 Err(error) => LinkEvent::Down(error.to_string()),
             };
-            return Poll::Ready(Heard::Event(id, event));
+            return Poll::Ready((id, event));
         }
+        Poll::Pending
+    }
+
+    /// Which link has datagrams; `Err` says what its socket reports instead.
+    pub fn poll_readable(
+        &mut self,
+        context: &mut Context<'_>,
+    ) -> Poll<(LinkKey, Result<(), LinkEvent>)> {
         let behind = self.last.map_or(Bound::Unbounded, Bound::Excluded);
         let order = self
             .sockets
@@ -135,10 +132,8 @@ impl Links {
         for (id, socket) in order {
             if let Poll::Ready(ready) = socket.poll_recv_ready(context) {
                 self.last = Some(*id);
-                return Poll::Ready(match ready {
-                    Ok(()) => Heard::Readable(*id),
-                    Err(error) => Heard::Event(*id, LinkEvent::Down(error.to_string())),
-                });
+                let ready = ready.map_err(|error| LinkEvent::Down(error.to_string()));
+                return Poll::Ready((*id, ready));
             }
         }
         Poll::Pending
@@ -189,7 +184,7 @@ async fn connect_to(address: SocketAddr) -> io::Result<UdpSocket> {
 
 #[cfg(test)]
 mod tests {
-    use std::net::UdpSocket as StdSocket;
+    use std::{future::poll_fn, net::UdpSocket as StdSocket};
 
     use super::*;
 
@@ -212,8 +207,8 @@ mod tests {
         links.opening.send((key(1), socket)).unwrap();
         links.close(key(1));
         links.open(key(2), uri(&peer));
-        let heard = links.heard().await;
-        assert!(matches!(heard, Heard::Event((_, LinkId(2)), LinkEvent::Up)));
+        let opened = poll_fn(|context| links.poll_opened(context)).await;
+        assert_eq!(opened, (key(2), LinkEvent::Up));
         assert_eq!(links.sockets.len(), 1);
     }
 
@@ -223,7 +218,7 @@ mod tests {
         let mut links = Links::default();
         for id in [1, 2] {
             links.open(key(id), uri(&peer));
-            links.heard().await;
+            poll_fn(|context| links.poll_opened(context)).await;
         }
         for socket in links.sockets.values() {
             peer.send_to(b"x", socket.local_addr().unwrap()).unwrap();
@@ -232,9 +227,9 @@ mod tests {
         let mut turns = Vec::new();
         while turns.len() < 4 {
             // What is readable is not read: it stays so.
-            if let Heard::Readable(id) = links.heard().await {
-                turns.push(id.1.0);
-            }
+            let (id, found) = poll_fn(|context| links.poll_readable(context)).await;
+            assert_eq!(found, Ok(()));
+            turns.push(id.1.0);
         }
         turns.sort_unstable();
         assert_eq!(turns, [1, 1, 2, 2]);

@@ -9,6 +9,8 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet, VecDeque},
+    future::poll_fn,
+    task::{Context, Poll},
     time::Duration,
 };
 
@@ -34,19 +36,20 @@ use lamplighter_site::{
     Site,
     boundary::{SiteInput, SiteOutput},
 };
-use tokio::{
-    signal::unix::{Signal, SignalKind, signal},
-    sync::{mpsc, oneshot},
-    time::sleep,
-};
+use tokio::sync::{mpsc, oneshot};
 
 use crate::{
     ask::{Ask, ServerAction},
-    clock::Clock,
-    link::{Heard, LinkKey, Links},
+    clock::{self, Clock},
+    link::{LinkKey, Links},
     status::{self, Status},
     store::{Store, Stored},
 };
+
+mod bell;
+mod waits;
+
+use waits::Waits;
 
 /// How long the agent waits for servers to answer its de-registrations when it is stopped.
 const FAREWELL: Duration = Duration::from_secs(5);
@@ -56,10 +59,6 @@ pub const THE_BOX: ClientId = ClientId(0);
 
 /// How long the first Register waits for adapters to say what they have.
 const DECLARATIONS: Duration = Duration::from_millis(500);
-
-/// Longest sleep. Timers of the runtime stand still while the machine is suspended, our deadlines do
-/// not.
-const LONGEST_SLEEP: Duration = Duration::from_secs(60);
 
 /// What the loop owns.
 #[derive(Debug)]
@@ -118,37 +117,31 @@ pub enum Ended {
 /// The one thing that happened.
 enum Happening {
     Adapter(AdapterId, Option<AdapterEvent>),
-    Ask(Option<Ask>),
-    Link(Heard),
+    Ask(Ask),
+    Link(LinkKey, LinkEvent),
+    Readable(LinkKey),
     Signal(&'static str),
     Stored(Stored),
     Timer,
 }
 
-/// The signals that end the agent or would, unhandled.
-struct Signals {
-    hangup: Signal,
-    interrupt: Signal,
-    terminate: Signal,
-}
-
 impl Agent {
     /// Runs until a signal, a reboot or a factory reset, then de-registers everywhere.
     pub async fn run(mut self) -> std::io::Result<Ended> {
-        let mut signals = Signals::new()?;
+        let mut waits = Waits::new()?;
         self.hear_declarations().await;
         self.waiting.is_queue_changed = true;
         self.drain();
         let ended = loop {
-            let happening = self.next(&mut signals).await;
-            self.on(happening);
-            self.drain();
-            self.handle_due();
+            let due = self.handle_due();
             if let Some(ended) = self.waiting.ended {
                 break ended;
             }
+            let happening = self.next(due, &mut waits).await;
+            self.on(happening);
+            self.drain();
         };
-        self.farewell(&mut signals).await;
+        self.farewell(&mut waits).await;
         self.store.close();
         Ok(ended)
     }
@@ -170,35 +163,74 @@ impl Agent {
         }
     }
 
-    async fn next(&mut self, signals: &mut Signals) -> Happening {
-        let timer = self.until_timer();
-        tokio::select! {
-            heard = self.links.heard() => Happening::Link(heard),
-            (id, event) = self.adapters.recv() => Happening::Adapter(id, event),
-            stored = self.store.stored() => Happening::Stored(stored),
-            ask = self.asks.recv() => Happening::Ask(ask),
-            name = signals.recv() => Happening::Signal(name),
-            () = sleep(timer) => Happening::Timer,
-        }
+    /// Waits for what happens next, until `due` at most.
+    async fn next(&mut self, due: Duration, waits: &mut Waits) -> Happening {
+        waits.wake_at(due, clock::mono());
+        poll_fn(|context| self.poll_next(waits, context)).await
     }
 
-    /// Does what is due even where something else always happens first.
-    fn handle_due(&mut self) {
-        if self.until_timer().is_zero() {
-            self.on(Happening::Timer);
-            self.drain();
+    fn poll_next(&mut self, waits: &mut Waits, context: &mut Context<'_>) -> Poll<Happening> {
+        waits.are_links_first = !waits.are_links_first;
+        let are_links_first = waits.are_links_first;
+        if are_links_first && let Poll::Ready(happening) = self.poll_links(context) {
+            return Poll::Ready(happening);
         }
+        let other = self.poll_others(waits, context);
+        if are_links_first || other.is_ready() {
+            return other;
+        }
+        self.poll_links(context)
     }
 
-    /// Time until core or site want to be called again.
-    fn until_timer(&self) -> Duration {
-        let clients = self.clients.values().map(Client::poll_timeout);
-        let deadlines = clients.chain([self.site.poll_timeout()]);
-        let next = deadlines.flatten().map(|(at, _)| at).min();
-        let now = self.clock.now().mono;
-        next.map_or(LONGEST_SLEEP, |at| {
-            at.saturating_sub(now).min(LONGEST_SLEEP)
+    fn poll_links(&mut self, context: &mut Context<'_>) -> Poll<Happening> {
+        let readable = self.links.poll_readable(context);
+        readable.map(|(key, found)| match found {
+            Ok(()) => Happening::Readable(key),
+            Err(event) => Happening::Link(key, event),
         })
+    }
+
+    /// What there is least of goes first.
+    fn poll_others(&mut self, waits: &mut Waits, context: &Context<'_>) -> Poll<Happening> {
+        let Waits { signals, timer, .. } = waits;
+        waits.bell.poll(context, |context| {
+            if let Poll::Ready(name) = signals.poll_recv(context) {
+                return Poll::Ready(Happening::Signal(name));
+            }
+            if let Poll::Ready((key, event)) = self.links.poll_opened(context) {
+                return Poll::Ready(Happening::Link(key, event));
+            }
+            if let Poll::Ready(stored) = self.store.poll_stored(context) {
+                return Poll::Ready(Happening::Stored(stored));
+            }
+            if let Poll::Ready(Some(ask)) = self.asks.poll_recv(context) {
+                return Poll::Ready(Happening::Ask(ask));
+            }
+            if let Poll::Ready((id, event)) = self.adapters.poll_recv(context) {
+                return Poll::Ready(Happening::Adapter(id, event));
+            }
+            timer.poll_fired(context).map(|()| Happening::Timer)
+        })
+    }
+
+    /// Does what is due, even where something else always happens first, and says when to come
+    /// again.
+    fn handle_due(&mut self) -> Duration {
+        let due = self.deadline();
+        if due > clock::mono() {
+            return due;
+        }
+        self.on(Happening::Timer);
+        self.drain();
+        self.deadline()
+    }
+
+    /// When core or site want to be called again.
+    fn deadline(&self) -> Duration {
+        let clients = self.clients.values().filter_map(Client::poll_timeout);
+        let deadlines = clients.chain(self.site.poll_timeout());
+        let next = deadlines.map(|(at, _)| at).min();
+        next.unwrap_or(Duration::MAX)
     }
 
     fn on(&mut self, happening: Happening) {
@@ -209,10 +241,9 @@ impl Agent {
                     AdapterEvent::Link(LinkState::Offline, "the adapter has stopped".to_owned());
                 self.on_adapter(id, gone);
             }
-            Happening::Ask(Some(ask)) => self.on_ask(ask),
-            Happening::Ask(None) => {}
-            Happening::Link(Heard::Event(key, event)) => self.on_link(key, event),
-            Happening::Link(Heard::Readable(key)) => self.on_readable(key),
+            Happening::Ask(ask) => self.on_ask(ask),
+            Happening::Link(key, event) => self.on_link(key, event),
+            Happening::Readable(key) => self.on_readable(key),
             Happening::Signal("SIGHUP") => {
                 tracing::warn!(
                     "Reloading is not available in this version, restart the agent instead"
@@ -560,12 +591,13 @@ impl Agent {
     }
 
     /// De-registers everywhere, for a bounded time; a second signal ends it at once.
-    async fn farewell(&mut self, signals: &mut Signals) {
+    async fn farewell(&mut self, waits: &mut Waits) {
         self.every_client(&Input::Command(Command::Stop));
         self.drain();
         let farewell = async {
             while self.waiting.stopped.len() < self.clients.len() {
-                let happening = self.next(signals).await;
+                let due = self.handle_due();
+                let happening = self.next(due, waits).await;
                 if matches!(happening, Happening::Signal(_)) {
                     break;
                 }
@@ -575,24 +607,6 @@ impl Agent {
         };
         if tokio::time::timeout(FAREWELL, farewell).await.is_err() {
             tracing::warn!("A server did not answer the de-registration");
-        }
-    }
-}
-
-impl Signals {
-    fn new() -> std::io::Result<Self> {
-        Ok(Self {
-            hangup: signal(SignalKind::hangup())?,
-            interrupt: signal(SignalKind::interrupt())?,
-            terminate: signal(SignalKind::terminate())?,
-        })
-    }
-
-    async fn recv(&mut self) -> &'static str {
-        tokio::select! {
-            _ = self.hangup.recv() => "SIGHUP",
-            _ = self.interrupt.recv() => "SIGINT",
-            _ = self.terminate.recv() => "SIGTERM",
         }
     }
 }

@@ -22,7 +22,13 @@ mod tail;
 mod tests;
 mod writer;
 
-use std::{io, path::Path, thread, time::Duration};
+use std::{
+    io,
+    path::Path,
+    task::{Context, Poll},
+    thread,
+    time::Duration,
+};
 
 use lamplighter_lwm2m::{
     boundary::{ClientId, CommitId, Kept},
@@ -175,10 +181,11 @@ impl Store {
     }
 
     /// The next report.
-    pub async fn stored(&mut self) -> Stored {
-        match self.stored.recv().await {
-            Some(stored) => stored,
-            None => std::future::pending().await,
+    pub fn poll_stored(&mut self, context: &mut Context<'_>) -> Poll<Stored> {
+        match self.stored.poll_recv(context) {
+            Poll::Ready(Some(stored)) => Poll::Ready(stored),
+            // It has a sender of its own, so that there is always another.
+            Poll::Ready(None) | Poll::Pending => Poll::Pending,
         }
     }
 
