@@ -41,6 +41,7 @@ use tokio::sync::{mpsc, oneshot};
 use crate::{
     ask::{Ask, ServerAction},
     clock::{self, Clock},
+    events::{self, Class, EventLog, News},
     link::{LinkKey, Links},
     status::{self, Status},
     store::{Store, Stored},
@@ -68,7 +69,9 @@ pub struct Agent {
     /// The endpoints of this box over one tree; the first is the box itself.
     pub clients: BTreeMap<ClientId, Client>,
     pub clock: Clock,
+    pub events: EventLog,
     pub links: Links,
+    pub names: events::Names,
     pub server_names: BTreeMap<String, (ClientId, Ssid)>,
     pub site: Site,
     pub status: Status,
@@ -251,6 +254,8 @@ impl Agent {
             }
             Happening::Signal(name) => {
                 tracing::info!(name, "Stopping");
+                let news = News::new(Class::System, "stopping");
+                self.events.tell(news.text(name));
                 self.waiting.ended = Some(Ended::Stopped);
             }
             Happening::Stored(stored) => self.on_stored(stored),
@@ -285,7 +290,10 @@ impl Agent {
         if let AdapterEvent::Link(state, words) = &event {
             // Other words for the same state are no news to an operator.
             match self.status.on_link(id, *state, words, now) {
-                Some(device) => tracing::info!(device, ?state, words, "Device link changed"),
+                Some(device) => {
+                    tracing::info!(device, ?state, words, "Device link changed");
+                    self.events.tell(events::of_link(&device, *state, words));
+                }
                 None => tracing::debug!(adapter = id.0, ?state, words, "Device link explained"),
             }
         }
@@ -358,6 +366,8 @@ impl Agent {
             ));
         };
         tracing::info!(server = name, ?action, user, "Asked by a person");
+        let news = News::new(Class::Event, "asked").about(name).by(user);
+        self.events.tell(news.text(action.word()));
         let command = match action {
             ServerAction::Deregister => Command::Deregister(Some(ssid)),
             ServerAction::Refresh => Command::Update(ssid),
@@ -378,6 +388,7 @@ impl Agent {
                 count,
             } => {
                 tracing::warn!(%ssid, count, "Stored samples were dropped");
+                self.events.tell(self.names.of_dropped(ssid, count));
                 self.waiting.is_queue_changed = true;
                 self.core(client, Input::KeptDropped(ssid, first, count));
             }
@@ -390,8 +401,13 @@ impl Agent {
             Stored::Trouble(Some(words)) => {
                 let text = format!("the state directory cannot be written: {words}");
                 self.status.problem("store", &text, now);
+                let news = News::new(Class::System, "store_fails");
+                self.events.tell(news.text(words));
             }
-            Stored::Trouble(None) => self.status.solved("store"),
+            Stored::Trouble(None) => {
+                self.status.solved("store");
+                self.events.tell(News::new(Class::System, "store_works"));
+            }
         }
     }
 
@@ -524,9 +540,13 @@ impl Agent {
                 self.store.forget(id, ssid, up_to);
             }
             Output::Host(HostRequest::FactoryReset) => {
-                self.waiting.ended = Some(Ended::FactoryReset)
+                self.events.tell(News::new(Class::System, "factory_reset"));
+                self.waiting.ended = Some(Ended::FactoryReset);
             }
-            Output::Host(HostRequest::Reboot) => self.waiting.ended = Some(Ended::Reboot),
+            Output::Host(HostRequest::Reboot) => {
+                self.events.tell(News::new(Class::System, "reboot"));
+                self.waiting.ended = Some(Ended::Reboot);
+            }
             Output::Keep(ssid, samples) => {
                 self.waiting.is_queue_changed = true;
                 self.store.keep(id, ssid, samples);
@@ -554,7 +574,10 @@ impl Agent {
                 self.show(&event);
                 self.tell_clients(event);
             }
-            SiteOutput::Event(event) => self.status.on_site_event(&event, self.clock.now()),
+            SiteOutput::Event(event) => {
+                self.status.on_site_event(&event, self.clock.now());
+                self.events.tell(self.names.of_site(&event));
+            }
             SiteOutput::Save(state) => {
                 self.waiting.behind_save = Some(VecDeque::new());
                 self.store.save_site(state);
@@ -593,6 +616,9 @@ impl Agent {
         let now = self.clock.now();
         log(event);
         self.status.on_event(event, now);
+        if let Some(news) = self.names.of_core(event) {
+            self.events.tell(news);
+        }
         if matches!(event, Event::Stopped) {
             self.waiting.stopped.insert(id);
         }
