@@ -175,27 +175,22 @@ impl Handles {
         poll_fn(|cx| self.poll_recv(cx)).await
     }
 
-    fn poll_recv(&mut self, cx: &mut Context<'_>) -> Poll<(AdapterId, Option<AdapterEvent>)> {
+    /// As [`Self::recv`].
+    pub fn poll_recv(&mut self, cx: &mut Context<'_>) -> Poll<(AdapterId, Option<AdapterEvent>)> {
         let behind = self.last.map_or(Bound::Unbounded, Bound::Excluded);
-        let order: Vec<AdapterId> = self
-            .all
-            .range((behind, Bound::Unbounded))
-            .chain(self.all.iter())
-            .map(|(id, _)| *id)
-            .take(self.all.len())
-            .collect();
-        for id in order {
-            let Some(handle) = self.all.get_mut(&id) else {
-                continue;
-            };
-            let Poll::Ready(event) = handle.events.poll_recv(cx) else {
-                continue;
-            };
-            self.last = Some(id);
-            if event.is_none() {
-                self.all.remove(&id);
+        let upto = self.last.map_or(Bound::Unbounded, Bound::Included);
+        for range in [(behind, Bound::Unbounded), (Bound::Unbounded, upto)] {
+            for (id, handle) in self.all.range_mut(range) {
+                let id = *id;
+                let Poll::Ready(event) = handle.events.poll_recv(cx) else {
+                    continue;
+                };
+                self.last = Some(id);
+                if event.is_none() {
+                    self.all.remove(&id);
+                }
+                return Poll::Ready((id, event));
             }
-            return Poll::Ready((id, event));
         }
         Poll::Pending
     }

@@ -4,7 +4,7 @@
 use std::{
     collections::BTreeMap,
     io,
-    net::{Ipv4Addr, Ipv6Addr, SocketAddr},
+    net::{Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket},
     ops::Bound,
     task::{Context, Poll},
 };
@@ -15,7 +15,8 @@ use lamplighter_lwm2m::{
 };
 use nix::errno::Errno;
 use tokio::{
-    net::{UdpSocket, lookup_host},
+    io::{Interest, unix::AsyncFd},
+    net::lookup_host,
     sync::mpsc,
     task::AbortHandle,
 };
@@ -29,24 +30,21 @@ const BURST: usize = 64;
 /// Each client numbers its own links.
 pub(crate) type LinkKey = (ClientId, LinkId);
 
+/// A socket that wakes the loop where there is something to receive. The runtime's own would do so
+/// after everything that is sent, too, as there is room for more then.
+type Socket = AsyncFd<UdpSocket>;
+
 /// All open links.
 #[derive(Debug)]
 pub struct Links {
-    sockets: BTreeMap<LinkKey, UdpSocket>,
-    opened: mpsc::UnboundedReceiver<(LinkKey, io::Result<UdpSocket>)>,
-    opening: mpsc::UnboundedSender<(LinkKey, io::Result<UdpSocket>)>,
+    sockets: BTreeMap<LinkKey, Socket>,
+    opened: mpsc::UnboundedReceiver<(LinkKey, io::Result<Socket>)>,
+    opening: mpsc::UnboundedSender<(LinkKey, io::Result<Socket>)>,
     /// Links that were asked for and not closed before they came up.
     awaited: BTreeMap<LinkKey, AbortHandle>,
     /// Heard last; the next look begins behind it, so that no link drowns the others.
     last: Option<LinkKey>,
     buffer: Box<[u8; DATAGRAM_MAX]>,
-}
-
-/// What happened on the links.
-#[derive(Debug)]
-pub enum Heard {
-    Event(LinkKey, LinkEvent),
-    Readable(LinkKey),
 }
 
 impl Default for Links {
@@ -64,7 +62,7 @@ impl Default for Links {
 }
 
 impl Links {
-    /// Looks the name up and opens a socket; [`Links::heard`] tells how it went.
+    /// Looks the name up and opens a socket; [`Links::poll_opened`] tells how it went.
     pub fn open(&mut self, id: LinkKey, uri: ServerUri) {
         let opening = self.opening.clone();
         let task = tokio::spawn(async move {
@@ -85,22 +83,18 @@ impl Links {
     /// Sends now or not at all: CoAP repeats what gets lost. Says what the socket reports.
     pub fn transmit(&self, id: LinkKey, datagram: &[u8]) -> Option<LinkEvent> {
         let socket = self.sockets.get(&id)?;
-        match socket.try_send(datagram) {
+        match socket.get_ref().send(datagram) {
             Ok(_) => None,
             Err(error) => trouble(&error),
         }
-    }
-
-    /// Waits for the next thing that happens on any link.
-    pub async fn heard(&mut self) -> Heard {
-        std::future::poll_fn(|context| self.poll_heard(context)).await
     }
 
     /// The next datagram that waits on a link, without waiting for one; `Err` says what the socket
     /// reports instead.
     pub fn receive(&mut self, id: LinkKey) -> Option<Result<Vec<u8>, LinkEvent>> {
         let socket = self.sockets.get(&id)?;
-        match socket.try_recv(&mut self.buffer[..]) {
+        let buffer = &mut self.buffer[..];
+        match socket.try_io(Interest::READABLE, |socket| socket.recv(buffer)) {
             Ok(length) => Some(Ok(self.buffer[..length].to_vec())),
             Err(error) => trouble(&error).map(Err),
         }
@@ -111,7 +105,8 @@ impl Links {
         BURST
     }
 
-    fn poll_heard(&mut self, context: &mut Context<'_>) -> Poll<Heard> {
+    /// Which link is open now, or why it is not.
+    pub fn poll_opened(&mut self, context: &mut Context<'_>) -> Poll<(LinkKey, LinkEvent)> {
         while let Poll::Ready(Some((id, opened))) = self.opened.poll_recv(context) {
             // One that was closed while its name was looked up belongs to nobody.
             if self.awaited.remove(&id).is_none() {
@@ -124,8 +119,16 @@ impl Links {
                 }
                 Err(error) => LinkEvent::Down(error.to_string()),
             };
-            return Poll::Ready(Heard::Event(id, event));
+            return Poll::Ready((id, event));
         }
+        Poll::Pending
+    }
+
+    /// Which link has datagrams; `Err` says what its socket reports instead.
+    pub fn poll_readable(
+        &mut self,
+        context: &mut Context<'_>,
+    ) -> Poll<(LinkKey, Result<(), LinkEvent>)> {
         let behind = self.last.map_or(Bound::Unbounded, Bound::Excluded);
         let order = self
             .sockets
@@ -133,12 +136,11 @@ impl Links {
             .chain(self.sockets.iter())
             .take(self.sockets.len());
         for (id, socket) in order {
-            if let Poll::Ready(ready) = socket.poll_recv_ready(context) {
+            if let Poll::Ready(ready) = socket.poll_read_ready(context) {
                 self.last = Some(*id);
-                return Poll::Ready(match ready {
-                    Ok(()) => Heard::Readable(*id),
-                    Err(error) => Heard::Event(*id, LinkEvent::Down(error.to_string())),
-                });
+                let trouble = ready.err();
+                let trouble = trouble.map(|error| LinkEvent::Down(error.to_string()));
+                return Poll::Ready((*id, trouble.map_or(Ok(()), Err)));
             }
         }
         Poll::Pending
@@ -166,10 +168,10 @@ fn trouble(error: &io::Error) -> Option<LinkEvent> {
 }
 
 /// A fresh socket to the first address of the name that a socket can be connected to.
-async fn connect(uri: &ServerUri) -> io::Result<UdpSocket> {
+async fn connect(uri: &ServerUri) -> io::Result<Socket> {
     let mut last = io::Error::new(io::ErrorKind::NotFound, "the name has no address");
     for address in lookup_host((uri.host.as_str(), uri.port)).await? {
-        match connect_to(address).await {
+        match connect_to(address) {
             Ok(socket) => return Ok(socket),
             Err(error) => last = error,
         }
@@ -177,19 +179,29 @@ async fn connect(uri: &ServerUri) -> io::Result<UdpSocket> {
     Err(last)
 }
 
-async fn connect_to(address: SocketAddr) -> io::Result<UdpSocket> {
+fn connect_to(address: SocketAddr) -> io::Result<Socket> {
     let any: SocketAddr = match address {
         SocketAddr::V4(_) => (Ipv4Addr::UNSPECIFIED, 0).into(),
         SocketAddr::V6(_) => (Ipv6Addr::UNSPECIFIED, 0).into(),
     };
-    let socket = UdpSocket::bind(any).await?;
-    socket.connect(address).await?;
-    Ok(socket)
+    let socket = UdpSocket::bind(any)?;
+    socket.set_nonblocking(true)?;
+    socket.connect(address)?;
+    listen(socket)
+}
+
+#[expect(
+    deprecated,
+    reason = "it is for types that may change their descriptor, which a socket of std never does; \
+              what shall be used instead is unsafe"
+)]
+fn listen(socket: UdpSocket) -> io::Result<Socket> {
+    AsyncFd::with_interest(socket, Interest::READABLE)
 }
 
 #[cfg(test)]
 mod tests {
-    use std::net::UdpSocket as StdSocket;
+    use std::{future::poll_fn, net::UdpSocket as StdSocket};
 
     use super::*;
 
@@ -212,8 +224,8 @@ mod tests {
         links.opening.send((key(1), socket)).unwrap();
         links.close(key(1));
         links.open(key(2), uri(&peer));
-        let heard = links.heard().await;
-        assert!(matches!(heard, Heard::Event((_, LinkId(2)), LinkEvent::Up)));
+        let opened = poll_fn(|context| links.poll_opened(context)).await;
+        assert_eq!(opened, (key(2), LinkEvent::Up));
         assert_eq!(links.sockets.len(), 1);
     }
 
@@ -223,18 +235,19 @@ mod tests {
         let mut links = Links::default();
         for id in [1, 2] {
             links.open(key(id), uri(&peer));
-            links.heard().await;
+            poll_fn(|context| links.poll_opened(context)).await;
         }
         for socket in links.sockets.values() {
-            peer.send_to(b"x", socket.local_addr().unwrap()).unwrap();
-            socket.readable().await.unwrap();
+            let address = socket.get_ref().local_addr().unwrap();
+            peer.send_to(b"x", address).unwrap();
+            socket.readable().await.unwrap().retain_ready();
         }
         let mut turns = Vec::new();
         while turns.len() < 4 {
             // What is readable is not read: it stays so.
-            if let Heard::Readable(id) = links.heard().await {
-                turns.push(id.1.0);
-            }
+            let (id, found) = poll_fn(|context| links.poll_readable(context)).await;
+            assert_eq!(found, Ok(()));
+            turns.push(id.1.0);
         }
         turns.sort_unstable();
         assert_eq!(turns, [1, 1, 2, 2]);

@@ -7,8 +7,12 @@
 //!    wants of devices goes through the site; what adapters report goes through the site.
 //! 3. Outputs behind a commit wait for the store; everything else goes on.
 
+mod bootstrap;
+
 use std::{
     collections::{BTreeMap, BTreeSet, VecDeque},
+    future::poll_fn,
+    task::{Context, Poll},
     time::Duration,
 };
 
@@ -34,19 +38,21 @@ use lamplighter_site::{
     Site,
     boundary::{SiteInput, SiteOutput},
 };
-use tokio::{
-    signal::unix::{Signal, SignalKind, signal},
-    sync::{mpsc, oneshot},
-    time::sleep,
-};
+use tokio::sync::{mpsc, oneshot};
 
 use crate::{
     ask::{Ask, ServerAction},
-    clock::Clock,
-    link::{Heard, LinkKey, Links},
+    clock::{self, Clock},
+    events::{self, Class, EventLog, News},
+    link::{LinkKey, Links},
     status::{self, Status},
     store::{Store, Stored},
 };
+
+mod bell;
+mod waits;
+
+use waits::Waits;
 
 /// How long the agent waits for servers to answer its de-registrations when it is stopped.
 const FAREWELL: Duration = Duration::from_secs(5);
@@ -57,10 +63,6 @@ pub const THE_BOX: ClientId = ClientId(0);
 /// How long the first Register waits for adapters to say what they have.
 const DECLARATIONS: Duration = Duration::from_millis(500);
 
-/// Longest sleep. Timers of the runtime stand still while the machine is suspended, our deadlines do
-/// not.
-const LONGEST_SLEEP: Duration = Duration::from_secs(60);
-
 /// What the loop owns.
 #[derive(Debug)]
 pub struct Agent {
@@ -69,7 +71,9 @@ pub struct Agent {
     /// The endpoints of this box over one tree; the first is the box itself.
     pub clients: BTreeMap<ClientId, Client>,
     pub clock: Clock,
+    pub events: EventLog,
     pub links: Links,
+    pub names: events::Names,
     pub server_names: BTreeMap<String, (ClientId, Ssid)>,
     pub site: Site,
     pub status: Status,
@@ -118,37 +122,31 @@ pub enum Ended {
 /// The one thing that happened.
 enum Happening {
     Adapter(AdapterId, Option<AdapterEvent>),
-    Ask(Option<Ask>),
-    Link(Heard),
+    Ask(Ask),
+    Link(LinkKey, LinkEvent),
+    Readable(LinkKey),
     Signal(&'static str),
     Stored(Stored),
     Timer,
 }
 
-/// The signals that end the agent or would, unhandled.
-struct Signals {
-    hangup: Signal,
-    interrupt: Signal,
-    terminate: Signal,
-}
-
 impl Agent {
     /// Runs until a signal, a reboot or a factory reset, then de-registers everywhere.
     pub async fn run(mut self) -> std::io::Result<Ended> {
-        let mut signals = Signals::new()?;
+        let mut waits = Waits::new()?;
         self.hear_declarations().await;
         self.waiting.is_queue_changed = true;
         self.drain();
         let ended = loop {
-            let happening = self.next(&mut signals).await;
-            self.on(happening);
-            self.drain();
-            self.handle_due();
+            let due = self.handle_due();
             if let Some(ended) = self.waiting.ended {
                 break ended;
             }
+            let happening = self.next(due, &mut waits).await;
+            self.on(happening);
+            self.drain();
         };
-        self.farewell(&mut signals).await;
+        self.farewell(&mut waits).await;
         self.store.close();
         Ok(ended)
     }
@@ -170,35 +168,74 @@ impl Agent {
         }
     }
 
-    async fn next(&mut self, signals: &mut Signals) -> Happening {
-        let timer = self.until_timer();
-        tokio::select! {
-            heard = self.links.heard() => Happening::Link(heard),
-            (id, event) = self.adapters.recv() => Happening::Adapter(id, event),
-            stored = self.store.stored() => Happening::Stored(stored),
-            ask = self.asks.recv() => Happening::Ask(ask),
-            name = signals.recv() => Happening::Signal(name),
-            () = sleep(timer) => Happening::Timer,
-        }
+    /// Waits for what happens next, until `due` at most.
+    async fn next(&mut self, due: Duration, waits: &mut Waits) -> Happening {
+        waits.wake_at(due, clock::mono());
+        poll_fn(|context| self.poll_next(waits, context)).await
     }
 
-    /// Does what is due even where something else always happens first.
-    fn handle_due(&mut self) {
-        if self.until_timer().is_zero() {
-            self.on(Happening::Timer);
-            self.drain();
+    fn poll_next(&mut self, waits: &mut Waits, context: &mut Context<'_>) -> Poll<Happening> {
+        waits.are_links_first = !waits.are_links_first;
+        let are_links_first = waits.are_links_first;
+        if are_links_first && let Poll::Ready(happening) = self.poll_links(context) {
+            return Poll::Ready(happening);
         }
+        let other = self.poll_others(waits, context);
+        if are_links_first || other.is_ready() {
+            return other;
+        }
+        self.poll_links(context)
     }
 
-    /// Time until core or site want to be called again.
-    fn until_timer(&self) -> Duration {
-        let clients = self.clients.values().map(Client::poll_timeout);
-        let deadlines = clients.chain([self.site.poll_timeout()]);
-        let next = deadlines.flatten().map(|(at, _)| at).min();
-        let now = self.clock.now().mono;
-        next.map_or(LONGEST_SLEEP, |at| {
-            at.saturating_sub(now).min(LONGEST_SLEEP)
+    fn poll_links(&mut self, context: &mut Context<'_>) -> Poll<Happening> {
+        let readable = self.links.poll_readable(context);
+        readable.map(|(key, found)| match found {
+            Ok(()) => Happening::Readable(key),
+            Err(event) => Happening::Link(key, event),
         })
+    }
+
+    /// What there is least of goes first.
+    fn poll_others(&mut self, waits: &mut Waits, context: &Context<'_>) -> Poll<Happening> {
+        let Waits { signals, timer, .. } = waits;
+        waits.bell.poll(context, |context| {
+            if let Poll::Ready(name) = signals.poll_recv(context) {
+                return Poll::Ready(Happening::Signal(name));
+            }
+            if let Poll::Ready((key, event)) = self.links.poll_opened(context) {
+                return Poll::Ready(Happening::Link(key, event));
+            }
+            if let Poll::Ready(stored) = self.store.poll_stored(context) {
+                return Poll::Ready(Happening::Stored(stored));
+            }
+            if let Poll::Ready(Some(ask)) = self.asks.poll_recv(context) {
+                return Poll::Ready(Happening::Ask(ask));
+            }
+            if let Poll::Ready((id, event)) = self.adapters.poll_recv(context) {
+                return Poll::Ready(Happening::Adapter(id, event));
+            }
+            timer.poll_fired(context).map(|()| Happening::Timer)
+        })
+    }
+
+    /// Does what is due, even where something else always happens first, and says when to come
+    /// again.
+    fn handle_due(&mut self) -> Duration {
+        let due = self.deadline();
+        if due > clock::mono() {
+            return due;
+        }
+        self.on(Happening::Timer);
+        self.drain();
+        self.deadline()
+    }
+
+    /// When core or site want to be called again.
+    fn deadline(&self) -> Duration {
+        let clients = self.clients.values().filter_map(Client::poll_timeout);
+        let deadlines = clients.chain(self.site.poll_timeout());
+        let next = deadlines.map(|(at, _)| at).min();
+        next.unwrap_or(Duration::MAX)
     }
 
     fn on(&mut self, happening: Happening) {
@@ -209,10 +246,9 @@ impl Agent {
                     AdapterEvent::Link(LinkState::Offline, "the adapter has stopped".to_owned());
                 self.on_adapter(id, gone);
             }
-            Happening::Ask(Some(ask)) => self.on_ask(ask),
-            Happening::Ask(None) => {}
-            Happening::Link(Heard::Event(key, event)) => self.on_link(key, event),
-            Happening::Link(Heard::Readable(key)) => self.on_readable(key),
+            Happening::Ask(ask) => self.on_ask(ask),
+            Happening::Link(key, event) => self.on_link(key, event),
+            Happening::Readable(key) => self.on_readable(key),
             Happening::Signal("SIGHUP") => {
                 tracing::warn!(
                     "Reloading is not available in this version, restart the agent instead"
@@ -220,6 +256,8 @@ impl Agent {
             }
             Happening::Signal(name) => {
                 tracing::info!(name, "Stopping");
+                let news = News::new(Class::System, "stopping");
+                self.events.tell(news.text(name));
                 self.waiting.ended = Some(Ended::Stopped);
             }
             Happening::Stored(stored) => self.on_stored(stored),
@@ -241,7 +279,7 @@ impl Agent {
             match self.links.receive(key) {
                 Some(Ok(datagram)) => {
                     self.core(client, Input::Received(link, datagram));
-                    self.drain();
+                    self.perform();
                 }
                 Some(Err(event)) => return self.on_link(key, event),
                 None => return,
@@ -254,7 +292,10 @@ impl Agent {
         if let AdapterEvent::Link(state, words) = &event {
             // Other words for the same state are no news to an operator.
             match self.status.on_link(id, *state, words, now) {
-                Some(device) => tracing::info!(device, ?state, words, "Device link changed"),
+                Some(device) => {
+                    tracing::info!(device, ?state, words, "Device link changed");
+                    self.events.tell(events::of_link(&device, *state, words));
+                }
                 None => tracing::debug!(adapter = id.0, ?state, words, "Device link explained"),
             }
         }
@@ -327,6 +368,8 @@ impl Agent {
             ));
         };
         tracing::info!(server = name, ?action, user, "Asked by a person");
+        let news = News::new(Class::Event, "asked").about(name).by(user);
+        self.events.tell(news.text(action.word()));
         let command = match action {
             ServerAction::Deregister => Command::Deregister(Some(ssid)),
             ServerAction::Refresh => Command::Update(ssid),
@@ -347,6 +390,7 @@ impl Agent {
                 count,
             } => {
                 tracing::warn!(%ssid, count, "Stored samples were dropped");
+                self.events.tell(self.names.of_dropped(ssid, count));
                 self.waiting.is_queue_changed = true;
                 self.core(client, Input::KeptDropped(ssid, first, count));
             }
@@ -359,8 +403,13 @@ impl Agent {
             Stored::Trouble(Some(words)) => {
                 let text = format!("the state directory cannot be written: {words}");
                 self.status.problem("store", &text, now);
+                let news = News::new(Class::System, "store_fails");
+                self.events.tell(news.text(words));
             }
-            Stored::Trouble(None) => self.status.solved("store"),
+            Stored::Trouble(None) => {
+                self.status.solved("store");
+                self.events.tell(News::new(Class::System, "store_works"));
+            }
         }
     }
 
@@ -378,18 +427,26 @@ impl Agent {
         }
     }
 
-    /// Performs everything that core and site want, until neither wants more. A client behind a
-    /// commit has nothing to say until that is on the disk; the others go on.
+    /// Performs everything that core and site want, until neither wants more, and tells people what
+    /// has become of it.
     fn drain(&mut self) {
+        self.perform();
+        while self.tell_states() {
+            self.perform();
+        }
+        self.tell_queues();
+        self.tell_sleep();
+    }
+
+    /// A client behind a commit has nothing to say until that is on the disk; the others go on.
+    fn perform(&mut self) {
         loop {
             self.drain_site();
             if let Some((id, output)) = self.poll_clients() {
                 self.perform_core(id, output);
             } else if let Some((key, event)) = self.waiting.links.pop_front() {
                 self.on_link(key, event);
-            } else if !self.tell_states() {
-                self.tell_queues();
-                self.tell_sleep();
+            } else {
                 return;
             }
         }
@@ -485,9 +542,13 @@ impl Agent {
                 self.store.forget(id, ssid, up_to);
             }
             Output::Host(HostRequest::FactoryReset) => {
-                self.waiting.ended = Some(Ended::FactoryReset)
+                self.events.tell(News::new(Class::System, "factory_reset"));
+                self.waiting.ended = Some(Ended::FactoryReset);
             }
-            Output::Host(HostRequest::Reboot) => self.waiting.ended = Some(Ended::Reboot),
+            Output::Host(HostRequest::Reboot) => {
+                self.events.tell(News::new(Class::System, "reboot"));
+                self.waiting.ended = Some(Ended::Reboot);
+            }
             Output::Keep(ssid, samples) => {
                 self.waiting.is_queue_changed = true;
                 self.store.keep(id, ssid, samples);
@@ -515,7 +576,10 @@ impl Agent {
                 self.show(&event);
                 self.tell_clients(event);
             }
-            SiteOutput::Event(event) => self.status.on_site_event(&event, self.clock.now()),
+            SiteOutput::Event(event) => {
+                self.status.on_site_event(&event, self.clock.now());
+                self.events.tell(self.names.of_site(&event));
+            }
             SiteOutput::Save(state) => {
                 self.waiting.behind_save = Some(VecDeque::new());
                 self.store.save_site(state);
@@ -554,18 +618,22 @@ impl Agent {
         let now = self.clock.now();
         log(event);
         self.status.on_event(event, now);
+        if let Some(news) = self.names.of_core(event) {
+            self.events.tell(news);
+        }
         if matches!(event, Event::Stopped) {
             self.waiting.stopped.insert(id);
         }
     }
 
     /// De-registers everywhere, for a bounded time; a second signal ends it at once.
-    async fn farewell(&mut self, signals: &mut Signals) {
+    async fn farewell(&mut self, waits: &mut Waits) {
         self.every_client(&Input::Command(Command::Stop));
         self.drain();
         let farewell = async {
             while self.waiting.stopped.len() < self.clients.len() {
-                let happening = self.next(signals).await;
+                let due = self.handle_due();
+                let happening = self.next(due, waits).await;
                 if matches!(happening, Happening::Signal(_)) {
                     break;
                 }
@@ -575,24 +643,6 @@ impl Agent {
         };
         if tokio::time::timeout(FAREWELL, farewell).await.is_err() {
             tracing::warn!("A server did not answer the de-registration");
-        }
-    }
-}
-
-impl Signals {
-    fn new() -> std::io::Result<Self> {
-        Ok(Self {
-            hangup: signal(SignalKind::hangup())?,
-            interrupt: signal(SignalKind::interrupt())?,
-            terminate: signal(SignalKind::terminate())?,
-        })
-    }
-
-    async fn recv(&mut self) -> &'static str {
-        tokio::select! {
-            _ = self.hangup.recv() => "SIGHUP",
-            _ = self.interrupt.recv() => "SIGINT",
-            _ = self.terminate.recv() => "SIGTERM",
         }
     }
 }
@@ -636,6 +686,7 @@ const fn shown(state: ServerState) -> status::ServerState {
 fn log(event: &Event) {
     match event {
         Event::Answered(ssid) => tracing::info!(%ssid, "Answered"),
+        Event::Bootstrap(event) => bootstrap::log(event),
         Event::BootstrapWanted(ssid) => {
             tracing::warn!(%ssid, "Cannot be registered with; no bootstrap server is known")
         }

@@ -27,6 +27,8 @@ const ANSWER: Duration = Duration::from_secs(30);
 /// Which Leshan.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum Version {
+    /// The bootstrap server of 2.0.0-M15 (`peers/leshan/bootstrap`).
+    Bootstrap,
     /// 2.0.0-M18: LwM2M 1.1, refuses 1.2 with 4.12.
     M18,
     /// 2.0.0-M15: LwM2M 1.1, takes whatever version a client names.
@@ -39,16 +41,26 @@ impl Version {
     const fn name(self) -> &'static str {
         match self {
             Self::M18 => "2.0.0-M18",
-            Self::M15 => "2.0.0-M15",
+            Self::Bootstrap | Self::M15 => "2.0.0-M15",
             Self::V1 => "1.5.0",
         }
     }
 
+    /// The program that opens such servers.
+    const fn front(self) -> &'static str {
+        match self {
+            Self::Bootstrap => "BootstrapPeer",
+            Self::M18 | Self::M15 | Self::V1 => "LeshanPeer",
+        }
+    }
+
     fn java(self) -> &'static Java {
+        static BOOTSTRAP: OnceLock<Java> = OnceLock::new();
         static M18: OnceLock<Java> = OnceLock::new();
         static M15: OnceLock<Java> = OnceLock::new();
         static V1: OnceLock<Java> = OnceLock::new();
         let java = match self {
+            Self::Bootstrap => &BOOTSTRAP,
             Self::M18 => &M18,
             Self::M15 => &M15,
             Self::V1 => &V1,
@@ -80,10 +92,11 @@ impl Java {
             "no Leshan in {}: run `make peers`",
             home.display()
         );
-        let models = scratch(&format!("models-{}", version.name()));
+        let models = scratch(&format!("models-{version:?}"));
         let exported = Command::new(program())
             .args(["objects", "export"])
             .arg(&models)
+            .stdout(Stdio::null())
             .status();
         assert!(exported.is_ok_and(|status| status.success()));
         for (name, definition) in definitions() {
@@ -97,7 +110,7 @@ impl Java {
                 "-cp",
             ])
             .arg(format!("{0}/lib/*:{0}/classes", home.display()))
-            .arg("LeshanPeer")
+            .arg(version.front())
             .arg(&models)
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
@@ -149,6 +162,8 @@ pub struct Leshan {
     next_id: u32,
     /// `coap://127.0.0.1:PORT`
     pub uri: String,
+    /// Of all ports that were asked for, the first of which is [`Self::uri`].
+    pub uris: Vec<String>,
 }
 
 impl Leshan {
@@ -157,8 +172,9 @@ impl Leshan {
         Self::start_with(version, json!({}))
     }
 
-    /// With `awake_ms`, how long a client in queue mode counts as awake, and `properties` of
-    /// Californium by their names.
+    /// With `awake_ms`, how long a client in queue mode counts as awake, `endpoints` (`coap`, `coaps`,
+    /// one port each), `properties` of Californium and Scandium by their names, and for `coaps`
+    /// `identity` and `trust` (`peers/leshan/v2/Security.java`).
     pub fn start_with(version: Version, mut settings: Value) -> Self {
         let java = version.java();
         let server = java.next.fetch_add(1, Ordering::Relaxed);
@@ -171,13 +187,16 @@ impl Leshan {
             events: VecDeque::new(),
             next_id: 0,
             uri: String::new(),
+            uris: Vec::new(),
         };
         settings["do"] = json!("open");
         let opened = leshan.command(settings);
-        opened["uri"]
-            .as_str()
-            .unwrap_or_else(|| panic!("{opened}"))
-            .clone_into(&mut leshan.uri);
+        let uris = opened["uris"].as_array();
+        let uris = uris.unwrap_or_else(|| panic!("{opened}")).iter();
+        leshan.uris = uris
+            .map(|uri| uri.as_str().expect("a URI is text").to_owned())
+            .collect();
+        leshan.uri.clone_from(&leshan.uris[0]);
         leshan
     }
 

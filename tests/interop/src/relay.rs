@@ -24,9 +24,15 @@ pub enum Way {
     Down,
 }
 
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct State {
+    agent: Option<SocketAddr>,
+    /// Where the server sees the agent.
+    back: Arc<UdpSocket>,
     cut: bool,
+    /// So many more pass from the server until it is cut.
+    left: Option<usize>,
+    server: SocketAddr,
     /// Datagrams that came, whether they went on or not.
     up: Vec<Vec<u8>>,
 }
@@ -34,9 +40,6 @@ struct State {
 #[derive(Debug)]
 struct Shared {
     front: UdpSocket,
-    back: UdpSocket,
-    server: SocketAddr,
-    agent: Mutex<Option<SocketAddr>>,
     state: Mutex<State>,
     ended: AtomicBool,
 }
@@ -54,18 +57,16 @@ fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 impl Relay {
     /// `server` is `coap://127.0.0.1:PORT`.
     pub fn start(server: &str) -> Self {
-        let server = server.trim_start_matches("coap://").parse().unwrap();
-        let socket = || {
-            let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
-            socket.set_read_timeout(Some(LOOK)).unwrap();
-            socket
-        };
         let shared = Arc::new(Shared {
             front: socket(),
-            back: socket(),
-            server,
-            agent: Mutex::new(None),
-            state: Mutex::default(),
+            state: Mutex::new(State {
+                agent: None,
+                back: Arc::new(socket()),
+                cut: false,
+                left: None,
+                server: address(server),
+                up: Vec::new(),
+            }),
             ended: AtomicBool::new(false),
         });
         for way in [Way::Up, Way::Down] {
@@ -85,8 +86,24 @@ impl Relay {
         locked(&self.shared.state).cut = true;
     }
 
+    /// Lets so many datagrams of the server through, then nothing more in either direction.
+    pub fn cut_after(&self, datagrams: usize) {
+        locked(&self.shared.state).left = Some(datagrams);
+    }
+
     pub fn mend(&self) {
-        locked(&self.shared.state).cut = false;
+        let mut state = locked(&self.shared.state);
+        (state.cut, state.left) = (false, None);
+    }
+
+    /// The server sees the agent at another port from now on, as behind a router that forgot it.
+    pub fn move_agent(&self) {
+        locked(&self.shared.state).back = Arc::new(socket());
+    }
+
+    /// The agent's datagrams go to another server from now on.
+    pub fn redirect(&self, server: &str) {
+        locked(&self.shared.state).server = address(server);
     }
 
     /// How many datagrams the agent has sent.
@@ -100,43 +117,63 @@ impl Relay {
     }
 }
 
+fn socket() -> UdpSocket {
+    let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
+    socket.set_read_timeout(Some(LOOK)).unwrap();
+    socket
+}
+
+/// Of `coap://127.0.0.1:PORT`.
+fn address(uri: &str) -> SocketAddr {
+    uri.trim_start_matches("coap://").parse().unwrap()
+}
+
 impl Shared {
     fn pass(&self, way: Way) {
         let mut bytes = vec![0; DATAGRAM];
         while !self.ended.load(Ordering::Relaxed) {
-            let from = match way {
-                Way::Up => &self.front,
-                Way::Down => &self.back,
+            let came = match way {
+                Way::Up => self.front.recv_from(&mut bytes),
+                Way::Down => self.back().recv_from(&mut bytes),
             };
-            let Ok((length, sender)) = from.recv_from(&mut bytes) else {
+            let Ok((length, sender)) = came else {
                 continue;
             };
-            let passes = self.note(way, &bytes[..length]);
-            let to = match way {
-                Way::Up => {
-                    *locked(&self.agent) = Some(sender);
-                    Some(self.server)
-                }
-                Way::Down => *locked(&self.agent),
+            let datagram = &bytes[..length];
+            let Some(receiver) = self.receiver(way, sender, datagram) else {
+                continue;
             };
-            let socket = match way {
-                Way::Up => &self.back,
-                Way::Down => &self.front,
+            // Refused while the other side has no socket: lost, as on a real network.
+            let _ = match way {
+                Way::Up => self.back().send_to(datagram, receiver),
+                Way::Down => self.front.send_to(datagram, receiver),
             };
-            if let Some(to) = to.filter(|_| passes) {
-                // Refused while the other side has no socket: lost, as on a real network.
-                let _ = socket.send_to(&bytes[..length], to);
-            }
         }
     }
 
-    /// Whether it goes on.
-    fn note(&self, way: Way, datagram: &[u8]) -> bool {
+    fn back(&self) -> Arc<UdpSocket> {
+        locked(&self.state).back.clone()
+    }
+
+    /// To whom it goes on; `None` where it is lost.
+    fn receiver(&self, way: Way, sender: SocketAddr, datagram: &[u8]) -> Option<SocketAddr> {
         let mut state = locked(&self.state);
-        if way == Way::Up {
-            state.up.push(datagram.to_vec());
+        match way {
+            Way::Up => {
+                state.up.push(datagram.to_vec());
+                state.agent = Some(sender);
+            }
+            Way::Down => {
+                let left = state.left;
+                state.cut |= left == Some(0);
+                state.left = left.map(|left| left.saturating_sub(1));
+            }
         }
-        !state.cut
+        let receiver = match way {
+            Way::Up => Some(state.server),
+            Way::Down => state.agent,
+        };
+        receiver.filter(|_| !state.cut)
     }
 }
 

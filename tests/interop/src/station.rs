@@ -4,11 +4,15 @@ use std::{
     ffi::OsString,
     net::TcpListener,
     path::PathBuf,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
     thread,
     time::{Duration, Instant, SystemTime},
 };
 
-use lamplighter_sim::modbus::{Bank, Framing, Obedient, Units, serve_tcp};
+use lamplighter_sim::modbus::{Bank, Behaviour, Framing, Seen, Units, serve_tcp};
 use serde_json::{Value, json};
 
 use crate::{
@@ -177,6 +181,8 @@ pub(crate) fn definitions() -> Vec<(OsString, Vec<u8>)> {
 /// The Modbus slave behind a station.
 #[derive(Debug)]
 pub struct Plant {
+    /// Milliseconds until it answers.
+    late_ms: Arc<AtomicU64>,
     units: Units,
     port: u16,
 }
@@ -193,6 +199,11 @@ impl Plant {
         listener.set_nonblocking(true).unwrap();
         let port = listener.local_addr().unwrap().port();
         let served = units.clone();
+        let late_ms = Arc::new(AtomicU64::new(0));
+        let behaviour = {
+            let late_ms = late_ms.clone();
+            move |_: &Seen| Behaviour::Late(Duration::from_millis(late_ms.load(Ordering::Relaxed)))
+        };
         thread::spawn(move || {
             let runtime = tokio::runtime::Builder::new_current_thread()
                 .enable_all()
@@ -200,10 +211,20 @@ impl Plant {
                 .unwrap();
             runtime.block_on(async {
                 let listener = tokio::net::TcpListener::from_std(listener).unwrap();
-                let _ = serve_tcp(listener, Framing::Tcp, served, Obedient).await;
+                let _ = serve_tcp(listener, Framing::Tcp, served, behaviour).await;
             });
         });
-        Self { units, port }
+        Self {
+            late_ms,
+            units,
+            port,
+        }
+    }
+
+    /// From now on each answer takes so long.
+    pub fn answer_after(&self, late: Duration) {
+        let late_ms = u64::try_from(late.as_millis()).unwrap();
+        self.late_ms.store(late_ms, Ordering::Relaxed);
     }
 
     /// Sets what the plant counts.

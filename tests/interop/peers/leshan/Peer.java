@@ -7,6 +7,7 @@ import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
 import java.util.concurrent.ConcurrentHashMap;
+import java.util.function.BiConsumer;
 
 import com.fasterxml.jackson.databind.JsonNode;
 import com.fasterxml.jackson.databind.ObjectMapper;
@@ -37,7 +38,8 @@ abstract class Peer {
         /** Closes the port and forgets every registration. */
         abstract void stop() throws Exception;
 
-        abstract String uri();
+        /** Where clients find it, by the order in which its ports were asked for. */
+        abstract List<String> uris();
 
         abstract void perform(JsonNode command, Map<String, Object> answer) throws Exception;
 
@@ -46,6 +48,30 @@ abstract class Peer {
             line.put("server", number);
             line.putAll(event);
             emit(line);
+        }
+
+        /** Opens one port after another: whether it is to be secure, and its number, 0 for any. */
+        static void forEachPort(JsonNode settings, List<Integer> ports, BiConsumer<Boolean, Integer> open) {
+            List<String> schemes = schemes(settings);
+            for (int at = 0; at < schemes.size(); at++) {
+                open.accept(schemes.get(at).equals("coaps"), ports.isEmpty() ? 0 : ports.get(at));
+            }
+        }
+
+        static List<String> uris(JsonNode settings, List<Integer> ports) {
+            List<String> schemes = schemes(settings);
+            List<String> uris = new ArrayList<>();
+            for (int at = 0; at < ports.size(); at++) {
+                uris.add(schemes.get(at) + "://127.0.0.1:" + ports.get(at));
+            }
+            return uris;
+        }
+
+        /** "coap" or "coaps" for each port that a test asks for; one without security where it asks for none. */
+        private static List<String> schemes(JsonNode settings) {
+            List<String> schemes = new ArrayList<>();
+            settings.path("endpoints").forEach(scheme -> schemes.add(scheme.asText()));
+            return schemes.isEmpty() ? List.of("coap") : schemes;
         }
 
         /** Notes a message on the wire. */
@@ -104,7 +130,7 @@ abstract class Peer {
             Server opened = create(number, command);
             opened.start();
             servers.put(number, opened);
-            answer.put("uri", opened.uri());
+            answer.put("uris", opened.uris());
             break;
         case "start":
             servers.get(number).start();

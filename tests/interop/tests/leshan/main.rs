@@ -3,10 +3,15 @@
 //! 2.0.0-M18 but those that name another version.
 #![expect(clippy::unwrap_used, reason = "a panic is how a test fails")]
 
+mod address;
+mod attributes;
 mod cabinet;
 mod composite;
+mod device;
+mod late;
 mod many;
 mod observe;
+mod old;
 mod queue;
 mod read;
 mod register;

@@ -56,3 +56,40 @@ fn leshan_is_notified_while_it_takes_the_box_for_asleep() {
         event["event"] == "notification" && event["content"].as_f64() == Some(5.0)
     });
 }
+
+#[test]
+fn leshan_counts_the_box_as_awake_once_for_each_wake() {
+    let mut station = asleep_after("queue-once", "queue_mode = true", Version::M18);
+    station.event("awake");
+    for _ in 0..3 {
+        assert_eq!(station.read("/3/0/17", None)["code"], 205);
+    }
+    station.event("sleeping");
+    let events = station.leshan.events();
+    assert!(
+        events.iter().all(|event| event["event"] != "awake"),
+        "{events:?}"
+    );
+}
+
+#[test]
+fn leshan_takes_the_box_for_asleep_when_it_does_not_answer() {
+    let mut station = Setup {
+        server: "queue_mode = true",
+        // Long enough not to end meanwhile.
+        settings: json!({"awake_ms": 600_000}),
+        relay: true,
+        ..Setup::new("queue-timeout")
+    }
+    .start();
+    station.event("awake");
+    station.relay().cut();
+    let read = json!({"do": "read", "path": "/3/0/17", "timeout_ms": 500});
+    assert_eq!(station.ask(read)["error"], "timeout");
+    station.event("sleeping");
+    station.relay().mend();
+    let refresh = station.agent.cli(&["server", "refresh", "main"]);
+    assert!(refresh.status.success());
+    station.event("awake");
+    assert_eq!(station.read("/3/0/17", None)["code"], 205);
+}

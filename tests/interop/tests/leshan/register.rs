@@ -129,3 +129,30 @@ fn leshan_that_forgot_everything_is_registered_to_again() {
     station.event("registered");
     assert_eq!(station.read("/3/0/17", None)["code"], 205);
 }
+
+/// Leshan drops what it still asked under the old registration; the box answers what comes after.
+#[test]
+fn leshan_a_new_registration_cancels_what_was_asked_before() {
+    let mut station = Setup {
+        relay: true,
+        ..Setup::new("pending")
+    }
+    .start();
+    station.relay().cut();
+    let endpoint = station.endpoint;
+    let read = json!({"do": "read", "path": "/3/0/17"});
+    let first = station.leshan.begin(endpoint, read.clone());
+    let second = station.leshan.begin(endpoint, read);
+    station.leshan.forget_events();
+    station.agent.lines.signal("KILL");
+    std::fs::remove_dir_all(station.directory.join("state")).unwrap();
+    station.relay().mend();
+    station.agent = Agent::rerun(&station.directory, &[]);
+    station.event("registered");
+    for pending in [first, second] {
+        let answer = station.leshan.answer(pending);
+        let error = answer["error"].as_str().unwrap_or_default();
+        assert!(error.contains("Cancel"), "{answer}");
+    }
+    assert_eq!(station.read("/3/0/17", None)["code"], 205);
+}

@@ -329,3 +329,82 @@ fn leshan_keeps_a_portfolio() {
     assert_eq!(station.content("/16/0/0")["0"], "cabinet");
     assert_eq!(station.code(json!({"do": "delete", "path": "/16/0"})), 202);
 }
+
+#[test]
+fn leshan_reads_an_object_without_instances() {
+    let mut station = Station::start("empty-object");
+    for format in MANY {
+        let answer = station.read(SHELF, Some(format));
+        assert_eq!(
+            (&answer["code"], &answer["content"]),
+            (&json!(205), &json!({})),
+            "{format}: {answer}"
+        );
+    }
+}
+
+#[test]
+fn leshan_empty_bytes_in_every_format() {
+    let mut station = Station::start("empty-opaque");
+    instance(&mut station, 0);
+    for format in [
+        "OPAQUE",
+        "TEXT",
+        "TLV",
+        "SENML_JSON",
+        "SENML_CBOR",
+        "CBOR",
+        "JSON",
+    ] {
+        for value in ["00ff", ""] {
+            let code = station.write("/43500/0/4", format, "opaque", json!(value));
+            assert_eq!(code, 204, "{format}");
+            let answer = station.read("/43500/0/4", Some(format));
+            assert_eq!(
+                (&answer["code"], &answer["content"]),
+                (&json!(205), &json!(value)),
+                "{format}: {answer}"
+            );
+        }
+    }
+}
+
+#[test]
+fn leshan_writes_an_instance_with_an_empty_multiple_resource() {
+    let mut station = Station::start("empty-multiple");
+    instance(&mut station, 0);
+    // SenML and JSON have no way to say that there is a resource without instances.
+    let write = json!({"do": "write", "path": "/43500/0", "format": "TLV", "resources": {
+        "0": ["string", "made"], "11": ["integer", {}]}});
+    assert_eq!(station.code(write), 204);
+    let now = station.content("/43500/0");
+    let multiple = &now["11"];
+    assert!(multiple.is_null() || *multiple == json!({}), "{now}");
+}
+
+#[test]
+fn leshan_updates_a_multiple_resource() {
+    let mut station = Station::start("update-multiple");
+    instance(&mut station, 0);
+    for format in MANY {
+        let write = |values: Value, replace: bool| {
+            json!({"do": "write", "path": "/43500/0/11", "format": format, "replace": replace,
+                "node": ["integer", values]})
+        };
+        assert_eq!(
+            station.code(write(json!({"0": 1, "5": 50}), true)),
+            204,
+            "{format}"
+        );
+        assert_eq!(
+            station.code(write(json!({"0": 2, "7": 70}), false)),
+            204,
+            "{format}"
+        );
+        assert_eq!(
+            station.content("/43500/0/11"),
+            json!({"0": 2, "5": 50, "7": 70}),
+            "{format}"
+        );
+    }
+}

@@ -4,10 +4,7 @@ use lamplighter_interop::{
     leshan::Version,
     station::{COUNT, LAMP_LEVEL, SETPOINT, SOON, Setup, Station, number},
 };
-use serde_json::json;
-
-/// What Leshan 1.5 knows of the formats.
-const OLD: [&str; 3] = ["TEXT", "TLV", "JSON"];
+use serde_json::{Value, json};
 
 fn at(version: Version, name: &'static str) -> Station {
     Setup {
@@ -80,111 +77,99 @@ fn leshan_m15_observes_and_deregisters_at_1_2() {
     assert_eq!(station.event("deregistered")["expired"], false);
 }
 
+/// What a server of 1.2 adds to Leshan's own requests (Core 1.2, 7.3).
 #[test]
-fn leshan_1_5_registers_as_1_0() {
-    let station = old("v1-register");
-    assert_eq!(station.registered["version"], "1.0");
-    assert_eq!(station.registered["binding"], "U");
-    let links = station.registered["links"].as_str().unwrap();
-    assert!(
-        links.contains("</3/0>") && links.contains("</3416/1>"),
-        "{links}"
-    );
-    assert!(!links.contains("</0"), "{links}");
-}
-
-#[test]
-fn leshan_1_5_reads_and_writes_in_its_formats() {
-    let mut station = old("v1-formats");
-    for path in ["/3", "/3/0", "/1/0", "/3416", "/3308/0"] {
-        for format in ["TLV", "JSON"] {
-            assert_eq!(
-                station.read(path, Some(format))["code"],
-                205,
-                "{path} as {format}"
-            );
-        }
-    }
-    for (format, wanted) in OLD.iter().zip(10..) {
-        let wanted = f64::from(wanted) + 0.5;
-        let code = station.write(SETPOINT, format, "float", json!(wanted));
-        assert_eq!(code, 204, "{format}");
-        let answer = station.read(SETPOINT, Some(format));
-        assert!(
-            (number(&answer["content"]) - wanted).abs() < 1e-6,
-            "{answer}"
-        );
-        let code = station.write("/1/0/2", format, "integer", json!(3));
-        assert_eq!(code, 204, "{format}");
-    }
-    for (path, code) in [
-        ("/3/0/4", 405),
-        ("/3/1", 404),
-        ("/50", 404),
-        ("/0/0/0", 401),
-    ] {
-        assert_eq!(station.read(path, None)["code"], code, "{path}");
+fn leshan_m15_takes_attributes_of_1_2() {
+    let mut station = at(Version::M15, "m15-attributes");
+    let query = "edge=1&con=1&hqmax=3";
+    let raw = json!({"do": "raw", "method": "PUT", "path": "3306/0/5850", "query": query});
+    assert_eq!(station.code(raw), 204);
+    let links = json!({"do": "raw", "method": "GET", "path": "3306/0", "accept": 40});
+    let answer = station.ask(links);
+    assert_eq!(answer["code"], 205, "{answer}");
+    let payload = answer["payload"].as_str().unwrap();
+    let bytes: Vec<u8> = (0..payload.len())
+        .step_by(2)
+        .map(|at| u8::from_str_radix(&payload[at..at + 2], 16).unwrap())
+        .collect();
+    let links = String::from_utf8(bytes).unwrap();
+    for one in query.split('&') {
+        assert!(links.contains(one), "{one} is not in {links}");
     }
 }
 
 #[test]
-fn leshan_1_5_updates_and_triggers() {
-    let mut station = old("v1-update");
-    assert_eq!(station.write("/1/0/1", "TLV", "integer", json!(120)), 204);
+fn leshan_m15_creates_and_deletes_at_1_2() {
+    let mut station = at(Version::M15, "m15-create");
+    create_and_delete(&mut station, "SENML_CBOR");
+}
+
+#[test]
+fn leshan_m15_composites_and_send_at_1_2() {
+    let mut station = at(Version::M15, "m15-composite");
+    for format in ["SENML_JSON", "SENML_CBOR"] {
+        let write = json!({"do": "write-composite", "format": format, "nodes": {
+            "/1/0/2": ["integer", 7], SETPOINT: ["float", 19.5]}});
+        assert_eq!(station.code(write), 204, "{format}");
+        let paths = ["/1/0/2", "/3/0/17"];
+        let read = json!({"do": "read-composite", "paths": paths, "format": format, "answer_format": format});
+        let content = station.ask(read)["content"].clone();
+        assert_eq!(content, json!({"/1/0/2": 7, "/3/0/17": "gateway"}));
+    }
+    let observe = json!({"do": "observe-composite", "paths": [COUNT, SETPOINT],
+        "format": "SENML_CBOR", "answer_format": "SENML_CBOR"});
+    assert_eq!(station.code(observe), 205);
+    station.count(9);
     station.leshan.event(SOON, |event| {
-        event["event"] == "updated" && event["lifetime"] == 120
+        event["event"] == "composite-notification" && event["content"][COUNT].as_f64() == Some(9.0)
     });
-    assert_eq!(
-        station.code(json!({"do": "execute", "path": "/1/0/8"})),
-        204
-    );
-    station.event("updated");
-    assert_eq!(station.agent.lines.signal("TERM"), Some(0));
-    assert_eq!(station.event("deregistered")["expired"], false);
+    assert!(station.agent.cli(&["send", COUNT]).status.success());
+    let sent = station.event("send");
+    assert!(sent["samples"].to_string().contains("9.0"), "{sent}");
 }
 
 #[test]
-fn leshan_1_5_observes_until_cancelled() {
-    let mut station = old("v1-observe");
-    for format in OLD {
-        let observe = json!({"do": "observe", "path": COUNT, "format": format});
-        assert_eq!(station.code(observe), 205, "{format}");
-        for count in [5, 6, 7] {
-            station.counted(count);
-            station.leshan.event(SOON, |event| {
-                event["event"] == "notification"
-                    && event["content"].as_f64() == Some(f64::from(count))
-            });
-        }
-        assert_eq!(
-            station.code(json!({"do": "cancel", "path": COUNT})),
-            205,
-            "{format}"
-        );
-        station.counted(0);
+fn leshan_m15_queue_mode_at_1_2() {
+    let mut station = Setup {
+        version: Version::M15,
+        server: "queue_mode = true",
+        settings: json!({"awake_ms": 2000}),
+        ..Setup::new("m15-queue")
     }
+    .start();
+    assert_eq!(station.registered["queue"], true, "{}", station.registered);
+    sleeps_and_wakes(&mut station);
 }
 
-#[test]
-fn leshan_1_5_discovers_attributes() {
-    let mut station = old("v1-discover");
-    let attributes =
-        json!({"do": "attributes", "path": COUNT, "attributes": "pmin=1&pmax=60&gt=5"});
-    assert_eq!(station.code(attributes), 204);
-    let links = station.ask(json!({"do": "discover", "path": "/3305/0"}))["links"].clone();
-    let links = links.as_str().unwrap();
-    assert!(links.contains("</3305/0/5800>;"), "{links}");
-    for attribute in ["pmin=1", "pmax=60", "gt=5"] {
-        assert!(links.contains(attribute), "{attribute} is not in {links}");
-    }
+/// An instance whose id the server says, found, announced and gone again.
+pub(crate) fn create_and_delete(station: &mut Station, format: &str) {
+    station.leshan.forget_events();
+    let create = json!({"do": "create", "path": "/43500", "format": format,
+        "instances": {"12": {"0": ["string", format]}}});
+    assert_eq!(station.code(create.clone()), 201, "{format}");
+    let announced = |event: &Value| {
+        let links = event["links"].as_str().unwrap_or_default();
+        event["event"] == "updated" && links.contains("</43500/12>")
+    };
+    station.leshan.event(SOON, announced);
+    assert_eq!(station.content("/43500/12"), json!({"0": format}));
+    let again = station.code(create);
+    assert!((400..=405).contains(&again), "{format}: {again}");
+    let delete = json!({"do": "delete", "path": "/43500/12"});
+    assert_eq!(station.code(delete.clone()), 202, "{format}");
+    station.leshan.event(SOON, |event| {
+        event["event"] == "updated" && !announced(event)
+    });
+    assert_eq!(station.code(delete), 404, "{format}");
 }
 
-/// At Leshan 1.5, as a client of 1.0.
-fn old(name: &'static str) -> Station {
-    Setup {
-        version: Version::V1,
-        server: "version = \"1.0\"",
-        ..Setup::new(name)
-    }
-    .start()
+/// Asleep after the window, awake again by an Update.
+pub(crate) fn sleeps_and_wakes(station: &mut Station) {
+    station.event("awake");
+    assert_eq!(station.read("/3/0/17", None)["code"], 205);
+    station.event("sleeping");
+    let refresh = station.agent.cli(&["server", "refresh", "main"]);
+    assert!(refresh.status.success());
+    station.event("awake");
+    assert_eq!(station.read("/3/0/17", None)["code"], 205);
 }

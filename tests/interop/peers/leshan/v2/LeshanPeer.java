@@ -1,7 +1,6 @@
 import java.io.File;
 import java.net.InetSocketAddress;
 import java.util.ArrayList;
-import java.util.Collection;
 import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
@@ -19,7 +18,6 @@ import org.eclipse.leshan.core.link.lwm2m.attributes.LwM2mAttributeSet;
 import org.eclipse.leshan.core.model.ObjectLoader;
 import org.eclipse.leshan.core.model.ObjectModel;
 import org.eclipse.leshan.core.node.LwM2mNode;
-import org.eclipse.leshan.core.node.LwM2mObjectInstance;
 import org.eclipse.leshan.core.node.LwM2mPath;
 import org.eclipse.leshan.core.observation.CompositeObservation;
 import org.eclipse.leshan.core.observation.Observation;
@@ -27,34 +25,27 @@ import org.eclipse.leshan.core.observation.SingleObservation;
 import org.eclipse.leshan.core.request.CancelCompositeObservationRequest;
 import org.eclipse.leshan.core.request.CancelObservationRequest;
 import org.eclipse.leshan.core.request.ContentFormat;
-import org.eclipse.leshan.core.request.CreateRequest;
-import org.eclipse.leshan.core.request.DeleteRequest;
-import org.eclipse.leshan.core.request.DiscoverRequest;
 import org.eclipse.leshan.core.request.DownlinkDeviceManagementRequest;
-import org.eclipse.leshan.core.request.ExecuteRequest;
 import org.eclipse.leshan.core.request.ObserveCompositeRequest;
-import org.eclipse.leshan.core.request.ObserveRequest;
 import org.eclipse.leshan.core.request.ReadCompositeRequest;
-import org.eclipse.leshan.core.request.ReadRequest;
 import org.eclipse.leshan.core.request.WriteAttributesRequest;
 import org.eclipse.leshan.core.request.WriteCompositeRequest;
-import org.eclipse.leshan.core.request.WriteRequest;
-import org.eclipse.leshan.core.response.CreateResponse;
 import org.eclipse.leshan.core.response.DiscoverResponse;
 import org.eclipse.leshan.core.response.LwM2mResponse;
 import org.eclipse.leshan.core.response.ObserveCompositeResponse;
 import org.eclipse.leshan.core.response.ObserveResponse;
 import org.eclipse.leshan.core.response.ReadCompositeResponse;
-import org.eclipse.leshan.core.response.ReadResponse;
 import org.eclipse.leshan.server.LeshanServer;
 import org.eclipse.leshan.server.LeshanServerBuilder;
 import org.eclipse.leshan.server.endpoint.LwM2mServerEndpoint;
 import org.eclipse.leshan.server.model.VersionedModelProvider;
 import org.eclipse.leshan.server.queue.StaticClientAwakeTimeProvider;
 import org.eclipse.leshan.server.registration.Registration;
+import org.eclipse.leshan.servers.security.InMemorySecurityStore;
 import org.eclipse.leshan.transport.californium.server.endpoint.CaliforniumServerEndpoint;
 import org.eclipse.leshan.transport.californium.server.endpoint.CaliforniumServerEndpointsProvider;
 import org.eclipse.leshan.transport.californium.server.endpoint.coap.CoapServerProtocolProvider;
+import org.eclipse.leshan.transport.californium.server.endpoint.coaps.CoapsServerProtocolProvider;
 
 import com.fasterxml.jackson.databind.JsonNode;
 
@@ -83,8 +74,10 @@ public class LeshanPeer extends Peer {
         private final VersionedModelProvider models;
         private final JsonNode settings;
         private final Map<String, Observation> observations = new ConcurrentHashMap<>();
+        private final InMemorySecurityStore credentials = new InMemorySecurityStore();
+        /** Of each endpoint; none before the first start. */
+        private List<Integer> ports = List.of();
         private LeshanServer server;
-        private int port = 0;
 
         Leshan(int number, VersionedModelProvider models, JsonNode settings) {
             super(number);
@@ -93,27 +86,39 @@ public class LeshanPeer extends Peer {
         }
 
         @Override
-        void start() {
+        void start() throws Exception {
             LeshanServerBuilder builder = new LeshanServerBuilder();
             builder.setObjectModelProvider(models);
+            builder.setSecurityStore(credentials);
             if (settings.hasNonNull("awake_ms")) {
                 builder.setClientAwakeTimeProvider(new StaticClientAwakeTimeProvider(settings.get("awake_ms").asInt()));
             }
-            CaliforniumServerEndpointsProvider.Builder endpoints =
-                    new CaliforniumServerEndpointsProvider.Builder(new CoapServerProtocolProvider());
-            endpoints.setConfiguration(values -> settings.path("properties").fields()
-                    .forEachRemaining(entry -> values.set(CoapSettings.named(entry.getKey()), entry.getValue().asInt())));
-            endpoints.addEndpoint(new InetSocketAddress("127.0.0.1", port), Protocol.COAP);
-            builder.setEndpointsProviders(endpoints.build());
+            Security.identify(settings, builder::setPrivateKey, builder::setPublicKey, builder::setCertificateChain,
+                    builder::setTrustedCertificates);
+            builder.setEndpointsProviders(endpoints());
             server = builder.build();
+            Clients clients = new Clients(this);
+            server.getRegistrationService().addListener(clients);
+            server.getPresenceService().addListener(clients);
             Listeners listeners = new Listeners(this);
-            server.getRegistrationService().addListener(listeners.registrations());
-            server.getObservationService().addListener(listeners.notifications());
+            server.getObservationService().addListener(listeners);
             server.getSendService().addListener(listeners.sends());
-            server.getPresenceService().addListener(listeners.presence());
             server.start();
-            port = server.getEndpoint(Protocol.COAP).getURI().getPort();
-            coap().addInterceptor(new Tap(this));
+            List<Integer> opened = new ArrayList<>();
+            for (LwM2mServerEndpoint endpoint : server.getEndpoints()) {
+                opened.add(endpoint.getURI().getPort());
+                coap(endpoint).addInterceptor(new Tap(this));
+            }
+            ports = opened;
+        }
+
+        private CaliforniumServerEndpointsProvider endpoints() {
+            CaliforniumServerEndpointsProvider.Builder endpoints = new CaliforniumServerEndpointsProvider.Builder(
+                    new CoapServerProtocolProvider(), new CoapsServerProtocolProvider());
+            endpoints.setConfiguration(values -> Security.configure(values, settings));
+            forEachPort(settings, ports, (secure, port) -> endpoints
+                    .addEndpoint(new InetSocketAddress("127.0.0.1", port), secure ? Protocol.COAPS : Protocol.COAP));
+            return endpoints.build();
         }
 
         @Override
@@ -123,26 +128,38 @@ public class LeshanPeer extends Peer {
         }
 
         @Override
-        String uri() {
-            return "coap://127.0.0.1:" + port;
+        List<String> uris() {
+            return uris(settings, ports);
         }
 
-        private CoapEndpoint coap() {
-            LwM2mServerEndpoint endpoint = server.getEndpoint(Protocol.COAP);
+        private static CoapEndpoint coap(LwM2mServerEndpoint endpoint) {
             return ((CaliforniumServerEndpoint) endpoint).getCoapEndpoint();
         }
 
         @Override
         void perform(JsonNode command, Map<String, Object> answer) throws Exception {
-            Registration client = server.getRegistrationService().getByEndpoint(command.get("endpoint").asText());
-            if (client == null) {
-                answer.put("error", "not registered");
-                return;
+            switch (command.get("do").asText()) {
+            case "credential":
+                Security.add(credentials, command);
+                break;
+            case "no-credential":
+                credentials.remove(command.get("endpoint").asText(), true);
+                break;
+            default:
+                Registration client = server.getRegistrationService().getByEndpoint(command.get("endpoint").asText());
+                if (client == null) {
+                    answer.put("error", "not registered");
+                    return;
+                }
+                perform(client, command, answer);
             }
+        }
+
+        private void perform(Registration client, JsonNode command, Map<String, Object> answer) throws Exception {
             String path = command.path("path").asText();
             switch (command.get("do").asText()) {
             case "registration":
-                answer.putAll(Listeners.described("registration", client));
+                answer.putAll(Clients.described("registration", client));
                 break;
             case "forget":
                 answer.put("count", forget(client, path));
@@ -187,7 +204,7 @@ public class LeshanPeer extends Peer {
             if (command.hasNonNull("payload")) {
                 request.setPayload(bytes(command.get("payload").asText()));
             }
-            request.send(coap());
+            request.send(coap(server.getEndpoint(Protocol.COAP)));
             Response response = request.waitForResponse(TIMEOUT_MS);
             if (response == null) {
                 answer.put("error", "timeout");
@@ -199,20 +216,7 @@ public class LeshanPeer extends Peer {
         }
 
         private void describe(JsonNode command, String path, LwM2mResponse response, Map<String, Object> answer) {
-            if (response == null) {
-                answer.put("error", "timeout");
-                return;
-            }
-            answer.put("code", response.getCode().getCode());
-            if (response.getErrorMessage() != null) {
-                answer.put("message", response.getErrorMessage());
-            }
-            if (response.getCoapResponse() instanceof Response) {
-                Response coap = (Response) response.getCoapResponse();
-                answer.put("format", coap.getOptions().getContentFormat());
-                answer.put("type", coap.getType().toString());
-            }
-            if (!response.isSuccess()) {
+            if (!Answers.describe(response, answer)) {
                 return;
             }
             if (response instanceof ObserveResponse && ((ObserveResponse) response).getObservation() != null) {
@@ -222,14 +226,8 @@ public class LeshanPeer extends Peer {
                 observations.put(command.get("endpoint").asText() + command.path("paths"),
                         ((ObserveCompositeResponse) response).getObservation());
             }
-            if (response instanceof ReadResponse) {
-                answer.put("content", Nodes.plain(((ReadResponse) response).getContent()));
-            }
             if (response instanceof ReadCompositeResponse) {
-                answer.put("content", Nodes.plain(((ReadCompositeResponse) response).getContent()));
-            }
-            if (response instanceof CreateResponse) {
-                answer.put("location", ((CreateResponse) response).getLocation());
+                answer.put("content", Values.plain(((ReadCompositeResponse) response).getContent()));
             }
             if (response instanceof DiscoverResponse) {
                 answer.put("links", new DefaultLinkSerializer()
@@ -239,29 +237,15 @@ public class LeshanPeer extends Peer {
 
         private DownlinkDeviceManagementRequest<? extends LwM2mResponse> request(JsonNode command, String path)
                 throws Exception {
-            ContentFormat format = format(command, "format");
-            ContentFormat answer = format(command, "answer_format");
+            ContentFormat format = Requests.format(command, "format");
+            ContentFormat answer = Requests.format(command, "answer_format");
             switch (command.get("do").asText()) {
-            case "read":
-                return new ReadRequest(format, path);
-            case "discover":
-                return new DiscoverRequest(path);
-            case "execute":
-                return new ExecuteRequest(path, command.path("arguments").asText(""));
-            case "observe":
-                return new ObserveRequest(format, path);
             case "cancel":
                 return new CancelObservationRequest(
                         (SingleObservation) observations.remove(command.get("endpoint").asText() + path));
             case "attributes":
                 return new WriteAttributesRequest(path, new LwM2mAttributeSet(
                         new DefaultLwM2mAttributeParser().parseUriQuery(command.get("attributes").asText())));
-            case "delete":
-                return new DeleteRequest(path);
-            case "create":
-                return create(command, format, new LwM2mPath(path).getObjectId());
-            case "write":
-                return write(command, format, new LwM2mPath(path));
             case "read-composite":
                 return new ReadCompositeRequest(format, answer, paths(command));
             case "observe-composite":
@@ -273,44 +257,18 @@ public class LeshanPeer extends Peer {
                 Map<LwM2mPath, LwM2mNode> nodes = new LinkedHashMap<>();
                 command.get("nodes").fields().forEachRemaining(entry -> {
                     LwM2mPath target = new LwM2mPath(entry.getKey());
-                    nodes.put(target, Nodes.node(target, entry.getValue()));
+                    nodes.put(target, Values.node(target, entry.getValue()));
                 });
                 return new WriteCompositeRequest(format, nodes, null);
             default:
-                throw new IllegalArgumentException("unknown command " + command.get("do"));
+                return Requests.of(command);
             }
-        }
-
-        private static ContentFormat format(JsonNode command, String key) {
-            return command.hasNonNull(key) ? ContentFormat.fromName(command.get(key).asText()) : null;
         }
 
         private static String[] paths(JsonNode command) {
             List<String> paths = new ArrayList<>();
             command.get("paths").forEach(path -> paths.add(path.asText()));
             return paths.toArray(new String[0]);
-        }
-
-        /** "instances": {"12": {"5700": ["float", 1]}} says the ids, "resources" leaves the id to the client. */
-        private static CreateRequest create(JsonNode command, ContentFormat format, int object) throws Exception {
-            if (command.hasNonNull("resources")) {
-                return new CreateRequest(format, object, Nodes.resources(command.get("resources")));
-            }
-            List<LwM2mObjectInstance> instances = new ArrayList<>();
-            command.get("instances").fields().forEachRemaining(entry -> instances
-                    .add(new LwM2mObjectInstance(Integer.parseInt(entry.getKey()), Nodes.resources(entry.getValue()))));
-            return new CreateRequest(format, object, instances.toArray(new LwM2mObjectInstance[0]));
-        }
-
-        private static WriteRequest write(JsonNode command, ContentFormat format, LwM2mPath target) throws Exception {
-            WriteRequest.Mode mode =
-                    command.path("replace").asBoolean(true) ? WriteRequest.Mode.REPLACE : WriteRequest.Mode.UPDATE;
-            if (target.isObjectInstance()) {
-                Collection<org.eclipse.leshan.core.node.LwM2mResource> resources =
-                        Nodes.resources(command.get("resources"));
-                return new WriteRequest(mode, format, target.getObjectId(), target.getObjectInstanceId(), resources);
-            }
-            return new WriteRequest(mode, format, target, Nodes.node(target, command.get("node")));
         }
     }
 }

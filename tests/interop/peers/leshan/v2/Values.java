@@ -1,6 +1,5 @@
 import java.time.Instant;
 import java.util.ArrayList;
-import java.util.Collection;
 import java.util.Date;
 import java.util.LinkedHashMap;
 import java.util.List;
@@ -11,60 +10,38 @@ import org.eclipse.leshan.core.link.DefaultLinkSerializer;
 import org.eclipse.leshan.core.link.Link;
 import org.eclipse.leshan.core.link.LinkParseException;
 import org.eclipse.leshan.core.model.ResourceModel.Type;
-import org.eclipse.leshan.core.node.LwM2mMultipleResource;
 import org.eclipse.leshan.core.node.LwM2mNode;
-import org.eclipse.leshan.core.node.LwM2mObject;
-import org.eclipse.leshan.core.node.LwM2mObjectInstance;
 import org.eclipse.leshan.core.node.LwM2mPath;
 import org.eclipse.leshan.core.node.LwM2mResource;
 import org.eclipse.leshan.core.node.LwM2mResourceInstance;
-import org.eclipse.leshan.core.node.LwM2mSingleResource;
+import org.eclipse.leshan.core.node.LwM2mRoot;
 import org.eclipse.leshan.core.node.ObjectLink;
 import org.eclipse.leshan.core.node.TimestampedLwM2mNode;
 import org.eclipse.leshan.core.node.TimestampedLwM2mNodes;
 import org.eclipse.leshan.core.util.datatype.ULong;
+import org.eclipse.leshan.server.registration.Registration;
 
 import com.fasterxml.jackson.databind.JsonNode;
 
-/**
- * Nodes of Leshan 2 as JSON. A value is written as [TYPE, VALUE], where the value of a multiple resource is an object of
- * its instances. What is read is plain: numbers, booleans, text; time in seconds, bytes in hex, a link as "OBJECT:INSTANCE".
- */
-final class Nodes {
-    private Nodes() {
+/** The values of Leshan 2, and what it hears with times. */
+final class Values {
+    private Values() {
     }
 
-    static Collection<LwM2mResource> resources(JsonNode described) {
-        List<LwM2mResource> resources = new ArrayList<>();
-        described.fields().forEachRemaining(
-                entry -> resources.add(resource(Integer.parseInt(entry.getKey()), entry.getValue())));
-        return resources;
+    static void describe(Registration client, Map<String, Object> event) {
+        event.put("formats", String.valueOf(client.getSupportedContentFormats()));
+        event.put("links", new DefaultLinkSerializer().serializeCoreLinkFormat(client.getObjectLinks()));
     }
 
     static LwM2mNode node(LwM2mPath target, JsonNode described) {
         if (target.isResourceInstance()) {
-            Type type = type(described);
+            Type type = Nodes.type(described);
             return LwM2mResourceInstance.newInstance(target.getResourceInstanceId(), value(type, described.get(1)), type);
         }
-        return resource(target.getResourceId(), described);
+        return Nodes.resource(target.getResourceId(), described);
     }
 
-    private static LwM2mResource resource(int id, JsonNode described) {
-        Type type = type(described);
-        if (!described.get(1).isObject()) {
-            return LwM2mSingleResource.newResource(id, value(type, described.get(1)), type);
-        }
-        Map<Integer, Object> values = new LinkedHashMap<>();
-        described.get(1).fields().forEachRemaining(
-                entry -> values.put(Integer.parseInt(entry.getKey()), value(type, entry.getValue())));
-        return LwM2mMultipleResource.newResource(id, values, type);
-    }
-
-    private static Type type(JsonNode described) {
-        return Type.valueOf(described.get(0).asText().toUpperCase());
-    }
-
-    private static Object value(Type type, JsonNode value) {
+    static Object value(Type type, JsonNode value) {
         switch (type) {
         case INTEGER:
             return value.asLong();
@@ -93,18 +70,15 @@ final class Nodes {
     }
 
     static Object plain(LwM2mNode node) {
-        if (node instanceof LwM2mObject) {
-            return children(((LwM2mObject) node).getInstances());
-        }
-        if (node instanceof LwM2mObjectInstance) {
-            return children(((LwM2mObjectInstance) node).getResources());
+        if (node instanceof LwM2mRoot) {
+            return Nodes.children(((LwM2mRoot) node).getObjects());
         }
         if (node instanceof LwM2mResourceInstance) {
             return plainValue(((LwM2mResourceInstance) node).getValue());
         }
         if (node instanceof LwM2mResource) {
             LwM2mResource resource = (LwM2mResource) node;
-            return resource.isMultiInstances() ? children(resource.getInstances()) : plainValue(resource.getValue());
+            return resource.isMultiInstances() ? Nodes.children(resource.getInstances()) : plainValue(resource.getValue());
         }
         return String.valueOf(node);
     }
@@ -112,14 +86,14 @@ final class Nodes {
     /** By path; null where the client left one out. */
     static Map<String, Object> plain(Map<LwM2mPath, LwM2mNode> nodes) {
         Map<String, Object> found = new LinkedHashMap<>();
-        nodes.forEach((path, node) -> found.put(path.toString(), node == null ? null : plain(node)));
+        nodes.forEach((path, node) -> found.put(path.toString(), node == null ? null : Nodes.plain(node)));
         return found;
     }
 
     static List<Object> samples(List<TimestampedLwM2mNode> nodes) {
         List<Object> samples = new ArrayList<>();
         for (TimestampedLwM2mNode node : nodes) {
-            samples.add(sample(node.getTimestamp(), plain(node.getNode())));
+            samples.add(sample(node.getTimestamp(), Nodes.plain(node.getNode())));
         }
         return samples;
     }
@@ -138,12 +112,6 @@ final class Nodes {
         sample.put("at", at == null ? null : at.getEpochSecond() + at.getNano() / 1e9);
         sample.put("content", content);
         return sample;
-    }
-
-    private static Map<String, Object> children(Map<Integer, ? extends LwM2mNode> nodes) {
-        Map<String, Object> children = new LinkedHashMap<>();
-        nodes.forEach((id, child) -> children.put(id.toString(), plain(child)));
-        return children;
     }
 
     private static Object plainValue(Object value) {
