@@ -278,7 +278,7 @@ impl Udp {
     }
 
     pub(crate) fn on_forget_due(&mut self, cx: &mut Context) {
-        self.forget_at = self.seen.forget(cx.now);
+        self.forget_at = self.seen.forget(&cx.params, cx.now);
         self.forget_at
             .into_iter()
             .for_each(|at| cx.timers.arm(at, Timer::Forget));

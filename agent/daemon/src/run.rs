@@ -7,6 +7,8 @@
 //!    wants of devices goes through the site; what adapters report goes through the site.
 //! 3. Outputs behind a commit wait for the store; everything else goes on.
 
+mod bootstrap;
+
 use std::{
     collections::{BTreeMap, BTreeSet, VecDeque},
     future::poll_fn,
@@ -282,7 +284,7 @@ impl Agent {
             match self.links.receive(key) {
                 Some(Ok(datagram)) => {
                     self.core(client, Input::Received(link, datagram));
-                    self.drain();
+                    self.perform();
                 }
                 Some(Err(event)) => return self.on_link(key, event),
                 None => return,
@@ -455,18 +457,26 @@ impl Agent {
         }
     }
 
-    /// Performs everything that core and site want, until neither wants more. A client behind a
-    /// commit has nothing to say until that is on the disk; the others go on.
+    /// Performs everything that core and site want, until neither wants more, and tells people what
+    /// has become of it.
     fn drain(&mut self) {
+        self.perform();
+        while self.tell_states() {
+            self.perform();
+        }
+        self.tell_queues();
+        self.tell_sleep();
+    }
+
+    /// A client behind a commit has nothing to say until that is on the disk; the others go on.
+    fn perform(&mut self) {
         loop {
             self.drain_site();
             if let Some((id, output)) = self.poll_clients() {
                 self.perform_core(id, output);
             } else if let Some((key, event)) = self.waiting.links.pop_front() {
                 self.on_link(key, event);
-            } else if !self.tell_states() {
-                self.tell_queues();
-                self.tell_sleep();
+            } else {
                 return;
             }
         }
@@ -706,6 +716,7 @@ const fn shown(state: ServerState) -> status::ServerState {
 fn log(event: &Event) {
     match event {
         Event::Answered(ssid) => tracing::info!(%ssid, "Answered"),
+        Event::Bootstrap(event) => bootstrap::log(event),
         Event::BootstrapWanted(ssid) => {
             tracing::warn!(%ssid, "Cannot be registered with; no bootstrap server is known")
         }

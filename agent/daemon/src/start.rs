@@ -392,6 +392,7 @@ impl Drop for Served {
 
 pub(crate) fn client_config(config: &Config, hardware: &Hardware, seed: u64) -> ClientConfig {
     ClientConfig {
+        bootstrap: None,
         creation: config.creation.clone(),
         definitions: Arc::clone(&config.definitions),
         device: describe(hardware),

@@ -168,10 +168,15 @@ impl<'a> Catalogue<'a> {
 
     /// The latest that is known of a resource; `None` where it has no value.
     pub(crate) fn content(self, address: ResourceAddress) -> Option<Content> {
-        if address.scope == Scope::Gateway && self.core.has_resource(address.path) {
-            return self.core.read(address.path, self.now);
+        let is_core = address.scope == Scope::Gateway && self.core.has_resource(address.path);
+        self.held(address, if is_core { Owner::Core } else { Owner::Device })
+    }
+
+    fn held(self, address: ResourceAddress, owner: Owner) -> Option<Content> {
+        match owner {
+            Owner::Core => self.core.read(address.path, self.now),
+            Owner::Device | Owner::Stored => self.tree.resource(address)?.content(),
         }
-        self.tree.resource(address)?.content()
     }
 
     /// How many instances a multiple resource has.
@@ -241,10 +246,13 @@ impl<'a> Catalogue<'a> {
 
     /// One readable resource, or one instance of it.
     fn node(self, address: ResourceAddress, index: Option<ResourceInstanceId>) -> Option<Node> {
-        if !self.resource(address)?.operations.read {
+        let Found {
+            operations, owner, ..
+        } = self.resource(address)?;
+        if !operations.read {
             return None;
         }
-        let content = match (self.content(address)?, index) {
+        let content = match (self.held(address, owner)?, index) {
             (content, None) => content,
             (Content::Multiple(values), Some(index)) => {
                 Content::Multiple(vec![values.into_iter().find(|(id, _)| *id == index)?])

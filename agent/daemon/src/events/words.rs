@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use lamplighter_lwm2m::boundary::Event;
+use lamplighter_lwm2m::boundary::{BootstrapEvent, Event};
 use lamplighter_model::{
     Path, Ssid,
     device::{LinkState, Origin},
@@ -40,6 +40,7 @@ impl Names {
             |what, ssid: &Ssid| News::new(Class::System, what).about(self.server(*ssid));
         Some(match event {
             Event::Answered(ssid) => of_server("answered", ssid),
+            Event::Bootstrap(event) => self.of_bootstrap(event),
             Event::BootstrapWanted(ssid) => of_server("bootstrap_wanted", ssid),
             Event::Deregistered(ssid) => of_server("deregistered", ssid),
             Event::Discarded {
@@ -82,6 +83,44 @@ impl Names {
             Event::Unanswered { ssid, reason } => of_server("unanswered", ssid).text(*reason),
             Event::Stopped | Event::Updated(_) => return None,
         })
+    }
+
+    /// Whoever gives the accounts decides who commands the box.
+    fn of_bootstrap(&self, event: &BootstrapEvent) -> News {
+        let news = |what| News::new(Class::Security, what);
+        match event {
+            BootstrapEvent::AccountEnded => news("bootstrap_account_ended"),
+            BootstrapEvent::Begun(why) => news("bootstrap_begun").text(*why),
+            BootstrapEvent::Confirmed(ssid) => {
+                news("bootstrap_confirmed").about(self.server(*ssid))
+            }
+            BootstrapEvent::Failed { reason, retry_in } => {
+                let again = retry_in.map_or_else(
+                    || "not again".to_owned(),
+                    |pause| format!("again in {} s", pause.as_secs()),
+                );
+                news("bootstrap_failed").text(format!("{reason}; {again}"))
+            }
+            BootstrapEvent::Finished(servers) => {
+                let names: Vec<_> = servers.iter().map(|ssid| self.server(*ssid)).collect();
+                news("bootstrap_finished").text(names.join(", "))
+            }
+            BootstrapEvent::Inconsistent(why) => news("bootstrap_inconsistent").text(why),
+            BootstrapEvent::Obeyed { operation, path } => news("obeyed")
+                .about(path.to_string())
+                .by("bootstrap server")
+                .text(*operation),
+            BootstrapEvent::Refused {
+                operation,
+                path,
+                code,
+            } => news("refused")
+                .about(path.to_string())
+                .by("bootstrap server")
+                .text(format!("{operation}: {code}")),
+            BootstrapEvent::RolledBack => news("bootstrap_rolled_back")
+                .text("no server that was given took us: the accounts before count again"),
+        }
     }
 
     pub(crate) fn of_dropped(&self, ssid: Ssid, count: u64) -> News {

@@ -20,9 +20,12 @@ use crate::{
     saved::{Record, SavedAccess, SavedEntry, SavedOwner},
 };
 
+mod given;
 mod numbers;
 #[cfg(test)]
 mod tests;
+
+pub(crate) use given::Assigned;
 
 pub(crate) const ACCESS_CONTROL: ObjectId = ObjectId(2);
 

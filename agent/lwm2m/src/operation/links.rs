@@ -82,7 +82,7 @@ impl Versions<'_> {
         }
         match object {
             // Of these the core shows what is in the version that is implied.
-            object::SERVER | object::ACCESS_CONTROL | object::DEVICE => {
+            object::SECURITY | object::SERVER | object::ACCESS_CONTROL | object::DEVICE => {
                 bundled_version(self.enabler, object)
             }
             _ => catalogue

@@ -4,7 +4,7 @@
 use lamplighter_model::{
     Address, DataType, InstanceAddress, Path, ResourceAddress, ResourcePath,
     device::{Action, Fault, Origin},
-    object::Multiplicity,
+    object::{Multiplicity, ResourceDef},
 };
 
 use super::{Context, Plan, Then, target};
@@ -54,7 +54,19 @@ pub(crate) fn answer_format(
     enabler: Enabler,
     catalogue: Catalogue<'_>,
 ) -> Result<ContentFormat, Reject> {
-    let single = single_type(path, catalogue);
+    let definition = path
+        .resource()
+        .and_then(|resource| catalogue.resource_definition(resource.object(), resource.resource));
+    format_of(path, definition, accept, enabler)
+}
+
+fn format_of(
+    path: Path,
+    definition: Option<&ResourceDef>,
+    accept: Option<u16>,
+    enabler: Enabler,
+) -> Result<ContentFormat, Reject> {
+    let single = definition.and_then(|definition| single_type(path, definition));
     let Some(accept) = accept else {
         return Ok(match (single, enabler) {
             (Some(DataType::Opaque), _) => ContentFormat::Opaque,
@@ -121,12 +133,8 @@ fn plan_resource(
     if !found.operations.read {
         return Err(Reject::method_not_allowed("the resource cannot be read"));
     }
-    answer_format(
-        address.path,
-        accept,
-        context.caller.enabler,
-        context.catalogue,
-    )?;
+    let definition = Some(found.definition);
+    format_of(address.path, definition, accept, context.caller.enabler)?;
     match found.owner {
         Owner::Core | Owner::Stored => {
             content(address, &context.caller.origin, context.catalogue).map(Plan::Content)
@@ -169,10 +177,8 @@ pub(crate) fn content(
     }
 }
 
-/// The type of the only value that the path stands for.
-fn single_type(path: Path, catalogue: Catalogue<'_>) -> Option<DataType> {
-    let resource = path.resource()?;
-    let definition = catalogue.resource_definition(resource.object(), resource.resource)?;
+/// The type of the only value that the path of a resource stands for.
+const fn single_type(path: Path, definition: &ResourceDef) -> Option<DataType> {
     match (path, definition.multiplicity) {
         (Path::Resource(_), Multiplicity::Multiple) => None,
         _ => Some(definition.data_type),

@@ -333,6 +333,43 @@ fn a_refused_pack_is_told_one_by_one_and_only_the_bad_one_is_dropped() {
     assert_eq!(values(&last[last.len() - 3..]), [2, 3, 4]);
 }
 
+fn until_register(world: &mut World) {
+    let known = world.requests.len();
+    for _ in 0..600 {
+        world.seconds(1);
+        let mut since = world.requests[known..].iter();
+        if since.any(|(_, request)| request.path == ["rd"]) {
+            return;
+        }
+    }
+    panic!("no Register came");
+}
+
+#[test]
+fn a_send_refused_by_a_server_that_has_forgotten_us_is_told_after_the_new_registration() {
+    fn unknown(request: &Request) -> Option<Response> {
+        if request.path == ["dp"] {
+            return Some(Response::new(Code::BAD_REQUEST));
+        }
+        forgetful(request)
+    }
+    let mut world = observing(SENML_CBOR);
+    unmute(&mut world);
+    world.lossy = true;
+    numbers(&mut world, 1..5, 1000);
+    world.lossy = false;
+    // It knows the Update that ends the outage, and is started again before the Send.
+    until_register(&mut world);
+    world.script = unknown;
+    until_register(&mut world);
+    world.script = accept_all;
+    world.seconds(60);
+    let status = world.client.servers().next().unwrap();
+    assert_eq!((status.queued, status.dropped.refused), (0, 0));
+    let last = sent(&world);
+    assert_eq!(values(&last[last.len() - 4..]), [1, 2, 3, 4]);
+}
+
 #[test]
 fn an_overloaded_server_is_asked_again_after_its_time() {
     fn overloaded(request: &Request) -> Option<Response> {

@@ -395,6 +395,7 @@ pub(crate) fn write_value(text: &str, value: Value) -> Operation {
 fn config(shares: &[Share<'_>]) -> ClientConfig {
     let servers = shares.iter().enumerate();
     ClientConfig {
+        bootstrap: None,
         creation: Creation::default(),
         definitions: ServerOptions::default().definitions,
         device: DeviceDescription::default(),
