@@ -140,6 +140,7 @@ async fn answer(mut questions: mpsc::Receiver<Ask>, script: Arc<Mutex<Script>>) 
     while let Some(ask) = questions.recv().await {
         let mut script = script.lock().unwrap();
         match ask {
+            Ask::DeviceErrors { .. } => {}
             Ask::Local(request, reply) => {
                 let _ = reply.send(script.local(request));
             }

@@ -6,6 +6,7 @@ mod bus;
 mod creation;
 mod device;
 mod lamp;
+mod location;
 mod modbus;
 mod point;
 mod register;
@@ -111,12 +112,15 @@ impl<'a> Checker<'a> {
         self.buses(&root.bus);
         let devices = self.devices(&root.device);
         let site = self.site(&root.site, &devices, &definitions);
+        let location = self.location(root);
         let creation = self.creation(&root.client, &site);
         let store = self.store(&root.store);
         let web = root.web.as_ref().map(|web| self.web(web));
         Some(Config {
             endpoint: endpoint?,
             creation,
+            location,
+            power_sources: root.client.power_sources.clone().unwrap_or_default(),
             servers,
             buses: std::mem::take(&mut self.buses),
             devices: devices.into_iter().map(|device| device.device).collect(),
