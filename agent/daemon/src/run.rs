@@ -7,6 +7,8 @@
 //!    wants of devices goes through the site; what adapters report goes through the site.
 //! 3. Outputs behind a commit wait for the store; everything else goes on.
 
+mod bootstrap;
+
 use std::{
     collections::{BTreeMap, BTreeSet, VecDeque},
     future::poll_fn,
@@ -684,6 +686,7 @@ const fn shown(state: ServerState) -> status::ServerState {
 fn log(event: &Event) {
     match event {
         Event::Answered(ssid) => tracing::info!(%ssid, "Answered"),
+        Event::Bootstrap(event) => bootstrap::log(event),
         Event::BootstrapWanted(ssid) => {
             tracing::warn!(%ssid, "Cannot be registered with; no bootstrap server is known")
         }

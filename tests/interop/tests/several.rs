@@ -202,7 +202,9 @@ fn log_of(server: &Managed, instance: u16) -> String {
 }
 
 fn execute(server: &Managed, text: &str) -> Code {
-    server.ask(Operation::Execute(path(text), String::new())).code
+    server
+        .ask(Operation::Execute(path(text), String::new()))
+        .code
 }
 
 #[test]

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use lamplighter_lwm2m::boundary::Event;
+use lamplighter_lwm2m::boundary::{BootstrapEvent, Event};
 use lamplighter_model::{
     Path, Ssid,
     device::{LinkState, Origin},
@@ -40,6 +40,7 @@ impl Names {
             |what, ssid: &Ssid| News::new(Class::System, what).about(self.server(*ssid));
         Some(match event {
             Event::Answered(ssid) => of_server("answered", ssid),
+            Event::Bootstrap(event) => return self.of_bootstrap(event),
             Event::BootstrapWanted(ssid) => of_server("bootstrap_wanted", ssid),
             Event::Deregistered(ssid) => of_server("deregistered", ssid),
             Event::Discarded {
@@ -81,6 +82,39 @@ impl Names {
                 .text("no server was reached since"),
             Event::Unanswered { ssid, reason } => of_server("unanswered", ssid).text(*reason),
             Event::Stopped | Event::Updated(_) => return None,
+        })
+    }
+
+    fn of_bootstrap(&self, event: &BootstrapEvent) -> Option<News> {
+        let news = |what| News::new(Class::Security, what);
+        Some(match event {
+            BootstrapEvent::AccountEnded => news("bootstrap_account_ended"),
+            BootstrapEvent::Begun(why) => news("bootstrap_begun").text(*why),
+            BootstrapEvent::Confirmed(ssid) => {
+                news("bootstrap_confirmed").about(self.server(*ssid))
+            }
+            BootstrapEvent::Failed { reason, retry_in } => {
+                let again = retry_in.map(|pause| format!("; again in {} s", pause.as_secs()));
+                let text = format!("{reason}{}", again.unwrap_or_default());
+                news("bootstrap_failed").text(text)
+            }
+            BootstrapEvent::Finished(servers) => {
+                let servers: Vec<String> = servers.iter().map(|ssid| self.server(*ssid)).collect();
+                news("bootstrap_finished").text(servers.join(", "))
+            }
+            BootstrapEvent::Inconsistent(reason) => news("bootstrap_inconsistent").text(reason),
+            // One of many in a session; what comes of them is told by the last.
+            BootstrapEvent::Obeyed { .. } => return None,
+            BootstrapEvent::Refused {
+                operation,
+                path,
+                code,
+            } => news("bootstrap_refused")
+                .about(path.to_string())
+                .text(format!("{operation}: {code}")),
+            BootstrapEvent::RolledBack => {
+                news("bootstrap_rolled_back").text("no new server has taken this box")
+            }
         })
     }
 

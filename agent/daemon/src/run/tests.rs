@@ -42,6 +42,7 @@ fn agent(text: &str) -> Agent {
     let clock = Clock::start(&directory);
     let now = clock.now();
     let client = ClientConfig {
+        bootstrap: None,
         creation: Creation::default(),
         definitions: config.definitions.clone(),
         device: DeviceDescription::default(),
