@@ -31,6 +31,7 @@ use crate::{
     view::View,
 };
 
+mod intruders;
 mod keeping;
 mod messages;
 mod reporting;
@@ -43,10 +44,11 @@ mod status;
 mod telling;
 mod uri;
 
+pub use intruders::Intrusions;
 use keeping::Uplink;
 pub use status::{ServerState, ServerStatus};
 use telling::Telling;
-pub use uri::{ServerUri, UriError};
+pub use uri::{Scheme, ServerUri, UriError};
 
 /// One server.
 #[derive(Debug)]
@@ -57,6 +59,8 @@ pub(crate) struct Server {
     config: ServerConfig,
     endpoint: Endpoint,
     exchanges: BTreeMap<ExchangeId, Purpose>,
+    /// As people were last told.
+    intrusions: Intrusions,
     /// Requests that came before the registration was complete.
     held: VecDeque<(RequestKey, Request)>,
     last_error: Option<String>,
@@ -71,6 +75,8 @@ pub(crate) struct Server {
     shown: (Phase, Stamp),
     /// Sends on request that are under way.
     tellings: Vec<Telling>,
+    /// Why there is no session to be had: nothing is sent, and no link opened.
+    unusable: Option<String>,
     uplink: Uplink,
     view: View,
     /// What the server observed before it registered us anew is kept until then.
@@ -84,6 +90,8 @@ struct Link {
     /// Still open until the server has answered over the new one.
     former: Option<LinkId>,
     id: Option<LinkId>,
+    /// Was wanted, and there is no session that it could carry.
+    in_vain: bool,
     /// The host answered that nobody listens there.
     refused: bool,
     /// What people were told of the silence of the server.
@@ -116,6 +124,10 @@ impl Server {
             return_spread: account.registration.return_spread,
         };
         let mut registration = Registration::new(terms, rng);
+        let (session, unusable) = match config.security.session_over(&config.coap) {
+            Ok(session) => (session, None),
+            Err(why) => (Session::plain(), Some(why.to_string())),
+        };
         registration.remember(saved.as_ref());
         Self {
             asked: Duration::ZERO,
@@ -123,6 +135,7 @@ impl Server {
             config,
             endpoint,
             exchanges: BTreeMap::new(),
+            intrusions: Intrusions::default(),
             held: VecDeque::new(),
             last_error: None,
             link: Link::default(),
@@ -131,9 +144,10 @@ impl Server {
             outbox: Outbox::default(),
             registration,
             saved,
-            session: Session::plain(),
+            session,
             shown: (Phase::Offline, now.stamp()),
             tellings: Vec::new(),
+            unusable,
             uplink: Uplink::default(),
             orphans_until: None,
             view: View::Flat,
@@ -275,6 +289,7 @@ impl Server {
             named(self.reading_timeout(), "how far the queue was read"),
             named(self.orphans_until, "end of former observations"),
             named(self.sleep_at(), "sleep"),
+            named(self.link.in_vain.then_some(Duration::ZERO), "no session"),
         ]
         .into_iter()
         .flatten()
@@ -284,6 +299,11 @@ impl Server {
     /// Carries on what this turn has begun, until nothing moves.
     pub(crate) fn settle(&mut self, turn: &mut Turn<'_>) {
         self.end_orphans(turn);
+        if std::mem::take(&mut self.link.in_vain)
+            && let Some(why) = self.unusable.clone()
+        {
+            self.registration.disconnected(&why, turn.now);
+        }
         // What is to leave goes first: a Close may follow. Only a Disable is kept before its answer
         // leaves.
         while !turn.shared.has_disable() {
@@ -301,6 +321,7 @@ impl Server {
         }
         self.tell_silence(turn.shared);
         self.tell_losses(turn.shared);
+        self.tell_intruders(turn.shared);
         self.journal_reading(turn);
         let phase = self.registration.phase();
         if self.shown.0 != phase {
@@ -488,7 +509,12 @@ impl Server {
         self.exchanges.insert(id, purpose);
     }
 
+    /// Where nothing can be said the attempt fails at once, and comes again after the usual pause.
     fn open(&mut self, shared: &mut Shared) {
+        if self.unusable.is_some() {
+            self.link.in_vain = true;
+            return;
+        }
         let id = shared.new_link();
         self.link = Link {
             id: Some(id),

@@ -13,6 +13,7 @@ mod point;
 mod register;
 mod registration;
 mod rights;
+mod security;
 mod server;
 mod site;
 mod store;
@@ -24,7 +25,7 @@ use std::{
     sync::Arc,
 };
 
-use lamplighter_model::{ObjectId, ResourceAddress, object::Definitions, tables};
+use lamplighter_model::{ObjectId, ResourceAddress, UnixTime, object::Definitions, tables};
 
 use super::{
     checked::{Bus, BusId, BusLine, Config, Endpoint, Names, Web},
@@ -34,7 +35,10 @@ use super::{
     not_built,
     problem::{Place, Problem, Severity},
     schema,
+    secret::Shelf,
 };
+
+pub use security::UNSECURED;
 
 /// Vendor objects begin here by default.
 pub(crate) const VENDOR_OBJECT_BASE: u16 = 42800;
@@ -47,6 +51,8 @@ pub(super) struct Surroundings {
     pub(super) added: BTreeSet<ObjectId>,
     pub(super) definitions: Definitions,
     pub(super) hardware: Hardware,
+    pub(super) now: Option<UnixTime>,
+    pub(super) shelf: Shelf,
 }
 
 /// The outcome: `config` stands if there is no error among the problems.
