@@ -7,6 +7,7 @@ mod creation;
 mod device;
 mod lamp;
 mod modbus;
+mod parameter;
 mod point;
 mod register;
 mod registration;
