@@ -19,6 +19,7 @@ mod reasons;
 mod refused;
 mod registry;
 mod restart;
+mod rights;
 mod shelf;
 mod statistics;
 mod stored;

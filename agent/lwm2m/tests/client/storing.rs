@@ -15,7 +15,7 @@ use lamplighter_model::{
 use crate::{
     common::{SSID, TEMPERATURE, World, get},
     stored::{
-        SENML_CBOR, TLV, Told, decode, disconnect, forgetful, notified, number, numbers, observe,
+        SENML_CBOR, TLV, Told, disconnect, forgetful, notified, number, numbers, observe,
         observing, outage, reconnect, sent, unix, unmute, values,
     },
 };
