@@ -118,6 +118,9 @@ pub struct Server {
     pub expose: Option<Expose>,
     /// Object versions to announce instead of ours. Example: `{ 3416 = "1.0" }`. Default: none.
     pub object_versions: BTreeMap<String, String>,
+    /// What the server wants to know beside at registration. Example: `{ imei = "490154203237518" }`.
+    /// Default: nothing.
+    pub register_parameters: BTreeMap<String, String>,
     /// Credentials, required. Example: `{ mode = "none" }`.
     pub security: Option<Security>,
     /// Must be true for `security = { mode = "none" }`. Default: false.
