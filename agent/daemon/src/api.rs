@@ -3,6 +3,7 @@
 
 pub mod control;
 mod demo;
+mod events;
 mod objects;
 mod patient;
 mod refusal;
@@ -29,6 +30,7 @@ use serde_json::json;
 
 use crate::{
     ask::{Asker, ServerAction},
+    events::EventLog,
     status::{DeviceView, ReadView, ServerView, Status, StatusView, TrendView},
 };
 
@@ -40,11 +42,10 @@ pub use why::{WhySlotView, WhyView};
 /// Larger than any value that a resource here takes by hand.
 const MAX_BODY: usize = 64 * 1024;
 /// Calls of the design that this version refuses by name.
-const NOT_BUILT: [&str; 9] = [
+const NOT_BUILT: [&str; 8] = [
     "/bearers",
     "/bearers/{*rest}",
     "/bootstrap",
-    "/events",
     "/history",
     "/lock",
     "/offline",
@@ -61,6 +62,7 @@ pub struct Api {
     pub asker: Asker,
     pub clock: NowSource,
     pub demo: Option<Arc<dyn DemoServer>>,
+    pub events: EventLog,
     pub status: Status,
 }
 
@@ -88,6 +90,8 @@ pub fn routes() -> Router<Api> {
             get(objects::get).put(objects::put).post(objects::post),
         )
         .route("/send", post(send::post))
+        .route("/events", get(events::get))
+        .route("/events/follow", get(events::follow))
         .route("/why", get(why))
         .route("/watch", get(watch::get))
         .route("/trend", get(trend))

@@ -54,6 +54,16 @@ pub enum ServerAction {
     Register,
 }
 
+impl ServerAction {
+    pub(crate) const fn word(self) -> &'static str {
+        match self {
+            Self::Deregister => "deregister",
+            Self::Refresh => "refresh",
+            Self::Register => "register",
+        }
+    }
+}
+
 /// Why there is no answer.
 #[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]
 pub enum Unanswered {

@@ -7,8 +7,9 @@ use lamplighter_site::boundary::PointKind;
 
 use crate::{
     config::{Config, Device, DeviceKind, Point},
-    connectivity, devices,
+    devices,
     status::{Catalogue, DeviceEntry, GroupEntry, PointEntry, ServerEntry},
+    system,
 };
 
 /// Built once per configuration.
@@ -69,13 +70,13 @@ fn device_entry(device: &Device) -> DeviceEntry {
     }
 }
 
-/// The monitor of object 4 stands among the devices, so that its faults can be seen.
+/// The adapter of the box itself stands among the devices, so that its faults can be seen.
 fn monitor(config: &Config) -> DeviceEntry {
-    let id: AdapterId = devices::connectivity_id(config);
+    let id: AdapterId = devices::system_id(config);
     DeviceEntry {
         id,
         name: "connectivity".to_owned(),
-        adapter: connectivity::ADAPTER.to_owned(),
+        adapter: system::ADAPTER.to_owned(),
     }
 }
 

@@ -3,6 +3,7 @@
 mod args;
 mod check;
 mod client;
+mod events;
 mod exit;
 mod export;
 mod operate;
@@ -67,6 +68,7 @@ fn perform(cli: Cli) -> Result<Exit, Failure> {
         Command::Demo(demo) => run_demo(&global, demo),
         Command::Devices => show::devices(&global, &mut out),
         Command::Discover { path } => operate::discover(&global, &path, &mut out),
+        Command::Events(options) => events::events(&global, &options, &mut out),
         Command::Exec { path, args } => operate::execute(&global, &path, args.as_deref(), &mut out),
         Command::Objects(args::Objects::Export { dir }) => export::export(&global, &dir, &mut out),
         Command::Off { name, hold } => operate::write(&global, &name, "off", hold, &mut out),
@@ -98,7 +100,6 @@ fn perform(cli: Cli) -> Result<Exit, Failure> {
         | Command::Bootstrap(_)
         | Command::Bundle(_)
         | Command::Doctor(_)
-        | Command::Events(_)
         | Command::Gpio(_)
         | Command::Lock(_)
         | Command::Meter(_)

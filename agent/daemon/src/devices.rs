@@ -20,7 +20,8 @@ use tokio::task::JoinHandle;
 
 use crate::{
     config::{BusId, Config, Device, DeviceKind},
-    connectivity::{self, Connectivity},
+    events::EventLog,
+    system::{self, System},
 };
 
 /// How often simulated values are told.
@@ -42,14 +43,20 @@ struct Starter<'a> {
     seed: u64,
 }
 
-/// The adapter of object 4 and of the memory, behind the configured ones.
-pub fn connectivity_id(config: &Config) -> AdapterId {
+/// The adapter of the box itself, behind the configured ones.
+pub fn system_id(config: &Config) -> AdapterId {
     AdapterId(u16::try_from(config.devices.len()).unwrap_or(u16::MAX))
 }
 
 /// Starts everything that is configured. A device that cannot be started is reported as offline
 /// with the reason; the others run. Must be called inside the runtime.
-pub fn start(config: &Config, state_dir: &Path, clock: Clock, seed: u64) -> Devices {
+pub fn start(
+    config: &Config,
+    state_dir: &Path,
+    log: &EventLog,
+    clock: Clock,
+    seed: u64,
+) -> Devices {
     let buses = modbus::buses(config);
     let mut starter = Starter {
         buses: BTreeMap::new(),
@@ -68,12 +75,8 @@ pub fn start(config: &Config, state_dir: &Path, clock: Clock, seed: u64) -> Devi
             starter.broken(device.id, why);
         }
     }
-    let limits = Limits {
-        max_age: 2 * connectivity::PERIOD,
-        ..Limits::default()
-    };
-    let monitor = Connectivity::new(starter.clock.clone(), state_dir.to_owned());
-    starter.supervise(connectivity_id(config), monitor, limits);
+    let system = System::new(starter.clock.clone(), state_dir.to_owned(), log.clone());
+    starter.supervise(system_id(config), system, system::limits());
     starter.devices
 }
 

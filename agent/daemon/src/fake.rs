@@ -29,6 +29,7 @@ use tokio::{
 use crate::{
     api::Api,
     ask::{Ask, Asker},
+    events::{EventLog, LoadedLog},
     status::{Catalogue, DeviceEntry, GroupEntry, PointEntry, ServerEntry, Status},
 };
 
@@ -57,6 +58,7 @@ pub(crate) fn directory(name: &str) -> PathBuf {
 pub(crate) struct Site {
     pub(crate) status: Status,
     pub(crate) clock_s: Arc<AtomicU64>,
+    pub(crate) events: EventLog,
     asker: Asker,
     script: Arc<Mutex<Script>>,
 }
@@ -75,9 +77,13 @@ impl Site {
         let status = Status::new(catalogue(), now_at(0));
         let script = Arc::new(Mutex::new(Script::default()));
         tokio::spawn(answer(questions, Arc::clone(&script)));
+        let clock_s = Arc::new(AtomicU64::new(100));
+        let seconds = Arc::clone(&clock_s);
+        let clock = move || now_at(seconds.load(Ordering::Relaxed));
         Self {
             status,
-            clock_s: Arc::new(AtomicU64::new(100)),
+            clock_s,
+            events: EventLog::new(clock, LoadedLog::default(), None),
             asker,
             script,
         }
@@ -89,6 +95,7 @@ impl Site {
             asker: self.asker.clone(),
             clock: Arc::new(move || now_at(clock_s.load(Ordering::Relaxed))),
             demo: None,
+            events: self.events.clone(),
             status: self.status.clone(),
         }
     }

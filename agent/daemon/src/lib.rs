@@ -7,20 +7,20 @@ mod catalogue;
 pub mod cli;
 pub mod clock;
 pub mod config;
-mod connectivity;
 #[cfg(feature = "demo")]
 pub mod demo;
 pub mod devices;
+pub mod events;
 #[cfg(test)]
 mod fake;
 mod link;
 pub mod logging;
-mod memory;
 mod preview;
 pub mod run;
 pub mod start;
 pub mod status;
 mod store;
+mod system;
 pub mod web;
 
 pub use store::{PackError, unpack};

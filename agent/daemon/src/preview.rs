@@ -19,7 +19,7 @@ use lamplighter_site::{
 
 use crate::{
     config::{Config, Hardware, Point},
-    connectivity, devices, start,
+    devices, start, system,
 };
 
 const NOW: Now = Now {
@@ -37,8 +37,11 @@ pub(crate) fn register_bytes(config: &Config) -> usize {
         let points = device.points().into_iter().map(declaration).collect();
         declare(&mut site, device.id, points);
     }
-    let monitor = devices::connectivity_id(config);
-    declare(&mut site, monitor, connectivity::declarations());
+    declare(
+        &mut site,
+        devices::system_id(config),
+        system::declarations(),
+    );
     while let Some(output) = site.poll() {
         if let SiteOutput::Core(DeviceEvent::Declared(declared)) = output {
             tree.declare(&declared);

@@ -7,6 +7,8 @@
 //!    wants of devices goes through the site; what adapters report goes through the site.
 //! 3. Outputs behind a commit wait for the store; everything else goes on.
 
+mod bootstrap;
+
 use std::{
     collections::{BTreeMap, BTreeSet, VecDeque},
     future::poll_fn,
@@ -41,6 +43,7 @@ use tokio::sync::{mpsc, oneshot};
 use crate::{
     ask::{Ask, ServerAction},
     clock::{self, Clock},
+    events::{self, Class, EventLog, News},
     link::{LinkKey, Links},
     status::{self, Status},
     store::{Store, Stored},
@@ -68,7 +71,9 @@ pub struct Agent {
     /// The endpoints of this box over one tree; the first is the box itself.
     pub clients: BTreeMap<ClientId, Client>,
     pub clock: Clock,
+    pub events: EventLog,
     pub links: Links,
+    pub names: events::Names,
     pub server_names: BTreeMap<String, (ClientId, Ssid)>,
     pub site: Site,
     pub status: Status,
@@ -251,6 +256,8 @@ impl Agent {
             }
             Happening::Signal(name) => {
                 tracing::info!(name, "Stopping");
+                let news = News::new(Class::System, "stopping");
+                self.events.tell(news.text(name));
                 self.waiting.ended = Some(Ended::Stopped);
             }
             Happening::Stored(stored) => self.on_stored(stored),
@@ -272,7 +279,7 @@ impl Agent {
             match self.links.receive(key) {
                 Some(Ok(datagram)) => {
                     self.core(client, Input::Received(link, datagram));
-                    self.drain();
+                    self.perform();
                 }
                 Some(Err(event)) => return self.on_link(key, event),
                 None => return,
@@ -285,7 +292,10 @@ impl Agent {
         if let AdapterEvent::Link(state, words) = &event {
             // Other words for the same state are no news to an operator.
             match self.status.on_link(id, *state, words, now) {
-                Some(device) => tracing::info!(device, ?state, words, "Device link changed"),
+                Some(device) => {
+                    tracing::info!(device, ?state, words, "Device link changed");
+                    self.events.tell(events::of_link(&device, *state, words));
+                }
                 None => tracing::debug!(adapter = id.0, ?state, words, "Device link explained"),
             }
         }
@@ -358,6 +368,8 @@ impl Agent {
             ));
         };
         tracing::info!(server = name, ?action, user, "Asked by a person");
+        let news = News::new(Class::Event, "asked").about(name).by(user);
+        self.events.tell(news.text(action.word()));
         let command = match action {
             ServerAction::Deregister => Command::Deregister(Some(ssid)),
             ServerAction::Refresh => Command::Update(ssid),
@@ -378,6 +390,7 @@ impl Agent {
                 count,
             } => {
                 tracing::warn!(%ssid, count, "Stored samples were dropped");
+                self.events.tell(self.names.of_dropped(ssid, count));
                 self.waiting.is_queue_changed = true;
                 self.core(client, Input::KeptDropped(ssid, first, count));
             }
@@ -390,8 +403,13 @@ impl Agent {
             Stored::Trouble(Some(words)) => {
                 let text = format!("the state directory cannot be written: {words}");
                 self.status.problem("store", &text, now);
+                let news = News::new(Class::System, "store_fails");
+                self.events.tell(news.text(words));
             }
-            Stored::Trouble(None) => self.status.solved("store"),
+            Stored::Trouble(None) => {
+                self.status.solved("store");
+                self.events.tell(News::new(Class::System, "store_works"));
+            }
         }
     }
 
@@ -409,18 +427,26 @@ impl Agent {
         }
     }
 
-    /// Performs everything that core and site want, until neither wants more. A client behind a
-    /// commit has nothing to say until that is on the disk; the others go on.
+    /// Performs everything that core and site want, until neither wants more, and tells people what
+    /// has become of it.
     fn drain(&mut self) {
+        self.perform();
+        while self.tell_states() {
+            self.perform();
+        }
+        self.tell_queues();
+        self.tell_sleep();
+    }
+
+    /// A client behind a commit has nothing to say until that is on the disk; the others go on.
+    fn perform(&mut self) {
         loop {
             self.drain_site();
             if let Some((id, output)) = self.poll_clients() {
                 self.perform_core(id, output);
             } else if let Some((key, event)) = self.waiting.links.pop_front() {
                 self.on_link(key, event);
-            } else if !self.tell_states() {
-                self.tell_queues();
-                self.tell_sleep();
+            } else {
                 return;
             }
         }
@@ -516,9 +542,13 @@ impl Agent {
                 self.store.forget(id, ssid, up_to);
             }
             Output::Host(HostRequest::FactoryReset) => {
-                self.waiting.ended = Some(Ended::FactoryReset)
+                self.events.tell(News::new(Class::System, "factory_reset"));
+                self.waiting.ended = Some(Ended::FactoryReset);
             }
-            Output::Host(HostRequest::Reboot) => self.waiting.ended = Some(Ended::Reboot),
+            Output::Host(HostRequest::Reboot) => {
+                self.events.tell(News::new(Class::System, "reboot"));
+                self.waiting.ended = Some(Ended::Reboot);
+            }
             Output::Keep(ssid, samples) => {
                 self.waiting.is_queue_changed = true;
                 self.store.keep(id, ssid, samples);
@@ -546,7 +576,10 @@ impl Agent {
                 self.show(&event);
                 self.tell_clients(event);
             }
-            SiteOutput::Event(event) => self.status.on_site_event(&event, self.clock.now()),
+            SiteOutput::Event(event) => {
+                self.status.on_site_event(&event, self.clock.now());
+                self.events.tell(self.names.of_site(&event));
+            }
             SiteOutput::Save(state) => {
                 self.waiting.behind_save = Some(VecDeque::new());
                 self.store.save_site(state);
@@ -585,6 +618,9 @@ impl Agent {
         let now = self.clock.now();
         log(event);
         self.status.on_event(event, now);
+        if let Some(news) = self.names.of_core(event) {
+            self.events.tell(news);
+        }
         if matches!(event, Event::Stopped) {
             self.waiting.stopped.insert(id);
         }
@@ -650,6 +686,7 @@ const fn shown(state: ServerState) -> status::ServerState {
 fn log(event: &Event) {
     match event {
         Event::Answered(ssid) => tracing::info!(%ssid, "Answered"),
+        Event::Bootstrap(event) => bootstrap::log(event),
         Event::BootstrapWanted(ssid) => {
             tracing::warn!(%ssid, "Cannot be registered with; no bootstrap server is known")
         }

@@ -34,6 +34,7 @@ use crate::{
     clock::{self, Clock},
     config::{Config, Hardware, Loaded, Problem, Source},
     devices,
+    events::{self, Class, EventLog, News},
     link::Links,
     run::{Agent, Ended, THE_BOX, Waiting},
     status::Status,
@@ -43,7 +44,10 @@ use crate::{
 
 /// Error code 16 of 3/0/11, the first that is free for the maker: the files have errors, and what
 /// runs is the last configuration that was accepted.
-const LAST_GOOD_RUNS: u8 = 16;
+const LAST_GOOD_RUNS: Command = Command::DeviceError {
+    code: 16,
+    present: true,
+};
 
 /// Problems of the files that `status` lists; there must be room for those of devices.
 const TOLD: usize = 64;
@@ -210,13 +214,13 @@ pub async fn agent(
     );
     tell_problems(&last_good, &config, &status, now);
     if !last_good.is_empty() {
-        let error = Command::DeviceError {
-            code: LAST_GOOD_RUNS,
-            present: true,
-        };
-        client.handle(Input::Command(error), &mut tree, now);
+        client.handle(Input::Command(LAST_GOOD_RUNS), &mut tree, now);
     }
-    let mut devices = devices::start(&config, &places.state_dir, clock.for_adapters(), seed);
+    let kept = (store.event_sink(), places.state_dir.clone());
+    let events = EventLog::new(move || clock.now(), loaded.events, Some(kept));
+    tell_start(&last_good, &events);
+    let state_dir = &places.state_dir;
+    let mut devices = devices::start(&config, state_dir, &events, clock.for_adapters(), seed);
     let site = Site::new(config.site.clone(), loaded.site, now);
 
     let (asker, asks) = Asker::new(ASKS);
@@ -225,6 +229,7 @@ pub async fn agent(
         asker,
         clock: now_source,
         demo: extras.demo,
+        events: events.clone(),
         status: status.clone(),
     };
     if api.demo.is_some() {
@@ -245,7 +250,9 @@ pub async fn agent(
         asks,
         clients: [(THE_BOX, client)].into(),
         clock,
+        events,
         links: Links::default(),
+        names: events_names(&config),
         server_names: server_names(&config),
         site,
         status,
@@ -275,6 +282,22 @@ fn records_of(client: ClientId, records: Vec<(ClientId, Record)>) -> Vec<Record>
 fn server_names(config: &Config) -> BTreeMap<String, (ClientId, Ssid)> {
     let named = |server: &ServerConfig| (server.name.clone(), (THE_BOX, server.ssid));
     config.servers.iter().map(named).collect()
+}
+
+fn events_names(config: &Config) -> events::Names {
+    let named = |server: &ServerConfig| (server.ssid, server.name.clone());
+    events::Names::new(config.servers.iter().map(named))
+}
+
+/// The first lines of this run in the log.
+fn tell_start(last_good: &[Problem], events: &EventLog) {
+    let version = env!("CARGO_PKG_VERSION");
+    events.tell(News::new(Class::System, "started").text(format!("lamplighter {version}")));
+    if !last_good.is_empty() {
+        let count = last_good.len();
+        let text = format!("the files have {count} problems");
+        events.tell(News::new(Class::System, "last_good_configuration").text(text));
+    }
 }
 
 /// Two agents on one state would overwrite each other's. Freed by the kernel however we end; where
@@ -357,6 +380,7 @@ impl Drop for Served {
 
 pub(crate) fn client_config(config: &Config, hardware: &Hardware, seed: u64) -> ClientConfig {
     ClientConfig {
+        bootstrap: None,
         creation: config.creation.clone(),
         definitions: Arc::clone(&config.definitions),
         device: describe(hardware),

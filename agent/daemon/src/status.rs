@@ -355,7 +355,8 @@ impl Model {
                 let what = "what a server changed was undone: no server was reached since";
                 self.problem(&format!("rights on {path}"), what, now);
             }
-            Event::BootstrapWanted(_)
+            Event::Bootstrap(_)
+            | Event::BootstrapWanted(_)
             | Event::Discarded { .. }
             | Event::ListShortened(_)
             | Event::Stopped => {}

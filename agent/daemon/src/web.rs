@@ -44,6 +44,7 @@ use tracing::{info, warn};
 
 use crate::{
     api::{self, Api, Person, Refusal},
+    events::{Class, News},
     status::Counter,
 };
 use host::Hosts;
@@ -297,6 +298,10 @@ async fn login(
     if !web.verify(password).await? {
         web.api.status.count(Counter::LoginsRefused, 1);
         info!(from = %remote.ip(), "Log-in refused");
+        let news = News::new(Class::Security, "login_refused");
+        web.api
+            .events
+            .tell(news.by(format!("page ({})", remote.ip())));
         return Err(Refusal::new(StatusCode::FORBIDDEN, "wrong password"));
     }
     web.shared
@@ -305,6 +310,10 @@ async fn login(
         .unwrap_or_else(PoisonError::into_inner)
         .succeeded(remote.ip());
     info!(from = %remote.ip(), "Logged in");
+    let news = News::new(Class::Security, "logged_in");
+    web.api
+        .events
+        .tell(news.by(format!("page ({})", remote.ip())));
     web.enter(Json(json!({ "result": "done" })).into_response())
 }
 

@@ -62,6 +62,8 @@ pub enum Input {
 /// What people and the daemon want.
 #[derive(Clone, Debug)]
 pub enum Command {
+    /// Ask the bootstrap server for accounts; without effect where there is none.
+    Bootstrap,
     /// De-register from one server, or from all, and stay away until [`Command::Register`].
     Deregister(Option<Ssid>),
     /// Shows or removes an error code of object 3 (3/0/11), e.g. 16 for a configuration that does
@@ -178,12 +180,45 @@ pub enum HostRequest {
     Reboot,
 }
 
+/// What happens between this box and its bootstrap server.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub enum BootstrapEvent {
+    /// The account of the bootstrap server has had its time (0/x/12).
+    AccountEnded,
+    /// The bootstrap server will be asked, and why.
+    Begun(&'static str),
+    /// A server took us with an account that was given: those before are gone.
+    Confirmed(Ssid),
+    Failed {
+        reason: String,
+        /// `None`: not again.
+        retry_in: Option<Duration>,
+    },
+    /// All accounts are kept; these are to be registered with.
+    Finished(Vec<Ssid>),
+    /// The bootstrap server thinks that it has finished, and it does not hold together.
+    Inconsistent(String),
+    Obeyed {
+        operation: &'static str,
+        path: Path,
+    },
+    Refused {
+        operation: &'static str,
+        path: Path,
+        code: String,
+    },
+    /// None of the servers that were given has taken us in time: the accounts before count again.
+    RolledBack,
+}
+
 /// Something that people are told. Fixed words; numbers and names as fields.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Event {
     /// A server that was [`Event::Unanswered`] says something again.
     Answered(Ssid),
-    /// The server cannot be registered with, which is a case for a bootstrap server (1/x/16).
+    Bootstrap(BootstrapEvent),
+    /// The server cannot be registered with, which would be a case for a bootstrap server (1/x/16),
+    /// and there is none.
     BootstrapWanted(Ssid),
     Deregistered(Ssid),
     /// Stored samples that the server will not be told, and why.

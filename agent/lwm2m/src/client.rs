@@ -5,10 +5,11 @@ use std::{collections::BTreeMap, time::Duration};
 use lamplighter_model::{Address, InstancePath, Now, Path, ResourceAddress, Ssid};
 
 pub use crate::config::{
-    Change, ClientConfig, Creation, DeviceDescription, RegistrationConfig, RetryConfig,
-    ServerConfig, VersionChoice,
+    BootstrapConfig, Change, ClientConfig, Creation, DeviceDescription, RegistrationConfig,
+    RetryConfig, ServerConfig, VersionChoice,
 };
 use crate::{
+    bootstrap::{Accounts, Bootstrap, Cause},
     boundary::{Command, Event, HostRequest, Input, LinkEvent, LinkId, Output},
     catalogue::Catalogue,
     format::link,
@@ -21,6 +22,7 @@ use crate::{
 };
 
 mod accounts;
+mod bootstrap;
 #[cfg(test)]
 mod cost;
 mod operations;
@@ -39,13 +41,17 @@ use order::Order;
 pub struct Client {
     /// What is stored for servers that are not there now: their numbers go on.
     former: BTreeMap<Ssid, Outbox>,
+    accounts: Accounts,
     /// An account came or went since the servers were told what there is.
     accounts_changed: bool,
+    bootstrap: Bootstrap,
     /// [`Tree::listed`] that the servers know of.
     listed: u64,
     /// What is to be kept of the rights since an account went.
     disinherited: Vec<Record>,
     order: Order,
+    /// When the account of the bootstrap server ends.
+    purge_at: Option<Duration>,
     /// Instances that servers made and that nobody has a right on.
     orphans: Vec<InstancePath>,
     /// Observations of the last run; taken up with the first input, when there is a tree.
@@ -66,12 +72,17 @@ impl Client {
         let statistics = statistics.map(|_| Statistics::default());
         let core = CoreObjects::new(Device::new(config.device), statistics);
         let shared = Shared::new(core, config.creation, config.endpoint);
+        let accounts = Accounts::new(config.bootstrap, config.servers, &saved, now);
+        let wanted = accounts.wanted();
         let mut client = Self {
             former: BTreeMap::new(),
+            accounts,
             accounts_changed: false,
+            bootstrap: Bootstrap::new(config.seed, now),
             listed: 0,
             disinherited: Vec::new(),
             order: Order::default(),
+            purge_at: None,
             orphans: Vec::new(),
             saved: Vec::new(),
             saved_instances: Vec::new(),
@@ -80,7 +91,7 @@ impl Client {
             shared,
             stopping: false,
         };
-        for server in config.servers {
+        for server in wanted {
             client.add_server(server, &saved, now);
         }
         client.forget_strangers(&saved);
@@ -93,6 +104,7 @@ impl Client {
         }
         client.disinherit();
         client.start(now);
+        client.resume_bootstrap(now);
         client
     }
 
@@ -112,18 +124,7 @@ impl Client {
         match input {
             Input::Command(command) => self.on_command(command, tree, now),
             Input::Committed(id) => turn.shared.out.committed(id),
-            Input::Configure(Change::AddServer(config)) => {
-                self.remove_server(config.ssid, false, tree, now);
-                let ssid = config.ssid;
-                self.add_server(*config, &[], now);
-                self.begin(ssid, now);
-                self.accounts_changed = true;
-            }
-            Input::Configure(Change::RemoveServer(ssid)) => {
-                self.remove_server(ssid, true, tree, now);
-                self.disinherit();
-                self.accounts_changed = true;
-            }
+            Input::Configure(change) => self.configure(change, tree, now),
             Input::Device(event) => self.on_device(event, tree, now),
             Input::Kept(ssid, kept) => {
                 if let Some(server) = self.servers.get_mut(&ssid) {
@@ -139,6 +140,8 @@ impl Client {
             Input::Received(link, datagram) => {
                 if let Some(server) = self.servers.values_mut().find(|server| server.owns(link)) {
                     server.receive(datagram, turn.shared, now);
+                } else if self.bootstrap.owns(link) {
+                    self.bootstrap.receive(datagram, turn.shared, now);
                 }
             }
             Input::Timeout => {}
@@ -165,6 +168,7 @@ impl Client {
             .filter_map(Server::timeout)
             .chain(waiting)
             .chain(self.shared.trials.timeout().map(|due| (due, "trial")))
+            .chain(self.bootstrap_timeout())
             .min()
     }
 
@@ -204,6 +208,7 @@ impl Client {
 
     fn on_command(&mut self, command: Command, tree: &mut Tree, now: Now) {
         match command {
+            Command::Bootstrap => drop(self.want_bootstrap(Cause::Requested, now)),
             Command::Deregister(ssid) => {
                 let chosen = self
                     .servers
@@ -224,6 +229,7 @@ impl Client {
             Command::Send(id, request) => self.on_send(id, request, tree, now),
             Command::Stop => {
                 self.stopping = true;
+                self.bootstrap.stop(&mut self.shared, now);
                 self.servers
                     .values_mut()
                     .for_each(|server| server.registration.stop(now));
@@ -244,6 +250,8 @@ impl Client {
         };
         if let Some(server) = self.servers.values_mut().find(|server| server.owns(link)) {
             server.on_link(link, event, &mut turn);
+        } else if self.bootstrap.owns(link) {
+            self.bootstrap.on_link(event, turn.shared, now);
         }
     }
 
@@ -252,6 +260,7 @@ impl Client {
             self.conclude(&pending, tree, now);
         }
         self.end_trials(now);
+        self.bootstrap_timeouts(tree, now);
         let turn = Turn {
             now,
             shared: &mut self.shared,
@@ -274,8 +283,9 @@ impl Client {
             self.servers
                 .values_mut()
                 .for_each(|server| server.settle(&mut turn));
-            let news = std::mem::take(&mut turn.shared.news);
-            if news.is_empty() && !self.start_next(now) {
+            let has_settled = self.settle_bootstrap(tree, now);
+            let news = std::mem::take(&mut self.shared.news);
+            if news.is_empty() && !has_settled && !self.start_next(now) {
                 break;
             }
             for news in news {
@@ -306,6 +316,7 @@ impl Client {
                     server.obey(account, now);
                 }
             }
+            News::Effect(Effect::Bootstrap) => drop(self.want_bootstrap(Cause::Requested, now)),
             News::Effect(Effect::Disable(ssid)) => {
                 if let Some(server) = self.servers.get_mut(&ssid) {
                     server.disable(&mut turn);
@@ -328,7 +339,7 @@ impl Client {
                     server.registration.trigger(now);
                 }
             }
-            News::GaveUp(ssid) => self.on_give_up(ssid),
+            News::GaveUp(ssid) => self.on_give_up(ssid, now),
             News::Listed(object) => {
                 let object = Address::gateway(Path::Object(object));
                 self.servers
@@ -341,12 +352,17 @@ impl Client {
                 }
             }
             News::Reached(sent) => self.reached(sent),
+            News::Taken(ssid) => self.taken(ssid),
             News::Tried => self.try_servers(),
             News::Sampled(resource, index) => {
                 let is_default = resource.path.object() == crate::object::SERVER;
+                let is_uncovered = turn.shared.core.access.is_about_hidden(resource.path);
                 for server in self.servers.values_mut() {
                     if is_default {
                         server.defaults_changed(&turn);
+                    }
+                    if is_uncovered {
+                        server.registration.objects_changed(now);
                     }
                     server.changed(resource, index, &mut turn);
                 }

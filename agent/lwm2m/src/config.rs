@@ -12,11 +12,13 @@ use lamplighter_model::{
     object::{Definitions, Version},
 };
 
-use crate::{access::Grants, server::ServerUri};
+use crate::{access::Grants, security::SecurityAccount, server::ServerUri};
 
 /// What a client is made of; built from the checked configuration.
 #[derive(Clone, Debug)]
 pub struct ClientConfig {
+    /// Who is asked for accounts, where that is configured.
+    pub bootstrap: Option<BootstrapConfig>,
     pub creation: Creation,
     pub definitions: Arc<Definitions>,
     pub device: DeviceDescription,
@@ -69,11 +71,50 @@ pub struct ServerConfig {
     pub registration: RegistrationConfig,
     /// What it may do, where there are several servers.
     pub rights: Grants,
+    /// What proves who it is and who we are.
+    pub security: SecurityAccount,
     pub ssid: Ssid,
     /// 1/x/6: keep what cannot be sent.
     pub store_notifications: bool,
     pub uri: ServerUri,
     pub version: VersionChoice,
+}
+
+/// The `[bootstrap]` of the configuration.
+#[derive(Clone, Debug, PartialEq)]
+pub struct BootstrapConfig {
+    /// RFC 7252, 4.8, and our own limits.
+    pub coap: Params,
+    /// Ask for a Bootstrap-Pack first (1.2).
+    pub pack: bool,
+    pub retry: RetryConfig,
+    /// After this time accounts that were just given, and none of which has taken us, make room for
+    /// those before.
+    pub rollback: Duration,
+    /// Where it is, and its times (0/x/11, 0/x/12).
+    pub security: SecurityAccount,
+    /// The server may begin by itself, as in 1.0: it has the hold-off time for that, with the session
+    /// open.
+    pub server_initiated: bool,
+}
+
+impl BootstrapConfig {
+    /// Enough for all attempts of the table of object 1 at a new server (23 minutes).
+    pub const ROLLBACK: Duration = Duration::from_secs(1800);
+
+    pub fn new(security: SecurityAccount) -> Self {
+        Self {
+            coap: Params::default(),
+            pack: false,
+            retry: RetryConfig::default(),
+            rollback: Self::ROLLBACK,
+            security: SecurityAccount {
+                is_bootstrap: true,
+                ..security
+            },
+            server_initiated: false,
+        }
+    }
 }
 
 /// What object 1 says of registering where no server has written it; what is `None` counts as the
@@ -128,6 +169,7 @@ impl ServerConfig {
             queue_mode: false,
             registration: RegistrationConfig::default(),
             rights: Grants::default(),
+            security: SecurityAccount::unsecured(&uri, Some(ssid)),
             ssid,
             store_notifications: true,
             uri,

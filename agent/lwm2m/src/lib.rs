@@ -2,6 +2,7 @@
 //! [`boundary::Output`]; there is no socket, file, clock or runtime in this crate.
 
 pub mod access;
+pub mod bootstrap;
 pub mod boundary;
 mod catalogue;
 pub mod client;
@@ -17,6 +18,7 @@ pub mod registration;
 pub mod reject;
 mod rng;
 pub mod saved;
+pub mod security;
 pub mod server;
 pub mod tree;
 mod view;

@@ -34,6 +34,8 @@ pub(crate) struct Shared {
     pub(crate) core: CoreObjects,
     pub(crate) creation: Creation,
     pub(crate) endpoint: String,
+    /// A bootstrap server is writing: what others want has to wait.
+    pub(crate) is_bootstrapped: bool,
     /// What happened in this turn and concerns others than the one who did it.
     pub(crate) news: Vec<News>,
     next_link: u64,
@@ -59,6 +61,8 @@ pub(crate) enum News {
     /// What servers attached below it is gone.
     Removed(Path),
     Sampled(ResourceAddress, Option<ResourceInstanceId>),
+    /// We are registered with a server: since now, or still, as it has just said.
+    Taken(Ssid),
     /// A change is on trial: servers are asked whether they can be reached still.
     Tried,
 }
@@ -126,6 +130,7 @@ impl Shared {
             core,
             creation,
             endpoint,
+            is_bootstrapped: false,
             news: Vec::new(),
             next_link: 0,
             out,

@@ -8,7 +8,9 @@ use std::{collections::BTreeMap, fmt, time::Duration};
 use lamplighter_model::{Now, ResourceId, Ssid, Stamp, UnixTime};
 use serde::{Deserialize, Serialize};
 
-use crate::{format::Content, observe::Attributes, registration::Enabler};
+use crate::{
+    format::Content, observe::Attributes, registration::Enabler, security::SecurityAccount,
+};
 
 /// A value for the store. A later record of the same [`Record::key`] replaces the earlier.
 #[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
@@ -24,6 +26,11 @@ pub enum Record {
     Attributes(Ssid, String, Option<Attributes>),
     /// What servers wrote into object 3.
     Device(SavedDevice),
+    /// What comes back unless one of the accounts that were given takes us; `None` where nothing is
+    /// on trial.
+    Fallback(Option<Box<SavedFallback>>),
+    /// Accounts that a bootstrap server gave; `None`: those of the configuration count.
+    Given(Option<SavedGiven>),
     /// An instance that a server made, by its path; `None` removes it.
     Instance(String, Option<SavedInstance>),
     /// An observation by its token; `None` removes it.
@@ -108,6 +115,49 @@ pub struct SavedSequence {
 pub struct SavedDevice {
     pub timezone: Option<String>,
     pub utc_offset: Option<String>,
+}
+
+/// What a bootstrap server has made of the accounts.
+#[derive(Clone, Debug, Default, Deserialize, PartialEq, Serialize)]
+pub struct SavedGiven {
+    /// When it had finished last.
+    pub at: Option<Moment>,
+    pub bootstrap: GivenBootstrap,
+    /// Accounts of the configuration that do not count any more.
+    pub removed: Vec<Ssid>,
+    pub servers: Vec<GivenAccount>,
+}
+
+/// Whose account of a bootstrap server counts.
+#[derive(Clone, Debug, Default, Deserialize, PartialEq, Serialize)]
+pub enum GivenBootstrap {
+    #[default]
+    Configured,
+    Given {
+        account: SecurityAccount,
+        /// Of object 0.
+        instance: u16,
+    },
+    /// None, as long as the configuration says what it said then.
+    Gone { of: u64 },
+}
+
+/// An account that a bootstrap server gave, with the instances of objects 0 and 1 that hold it.
+#[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
+pub struct GivenAccount {
+    pub security: (u16, SecurityAccount),
+    pub server: (u16, SavedInstance),
+    pub ssid: Ssid,
+}
+
+/// The accounts before a bootstrap, while those after it are on trial.
+#[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
+pub struct SavedFallback {
+    pub began: Moment,
+    /// Ids that mean another server now: what is stored for the former is not for it.
+    pub foreign: Vec<Ssid>,
+    /// What brings them back.
+    pub records: Vec<Record>,
 }
 
 /// What an instance that a server made holds.
@@ -214,6 +264,8 @@ impl Record {
             Self::Account(ssid, _) => format!("account/{ssid}"),
             Self::Attributes(ssid, path, _) => format!("attributes/{ssid}{path}"),
             Self::Device(_) => "device".to_owned(),
+            Self::Fallback(_) => "fallback".to_owned(),
+            Self::Given(_) => "given".to_owned(),
             Self::Instance(path, _) => format!("instance{path}"),
             Self::Observation(ssid, token, _) => {
                 let token: String = token.iter().map(|byte| format!("{byte:02x}")).collect();
@@ -233,6 +285,8 @@ impl Record {
             Self::Access(_, None)
             | Self::Account(_, None)
             | Self::Attributes(_, _, None)
+            | Self::Fallback(None)
+            | Self::Given(None)
             | Self::Instance(_, None)
             | Self::Observation(_, _, None)
             | Self::Reading(_, None)
@@ -243,6 +297,8 @@ impl Record {
             | Self::Account(_, Some(_))
             | Self::Attributes(_, _, Some(_))
             | Self::Device(_)
+            | Self::Fallback(Some(_))
+            | Self::Given(Some(_))
             | Self::Instance(_, Some(_))
             | Self::Observation(_, _, Some(_))
             | Self::Queue(..)
@@ -266,6 +322,8 @@ impl Record {
             Self::Access(..)
             | Self::AccessNumbers(_)
             | Self::Device(_)
+            | Self::Fallback(_)
+            | Self::Given(_)
             | Self::Instance(..)
             | Self::Queue(..)
             | Self::Statistics(_)
@@ -286,6 +344,11 @@ impl Moment {
             stamp: now.stamp(),
             unix: now.unix,
         }
+    }
+
+    /// The date, in seconds since 1970, where it was known.
+    pub fn seconds(self) -> Option<i64> {
+        self.unix.map(UnixTime::seconds)
     }
 
     /// Time since then; `None` where neither clock can tell.

@@ -195,6 +195,20 @@ impl Server {
         self.registration.obey(wish, now);
     }
 
+    /// What is stored is for another server of the same id, which is no more.
+    pub(crate) fn discard_for_another(&mut self, shared: &mut Shared) {
+        self.discard_all(shared);
+        self.tell_losses(shared);
+    }
+
+    pub(crate) const fn config(&self) -> &ServerConfig {
+        &self.config
+    }
+
+    pub(crate) const fn is_registered(&self) -> bool {
+        matches!(self.registration.phase(), Phase::Registered)
+    }
+
     pub(crate) const fn ssid(&self) -> Ssid {
         self.config.ssid
     }
@@ -308,7 +322,7 @@ impl Server {
         let enabler = self.registration.version();
         links::registration(
             catalogue,
-            self.view,
+            (self.view, Some(self.ssid())),
             Versions {
                 configured: &self.config.object_versions,
                 enabler,
@@ -501,7 +515,9 @@ impl Server {
     fn on_registered(&mut self, anew: bool, turn: &mut Turn<'_>) {
         let (ssid, version) = (self.config.ssid, self.registration.version().as_str());
         self.last_error = None;
-        turn.shared.news.push(News::Reached(self.asked));
+        turn.shared
+            .news
+            .extend([News::Reached(self.asked), News::Taken(ssid)]);
         if let Some(former) = self.link.former.take() {
             turn.shared.out.push(Output::Close(former));
         }
@@ -592,7 +608,7 @@ fn ahead(now: Now) -> Duration {
 }
 
 /// What certificates are judged by.
-fn date(now: Now) -> Clock {
+pub(crate) fn date(now: Now) -> Clock {
     const MS: i64 = 1000;
     let time = now.unix.map(|unix| Time::Trusted(unix.0.div_euclid(MS)));
     Clock {

@@ -331,6 +331,7 @@ fn declarations() -> Vec<Declaration> {
 fn config() -> ClientConfig {
     let uri = "coap://server.example".parse().expect("a URI");
     ClientConfig {
+        bootstrap: None,
         creation: Creation::default(),
         definitions: Arc::clone(&DEFINITIONS),
         device: DeviceDescription::default(),

@@ -192,6 +192,66 @@ fn a_server_without_the_right_reads_and_observes_but_does_not_switch() {
     assert_eq!(a.read(LEVEL).value(), Some(&Value::Integer(0)));
 }
 
+/// The text of LogData, as the server reads it.
+fn log_of(server: &Managed, instance: u16) -> String {
+    let answer = server.read(&format!("/20/{instance}/4014"));
+    let Some(Value::Opaque(bytes)) = answer.value() else {
+        panic!("{answer:?}");
+    };
+    String::from_utf8(bytes.clone()).unwrap()
+}
+
+fn execute(server: &Managed, text: &str) -> Code {
+    server
+        .ask(Operation::Execute(path(text), String::new()))
+        .code
+}
+
+#[test]
+fn what_was_refused_is_in_the_event_log_for_those_who_may_read_it() {
+    let (a, b) = (Managed::start(), Managed::start());
+    let directory = scratch("several-events");
+    let accounts = [
+        account("a", &a.uri(), 101, "owner = true"),
+        account("b", &b.uri(), 102, r#"rights = { "/3416" = "R" }"#),
+    ];
+    let mut agent = run(&directory, &accounts);
+    agent.registered_with(&["a", "b"], SOON);
+    assert_eq!(b.switch(100), Code::UNAUTHORIZED);
+    assert_eq!(b.read("/20/0/4014").code, Code::UNAUTHORIZED);
+    let words = "refused /3416/1/1 by server b: write: 4.01";
+    let log = log_of(&a, 0);
+    assert!(log.contains(words), "{log}");
+    assert!(
+        log.contains("refused /20/0/4014 by server b: read: 4.01"),
+        "{log}"
+    );
+    // People see the same.
+    let events = agent.json(&["events"]);
+    let is_it = |event: &serde_json::Value| {
+        event["what"] == "refused" && event["about"] == LAMP && event["by"] == "server b"
+    };
+    assert!(events.as_array().unwrap().iter().any(is_it), "{events}");
+
+    // The owner stops the log; that and what was collected are there after a kill.
+    assert_eq!(execute(&a, "/20/0/4012"), Code::CHANGED);
+    assert_eq!(b.switch(100), Code::UNAUTHORIZED);
+    assert_eq!(a.read("/20/0/4013").value(), Some(&Value::Integer(0b11)));
+    assert_eq!(agent.lines.signal("KILL"), None);
+    let agent = Agent::rerun(&directory, &[]);
+    agent.registered_with(&["a", "b"], SOON);
+    assert_eq!(a.read("/20/0/4013").value(), Some(&Value::Integer(0b11)));
+    let log = log_of(&a, 0);
+    assert_eq!(log.matches(words).count(), 1, "{log}");
+    let everything = log_of(&a, 1);
+    assert_eq!(everything.matches(words).count(), 2, "{everything}");
+    // Started anew it is empty.
+    assert_eq!(execute(&a, "/20/0/4011"), Code::CHANGED);
+    assert_eq!(a.read("/20/0/4013").value(), Some(&Value::Integer(0)));
+    assert_eq!(b.switch(100), Code::UNAUTHORIZED);
+    assert!(log_of(&a, 0).contains(words));
+}
+
 #[test]
 fn a_dead_server_costs_the_others_nothing() {
     let a = Managed::start();

@@ -198,6 +198,7 @@ impl Cabinet {
     fn config(&self, definitions: &Arc<Definitions>) -> ClientConfig {
         let servers = self.settings.servers.iter();
         ClientConfig {
+            bootstrap: None,
             creation: Creation::default(),
             definitions: Arc::clone(definitions),
             device: DeviceDescription {

@@ -20,7 +20,10 @@ use tokio::{
 };
 
 use super::control::{ControlError, ControlSocket};
-use crate::fake::{Answer, Site, now_at};
+use crate::{
+    events::{Class, News},
+    fake::{Answer, Site, now_at},
+};
 
 #[tokio::test]
 async fn status_has_the_shape_that_scripts_rely_on() {
@@ -44,6 +47,46 @@ async fn status_has_the_shape_that_scripts_rely_on() {
     assert_eq!(status["devices"][0]["state"], "online");
     assert_eq!(status["problems"], json!([]));
     assert_eq!(status["endpoint"], "cab-17");
+}
+
+#[tokio::test]
+async fn events_are_told_in_order_and_followed() {
+    let cabinet = Control::start();
+    for what in ["started", "registered", "refused"] {
+        cabinet.site.events.tell(News::new(Class::System, what));
+    }
+    let words = |events: &Json| -> Vec<String> {
+        let events = events.as_array().unwrap().iter();
+        events
+            .map(|event| event["what"].as_str().unwrap().to_owned())
+            .collect()
+    };
+    let all = cabinet.get("/api/v1/events").await.json();
+    assert_eq!(words(&all), ["started", "registered", "refused"]);
+    assert_eq!(
+        all[0],
+        json!({
+            "id": 1, "time": "1970-01-01T00:01:40.000Z", "class": "system", "what": "started",
+            "about": "", "by": "", "text": "",
+        })
+    );
+    let newest = cabinet.get("/api/v1/events?limit=1").await.json();
+    assert_eq!(words(&newest), ["refused"]);
+    let behind = cabinet.get("/api/v1/events?since=1").await.json();
+    assert_eq!(words(&behind), ["registered", "refused"]);
+    assert_eq!(cabinet.get("/api/v1/events?from=1").await.status, 400);
+
+    let mut followed = cabinet.open("/api/v1/events/follow?since=2").await;
+    assert_eq!(followed.event().await["what"], "refused");
+    cabinet
+        .site
+        .events
+        .tell(News::new(Class::Event, "switched"));
+    let next = followed.event().await;
+    assert_eq!(
+        (&next["what"], &next["id"]),
+        (&json!("switched"), &json!(4))
+    );
 }
 
 #[tokio::test]

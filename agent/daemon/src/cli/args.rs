@@ -94,6 +94,11 @@ pub enum Command {
         #[arg(required = true)]
         paths: Vec<String>,
     },
+    /// Show what happened: what was refused and obeyed, servers, devices, outputs, the agent itself
+    #[command(
+        after_help = "Examples:\n  lamplighter events\n  lamplighter events --since 0 --json\n  lamplighter events --follow"
+    )]
+    Events(Events),
     /// Tell the servers the current values now, without being asked
     #[command(
         after_help = "Examples:\n  lamplighter send ahu1.supply_air\n  lamplighter send /3303 /3/0/9 --server main"
@@ -151,8 +156,6 @@ pub enum Command {
     Bundle(NotBuilt),
     #[command(hide = true)]
     Doctor(NotBuilt),
-    #[command(hide = true)]
-    Events(NotBuilt),
     #[command(hide = true)]
     Gpio(NotBuilt),
     #[command(hide = true)]
@@ -222,6 +225,16 @@ pub struct Demo {
     /// Register to this server instead of the built-in one; implies allow_unsecured
     #[arg(long, value_name = "URI")]
     pub server: Option<String>,
+}
+
+#[derive(Args, Clone, Debug)]
+pub struct Events {
+    /// Go on printing what happens
+    #[arg(long)]
+    pub follow: bool,
+    /// Everything that is kept behind this number [default: the newest 100]
+    #[arg(long, value_name = "ID")]
+    pub since: Option<u64>,
 }
 
 #[derive(Args, Clone, Debug)]

@@ -58,7 +58,6 @@ const NOT_BUILT: &[(&str, Refused)] = &[
     ("site.interlock", Refused::Always),
     ("site.position", Refused::Always),
     ("site.thermostat", Refused::Always),
-    ("store.events_max", Refused::Always),
     ("store.history_max", Refused::Always),
     ("update", Refused::Always),
 ];

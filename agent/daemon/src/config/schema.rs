@@ -213,6 +213,8 @@ pub struct Store {
     /// Most that is kept for all servers together while they cannot be reached; the oldest goes
     /// first. Default: `"256MiB"`.
     pub queue_max: Option<String>,
+    /// Most that is kept of the log of events; the oldest go first. Default: `"16MiB"`.
+    pub events_max: Option<String>,
 }
 
 #[derive(Clone, Debug, Default, Deserialize)]

@@ -5,6 +5,7 @@ use super::*;
 use crate::{
     catalogue::catalogue,
     config::{Hardware, Source},
+    events::LoadedLog,
     store::StoreConfig,
 };
 
@@ -41,6 +42,7 @@ fn agent(text: &str) -> Agent {
     let clock = Clock::start(&directory);
     let now = clock.now();
     let client = ClientConfig {
+        bootstrap: None,
         creation: Creation::default(),
         definitions: config.definitions.clone(),
         device: DeviceDescription::default(),
@@ -54,7 +56,9 @@ fn agent(text: &str) -> Agent {
         asks,
         clients: [(ClientId(0), Client::new(client, Vec::new(), now))].into(),
         clock,
+        events: EventLog::new(move || clock.now(), LoadedLog::default(), None),
         links: Links::default(),
+        names: events::Names::default(),
         server_names: BTreeMap::new(),
         site: Site::new(config.site.clone(), None, now),
         status: Status::new(catalogue(&config), now),

@@ -19,6 +19,8 @@ use crate::{atomic, clock};
 pub(crate) trait Disk: Send + std::fmt::Debug {
     /// The content; `None` where there is no such file.
     fn read(&mut self, name: &str) -> io::Result<Option<Vec<u8>>>;
+    /// The length of a file and its last bytes, at most so many; `None` where there is no such file.
+    fn end(&mut self, name: &str, most: usize) -> io::Result<Option<(u64, Vec<u8>)>>;
     /// Writes into a file, which is made where there is none.
     fn write_at(&mut self, name: &str, at: u64, bytes: &[u8]) -> io::Result<()>;
     fn sync(&mut self, name: &str) -> io::Result<()>;
@@ -83,6 +85,19 @@ impl Disk for StateDir {
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
             Err(error) => Err(error),
         }
+    }
+
+    fn end(&mut self, name: &str, most: usize) -> io::Result<Option<(u64, Vec<u8>)>> {
+        let file = match File::open(self.path(name)) {
+            Ok(file) => file,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+            Err(error) => return Err(error),
+        };
+        let length = file.metadata()?.len();
+        let from = length.saturating_sub(most as u64);
+        let mut bytes = vec![0; usize::try_from(length - from).map_err(io::Error::other)?];
+        file.read_exact_at(&mut bytes, from)?;
+        Ok(Some((length, bytes)))
     }
 
     fn write_at(&mut self, name: &str, at: u64, bytes: &[u8]) -> io::Result<()> {

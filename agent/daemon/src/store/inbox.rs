@@ -14,7 +14,7 @@ use lamplighter_lwm2m::{
 use lamplighter_model::Value;
 use lamplighter_site::saved::SavedSite;
 
-use super::{base::Owner, records::Key};
+use super::{WaitingEvents, base::Owner, records::Key};
 
 /// Samples that may wait for the disk, in bytes of memory; the oldest are dropped first.
 const MAX_WAITING: usize = 2 * 1024 * 1024;
@@ -42,6 +42,7 @@ pub(super) struct Wanted {
 pub(super) struct Inbox {
     pub(super) changes: BTreeMap<Key, (ClientId, Record)>,
     pub(super) commits: Vec<(ClientId, CommitId)>,
+    pub(super) events: WaitingEvents,
     pub(super) forgotten: BTreeMap<Owner, u64>,
     pub(super) kept: BTreeMap<Owner, Waiting>,
     kept_bytes: usize,
@@ -96,6 +97,7 @@ impl Inbox {
         !self.is_closed
             && self.changes.is_empty()
             && self.commits.is_empty()
+            && self.events.is_empty()
             && self.forgotten.is_empty()
             && self.kept.is_empty()
             && self.site.is_none()

@@ -9,6 +9,7 @@
 mod base;
 mod dates;
 mod disk;
+mod events;
 mod inbox;
 mod pack;
 mod queue;
@@ -36,11 +37,13 @@ use lamplighter_lwm2m::{
 };
 use lamplighter_model::Ssid;
 use lamplighter_site::saved::SavedSite;
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, oneshot};
 
 use dates::Dates;
 use disk::Disk;
 pub(crate) use disk::StateDir;
+pub(crate) use events::FILES as EVENT_FILES;
+use events::{EventFiles, Waiting as WaitingEvents};
 use inbox::{Shared, Wanted};
 pub use pack::{PackError, unpack};
 use queues::Queues;
@@ -48,7 +51,10 @@ use records::Records;
 use shelf::Shelf;
 use writer::{Everything, Writer};
 
-use crate::clock::Clock;
+use crate::{
+    clock::Clock,
+    events::{LoadedLog, SavedLog},
+};
 
 /// `[store]`: how much is kept, and how long it may wait for the disk.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -57,6 +63,8 @@ pub struct StoreConfig {
     pub flush: Duration,
     /// Bound of the queues of all servers together, in bytes.
     pub queue_max: u64,
+    /// Bound of the log of events, in bytes.
+    pub events_max: u64,
     /// Size of a block, in bytes.
     pub(crate) block: usize,
 }
@@ -70,6 +78,7 @@ impl Default for StoreConfig {
         Self {
             flush: Duration::from_secs(60),
             queue_max: 256 * 1024 * 1024,
+            events_max: 16 * 1024 * 1024,
             block: BLOCK,
         }
     }
@@ -80,7 +89,12 @@ impl Default for StoreConfig {
 pub struct Loaded {
     pub records: Vec<(ClientId, Record)>,
     pub site: Option<SavedSite>,
+    pub(crate) events: LoadedLog,
 }
+
+/// The way of events to the store thread.
+#[derive(Clone, Debug)]
+pub(crate) struct EventSink(Shared);
 
 /// The way to the store thread.
 #[derive(Debug)]
@@ -189,6 +203,11 @@ impl Store {
         }
     }
 
+    /// Where events go.
+    pub(crate) fn event_sink(&self) -> EventSink {
+        EventSink(self.shared.clone())
+    }
+
     /// Writes what is left and ends the thread.
     pub fn close(mut self) {
         self.shared.put(|inbox| inbox.is_closed = true);
@@ -211,16 +230,36 @@ impl Store {
     }
 }
 
+impl EventSink {
+    /// A line of the log; with the operating system at once, on the disk within the time of `flush`.
+    pub(crate) fn append(&self, line: String) {
+        self.0.put(|inbox| inbox.events.append(line));
+    }
+
+    /// What object 20 holds. What is given back ends when it is on the disk, or the disk refuses.
+    pub(crate) fn save(&self, log: SavedLog) -> oneshot::Receiver<()> {
+        let (written, when_written) = oneshot::channel();
+        self.0.put(|inbox| {
+            // Nobody waits for what never comes.
+            if !inbox.is_dead {
+                inbox.events.save(log, written);
+            }
+        });
+        when_written
+    }
+}
+
 /// Deletes everything that servers changed and all that was stored.
 pub(crate) fn erase(state_dir: &Path) -> io::Result<()> {
     let mut disk = StateDir::new(state_dir);
     for name in disk.names()? {
-        let is_snapshot = [records::SNAPSHOT, site::FILE, dates::FILE]
+        let is_snapshot = [records::SNAPSHOT, site::FILE, dates::FILE, events::SNAPSHOT]
             .iter()
             .any(|snapshot| name == *snapshot || name == snapshot::previous(snapshot));
         let is_base = name.starts_with(base::FILE);
         let is_tail = name == records::TAIL || queue::owner(&name).is_some();
-        if is_snapshot || is_base || is_tail {
+        let is_log = EVENT_FILES.contains(&name.as_str());
+        if is_snapshot || is_base || is_tail || is_log {
             disk.remove(&name)?;
         }
     }
@@ -241,9 +280,11 @@ fn load(
         tracing::error!(%error, "Cannot read the queues");
         Queues::default()
     });
+    let (events, log) = EventFiles::load(shelf.disk(), config.events_max);
     let mut loaded = Loaded {
         records: records.all(),
         site,
+        events: log,
     };
     loaded.records.extend(queues.records());
     let dates = Dates::load(shelf.disk());
@@ -252,6 +293,7 @@ fn load(
         records,
         queues,
         dates,
+        events,
     };
     let writer = Writer::new(kept, clock, reports, config.flush);
     (writer, loaded)

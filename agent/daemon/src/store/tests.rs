@@ -1,6 +1,7 @@
 //! The store as a whole, on real files.
 
 mod cut;
+mod events;
 mod flash;
 
 use std::path::PathBuf;

@@ -10,6 +10,7 @@ use super::{
     Stored,
     base::Owner,
     dates::Dates,
+    events::EventFiles,
     inbox::{Inbox, Shared, Waiting, Wanted},
     queues::Queues,
     records::Records,
@@ -24,6 +25,7 @@ const AT_ONCE: usize = 1000;
 /// What the disk may refuse, each on its own.
 #[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
 enum Part {
+    Events,
     Queues,
     Records,
     Site,
@@ -36,6 +38,7 @@ pub(super) struct Everything {
     pub(super) records: Records,
     pub(super) queues: Queues,
     pub(super) dates: Dates,
+    pub(super) events: EventFiles,
 }
 
 #[derive(Debug)]
@@ -44,6 +47,7 @@ pub(super) struct Writer {
     records: Records,
     queues: Queues,
     dates: Dates,
+    events: EventFiles,
     clock: Clock,
     reports: mpsc::UnboundedSender<Stored>,
     flush: Duration,
@@ -76,12 +80,14 @@ impl Writer {
             records,
             queues,
             dates,
+            events,
         } = kept;
         Self {
             shelf,
             records,
             queues,
             dates,
+            events,
             clock,
             reports,
             flush,
@@ -116,6 +122,8 @@ impl Writer {
             self.state.site = Some(site);
         }
         self.write_site();
+        let written = self.events.write(self.shelf.disk(), inbox.events);
+        self.note(Part::Events, written);
         for (owner, waiting) in inbox.kept {
             self.keep(owner, waiting, shared);
         }
@@ -216,6 +224,7 @@ impl Writer {
         }
         let waits = self.records.is_unsynced()
             || self.state.site.is_some()
+            || self.events.is_unsynced()
             || !self.state.wanted.is_empty()
             || self.queues.is_unsynced(&self.shelf);
         match waits {
@@ -229,6 +238,8 @@ impl Writer {
         let flushed = self.records.flush(self.shelf.disk());
         self.note(Part::Records, flushed);
         self.write_site();
+        let flushed = self.events.flush(self.shelf.disk());
+        self.note(Part::Events, flushed);
         let flushed = self.queues.flush(&mut self.shelf);
         let now = self.clock.now();
         let flushed = flushed.and_then(|()| self.dates.note(self.shelf.disk(), now));
@@ -239,6 +250,11 @@ impl Writer {
         for report in reports {
             let _ = self.reports.send(report);
         }
+    }
+
+    #[cfg(test)]
+    pub(super) fn has_unsynced_events(&self) -> bool {
+        self.events.is_unsynced()
     }
 
     fn write_site(&mut self) {

@@ -4,7 +4,8 @@ use lamplighter_model::{Now, Path, Ssid};
 
 use super::Client;
 use crate::{
-    config::ServerConfig,
+    bootstrap::Wanted,
+    config::Change,
     object::Account,
     operation::gateway,
     perform::Turn,
@@ -29,9 +30,43 @@ impl Client {
         }
     }
 
-    pub(super) fn add_server(&mut self, config: ServerConfig, saved: &[Record], now: Now) {
+    /// An account of the configuration comes or goes; where a bootstrap server has decided about it
+    /// nothing changes.
+    pub(super) fn configure(&mut self, change: Change, tree: &mut Tree, now: Now) {
+        match change {
+            Change::AddServer(config) => {
+                let (ssid, config) = (config.ssid, *config);
+                if !self.accounts.configure(ssid, Some(config.clone())) {
+                    return;
+                }
+                self.remove_server(ssid, false, tree, now);
+                let wanted = Wanted {
+                    config,
+                    given: None,
+                };
+                self.add_server(wanted, &[], now);
+                self.begin(ssid, now);
+            }
+            Change::RemoveServer(ssid) => {
+                if !self.accounts.configure(ssid, None) {
+                    return;
+                }
+                self.remove_server(ssid, true, tree, now);
+                self.disinherit();
+            }
+        }
+        let can_bootstrap = self.accounts.bootstrap().is_some();
+        self.shared.core.set_bootstrap(can_bootstrap);
+        self.accounts_changed = true;
+    }
+
+    pub(super) fn add_server(&mut self, wanted: Wanted, saved: &[Record], now: Now) {
+        let Wanted { config, given } = wanted;
         let ssid = config.ssid;
-        let mut account = Account::new(&config);
+        let (instance, mut account) = match given {
+            Some((instance, account)) => (Some(instance), account),
+            None => (None, Account::new(&config)),
+        };
         let mut registration: Option<SavedRegistration> = None;
         for record in saved {
             match record {
@@ -42,6 +77,8 @@ impl Client {
                 | Record::Account(..)
                 | Record::Attributes(..)
                 | Record::Device(_)
+                | Record::Fallback(_)
+                | Record::Given(_)
                 | Record::Instance(..)
                 | Record::Observation(..)
                 | Record::Queue(..)
@@ -54,8 +91,12 @@ impl Client {
         let name = &self.shared.endpoint;
         let grants = config.rights.clone();
         let mut server = Server::new(config, name, &account, registration, self.seed, now);
-        self.shared.core.remove(ssid);
-        self.shared.core.add(ssid, account, grants);
+        let core = &mut self.shared.core;
+        core.remove(ssid);
+        match instance {
+            Some(instance) => core.add_at(instance, (ssid, account), grants),
+            None => core.add(ssid, account, grants),
+        }
         if let Some(outbox) = self.former.remove(&ssid) {
             server.take_over(outbox);
         }
@@ -104,8 +145,10 @@ impl Client {
             Record::Instance(path, Some(saved)) => self.saved_instances.push((path, saved)),
             Record::Observation(ssid, token, Some(saved)) => self.saved.push((ssid, token, saved)),
             Record::Queue(ssid, saved) => {
-                if let Some(server) = self.servers.get_mut(&ssid) {
-                    server.restore_queue(saved);
+                match self.servers.get_mut(&ssid) {
+                    Some(server) => server.restore_queue(saved),
+                    // Its numbers go on where the account comes back.
+                    None => self.former.entry(ssid).or_default().restore(saved),
                 }
             }
             Record::Reading(ssid, Some(saved)) => {
@@ -122,6 +165,8 @@ impl Client {
             Record::Access(_, None)
             | Record::Account(..)
             | Record::Attributes(_, _, None)
+            | Record::Fallback(_)
+            | Record::Given(_)
             | Record::Instance(_, None)
             | Record::Observation(_, _, None)
             | Record::Reading(_, None)

@@ -50,6 +50,7 @@ impl Pair {
             ..ServerConfig::new("main", Ssid(101), "coap://server.example".parse().unwrap())
         };
         let config = ClientConfig {
+            bootstrap: None,
             creation: Creation::default(),
             definitions: definitions(),
             device: DeviceDescription::default(),

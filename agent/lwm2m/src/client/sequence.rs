@@ -6,11 +6,7 @@ use super::{
     Client,
     order::{self, Order, Rules, Stand},
 };
-use crate::{
-    boundary::{Event, Output},
-    registration::Phase,
-    server::Server,
-};
+use crate::{registration::Phase, server::Server};
 
 impl Client {
     /// All servers without a priority, and the first of the others.
@@ -56,15 +52,14 @@ impl Client {
         next
     }
 
-    /// There is no bootstrap server yet: people are told, and the attempts go on.
-    pub(super) fn on_give_up(&mut self, ssid: Ssid) {
+    /// The attempts go on, whether a bootstrap server is asked or not.
+    pub(super) fn on_give_up(&mut self, ssid: Ssid, now: Now) {
         let Some(rules) = self.rules(ssid) else {
             return;
         };
         let others = self.servers.iter().filter(|(of, _)| **of != ssid);
         if order::is_bootstrap_due(rules, others.map(|(_, server)| stand(server))) {
-            let event = Event::BootstrapWanted(ssid);
-            self.shared.out.push(Output::Event(event));
+            self.bootstrap_after(ssid, now);
         }
     }
 

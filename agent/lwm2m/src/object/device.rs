@@ -123,7 +123,7 @@ impl Device {
         (!text.is_empty()).then(|| Content::Single(Value::String(text.to_owned())))
     }
 
-    pub(super) fn write(
+    pub(crate) fn write(
         &mut self,
         resource: ResourceId,
         value: &Value,

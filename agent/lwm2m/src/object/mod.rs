@@ -15,13 +15,16 @@ pub(crate) mod device;
 pub(crate) mod server;
 pub(crate) mod statistics;
 
-pub(crate) use access_control::{ACCESS_CONTROL, AccessControl, of_object};
+pub(crate) use access_control::{ACCESS_CONTROL, AccessControl, Assigned, of_object};
 pub(crate) use device::Device;
 pub(crate) use server::{Account, Spoken};
 pub(crate) use statistics::{Direction, Statistics};
 
+pub(crate) const SECURITY: ObjectId = ObjectId(0);
 pub(crate) const SERVER: ObjectId = ObjectId(1);
 pub(crate) const DEVICE: ObjectId = ObjectId(3);
+/// Declared from behind the core like any other; only who may see it is special.
+pub(crate) const LOCATION: ObjectId = ObjectId(6);
 pub(crate) const STATISTICS: ObjectId = ObjectId(7);
 
 /// The state of all core-backed objects of one client.
@@ -37,6 +40,8 @@ pub(crate) struct CoreObjects {
 /// What the core has to do after it has answered an Execute.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(crate) enum Effect {
+    /// 1/x/9.
+    Bootstrap,
     Disable(Ssid),
     FactoryReset,
     Reboot,
@@ -88,6 +93,29 @@ impl CoreObjects {
             self.accounts.insert(free, (ssid, account));
             self.access.add(ssid, free, grants);
         }
+    }
+
+    /// Adds an account where a bootstrap server has put it.
+    pub(crate) fn add_at(
+        &mut self,
+        instance: ObjectInstanceId,
+        (ssid, account): (Ssid, Account),
+        grants: Grants,
+    ) {
+        self.accounts.insert(instance, (ssid, account));
+        self.access.add(ssid, instance, grants);
+    }
+
+    /// All accounts, by their instances.
+    pub(crate) fn accounts(&self) -> impl Iterator<Item = (ObjectInstanceId, Ssid, &Account)> {
+        let accounts = self.accounts.iter();
+        accounts.map(|(instance, (ssid, account))| (*instance, *ssid, account))
+    }
+
+    /// Whether there is a bootstrap server that an account could ask for.
+    pub(crate) fn set_bootstrap(&mut self, can_bootstrap: bool) {
+        let accounts = self.accounts.values_mut();
+        accounts.for_each(|(_, account)| account.can_bootstrap = can_bootstrap);
     }
 
     pub(crate) fn remove(&mut self, ssid: Ssid) {
@@ -290,7 +318,7 @@ fn absent() -> Reject {
 }
 
 /// A whole number of seconds (or the like) in a range.
-fn number(value: &Value, range: std::ops::RangeInclusive<u32>) -> Result<u32, Reject> {
+pub(crate) fn number(value: &Value, range: std::ops::RangeInclusive<u32>) -> Result<u32, Reject> {
     let whole = match value {
         Value::Integer(integer) | Value::Time(integer) => u32::try_from(*integer).ok(),
         Value::Unsigned(unsigned) => u32::try_from(*unsigned).ok(),

@@ -11,9 +11,11 @@ use lamplighter_model::{ResourceId, Ssid, Value, object::Version};
 use super::{Effect, number};
 use crate::{
     client::{RegistrationConfig, RetryConfig, ServerConfig},
+    format::Content,
     registration::{Enabler, MAX_ABSENCE, RetryPolicy},
     reject::Reject,
     saved::{SavedAccount, SavedSequence},
+    tree::Held,
 };
 
 mod binding;
@@ -23,6 +25,10 @@ pub(crate) use binding::BINDING;
 /// One instance of object 1.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) struct Account {
+    /// When a bootstrap server gave the account, in seconds since 1970.
+    pub(crate) bootstrapped: Option<i64>,
+    /// There is a bootstrap server that could be asked.
+    pub(crate) can_bootstrap: bool,
     /// Notifications are confirmable where nothing else is said.
     pub(crate) confirms: bool,
     pub(crate) disable_timeout: Duration,
@@ -61,6 +67,8 @@ mod id {
     pub(super) const STORE: u16 = 6;
     pub(super) const BINDING: u16 = 7;
     pub(super) const TRIGGER: u16 = 8;
+    pub(super) const BOOTSTRAP: u16 = 9;
+    pub(super) const LAST_BOOTSTRAPPED: u16 = 12;
     pub(super) const PRIORITY: u16 = 13;
     pub(super) const INITIAL_DELAY: u16 = 14;
     pub(super) const FAILURE_BLOCK: u16 = 15;
@@ -75,7 +83,7 @@ mod id {
 }
 
 /// All that is supported, in order.
-pub(super) const RESOURCES: [u16; 20] = [
+pub(super) const RESOURCES: [u16; 22] = [
     id::SSID,
     id::LIFETIME,
     id::PMIN,
@@ -85,6 +93,8 @@ pub(super) const RESOURCES: [u16; 20] = [
     id::STORE,
     id::BINDING,
     id::TRIGGER,
+    id::BOOTSTRAP,
+    id::LAST_BOOTSTRAPPED,
     id::PRIORITY,
     id::INITIAL_DELAY,
     id::FAILURE_BLOCK,
@@ -101,6 +111,8 @@ pub(super) const RESOURCES: [u16; 20] = [
 impl Account {
     pub(crate) const fn new(config: &ServerConfig) -> Self {
         Self {
+            bootstrapped: None,
+            can_bootstrap: false,
             confirms: false,
             disable_timeout: MAX_ABSENCE,
             is_disabled: false,
@@ -178,7 +190,10 @@ impl Account {
     /// The resources that the server may know of.
     pub(super) fn resources(&self) -> impl Iterator<Item = u16> + use<> {
         let version = self.spoken.object;
+        let (can_bootstrap, bootstrapped) = (self.can_bootstrap, self.bootstrapped);
         RESOURCES.into_iter().filter(move |id| match *id {
+            id::BOOTSTRAP => can_bootstrap,
+            id::LAST_BOOTSTRAPPED => bootstrapped.is_some() && version >= Version::new(1, 1),
             id::PRIORITY..=id::SEQUENCES | id::NOTIFICATION_MODE => version >= Version::new(1, 2),
             id::PREFERRED_TRANSPORT | id::MUTE_SEND => version >= Version::new(1, 1),
             _ => true,
@@ -203,6 +218,7 @@ impl Account {
             id::DISABLE_TIMEOUT => Some(Value::Integer(seconds(self.disable_timeout).into())),
             id::STORE => Some(Value::Boolean(self.store_notifications)),
             id::BINDING => Some(Value::String(self.binding().to_owned())),
+            id::LAST_BOOTSTRAPPED => self.bootstrapped.map(Value::Time),
             id::PRIORITY => unsigned(priority),
             id::INITIAL_DELAY => unsigned(initial_delay_s),
             id::FAILURE_BLOCK => failure_block.map(Value::Boolean),
@@ -255,6 +271,62 @@ impl Account {
         Ok(())
     }
 
+    /// Takes what a bootstrap server gives, whatever a server may write. What means nothing to us is
+    /// passed over.
+    ///
+    /// # Errors
+    /// 4.00 for what the resource cannot hold.
+    pub(crate) fn give(&mut self, resource: ResourceId, content: &Content) -> Result<(), Reject> {
+        let Content::Single(value) = content else {
+            return Ok(());
+        };
+        let own = &mut self.registration;
+        match resource.0 {
+            id::BINDING => {
+                let queue_mode = binding::given(text(value)?)?;
+                self.queue_mode |= queue_mode;
+                Ok(())
+            }
+            id::PRIORITY => {
+                own.priority = Some(number(value, 0..=u32::MAX)?);
+                Ok(())
+            }
+            id::FAILURE_BLOCK => {
+                own.failure_block = Some(boolean(value)?);
+                Ok(())
+            }
+            id::BOOTSTRAP_ON_FAILURE => {
+                own.bootstrap_on_failure = Some(boolean(value)?);
+                Ok(())
+            }
+            id::PREFERRED_TRANSPORT => {
+                self.preferred_transport = binding::transport(text(value)?).ok();
+                Ok(())
+            }
+            id::LIFETIME
+            | id::PMIN
+            | id::PMAX
+            | id::DISABLE_TIMEOUT
+            | id::STORE
+            | id::INITIAL_DELAY
+            | id::RETRY_COUNT
+            | id::RETRY_TIMER
+            | id::SEQUENCE_DELAY
+            | id::SEQUENCES
+            | id::MUTE_SEND
+            | id::NOTIFICATION_MODE => self.write(resource, value),
+            _ => Ok(()),
+        }
+    }
+
+    /// All that there is a value of, as a bootstrap server sees it.
+    pub(crate) fn held(&self, ssid: Ssid) -> Held {
+        let values = RESOURCES.into_iter().map(ResourceId);
+        values
+            .filter_map(|id| Some((id, Content::Single(self.read(ssid, id)?))))
+            .collect()
+    }
+
     /// Optional resources that a Replace leaves out go back to their defaults.
     pub(super) const fn reset(&mut self, resource: ResourceId) {
         let own = &mut self.registration;
@@ -284,6 +356,7 @@ impl Account {
     ) -> Result<Effect, Reject> {
         match resource.0 {
             id::DISABLE => Ok(Effect::Disable(ssid)),
+            id::BOOTSTRAP if self.can_bootstrap => Ok(Effect::Bootstrap),
             // lwm2m/10, 6: nothing is sent to it before its time.
             id::TRIGGER if self.is_disabled => Err(Reject::bad_request("this server is disabled")),
             id::TRIGGER => binding::check_trigger(args).map(|()| Effect::Update(ssid)),

@@ -250,7 +250,7 @@ pub(super) fn fitted(
     }
 }
 
-fn check_range(value: &Value, definition: &ResourceDef) -> Result<(), Reject> {
+pub(crate) fn check_range(value: &Value, definition: &ResourceDef) -> Result<(), Reject> {
     let Some((low, high)) = definition.range else {
         return Ok(());
     };

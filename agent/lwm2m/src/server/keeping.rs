@@ -51,6 +51,8 @@ pub(super) struct Uplink {
     request: Option<Mark>,
     /// Observations whose notifications were refused, until an Update shows why.
     reset: Vec<Token>,
+    /// A Send was refused, and an Update was to show whether the server knows us at all.
+    pub(super) has_asked: bool,
     /// Samples that are told one by one, since together they were refused.
     pub(super) singly: usize,
     /// When the first was told that is not confirmed.
@@ -117,6 +119,7 @@ impl Default for Uplink {
             reset: Vec::new(),
             was_muted: true,
             cancelled: Vec::new(),
+            has_asked: false,
             singly: 0,
             takes_no_send: false,
             unconfirmed_since: None,

@@ -1,5 +1,7 @@
 //! Requests of one server, from arrival to answer.
 
+use std::time::Duration;
+
 use lamplighter_coap::{Request, RequestKey};
 use lamplighter_model::{Address, device::Origin};
 
@@ -14,6 +16,8 @@ use crate::{
 
 /// Requests kept while the registration is being completed; UDP may bring them before its answer.
 const MAX_HELD: usize = 16;
+/// When to come back while a bootstrap server is writing.
+const BOOTSTRAP: Duration = Duration::from_secs(30);
 
 impl Server {
     /// Answers an operation that has waited for devices.
@@ -36,6 +40,12 @@ impl Server {
 
     pub(super) fn on_request(&mut self, key: RequestKey, request: Request, turn: &mut Turn<'_>) {
         match self.registration.phase() {
+            // Core 1.2, 6.1.7: what is written now must not be changed from elsewhere.
+            Phase::Registered if turn.shared.is_bootstrapped => {
+                let busy = Reject::temporary("a bootstrap server is writing", Some(BOOTSTRAP));
+                self.endpoint
+                    .respond(key, busy.into_response(), turn.now.mono);
+            }
             Phase::Registered => self.operate(key, &request, turn),
             // Core 1.2, 6.2: ignored until the registration is complete; its answer may be late.
             Phase::Registering if self.held.len() < MAX_HELD => self.held.push_back((key, request)),

@@ -400,6 +400,7 @@ impl Server {
 
     fn landed(&mut self, flight: Flight, turn: &mut Turn<'_>) {
         self.uplink.singly = self.uplink.singly.saturating_sub(flight.count);
+        self.uplink.has_asked &= self.uplink.singly > 0;
         let is_clean = self.measure(flight.mark, turn.now);
         let was_confirmed = self.outbox.unconfirmed() == 0;
         self.uncount(flight.count);
@@ -415,6 +416,14 @@ impl Server {
     }
 
     fn refused(&mut self, flight: Flight, code: Code, turn: &mut Turn<'_>) {
+        // Leshan says 4.00, others 4.04, to whom they do not know: after a restart of their own, or
+        // as the address is another. That is not the fault of what is told.
+        let may_be_unknown = code != Code::REQUEST_ENTITY_TOO_LARGE;
+        if may_be_unknown && !std::mem::replace(&mut self.uplink.has_asked, true) {
+            self.uplink.is_suspect = true;
+            self.registration.suspect(turn.now);
+            return;
+        }
         if flight.count > 1 {
             self.uplink.singly = flight.count;
             return;

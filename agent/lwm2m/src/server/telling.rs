@@ -114,6 +114,10 @@ impl Server {
             self.arrived(telling.mark, turn);
             Ok(())
         } else {
+            if matches!(reply.code, Code::BAD_REQUEST | Code::NOT_FOUND) {
+                // It may not know us: see `refused` of what is stored.
+                self.registration.suspect(turn.now);
+            }
             let detail = format!("the server refuses the Send: {}", reply.detail);
             Err(Reject {
                 max_age: reply.max_age,

@@ -86,6 +86,7 @@ pub(crate) fn accept_all(request: &Request) -> Option<Response> {
 
 pub(crate) fn config() -> ClientConfig {
     ClientConfig {
+        bootstrap: None,
         creation: Creation::default(),
         definitions: Arc::new(definitions()),
         device: DeviceDescription {

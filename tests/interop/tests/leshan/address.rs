@@ -51,18 +51,21 @@ fn leshan_dynamic_ip_an_update_from_a_new_address_is_taken() {
     told(&mut station, 7.0);
 }
 
+/// The refusal makes the box ask whether it is known, and that tells Leshan its new address.
 #[test]
 fn leshan_dynamic_ip_a_send_from_a_new_address_is_refused_until_the_update() {
     let mut station = start("dynamic-send");
     station.counted(5);
+    station.leshan.forget_events();
+    let before = station.registered["port"].clone();
     station.relay().move_agent();
     let refused = station.agent.cli(&["send", COUNT]);
     assert!(!refused.status.success());
     let why = String::from_utf8_lossy(&refused.stderr);
     assert!(why.contains("refuses"), "{why}");
-    station.leshan.forget_events();
-    refresh(&station);
-    station.event("updated");
+    station.leshan.event(SOON, |event| {
+        event["event"] == "updated" && event["port"] != before
+    });
     assert!(station.agent.cli(&["send", COUNT]).status.success());
     station.event("send");
 }
@@ -85,7 +88,8 @@ fn leshan_multi_endpoints_a_send_at_another_port_is_refused() {
     let other = station.leshan.uris[1].clone();
     station.relay().redirect(&other);
     assert!(!station.agent.cli(&["send", COUNT]).status.success());
-    station.relay().redirect(&station.leshan.uri);
+    // The other port does not know the box, which registers there.
+    station.event("registered");
     assert!(station.agent.cli(&["send", COUNT]).status.success());
     station.event("send");
 }

@@ -9,7 +9,7 @@ use lamplighter_site::boundary::SiteConfig;
 use super::{Checker, below, key, schema};
 
 /// Objects that the agent itself answers for.
-const OWN: [u16; 8] = [0, 1, 2, 3, 4, 7, 21, 23];
+const OWN: [u16; 10] = [0, 1, 2, 3, 4, 6, 7, 20, 21, 23];
 
 impl Checker<'_> {
     /// Without `creatable` the standard ones, and the objects that nobody but a file beside the

@@ -12,7 +12,7 @@ use super::{Checker, below, lamp, units};
 use crate::config::{checked::Point, layer::Key, schema};
 
 /// Objects that the agent answers itself.
-const OWN_OBJECTS: [u16; 7] = [0, 1, 2, 3, 4, 7, 21];
+const OWN_OBJECTS: [u16; 8] = [0, 1, 2, 3, 4, 7, 20, 21];
 
 /// The keys that points of several kinds share.
 #[derive(Clone, Copy, Default)]

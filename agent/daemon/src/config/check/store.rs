@@ -23,7 +23,10 @@ impl Checker<'_> {
         });
         let queue_max = store.queue_max.as_deref();
         let queue_max = queue_max.and_then(|text| self.size(&below(&at, "queue_max"), text));
+        let events_max = store.events_max.as_deref();
+        let events_max = events_max.and_then(|text| self.size(&below(&at, "events_max"), text));
         StoreConfig {
+            events_max: events_max.unwrap_or(default.events_max),
             flush: flush.unwrap_or(default.flush),
             queue_max: queue_max.unwrap_or(default.queue_max),
             ..default

@@ -20,14 +20,14 @@ use super::*;
 
 /// A small generator, so that a seed gives the same history everywhere.
 #[derive(Clone, Debug)]
-struct Chance(u64);
+pub(super) struct Chance(u64);
 
 impl Chance {
-    fn new(seed: u64) -> Self {
+    pub(super) fn new(seed: u64) -> Self {
         Self(seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1)
     }
 
-    fn below(&mut self, limit: u64) -> u64 {
+    pub(super) fn below(&mut self, limit: u64) -> u64 {
         self.0 ^= self.0 << 13;
         self.0 ^= self.0 >> 7;
         self.0 ^= self.0 << 17;
@@ -51,7 +51,7 @@ enum NameChange {
 
 /// What there is beside the process.
 #[derive(Debug)]
-struct World {
+pub(super) struct World {
     base: String,
     /// Keeps the database alive.
     _keeper: Connection,
@@ -61,13 +61,13 @@ struct World {
     durable_names: BTreeMap<String, usize>,
     pending_names: Vec<NameChange>,
     processes: u64,
-    steps: u64,
+    pub(super) steps: u64,
     /// The power goes before this step.
-    cut: Option<u64>,
+    pub(super) cut: Option<u64>,
 }
 
 #[derive(Clone, Debug)]
-struct CutDisk(Arc<Mutex<World>>);
+pub(super) struct CutDisk(Arc<Mutex<World>>);
 
 fn put(content: &mut Vec<u8>, at: usize, bytes: &[u8]) {
     let end = at + bytes.len();
@@ -104,7 +104,7 @@ impl World {
     }
 
     /// What is left after the power came back.
-    fn lose(&mut self, chance: &mut Chance) {
+    pub(super) fn lose(&mut self, chance: &mut Chance) {
         let mode = chance.below(4);
         let named = match mode {
             0 => 0,
@@ -136,7 +136,7 @@ impl World {
 }
 
 impl CutDisk {
-    fn new() -> Self {
+    pub(super) fn new() -> Self {
         static MADE: AtomicU32 = AtomicU32::new(0);
         let number = MADE.fetch_add(1, Ordering::Relaxed);
         let base = format!("file:cut{number}?mode=memory&cache=shared");
@@ -154,7 +154,7 @@ impl CutDisk {
         })))
     }
 
-    fn world(&self) -> MutexGuard<'_, World> {
+    pub(super) fn world(&self) -> MutexGuard<'_, World> {
         self.0.lock().unwrap()
     }
 }
@@ -171,6 +171,14 @@ impl Disk for CutDisk {
         let world = self.world();
         let inode = world.names.get(name);
         Ok(inode.map(|inode| world.inodes[*inode].content.clone()))
+    }
+
+    fn end(&mut self, name: &str, most: usize) -> io::Result<Option<(u64, Vec<u8>)>> {
+        let content = self.read(name)?;
+        Ok(content.map(|content| {
+            let from = content.len().saturating_sub(most);
+            (content.len() as u64, content[from..].to_vec())
+        }))
     }
 
     fn write_at(&mut self, name: &str, at: u64, bytes: &[u8]) -> io::Result<()> {
@@ -518,6 +526,7 @@ fn bound() -> StoreConfig {
     StoreConfig {
         queue_max: 400_000,
         flush: Duration::from_secs(3600),
+        events_max: 400_000,
         block: 32 * 1024,
     }
 }

@@ -36,6 +36,10 @@ impl Disk for Counted {
         self.inner.read(name)
     }
 
+    fn end(&mut self, name: &str, most: usize) -> io::Result<Option<(u64, Vec<u8>)>> {
+        self.inner.end(name, most)
+    }
+
     fn write_at(&mut self, name: &str, at: u64, bytes: &[u8]) -> io::Result<()> {
         let end = at + bytes.len() as u64;
         let dirty = self.dirty.entry(name.to_owned()).or_default();

@@ -38,6 +38,22 @@ pub(super) fn written(text: &str, enabler: Enabler) -> Result<Option<bool>, Reje
     Ok(is_1_0.then_some(queue_mode))
 }
 
+/// What a bootstrap server says in 1/x/7 of queue mode. It speaks of the server: transports that this
+/// box has not got are no reason to refuse it, and servers know UDP whether it is named or not
+/// (lwm2m/10, 10).
+///
+/// # Errors
+/// 4.00 for letters that are none, or that stand twice.
+pub(super) fn given(text: &str) -> Result<bool, Reject> {
+    let letters = text.strip_suffix('Q').unwrap_or(text);
+    for (position, letter) in letters.char_indices() {
+        if letters[..position].contains(letter) || !LETTERS.contains(letter) {
+            return Err(Reject::bad_request(format!("{text} is not a binding")));
+        }
+    }
+    Ok(text.len() > letters.len())
+}
+
 /// 1/x/22: one letter.
 pub(super) fn transport(text: &str) -> Result<char, Reject> {
     let mut letters = text.chars();

@@ -2,14 +2,12 @@
 
 use std::path::Path;
 
-use lamplighter_model::{InstancePath, Value, device::Fault};
+use lamplighter_model::{Value, device::Fault};
 use nix::sys::statvfs::statvfs;
-
-pub(crate) const INSTANCE: InstancePath = InstancePath::new(3, 0);
 
 const FREE: u16 = 10;
 const TOTAL: u16 = 21;
-pub(crate) const RESOURCES: [u16; 2] = [FREE, TOTAL];
+pub(super) const RESOURCES: [u16; 2] = [FREE, TOTAL];
 
 /// The standard's unit.
 const KILOBYTE: u128 = 1000;
@@ -18,7 +16,7 @@ const KILOBYTE: u128 = 1000;
 const STEP: u128 = 1000;
 
 /// What there is where the agent keeps its state.
-pub(crate) fn look(directory: &Path) -> Result<[(u16, Value); 2], Fault> {
+pub(super) fn look(directory: &Path) -> Result<[(u16, Value); 2], Fault> {
     let room = statvfs(directory)
         .map_err(|error| Fault::Device(format!("cannot tell the free memory: {error}")))?;
     let block = u128::from(room.fragment_size());
@@ -26,4 +24,30 @@ pub(crate) fn look(directory: &Path) -> Result<[(u16, Value); 2], Fault> {
     let total = u128::from(room.blocks()) * block / KILOBYTE;
     let number = |kilobytes| Value::Integer(i64::try_from(kilobytes).unwrap_or(i64::MAX));
     Ok([(FREE, number(free / STEP * STEP)), (TOTAL, number(total))])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_memory_is_told_in_whole_megabytes() {
+        let [(FREE, Value::Integer(free)), (TOTAL, Value::Integer(total))] =
+            look(Path::new("/")).unwrap()
+        else {
+            panic!("other resources");
+        };
+        assert!(
+            free >= 0 && free % 1000 == 0 && free <= total,
+            "{free} of {total}"
+        );
+    }
+
+    #[test]
+    fn a_directory_that_is_not_there_has_no_memory() {
+        assert!(matches!(
+            look(Path::new("/nowhere/at/all")),
+            Err(Fault::Device(_))
+        ));
+    }
 }

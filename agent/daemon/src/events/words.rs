@@ -1,0 +1,179 @@
+//! What the parts of the agent report, as lines of the log.
+
+use std::collections::BTreeMap;
+
+use lamplighter_lwm2m::boundary::{BootstrapEvent, Event};
+use lamplighter_model::{
+    Path, Ssid,
+    device::{LinkState, Origin},
+};
+use lamplighter_site::boundary::SiteEvent;
+
+use super::entry::{Class, News};
+
+/// How servers are called in the configuration.
+#[derive(Clone, Debug, Default)]
+pub struct Names(BTreeMap<Ssid, String>);
+
+impl Names {
+    pub(crate) fn new(names: impl Iterator<Item = (Ssid, String)>) -> Self {
+        Self(names.collect())
+    }
+
+    fn server(&self, ssid: Ssid) -> String {
+        let name = self.0.get(&ssid).cloned();
+        name.unwrap_or_else(|| format!("server {ssid}"))
+    }
+
+    fn origin(&self, origin: &Origin) -> String {
+        match origin {
+            Origin::Local(user) => user.clone(),
+            Origin::Mqtt => "MQTT".to_owned(),
+            Origin::Rule(rule) => format!("rule {rule}"),
+            Origin::Server(ssid) => format!("server {}", self.server(*ssid)),
+        }
+    }
+
+    /// `None` for what nobody wants to read again.
+    pub(crate) fn of_core(&self, event: &Event) -> Option<News> {
+        let of_server =
+            |what, ssid: &Ssid| News::new(Class::System, what).about(self.server(*ssid));
+        Some(match event {
+            Event::Answered(ssid) => of_server("answered", ssid),
+            Event::Bootstrap(event) => return self.of_bootstrap(event),
+            Event::BootstrapWanted(ssid) => of_server("bootstrap_wanted", ssid),
+            Event::Deregistered(ssid) => of_server("deregistered", ssid),
+            Event::Discarded {
+                ssid,
+                samples,
+                reason,
+            } => of_server("discarded", ssid).text(format!("{samples} samples: {reason}")),
+            Event::ListShortened(ssid) => of_server("list_shortened", ssid),
+            Event::Obeyed {
+                by,
+                operation,
+                path,
+                detail,
+            } => News::new(class_of(*path), "obeyed")
+                .about(path.to_string())
+                .by(self.origin(by))
+                .text(*operation)
+                .detail(detail),
+            Event::Refused {
+                by,
+                operation,
+                path,
+                code,
+            } => News::new(Class::Security, "refused")
+                .about(path.to_string())
+                .by(self.origin(by))
+                .text(format!("{operation}: {code}")),
+            Event::Registered { ssid, version } => {
+                of_server("registered", ssid).text(format!("LwM2M {version}"))
+            }
+            Event::RegistrationFailed {
+                ssid,
+                reason,
+                retry_in,
+            } => of_server("registration_failed", ssid)
+                .text(format!("{reason}; again in {} s", retry_in.as_secs())),
+            Event::TakenBack(path) => News::new(Class::Security, "taken_back")
+                .about(path.to_string())
+                .text("no server was reached since"),
+            Event::Unanswered { ssid, reason } => of_server("unanswered", ssid).text(*reason),
+            Event::Stopped | Event::Updated(_) => return None,
+        })
+    }
+
+    fn of_bootstrap(&self, event: &BootstrapEvent) -> Option<News> {
+        let news = |what| News::new(Class::Security, what);
+        Some(match event {
+            BootstrapEvent::AccountEnded => news("bootstrap_account_ended"),
+            BootstrapEvent::Begun(why) => news("bootstrap_begun").text(*why),
+            BootstrapEvent::Confirmed(ssid) => {
+                news("bootstrap_confirmed").about(self.server(*ssid))
+            }
+            BootstrapEvent::Failed { reason, retry_in } => {
+                let again = retry_in.map(|pause| format!("; again in {} s", pause.as_secs()));
+                let text = format!("{reason}{}", again.unwrap_or_default());
+                news("bootstrap_failed").text(text)
+            }
+            BootstrapEvent::Finished(servers) => {
+                let servers: Vec<String> = servers.iter().map(|ssid| self.server(*ssid)).collect();
+                news("bootstrap_finished").text(servers.join(", "))
+            }
+            BootstrapEvent::Inconsistent(reason) => news("bootstrap_inconsistent").text(reason),
+            // One of many in a session; what comes of them is told by the last.
+            BootstrapEvent::Obeyed { .. } => return None,
+            BootstrapEvent::Refused {
+                operation,
+                path,
+                code,
+            } => news("bootstrap_refused")
+                .about(path.to_string())
+                .text(format!("{operation}: {code}")),
+            BootstrapEvent::RolledBack => {
+                news("bootstrap_rolled_back").text("no new server has taken this box")
+            }
+        })
+    }
+
+    pub(crate) fn of_dropped(&self, ssid: Ssid, count: u64) -> News {
+        News::new(Class::System, "dropped")
+            .about(self.server(ssid))
+            .text(format!(
+                "{count} stored samples, the oldest: there is no room"
+            ))
+    }
+
+    pub(crate) fn of_site(&self, event: &SiteEvent) -> News {
+        match event {
+            SiteEvent::Failed { name, reason } => {
+                News::new(Class::Event, "failed").about(name).text(reason)
+            }
+            SiteEvent::GroupDone {
+                name,
+                failed,
+                members,
+            } => News::new(Class::Event, "group_done")
+                .about(name)
+                .text(format!("{failed} of {members} failed")),
+            SiteEvent::PartlyApplied {
+                applied,
+                failed,
+                reason,
+            } => News::new(Class::Event, "partly_applied")
+                .about(failed)
+                .text(format!("{reason}; written before: {}", applied.join(", "))),
+            SiteEvent::Switched {
+                name,
+                value,
+                by,
+                slot,
+            } => News::new(Class::Event, "switched")
+                .about(name)
+                .by(self.origin(by))
+                .text(slot.to_string())
+                .detail(format!("= {value}")),
+        }
+    }
+}
+
+/// The way to a device is another.
+pub(crate) fn of_link(device: &str, state: LinkState, words: &str) -> News {
+    let what = match state {
+        LinkState::Offline => "device_offline",
+        LinkState::Online => "device_online",
+        LinkState::Starting => "device_starting",
+        LinkState::Suspect => "device_suspect",
+    };
+    News::new(Class::Event, what).about(device).text(words)
+}
+
+/// Accounts and rights are matters of security.
+const fn class_of(path: Path) -> Class {
+    match path.object() {
+        Some(object) if matches!(object.0, 1 | 2) => Class::Security,
+        Some(_) | None => Class::Event,
+    }
+}

@@ -1,0 +1,489 @@
+//! Bootstrap: a server gives this box its accounts (Core 1.2, 6.1).
+//!
+//! 1. Something makes it due ([`Cause`]); after the hold-off time a link is opened and the server is
+//!    asked, for a pack where that is configured, else by a Bootstrap-Request.
+//! 2. The server writes and deletes in a [`draft`]; nothing of it counts yet, and what it leaves
+//!    behind when it goes away is dropped.
+//! 3. At Finish the draft is checked ([`check`]) and kept as a whole, before the answer leaves
+//!    ([`commit`]). The accounts before come back unless one of the new servers takes us.
+//!
+//! | what | file |
+//! |---|---|
+//! | when, and how often | here |
+//! | link, session and messages | `visit` |
+//! | one operation of the server | `operate` |
+//! | what it writes | `draft`, `discover` |
+//! | whether that holds together | `check` |
+//! | whose accounts count | `accounts`, `commit` |
+
+use std::time::Duration;
+
+use lamplighter_dtls::SessionEvent;
+use lamplighter_model::{Now, Ssid, Stamp};
+
+use crate::{
+    boundary::{BootstrapEvent, Event, LinkEvent, LinkId, Output, Transport},
+    config::BootstrapConfig,
+    object::Direction,
+    perform::{Shared, Turn},
+    registration::{Backoff, Enabler, RetryPolicy},
+    rng::Rng,
+    server::date,
+};
+
+mod accounts;
+mod check;
+mod commit;
+mod discover;
+mod draft;
+mod operate;
+mod visit;
+
+pub(crate) use accounts::{Accounts, Wanted};
+
+use draft::Draft;
+use visit::{Asked, Visit};
+
+/// What is going on with the bootstrap server.
+#[derive(Debug)]
+pub(crate) struct Bootstrap {
+    backoff: Backoff,
+    cause: Option<Cause>,
+    /// What was committed is to be carried out by the client.
+    has_settled: bool,
+    last_error: Option<String>,
+    /// After a failure nobody makes it come sooner.
+    not_before: Duration,
+    rng: Rng,
+    since: Stamp,
+    state: State,
+    visit: Option<Visit>,
+}
+
+/// Why a bootstrap server is asked.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum Cause {
+    /// There is no account of a server.
+    NoServer,
+    /// A server cannot be registered with (1/x/16).
+    Registration(Ssid),
+    /// By 1/x/9, or by a person.
+    Requested,
+}
+
+#[derive(Debug)]
+enum State {
+    Asking,
+    Idle,
+    /// The server may repeat what it said last.
+    Lingering {
+        until: Duration,
+    },
+    /// The server may begin by itself.
+    Listening {
+        until: Duration,
+    },
+    Opening {
+        until: Duration,
+    },
+    Waiting {
+        until: Duration,
+    },
+    Writing {
+        draft: Box<Draft>,
+        until: Duration,
+    },
+}
+
+/// The bootstrap server, for `status` and the page.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct BootstrapStatus {
+    /// What went wrong last, in words; `None` while all is well.
+    pub last_error: Option<String>,
+    pub since: Stamp,
+    pub state: BootstrapState,
+    /// `None`: there is no account.
+    pub uri: Option<String>,
+}
+
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum BootstrapState {
+    /// The accounts were given, and no server has taken us yet.
+    Confirming,
+    Idle,
+    /// Being asked, or writing.
+    Running,
+    /// For the hold-off time, or for the next attempt.
+    Waiting,
+}
+
+/// A link that is not there by then is not coming.
+const OPEN_TIMEOUT: Duration = Duration::from_secs(60);
+
+impl Bootstrap {
+    pub(crate) fn new(seed: u64, now: Now) -> Self {
+        // Another than that of any server.
+        let rng = Rng::new(seed ^ (1 << 16));
+        Self {
+            backoff: Backoff::new(RetryPolicy::from(crate::client::RetryConfig::default())),
+            cause: None,
+            has_settled: false,
+            last_error: None,
+            not_before: Duration::ZERO,
+            rng,
+            since: now.stamp(),
+            state: State::Idle,
+            visit: None,
+        }
+    }
+
+    /// Makes a bootstrap due. One that is under way, or about to be tried again, is left as it is.
+    pub(crate) fn begin(
+        &mut self,
+        cause: Cause,
+        terms: &BootstrapConfig,
+        shared: &mut Shared,
+        now: Now,
+    ) {
+        match self.state {
+            State::Idle | State::Lingering { .. } => {}
+            // Whoever asks wants it now.
+            State::Waiting { .. } if cause == Cause::Requested => {}
+            State::Asking
+            | State::Listening { .. }
+            | State::Opening { .. }
+            | State::Waiting { .. }
+            | State::Writing { .. } => return,
+        }
+        self.close(shared, now);
+        self.backoff.set_policy(RetryPolicy::from(terms.retry));
+        self.cause = Some(cause);
+        let hold_off = if terms.server_initiated {
+            Duration::ZERO
+        } else {
+            Duration::from_secs(terms.security.hold_off_s.into())
+        };
+        let wanted_now = cause == Cause::Requested;
+        let earliest = if wanted_now {
+            now.mono
+        } else {
+            self.not_before
+        };
+        let until = earliest.max(now.mono + hold_off);
+        self.enter(State::Waiting { until }, now);
+        tell(BootstrapEvent::Begun(cause.as_str()), shared);
+    }
+
+    /// Nothing more is wanted.
+    pub(crate) fn stop(&mut self, shared: &mut Shared, now: Now) {
+        self.close(shared, now);
+        self.cause = None;
+        self.enter(State::Idle, now);
+    }
+
+    pub(crate) const fn cause(&self) -> Option<Cause> {
+        self.cause
+    }
+
+    /// Everything is well: what comes next is no repetition.
+    pub(crate) const fn reset(&mut self) {
+        self.backoff.reset();
+        self.not_before = Duration::ZERO;
+    }
+
+    /// What a bootstrap gave was of no use.
+    pub(crate) fn postpone(&mut self, now: Now) {
+        self.not_before = now.mono + self.backoff.next(&mut self.rng);
+    }
+
+    pub(crate) const fn is_exhausted(&self) -> bool {
+        self.backoff.is_exhausted()
+    }
+
+    /// A server is writing.
+    pub(crate) const fn is_writing(&self) -> bool {
+        matches!(self.state, State::Writing { .. })
+    }
+
+    /// The next attempt is due.
+    pub(crate) fn is_due(&self, now: Now) -> bool {
+        matches!(self.state, State::Waiting { until } if until <= now.mono)
+    }
+
+    pub(crate) fn owns(&self, link: LinkId) -> bool {
+        self.visit.as_ref().is_some_and(|visit| visit.link == link)
+    }
+
+    /// Once after the accounts have become others.
+    pub(crate) const fn take_settled(&mut self) -> bool {
+        std::mem::replace(&mut self.has_settled, false)
+    }
+
+    pub(crate) fn timeout(&self) -> Option<(Duration, &'static str)> {
+        let own = match self.state {
+            State::Asking | State::Idle => None,
+            State::Lingering { until } => Some((until, "end of bootstrap")),
+            State::Listening { until } => Some((until, "hold-off of bootstrap")),
+            State::Opening { until } => Some((until, "opening of a link")),
+            State::Waiting { until } => Some((until, "bootstrap")),
+            State::Writing { until, .. } => Some((until, "bootstrap server")),
+        };
+        let visit = self.visit.as_ref().and_then(Visit::timeout);
+        let visit = visit.map(|due| (due, "bootstrap message"));
+        own.into_iter().chain(visit).min()
+    }
+
+    /// Opens a link to the server.
+    pub(crate) fn attempt(&mut self, accounts: &Accounts, shared: &mut Shared, now: Now) {
+        self.close(shared, now);
+        let Some((_, account)) = accounts.bootstrap() else {
+            return self.stop(shared, now);
+        };
+        let (uri, session) = match account.check().and_then(|uri| {
+            let session = account.session().map_err(|why| vec![why.to_string()])?;
+            Ok((uri, session))
+        }) {
+            Ok(made) => made,
+            Err(reasons) => return self.fail(&reasons.join("; "), shared, now),
+        };
+        let link = shared.new_link();
+        let coap = accounts.terms().coap;
+        self.visit = Some(Visit::new(link, session, coap, self.rng.next()));
+        shared.out.push(Output::Open(link, uri, Transport::Udp));
+        let until = now.mono + OPEN_TIMEOUT;
+        self.enter(State::Opening { until }, now);
+    }
+
+    pub(crate) fn receive(&mut self, datagram: Vec<u8>, shared: &mut Shared, now: Now) {
+        let length = datagram.len();
+        shared
+            .core
+            .count(Direction::Received, length, visit::HEADERS, now);
+        if let Some(visit) = &mut self.visit {
+            visit.session.receive(datagram, now.mono);
+        }
+    }
+
+    pub(crate) fn on_link(&mut self, event: LinkEvent, shared: &mut Shared, now: Now) {
+        let Some(visit) = &mut self.visit else {
+            return;
+        };
+        match event {
+            LinkEvent::Up => visit.session.start(date(now), now.mono),
+            LinkEvent::Down(_) if matches!(self.state, State::Lingering { .. }) => {
+                self.close(shared, now);
+                self.enter(State::Idle, now);
+            }
+            LinkEvent::Down(reason) => self.fail(&reason, shared, now),
+            LinkEvent::Replacement(link) => {
+                let former = std::mem::replace(&mut visit.link, link);
+                shared.out.push(Output::Close(former));
+                visit.session.start(date(now), now.mono);
+            }
+            LinkEvent::Refused => visit.is_refused = true,
+            LinkEvent::MtuShrunk(_) => {}
+        }
+    }
+
+    pub(crate) fn handle_timeout(&mut self, accounts: &Accounts, shared: &mut Shared, now: Now) {
+        if let Some(visit) = &mut self.visit {
+            visit.handle_timeout(now.mono);
+        }
+        match self.state {
+            State::Opening { until } if until <= now.mono => {
+                self.fail(
+                    "no link to the bootstrap server could be opened",
+                    shared,
+                    now,
+                );
+            }
+            State::Listening { until } if until <= now.mono => self.ask(accounts, shared, now),
+            State::Writing { until, .. } if until <= now.mono => {
+                self.fail("the bootstrap server has not finished", shared, now);
+            }
+            State::Lingering { until } if until <= now.mono => {
+                self.close(shared, now);
+                self.enter(State::Idle, now);
+            }
+            State::Asking
+            | State::Idle
+            | State::Lingering { .. }
+            | State::Listening { .. }
+            | State::Opening { .. }
+            | State::Waiting { .. }
+            | State::Writing { .. } => {}
+        }
+    }
+
+    /// Carries on what this turn has begun, until nothing moves.
+    pub(crate) fn settle(&mut self, accounts: &mut Accounts, turn: &mut Turn<'_>) {
+        let now = turn.now;
+        while let Some(visit) = &mut self.visit {
+            if let Some(event) = visit.session.poll() {
+                self.on_session(event, accounts, turn);
+            } else if let Some(datagram) = visit.endpoint.poll_transmit() {
+                visit.session.send(datagram, now.mono);
+            } else if let Some(event) = visit.endpoint.poll_event() {
+                self.on_event(event, accounts, turn);
+            } else {
+                return;
+            }
+        }
+    }
+
+    pub(crate) fn status(&self, accounts: &Accounts) -> BootstrapStatus {
+        let state = match self.state {
+            State::Waiting { .. } => BootstrapState::Waiting,
+            State::Idle | State::Lingering { .. } if accounts.fallback().is_some() => {
+                BootstrapState::Confirming
+            }
+            State::Idle | State::Lingering { .. } => BootstrapState::Idle,
+            State::Asking
+            | State::Listening { .. }
+            | State::Opening { .. }
+            | State::Writing { .. } => BootstrapState::Running,
+        };
+        BootstrapStatus {
+            last_error: self.last_error.clone(),
+            since: self.since,
+            state,
+            uri: accounts.bootstrap().map(|(_, own)| own.uri.clone()),
+        }
+    }
+
+    fn on_session(&mut self, event: SessionEvent, accounts: &Accounts, turn: &mut Turn<'_>) {
+        let now = turn.now;
+        let Some(visit) = &mut self.visit else {
+            return;
+        };
+        match event {
+            SessionEvent::Application(message) => visit.endpoint.receive(&message, now.mono),
+            SessionEvent::Closed(why) => match self.state {
+                State::Lingering { .. } => {
+                    self.close(turn.shared, now);
+                    self.enter(State::Idle, now);
+                }
+                State::Asking
+                | State::Idle
+                | State::Listening { .. }
+                | State::Opening { .. }
+                | State::Waiting { .. }
+                | State::Writing { .. } => self.fail(&why.to_string(), turn.shared, now),
+            },
+            SessionEvent::Established(_) => self.on_established(accounts, turn),
+            SessionEvent::Transmit(datagram) => {
+                let (length, shared) = (datagram.len(), &mut turn.shared);
+                shared
+                    .core
+                    .count(Direction::Sent, length, visit::HEADERS, now);
+                shared.out.push(Output::Transmit(visit.link, datagram));
+            }
+        }
+    }
+
+    fn on_established(&mut self, accounts: &Accounts, turn: &Turn<'_>) {
+        if !matches!(self.state, State::Opening { .. }) {
+            return;
+        }
+        let terms = accounts.terms();
+        if !terms.server_initiated {
+            return self.ask(accounts, turn.shared, turn.now);
+        }
+        let hold_off = Duration::from_secs(terms.security.hold_off_s.into());
+        let until = turn.now.mono + hold_off;
+        self.enter(State::Listening { until }, turn.now);
+    }
+
+    /// The first request: a pack where that is wanted.
+    fn ask(&mut self, accounts: &Accounts, shared: &Shared, now: Now) {
+        let asked = if accounts.terms().pack {
+            Asked::Pack
+        } else {
+            Asked::Request
+        };
+        self.enter(State::Asking, now);
+        self.ask_for(asked, accounts, shared, now);
+    }
+
+    fn ask_for(&mut self, asked: Asked, accounts: &Accounts, shared: &Shared, now: Now) {
+        let own = accounts.bootstrap().map(|(instance, _)| instance);
+        if let Some(visit) = &mut self.visit {
+            visit.ask(asked, &shared.endpoint, own, now.mono);
+        }
+    }
+
+    /// The server begins to write, whether it has answered yet or not.
+    fn begin_draft(&mut self, accounts: &Accounts, turn: &Turn<'_>) {
+        let Some(visit) = &self.visit else {
+            return;
+        };
+        if self.is_writing() {
+            return;
+        }
+        let until = turn.now.mono + visit.patience();
+        let draft = Box::new(accounts.draft(&turn.shared.core));
+        self.enter(State::Writing { draft, until }, turn.now);
+    }
+
+    /// This attempt has come to nothing, and with it the draft.
+    fn fail(&mut self, reason: &str, shared: &mut Shared, now: Now) {
+        self.close(shared, now);
+        self.last_error = Some(reason.to_owned());
+        let delay = self.backoff.next(&mut self.rng);
+        self.not_before = now.mono + delay;
+        let until = self.not_before;
+        self.enter(State::Waiting { until }, now);
+        let failed = BootstrapEvent::Failed {
+            reason: reason.to_owned(),
+            retry_in: Some(delay),
+        };
+        tell(failed, shared);
+    }
+
+    fn close(&mut self, shared: &mut Shared, now: Now) {
+        if let Some(mut visit) = self.visit.take() {
+            visit.session.close(now.mono);
+            while let Some(event) = visit.session.poll() {
+                if let SessionEvent::Transmit(datagram) = event {
+                    shared.out.push(Output::Transmit(visit.link, datagram));
+                }
+            }
+            shared.out.push(Output::Close(visit.link));
+        }
+    }
+
+    fn enter(&mut self, state: State, now: Now) {
+        self.state = state;
+        self.since = now.stamp();
+    }
+
+    fn enabler(&self) -> Enabler {
+        let visit = self.visit.as_ref();
+        visit.map_or(Enabler::V1_2, |visit| visit.enabler)
+    }
+}
+
+impl Cause {
+    const fn as_str(self) -> &'static str {
+        match self {
+            Self::NoServer => "there is no account of a server",
+            Self::Registration(_) => "a server cannot be registered with",
+            Self::Requested => "on request",
+        }
+    }
+}
+
+impl BootstrapState {
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Confirming => "confirming",
+            Self::Idle => "idle",
+            Self::Running => "running",
+            Self::Waiting => "waiting",
+        }
+    }
+}
+
+pub(crate) fn tell(event: BootstrapEvent, shared: &mut Shared) {
+    shared.out.push(Output::Event(Event::Bootstrap(event)));
+}

@@ -1,0 +1,285 @@
+//! Which accounts there are, and whose: those of the configuration, and those that a bootstrap server
+//! has given, which win.
+
+use std::{collections::BTreeMap, time::Duration};
+
+use lamplighter_model::{Now, ObjectInstanceId, Ssid};
+
+use super::draft::{Draft, Security, ServerDraft};
+use crate::{
+    config::{BootstrapConfig, RegistrationConfig, ServerConfig},
+    object::{Account, CoreObjects},
+    saved::{GivenAccount, GivenBootstrap, Moment, Record, SavedFallback, SavedGiven},
+    security::SecurityAccount,
+    server::ServerUri,
+};
+
+/// All accounts of one client.
+#[derive(Debug)]
+pub(crate) struct Accounts {
+    /// Of the configuration.
+    bootstrap: Option<BootstrapConfig>,
+    /// Of the configuration.
+    servers: BTreeMap<Ssid, ServerConfig>,
+    given: Option<SavedGiven>,
+    /// What comes back unless a server takes us.
+    fallback: Option<(Duration, SavedFallback)>,
+}
+
+/// An account as the client is to use it.
+#[derive(Debug)]
+pub(crate) struct Wanted {
+    pub(crate) config: ServerConfig,
+    /// Where a bootstrap server gave it.
+    pub(crate) given: Option<(ObjectInstanceId, Account)>,
+}
+
+impl Accounts {
+    pub(crate) fn new(
+        bootstrap: Option<BootstrapConfig>,
+        servers: Vec<ServerConfig>,
+        saved: &[Record],
+        now: Now,
+    ) -> Self {
+        let servers = servers.into_iter().map(|server| (server.ssid, server));
+        let mut accounts = Self {
+            bootstrap,
+            servers: servers.collect(),
+            given: None,
+            fallback: None,
+        };
+        for record in saved {
+            if let Record::Given(given) = record {
+                accounts.given.clone_from(given);
+            }
+        }
+        for record in saved {
+            if let Record::Fallback(Some(fallback)) = record {
+                accounts.hold(fallback.as_ref().clone(), now);
+            }
+        }
+        accounts
+    }
+
+    /// Those to be registered with.
+    pub(crate) fn wanted(&self) -> Vec<Wanted> {
+        let given = self.given_servers().iter();
+        let given = given.filter_map(|given| self.given(given));
+        let own = self.configured().map(|config| Wanted {
+            config: config.clone(),
+            given: None,
+        });
+        given.chain(own).collect()
+    }
+
+    /// The account of the bootstrap server, and its instance of object 0.
+    pub(crate) fn bootstrap(&self) -> Option<(ObjectInstanceId, &SecurityAccount)> {
+        match self.given.as_ref().map(|given| &given.bootstrap) {
+            Some(GivenBootstrap::Given { instance, account }) => {
+                Some((ObjectInstanceId(*instance), account))
+            }
+            Some(GivenBootstrap::Gone { of }) => {
+                // One that people have changed since is another.
+                let own = self.bootstrap.as_ref()?;
+                (own.security.fingerprint() != *of).then(|| (self.free_for_own(), &own.security))
+            }
+            Some(GivenBootstrap::Configured) | None => {
+                let own = self.bootstrap.as_ref()?;
+                Some((self.free_for_own(), &own.security))
+            }
+        }
+    }
+
+    /// How a bootstrap server is dealt with, whoever gave its account.
+    pub(crate) fn terms(&self) -> BootstrapConfig {
+        let own = self.bootstrap.clone();
+        own.unwrap_or_else(|| BootstrapConfig::new(SecurityAccount::default()))
+    }
+
+    /// Whether a bootstrap server has given, or taken away, an account.
+    pub(crate) fn owns(&self, ssid: Ssid) -> bool {
+        let given = self.given.as_ref();
+        given.is_some_and(|given| {
+            given.removed.contains(&ssid) || given.servers.iter().any(|one| one.ssid == ssid)
+        })
+    }
+
+    /// An account of the configuration came or went. False where a bootstrap server has decided.
+    pub(crate) fn configure(&mut self, ssid: Ssid, config: Option<ServerConfig>) -> bool {
+        match config {
+            Some(config) => drop(self.servers.insert(ssid, config)),
+            None => drop(self.servers.remove(&ssid)),
+        }
+        !self.owns(ssid)
+    }
+
+    /// What a bootstrap server begins with.
+    pub(super) fn draft(&self, core: &CoreObjects) -> Draft {
+        let all = (0..=super::draft::ALL_SECURITY).collect();
+        let security = |account: &SecurityAccount| Security {
+            account: account.clone(),
+            is_written: false,
+            named: std::collections::BTreeSet::clone(&all),
+        };
+        let mut accounts = BTreeMap::new();
+        let own = self.bootstrap().map(|(instance, account)| {
+            accounts.insert(instance, security(account));
+            instance
+        });
+        for given in self.given_servers() {
+            let (instance, account) = &given.security;
+            accounts.insert(ObjectInstanceId(*instance), security(account));
+        }
+        for config in self.configured() {
+            let taken = |id: &ObjectInstanceId| accounts.contains_key(id);
+            let free = (1..u16::MAX).map(ObjectInstanceId).find(|id| !taken(id));
+            accounts.extend(free.map(|free| (free, security(&config.security))));
+        }
+        let servers = core.accounts().map(|(instance, ssid, account)| {
+            let server = ServerDraft {
+                held: account.held(ssid),
+                is_written: false,
+            };
+            (instance, server)
+        });
+        Draft {
+            access: super::draft::Access::default(),
+            device: Vec::new(),
+            own,
+            security: accounts,
+            servers: servers.collect(),
+            stored: BTreeMap::new(),
+        }
+    }
+
+    pub(crate) const fn given_record(&self) -> Option<&SavedGiven> {
+        self.given.as_ref()
+    }
+
+    pub(crate) fn set_given(&mut self, given: Option<SavedGiven>) {
+        self.given = given;
+    }
+
+    /// Names of the configuration for accounts that a bootstrap server has replaced or removed.
+    pub(crate) fn overruled(&self) -> Vec<String> {
+        let servers = self.servers.values();
+        let overruled = servers.filter(|server| self.owns(server.ssid));
+        overruled.map(|server| server.name.clone()).collect()
+    }
+
+    pub(super) fn configured_ids(&self) -> impl Iterator<Item = Ssid> {
+        self.servers.keys().copied()
+    }
+
+    pub(crate) const fn fallback(&self) -> Option<&SavedFallback> {
+        match &self.fallback {
+            Some((_, fallback)) => Some(fallback),
+            None => None,
+        }
+    }
+
+    /// Holds what comes back, for what is left of its time.
+    pub(crate) fn hold(&mut self, fallback: SavedFallback, now: Now) {
+        let elapsed = fallback.began.elapsed(now).unwrap_or_default();
+        let left = self.terms().rollback.saturating_sub(elapsed);
+        self.fallback = Some((now.mono + left, fallback));
+    }
+
+    pub(crate) fn take_fallback(&mut self) -> Option<SavedFallback> {
+        self.fallback.take().map(|(_, fallback)| fallback)
+    }
+
+    /// When what was before comes back.
+    pub(crate) fn rollback_at(&self) -> Option<Duration> {
+        self.fallback.as_ref().map(|(due, _)| *due)
+    }
+
+    /// When the account of the bootstrap server ends (0/x/12); not while what it gave is on trial.
+    pub(crate) fn purge_at(&self, now: Now) -> Option<Duration> {
+        let (_, account) = self.bootstrap()?;
+        let from = self.given.as_ref()?.at?;
+        let lasts = u64::from(account.account_timeout_s);
+        if lasts == 0 || self.fallback.is_some() {
+            return None;
+        }
+        let elapsed = from.elapsed(now).unwrap_or_default();
+        Some(now.mono + Duration::from_secs(lasts).saturating_sub(elapsed))
+    }
+
+    /// Removes the account of the bootstrap server; what is to be kept.
+    pub(crate) fn purge(&mut self) -> Option<Record> {
+        let of = self.bootstrap.as_ref();
+        let of = of.map_or(0, |own| own.security.fingerprint());
+        let given = self.given.as_mut()?;
+        given.bootstrap = GivenBootstrap::Gone { of };
+        Some(Record::Given(Some(given.clone())))
+    }
+
+    pub(super) fn gone(&self) -> GivenBootstrap {
+        let own = self.bootstrap.as_ref();
+        let of = own.map_or(0, |own| own.security.fingerprint());
+        GivenBootstrap::Gone { of }
+    }
+
+    fn given_servers(&self) -> &[GivenAccount] {
+        self.given.as_ref().map_or(&[], |given| &given.servers)
+    }
+
+    /// Of the configuration, without those about which a bootstrap server has decided.
+    fn configured(&self) -> impl Iterator<Item = &ServerConfig> {
+        self.servers
+            .values()
+            .filter(|config| !self.owns(config.ssid))
+    }
+
+    /// `None` where what was kept cannot be used by this version.
+    fn given(&self, given: &GivenAccount) -> Option<Wanted> {
+        let (_, security) = &given.security;
+        let (instance, saved) = &given.server;
+        let Ok(uri) = security.check() else {
+            tracing::error!(ssid = %given.ssid, "An account that a bootstrap server gave cannot be used");
+            return None;
+        };
+        let config = self.local(given.ssid, security, uri);
+        let mut account = Account::new(&config);
+        for (resource, content) in &saved.resources {
+            // What was checked before it was kept.
+            if account.give(*resource, content).is_err() {
+                tracing::warn!(ssid = %given.ssid, %resource, "A saved value of an account cannot be used");
+            }
+        }
+        let at = self.given.as_ref().and_then(|given| given.at);
+        account.bootstrapped = at.and_then(Moment::seconds);
+        Some(Wanted {
+            config,
+            given: Some((ObjectInstanceId(*instance), account)),
+        })
+    }
+
+    /// What only this box can know of a server comes from the configuration where that has one of
+    /// the same id.
+    fn local(&self, ssid: Ssid, security: &SecurityAccount, uri: ServerUri) -> ServerConfig {
+        let own = self.servers.get(&ssid).cloned();
+        let own = own.unwrap_or_else(|| {
+            let name = format!("server-{ssid}");
+            ServerConfig::new(&name, ssid, uri.clone())
+        });
+        ServerConfig {
+            // Core 1.2, E.2: where 1/x/23 is absent nothing is sent unasked.
+            mute_send: true,
+            registration: RegistrationConfig {
+                return_spread: own.registration.return_spread,
+                ..RegistrationConfig::default()
+            },
+            security: security.clone(),
+            uri,
+            ..own
+        }
+    }
+
+    /// The lowest instance that no server has.
+    fn free_for_own(&self) -> ObjectInstanceId {
+        let taken = |id: u16| self.given_servers().iter().any(|one| one.security.0 == id);
+        ObjectInstanceId((0..u16::MAX).find(|id| !taken(*id)).unwrap_or(0))
+    }
+}

@@ -1,0 +1,208 @@
+//! What a bootstrap means for the servers: when it is due, and what follows when it has given
+//! accounts.
+
+use lamplighter_model::{Now, Ssid};
+
+use super::Client;
+use crate::{
+    bootstrap::{self, BootstrapStatus, Cause},
+    boundary::{BootstrapEvent, Event, Output},
+    outbox::Loss,
+    perform::Turn,
+    saved::Record,
+    tree::Tree,
+};
+
+impl Client {
+    /// The bootstrap server; its address is `None` where there is no account.
+    pub fn bootstrap(&self) -> BootstrapStatus {
+        self.bootstrap.status(&self.accounts)
+    }
+
+    /// Servers of the configuration about which a bootstrap server has decided otherwise.
+    pub fn overruled(&self) -> Vec<String> {
+        self.accounts.overruled()
+    }
+
+    /// After a start: accounts that were just given may be on trial still.
+    pub(super) fn resume_bootstrap(&mut self, now: Now) {
+        self.shared
+            .core
+            .set_bootstrap(self.accounts.bootstrap().is_some());
+        let foreign = self.accounts.fallback().map(|held| held.foreign.clone());
+        for ssid in foreign.into_iter().flatten() {
+            if let Some(server) = self.servers.get_mut(&ssid) {
+                server.discard_for_another(&mut self.shared);
+            }
+        }
+        if self.servers.is_empty() {
+            self.want_bootstrap(Cause::NoServer, now);
+        }
+        self.purge_at = self.accounts.purge_at(now);
+    }
+
+    /// False where nobody can be asked.
+    pub(super) fn want_bootstrap(&mut self, cause: Cause, now: Now) -> bool {
+        let Some((_, account)) = self.accounts.bootstrap() else {
+            return false;
+        };
+        if self.stopping {
+            return true;
+        }
+        let mut terms = self.accounts.terms();
+        terms.security = account.clone();
+        self.bootstrap.begin(cause, &terms, &mut self.shared, now);
+        true
+    }
+
+    /// 1/x/16. While what was given is on trial there is something better to go back to.
+    pub(super) fn bootstrap_after(&mut self, failed: Ssid, now: Now) {
+        if self.accounts.fallback().is_some() {
+            return;
+        }
+        if !self.want_bootstrap(Cause::Registration(failed), now) {
+            let event = Event::BootstrapWanted(failed);
+            self.shared.out.push(Output::Event(event));
+        }
+    }
+
+    pub(super) fn bootstrap_timeouts(&mut self, tree: &mut Tree, now: Now) {
+        self.bootstrap
+            .handle_timeout(&self.accounts, &mut self.shared, now);
+        if self
+            .accounts
+            .rollback_at()
+            .is_some_and(|due| due <= now.mono)
+        {
+            self.roll_back(tree, now);
+        }
+        if self
+            .accounts
+            .purge_at(now)
+            .is_some_and(|due| due <= now.mono)
+            && let Some(record) = self.accounts.purge()
+        {
+            self.shared.out.commit(record);
+            self.shared.core.set_bootstrap(false);
+            bootstrap::tell(BootstrapEvent::AccountEnded, &mut self.shared);
+        }
+    }
+
+    pub(super) fn bootstrap_timeout(&self) -> Option<(std::time::Duration, &'static str)> {
+        let rollback = self.accounts.rollback_at();
+        let rollback = rollback.map(|due| (due, "return to former accounts"));
+        let purge = self
+            .purge_at
+            .map(|due| (due, "end of the bootstrap account"));
+        let own = self.bootstrap.timeout();
+        [own, rollback, purge].into_iter().flatten().min()
+    }
+
+    /// Whether anything moved that servers have to know.
+    pub(super) fn settle_bootstrap(&mut self, tree: &mut Tree, now: Now) -> bool {
+        if self.bootstrap.is_due(now) {
+            if self.is_bootstrap_wanted() {
+                let (accounts, shared) = (&self.accounts, &mut self.shared);
+                self.bootstrap.attempt(accounts, shared, now);
+            } else {
+                self.bootstrap.stop(&mut self.shared, now);
+            }
+        }
+        let mut turn = Turn {
+            now,
+            shared: &mut self.shared,
+            tree,
+        };
+        self.bootstrap.settle(&mut self.accounts, &mut turn);
+        self.shared.is_bootstrapped = self.bootstrap.is_writing();
+        let has_settled = self.bootstrap.take_settled();
+        if has_settled {
+            self.replace_servers(&[], tree, now);
+        }
+        self.purge_at = self.accounts.purge_at(now);
+        has_settled
+    }
+
+    /// A server took us with the account that it has now.
+    pub(super) fn taken(&mut self, ssid: Ssid) {
+        let Some(record) = self.accounts.confirm() else {
+            return;
+        };
+        self.shared.out.commit(record);
+        self.bootstrap.reset();
+        let servers = &self.servers;
+        for (former, outbox) in &mut self.former {
+            if servers.contains_key(former) {
+                continue;
+            }
+            if let Some((upto, samples)) = outbox.discard_all(Loss::Cancelled) {
+                self.shared.out.push(Output::Forget(*former, upto));
+                self.shared.out.push(Output::Event(Event::Discarded {
+                    ssid: *former,
+                    samples,
+                    reason: Loss::Cancelled.as_str(),
+                }));
+            }
+        }
+        bootstrap::tell(BootstrapEvent::Confirmed(ssid), &mut self.shared);
+    }
+
+    /// Whether what made the bootstrap due is still so, before another attempt.
+    fn is_bootstrap_wanted(&self) -> bool {
+        let is_registered = |ssid: &Ssid| {
+            let server = self.servers.get(ssid);
+            server.is_some_and(|server| server.is_registered())
+        };
+        match self.bootstrap.cause() {
+            None => false,
+            Some(Cause::NoServer) => self.servers.is_empty(),
+            Some(Cause::Registration(ssid)) => !is_registered(&ssid),
+            Some(Cause::Requested) => {
+                !self.bootstrap.is_exhausted() || !self.servers.keys().any(is_registered)
+            }
+        }
+    }
+
+    fn roll_back(&mut self, tree: &mut Tree, now: Now) {
+        let mut turn = Turn {
+            now,
+            shared: &mut self.shared,
+            tree,
+        };
+        let Some(records) = self.accounts.roll_back(&mut turn) else {
+            return;
+        };
+        self.bootstrap.stop(&mut self.shared, now);
+        self.bootstrap.postpone(now);
+        bootstrap::tell(BootstrapEvent::RolledBack, &mut self.shared);
+        self.replace_servers(&records, tree, now);
+        if self.servers.is_empty() {
+            self.want_bootstrap(Cause::NoServer, now);
+        }
+    }
+
+    /// Makes the servers that there are to be now. All of them register anew: what they know of this
+    /// box may be as different as what it knows of them.
+    fn replace_servers(&mut self, saved: &[Record], tree: &mut Tree, now: Now) {
+        let wanted = self.accounts.wanted();
+        let former: Vec<Ssid> = self.servers.keys().copied().collect();
+        for ssid in former {
+            let after = wanted.iter().find(|one| one.config.ssid == ssid);
+            let is_foreign = after.is_some_and(|after| {
+                let server = self.servers.get(&ssid);
+                server.is_some_and(|server| after.is_foreign(server.config()))
+            });
+            self.remove_server(ssid, is_foreign, tree, now);
+        }
+        for one in wanted {
+            self.add_server(one, saved, now);
+        }
+        self.shared
+            .core
+            .set_bootstrap(self.accounts.bootstrap().is_some());
+        self.disinherit();
+        self.drop_orphans(tree, now);
+        self.accounts_changed = true;
+        self.start(now);
+    }
+}

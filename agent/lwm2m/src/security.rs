@@ -1,0 +1,417 @@
+//! Object 0: where a server is and what proves who it is and who we are. Data only; sessions are
+//! made from it by [`SecurityAccount::session`].
+//!
+//! Nothing here is ever shown to an LwM2M server, and keys are in no text that can be printed.
+
+use std::{collections::BTreeSet, fmt};
+
+use lamplighter_dtls::Session;
+use lamplighter_model::{ObjectLink, ResourceId, Ssid, Value};
+use serde::{Deserialize, Serialize};
+use zeroize::Zeroizing;
+
+use crate::{format::Content, reject::Reject, server::ServerUri};
+
+/// One instance of object 0.
+#[derive(Clone, Debug, Default, Deserialize, PartialEq, Serialize)]
+pub struct SecurityAccount {
+    /// 0/x/12: seconds that the account of the bootstrap server lives after it has done its work;
+    /// 0 for ever.
+    pub account_timeout_s: u32,
+    /// 0/x/15.
+    pub certificate_usage: Option<u8>,
+    /// 0/x/16: numbers of IANA, the first preferred; empty: ours.
+    pub cipher_suites: Vec<u16>,
+    /// 0/x/11: seconds of silence before the bootstrap server is asked.
+    pub hold_off_s: u32,
+    /// 0/x/3: name of the key, own public key, or own certificate.
+    pub identity: Vec<u8>,
+    /// 0/x/1.
+    pub is_bootstrap: bool,
+    /// 0/x/13.
+    pub matching_type: Option<u8>,
+    /// 0/x/2.
+    pub mode: SecurityMode,
+    /// 0/x/17.
+    pub oscore: Option<ObjectLink>,
+    /// 0/x/5.
+    pub secret_key: Secret,
+    /// 0/x/4: what the server shows, or who vouches for it.
+    pub server_key: Vec<u8>,
+    /// 0/x/14.
+    pub sni: Option<String>,
+    /// 0/x/10; of a bootstrap server it means nothing.
+    pub ssid: Option<Ssid>,
+    /// 0/x/0, as it was written.
+    pub uri: String,
+}
+
+/// 0/x/2.
+#[derive(Clone, Copy, Debug, Default, Deserialize, Eq, PartialEq, Serialize)]
+pub enum SecurityMode {
+    Psk,
+    RawPublicKey,
+    X509,
+    #[default]
+    NoSec,
+    /// X.509 with enrolment.
+    Est,
+}
+
+/// Bytes that are wiped from memory and never printed.
+#[derive(Clone, Default, Eq, PartialEq)]
+pub struct Secret(Zeroizing<Vec<u8>>);
+
+/// The resources that mean something here. Others are optional and passed over.
+pub(crate) mod id {
+    pub(crate) const URI: u16 = 0;
+    pub(crate) const BOOTSTRAP: u16 = 1;
+    pub(crate) const MODE: u16 = 2;
+    pub(crate) const IDENTITY: u16 = 3;
+    pub(crate) const SERVER_KEY: u16 = 4;
+    pub(crate) const SECRET_KEY: u16 = 5;
+    pub(crate) const SSID: u16 = 10;
+    pub(crate) const HOLD_OFF: u16 = 11;
+    pub(crate) const ACCOUNT_TIMEOUT: u16 = 12;
+    pub(crate) const MATCHING_TYPE: u16 = 13;
+    pub(crate) const SNI: u16 = 14;
+    pub(crate) const CERTIFICATE_USAGE: u16 = 15;
+    pub(crate) const CIPHER_SUITES: u16 = 16;
+    pub(crate) const OSCORE: u16 = 17;
+    pub(crate) const MQTT: u16 = 26;
+    pub(crate) const COSE: u16 = 27;
+}
+
+/// Longest key, certificate chain or name that an account holds.
+const MAX_BYTES: usize = 16 << 10;
+const MAX_CIPHER_SUITES: usize = 64;
+/// Schemes that stand for a security of their own.
+const SECURE_SCHEMES: [&str; 5] = ["coaps", "coaps+tcp", "coaps+ws", "https", "mqtts"];
+/// Core 1.2, annex E.1: a text of 0 to 255 bytes.
+const MAX_URI: usize = 255;
+
+impl SecurityAccount {
+    /// An account without security.
+    pub fn unsecured(uri: &ServerUri, ssid: Option<Ssid>) -> Self {
+        Self {
+            ssid,
+            uri: uri.to_string(),
+            ..Self::default()
+        }
+    }
+
+    /// Gives a resource a value of the right type, and notes that it is there. One that means
+    /// nothing to us is noted only.
+    ///
+    /// # Errors
+    /// 4.00 for what the resource cannot hold.
+    pub(crate) fn set(
+        &mut self,
+        resource: ResourceId,
+        content: &Content,
+        named: &mut BTreeSet<u16>,
+    ) -> Result<(), Reject> {
+        match resource.0 {
+            id::URI => self.uri = text(content, MAX_URI)?,
+            id::BOOTSTRAP => self.is_bootstrap = boolean(content)?,
+            id::MODE => self.mode = mode(number(content, 4)?),
+            id::IDENTITY => self.identity = bytes(content)?.to_vec(),
+            id::SERVER_KEY => self.server_key = bytes(content)?.to_vec(),
+            id::SECRET_KEY => self.secret_key = Secret::new(bytes(content)?.to_vec()),
+            // Of a bootstrap server any value passes, whatever order the resources come in.
+            id::SSID => {
+                let ssid = number(content, u16::MAX.into())?;
+                self.ssid = u16::try_from(ssid).ok().map(Ssid);
+            }
+            id::HOLD_OFF => self.hold_off_s = number(content, u32::MAX)?,
+            id::ACCOUNT_TIMEOUT => self.account_timeout_s = number(content, u32::MAX)?,
+            id::MATCHING_TYPE => self.matching_type = Some(number(content, 3)? as u8),
+            id::SNI => self.sni = Some(text(content, MAX_URI)?).filter(|name| !name.is_empty()),
+            id::CERTIFICATE_USAGE => self.certificate_usage = Some(number(content, 3)? as u8),
+            id::CIPHER_SUITES => self.cipher_suites = suites(content)?,
+            id::OSCORE => self.oscore = link(content)?,
+            id::MQTT | id::COSE if is_null(content) => return Ok(()),
+            _ => {}
+        }
+        named.insert(resource.0);
+        Ok(())
+    }
+
+    /// All that makes the account unusable, in words.
+    ///
+    /// # Errors
+    /// One text for each reason.
+    pub fn check(&self) -> Result<ServerUri, Vec<String>> {
+        let mut wrong = Vec::new();
+        let scheme = self.uri.split(':').next().unwrap_or_default();
+        let scheme = scheme.to_ascii_lowercase();
+        let is_plain = !SECURE_SCHEMES.contains(&scheme.as_str());
+        match self.mode {
+            SecurityMode::NoSec if !is_plain => {
+                wrong.push(format!("{scheme}:// needs security, and the mode is NoSec"));
+            }
+            SecurityMode::NoSec => {}
+            mode if is_plain => wrong.push(format!(
+                "{scheme}:// has no security, and the mode is {mode}"
+            )),
+            SecurityMode::Psk => {
+                wrong.extend(lacks(self.identity.is_empty(), "the identity (0/x/3)"));
+                wrong.extend(lacks(self.secret_key.is_empty(), "the key (0/x/5)"));
+            }
+            SecurityMode::RawPublicKey | SecurityMode::X509 => {
+                wrong.extend(lacks(self.identity.is_empty(), "our certificate (0/x/3)"));
+                wrong.extend(lacks(self.secret_key.is_empty(), "our key (0/x/5)"));
+            }
+            SecurityMode::Est => {}
+        }
+        if let Err(why) = self.session() {
+            wrong.push(why.to_string());
+        }
+        if self.oscore.is_some() {
+            wrong.push("OSCORE (0/x/17) is not available in this version".to_owned());
+        }
+        match self.uri.parse() {
+            Ok(uri) if wrong.is_empty() => Ok(uri),
+            Ok(_) => Err(wrong),
+            Err(why) => {
+                wrong.push(format!("the address (0/x/0): {why}"));
+                Err(wrong)
+            }
+        }
+    }
+
+    /// The session that such an account asks for.
+    ///
+    /// # Errors
+    /// Where this version has none.
+    pub fn session(&self) -> Result<Session, Unavailable> {
+        match self.mode {
+            SecurityMode::NoSec => Ok(Session::plain()),
+            mode @ (SecurityMode::Est
+            | SecurityMode::Psk
+            | SecurityMode::RawPublicKey
+            | SecurityMode::X509) => Err(Unavailable(mode)),
+        }
+    }
+
+    /// Tells accounts apart without saying anything of their keys: where, who and how.
+    pub(crate) fn fingerprint(&self) -> u64 {
+        let mode = [number_of(self.mode)];
+        let parts = [self.uri.as_bytes(), &[0], &self.identity, &[0], &mode];
+        // FNV-1a: stable over versions, which the standard's hasher is not.
+        parts
+            .concat()
+            .iter()
+            .fold(0xcbf2_9ce4_8422_2325, |hash, byte| {
+                (hash ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3)
+            })
+    }
+}
+
+/// A security mode that this version has no sessions for.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct Unavailable(SecurityMode);
+
+impl fmt::Display for Unavailable {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(
+            f,
+            "security mode {} (0/x/2) is not available in this version",
+            self.0
+        )
+    }
+}
+
+impl std::error::Error for Unavailable {}
+
+impl fmt::Display for SecurityMode {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Est => "EST",
+            Self::NoSec => "NoSec",
+            Self::Psk => "PSK",
+            Self::RawPublicKey => "raw public key",
+            Self::X509 => "X.509",
+        })
+    }
+}
+
+impl Secret {
+    pub fn new(bytes: Vec<u8>) -> Self {
+        Self(Zeroizing::new(bytes))
+    }
+
+    /// The bytes, for the one who makes the session.
+    pub fn expose(&self) -> &[u8] {
+        &self.0
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+}
+
+impl fmt::Debug for Secret {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Secret({} bytes)", self.0.len())
+    }
+}
+
+impl Serialize for Secret {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        self.0.serialize(serializer)
+    }
+}
+
+impl<'de> Deserialize<'de> for Secret {
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        Vec::deserialize(deserializer).map(Self::new)
+    }
+}
+
+fn lacks(is_empty: bool, what: &str) -> Option<String> {
+    is_empty.then(|| format!("{what} is missing"))
+}
+
+const fn mode(number: u32) -> SecurityMode {
+    match number {
+        0 => SecurityMode::Psk,
+        1 => SecurityMode::RawPublicKey,
+        2 => SecurityMode::X509,
+        4 => SecurityMode::Est,
+        _ => SecurityMode::NoSec,
+    }
+}
+
+const fn number_of(mode: SecurityMode) -> u8 {
+    match mode {
+        SecurityMode::Psk => 0,
+        SecurityMode::RawPublicKey => 1,
+        SecurityMode::X509 => 2,
+        SecurityMode::NoSec => 3,
+        SecurityMode::Est => 4,
+    }
+}
+
+fn single(content: &Content) -> Result<&Value, Reject> {
+    match content {
+        Content::Single(value) => Ok(value),
+        Content::Multiple(_) => Err(Reject::bad_request("the resource has a single value")),
+    }
+}
+
+fn boolean(content: &Content) -> Result<bool, Reject> {
+    let Value::Boolean(value) = single(content)? else {
+        return Err(Reject::bad_request("a boolean is wanted"));
+    };
+    Ok(*value)
+}
+
+fn text(content: &Content, longest: usize) -> Result<String, Reject> {
+    if let Value::String(text) = single(content)?
+        && text.len() <= longest
+    {
+        return Ok(text.clone());
+    }
+    let wanted = format!("a text of at most {longest} bytes is wanted");
+    Err(Reject::bad_request(wanted))
+}
+
+fn bytes(content: &Content) -> Result<&[u8], Reject> {
+    if let Value::Opaque(bytes) = single(content)?
+        && bytes.len() <= MAX_BYTES
+    {
+        return Ok(bytes);
+    }
+    let wanted = format!("at most {MAX_BYTES} bytes are wanted");
+    Err(Reject::bad_request(wanted))
+}
+
+fn number(content: &Content, highest: u32) -> Result<u32, Reject> {
+    crate::object::number(single(content)?, 0..=highest)
+}
+
+/// TLS numbers are 16 bits.
+fn suites(content: &Content) -> Result<Vec<u16>, Reject> {
+    let Content::Multiple(values) = content else {
+        return Err(Reject::bad_request("a list of cipher suites is wanted"));
+    };
+    if values.len() > MAX_CIPHER_SUITES {
+        return Err(Reject::bad_request("too many cipher suites"));
+    }
+    let suite = |value| crate::object::number(value, 0..=u16::MAX.into());
+    let suites = values.iter().map(|(_, value)| Ok(suite(value)? as u16));
+    suites.collect()
+}
+
+fn link(content: &Content) -> Result<Option<ObjectLink>, Reject> {
+    let Value::Objlnk(link) = single(content)? else {
+        return Err(Reject::bad_request("a link to an instance is wanted"));
+    };
+    Ok(Some(*link).filter(|link| *link != ObjectLink::NULL))
+}
+
+fn is_null(content: &Content) -> bool {
+    let null = Value::Objlnk(ObjectLink::NULL);
+    match content {
+        Content::Single(value) => *value == null,
+        Content::Multiple(values) => values.iter().all(|(_, value)| *value == null),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn psk() -> SecurityAccount {
+        SecurityAccount {
+            identity: b"cab-17".to_vec(),
+            mode: SecurityMode::Psk,
+            secret_key: Secret::new(b"swordfish-swordfish".to_vec()),
+            ssid: Some(Ssid(101)),
+            uri: "coaps://lwm2m.example".to_owned(),
+            ..SecurityAccount::default()
+        }
+    }
+
+    #[test]
+    fn a_key_is_in_no_text() {
+        let account = psk();
+        let printed = format!("{account:?} {:?}", account.secret_key);
+        let decimal = format!("{:?}", account.secret_key.expose());
+        let decimal = decimal.trim_matches(['[', ']']);
+        assert!(!printed.contains("swordfish") && !printed.contains(decimal));
+        assert!(printed.contains("Secret(19 bytes)"), "{printed}");
+    }
+
+    #[test]
+    fn scheme_and_mode_fit_together() {
+        let uri = "coap://lwm2m.example".to_owned();
+        let plain = SecurityAccount {
+            uri: uri.clone(),
+            ..SecurityAccount::default()
+        };
+        assert!(plain.check().is_ok());
+        let secured = SecurityAccount { uri, ..psk() };
+        let wrong = secured.check().unwrap_err();
+        assert!(wrong[0].contains("has no security"), "{wrong:?}");
+        let unsecured = SecurityAccount {
+            mode: SecurityMode::NoSec,
+            ..psk()
+        };
+        let wrong = unsecured.check().unwrap_err();
+        assert!(wrong[0].contains("needs security"), "{wrong:?}");
+    }
+
+    #[test]
+    fn what_a_mode_needs_is_named() {
+        let account = SecurityAccount {
+            identity: Vec::new(),
+            secret_key: Secret::default(),
+            ..psk()
+        };
+        let wrong = account.check().unwrap_err();
+        assert!(wrong.iter().any(|why| why.contains("0/x/3")), "{wrong:?}");
+        assert!(wrong.iter().any(|why| why.contains("0/x/5")), "{wrong:?}");
+    }
+}

@@ -1,0 +1,6 @@
+//! Bootstrap of the whole core by a server that is played request by request, in virtual time.
+
+mod commit;
+mod operations;
+mod trigger;
+mod world;
