@@ -27,6 +27,13 @@ pub enum Ask {
         known: &'static [u8],
         holding: BTreeSet<u8>,
     },
+    /// Ask the bootstrap server for accounts.
+    Bootstrap {
+        /// Who wants it, for the event log.
+        user: String,
+        /// `Ok` as soon as the core was told; what becomes of it stands in the status.
+        reply: oneshot::Sender<Result<(), Reject>>,
+    },
     /// Goes to the core as `Command::Local`.
     Local(LocalRequest, oneshot::Sender<Result<LocalAnswer, Reject>>),
     Server {
@@ -89,6 +96,10 @@ impl Asker {
     pub fn new(limit: usize) -> (Self, mpsc::Receiver<Ask>) {
         let (sender, receiver) = mpsc::channel(limit);
         (Self(sender), receiver)
+    }
+
+    pub async fn bootstrap(&self, user: String) -> Result<Result<(), Reject>, Unanswered> {
+        self.ask(|reply| Ask::Bootstrap { user, reply }).await
     }
 
     pub async fn local(

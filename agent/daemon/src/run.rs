@@ -19,6 +19,7 @@ use std::{
 use lamplighter_adapters::supervise::Handles;
 use lamplighter_coap::Code;
 use lamplighter_lwm2m::{
+    bootstrap::BootstrapState,
     boundary::{
         ClientId, Command, Event, HostRequest, Input, LinkEvent, LocalAnswer, Output, RequestId,
         SendRequest,
@@ -100,6 +101,8 @@ pub struct Waiting {
     next_request: u64,
     /// Requests at the site, by its number, and whose they are.
     ops: BTreeMap<OpId, (ClientId, OpId)>,
+    /// What people were last told of the bootstrap server.
+    bootstrap: Option<BootstrapState>,
     /// What people and the site were last told of the servers.
     servers: Vec<(Ssid, ServerState)>,
     /// Servers that do not expect to hear us, as people were told.
@@ -141,6 +144,7 @@ impl Agent {
         let mut waits = Waits::new()?;
         self.hear_declarations().await;
         self.waiting.is_queue_changed = true;
+        self.know_servers();
         self.drain();
         let ended = loop {
             let due = self.handle_due();
@@ -316,6 +320,10 @@ impl Agent {
                     self.device_error(*code, present);
                 }
             }
+            Ask::Bootstrap { user, reply } => {
+                // Nobody may be waiting any more.
+                let _ = reply.send(self.ask_for_bootstrap(&user));
+            }
             Ask::Local(request, reply) => {
                 let id = self.expect_answer(reply);
                 self.core(THE_BOX, Input::Command(Command::Local(id, request)));
@@ -466,6 +474,7 @@ impl Agent {
         }
         self.tell_queues();
         self.tell_sleep();
+        self.tell_bootstrap();
     }
 
     /// A client behind a commit has nothing to say until that is on the disk; the others go on.
@@ -650,6 +659,9 @@ impl Agent {
         self.status.on_event(event, now);
         if let Some(news) = self.names.of_core(event) {
             self.events.tell(news);
+        }
+        if let Event::Bootstrap(event) = event {
+            self.on_bootstrap(event);
         }
         if matches!(event, Event::Stopped) {
             self.waiting.stopped.insert(id);

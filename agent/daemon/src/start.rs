@@ -345,7 +345,7 @@ fn tell_problems(last_good: &[Problem], config: &Config, status: &Status, now: N
         let about = format!("configuration {number}");
         status.problem(&about, &problem.to_string(), now);
     }
-    if config.servers.is_empty() {
+    if config.servers.is_empty() && config.bootstrap.is_none() {
         status.problem("servers", "not configured: lamplighter setup", now);
     }
 }
@@ -392,7 +392,7 @@ impl Drop for Served {
 
 pub(crate) fn client_config(config: &Config, hardware: &Hardware, seed: u64) -> ClientConfig {
     ClientConfig {
-        bootstrap: None,
+        bootstrap: config.bootstrap.clone(),
         creation: config.creation.clone(),
         definitions: Arc::clone(&config.definitions),
         device: describe(hardware),

@@ -246,13 +246,19 @@ impl<'a> Catalogue<'a> {
 
     /// One readable resource, or one instance of it.
     fn node(self, address: ResourceAddress, index: Option<ResourceInstanceId>) -> Option<Node> {
-        let Found {
-            operations, owner, ..
-        } = self.resource(address)?;
-        if !operations.read {
-            return None;
-        }
-        let content = match (self.held(address, owner)?, index) {
+        let found = self.resource(address)?;
+        let is_readable = found.operations.read;
+        is_readable.then(|| self.node_of(found, address, index))?
+    }
+
+    /// What a resource that was found holds, or one instance of it.
+    pub(crate) fn node_of(
+        self,
+        found: Found<'_>,
+        address: ResourceAddress,
+        index: Option<ResourceInstanceId>,
+    ) -> Option<Node> {
+        let content = match (self.held(address, found.owner)?, index) {
             (content, None) => content,
             (Content::Multiple(values), Some(index)) => {
                 Content::Multiple(vec![values.into_iter().find(|(id, _)| *id == index)?])

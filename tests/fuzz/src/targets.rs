@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use lamplighter_lwm2m::format::ContentFormat;
 
-use crate::{client, coap, devices, formats, saved, steps, texts};
+use crate::{client, coap, devices, dtls, formats, saved, steps, texts};
 
 /// Something that takes any bytes and must not panic.
 #[derive(Clone, Copy, Debug)]
@@ -40,12 +40,17 @@ const fn costly(name: &'static str, run: fn(&[u8]), changes: u64) -> Target {
 /// All of them.
 pub const TARGETS: &[Target] = &[
     target("cbor", |bytes| formats::check(ContentFormat::Cbor, bytes)),
+    costly("client_bootstrap", client::bootstrap, 500),
     costly("client_messages", client::messages, 1_000),
     costly("client_restart", client::restart, 500),
     costly("client_steps", steps::run, 30),
     target("coap_endpoint", coap::run),
     target("composite_paths", formats::paths),
     costly("config_text", texts::config, 200),
+    costly("dtls_certificates", dtls::certificates, 50),
+    costly("dtls_credentials", dtls::credentials, 500),
+    costly("dtls_handshake", dtls::handshake, 500),
+    costly("dtls_records", dtls::records, 500),
     target("iec62056_telegram", devices::telegram),
     target("link", formats::links),
     target("lwm2m_cbor", |bytes| {

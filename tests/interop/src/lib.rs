@@ -9,6 +9,7 @@ pub mod coap;
 pub mod leshan;
 pub mod lines;
 pub mod relay;
+pub mod secured;
 pub mod station;
 
 use std::path::{Path, PathBuf};

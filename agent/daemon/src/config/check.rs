@@ -2,6 +2,7 @@
 //!
 //! Nothing here opens a device or a socket; files are looked at only where a secret is referenced.
 
+mod bootstrap;
 mod bus;
 mod creation;
 mod device;
@@ -108,7 +109,9 @@ impl<'a> Checker<'a> {
     fn root(&mut self, root: &schema::Root) -> Option<Config> {
         let endpoint = self.endpoint(&root.client);
         let definitions = self.vendor_objects(&root.client);
-        let servers = self.servers(&root.server);
+        let bootstrap = root.bootstrap.as_ref();
+        let bootstrap = bootstrap.map(|bootstrap| self.bootstrap(bootstrap));
+        let servers = self.servers(&root.server, root.bootstrap.is_some());
         self.buses(&root.bus);
         let devices = self.devices(&root.device);
         let site = self.site(&root.site, &devices, &definitions);
@@ -117,6 +120,7 @@ impl<'a> Checker<'a> {
         let store = self.store(&root.store);
         let web = root.web.as_ref().map(|web| self.web(web));
         Some(Config {
+            bootstrap: bootstrap.flatten(),
             endpoint: endpoint?,
             creation,
             location,

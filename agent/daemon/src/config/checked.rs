@@ -3,7 +3,7 @@
 use std::{collections::BTreeMap, net::SocketAddr, path::PathBuf, sync::Arc, time::Duration};
 
 use lamplighter_adapters::{bus::LineSettings, modbus};
-use lamplighter_lwm2m::client::{Creation, ServerConfig};
+use lamplighter_lwm2m::client::{BootstrapConfig, Creation, ServerConfig};
 use lamplighter_model::{
     DataType, InstancePath, Path, ResourceAddress, Value, device::AdapterId, object::Definitions,
 };
@@ -16,6 +16,7 @@ pub use super::schema::{Backend, Bias, Exit, MeterMode, PowerSource, Rs485};
 /// Everything the daemon is made of. Built by [`super::Source::check`] only.
 #[derive(Clone, Debug)]
 pub struct Config {
+    pub bootstrap: Option<BootstrapConfig>,
     pub endpoint: Endpoint,
     pub creation: Creation,
     /// What servers are told of where this box is; `None` where they are not.

@@ -40,7 +40,7 @@ impl Names {
             |what, ssid: &Ssid| News::new(Class::System, what).about(self.server(*ssid));
         Some(match event {
             Event::Answered(ssid) => of_server("answered", ssid),
-            Event::Bootstrap(event) => self.of_bootstrap(event),
+            Event::Bootstrap(event) => return self.of_bootstrap(event),
             Event::BootstrapWanted(ssid) => of_server("bootstrap_wanted", ssid),
             Event::Deregistered(ssid) => of_server("deregistered", ssid),
             Event::Discarded {
@@ -85,42 +85,37 @@ impl Names {
         })
     }
 
-    /// Whoever gives the accounts decides who commands the box.
-    fn of_bootstrap(&self, event: &BootstrapEvent) -> News {
+    fn of_bootstrap(&self, event: &BootstrapEvent) -> Option<News> {
         let news = |what| News::new(Class::Security, what);
-        match event {
+        Some(match event {
             BootstrapEvent::AccountEnded => news("bootstrap_account_ended"),
             BootstrapEvent::Begun(why) => news("bootstrap_begun").text(*why),
             BootstrapEvent::Confirmed(ssid) => {
                 news("bootstrap_confirmed").about(self.server(*ssid))
             }
             BootstrapEvent::Failed { reason, retry_in } => {
-                let again = retry_in.map_or_else(
-                    || "not again".to_owned(),
-                    |pause| format!("again in {} s", pause.as_secs()),
-                );
-                news("bootstrap_failed").text(format!("{reason}; {again}"))
+                let again = retry_in.map(|pause| format!("; again in {} s", pause.as_secs()));
+                let text = format!("{reason}{}", again.unwrap_or_default());
+                news("bootstrap_failed").text(text)
             }
             BootstrapEvent::Finished(servers) => {
-                let names: Vec<_> = servers.iter().map(|ssid| self.server(*ssid)).collect();
-                news("bootstrap_finished").text(names.join(", "))
+                let servers: Vec<String> = servers.iter().map(|ssid| self.server(*ssid)).collect();
+                news("bootstrap_finished").text(servers.join(", "))
             }
-            BootstrapEvent::Inconsistent(why) => news("bootstrap_inconsistent").text(why),
-            BootstrapEvent::Obeyed { operation, path } => news("obeyed")
-                .about(path.to_string())
-                .by("bootstrap server")
-                .text(*operation),
+            BootstrapEvent::Inconsistent(reason) => news("bootstrap_inconsistent").text(reason),
+            // One of many in a session; what comes of them is told by the last.
+            BootstrapEvent::Obeyed { .. } => return None,
             BootstrapEvent::Refused {
                 operation,
                 path,
                 code,
-            } => news("refused")
+            } => news("bootstrap_refused")
                 .about(path.to_string())
-                .by("bootstrap server")
                 .text(format!("{operation}: {code}")),
-            BootstrapEvent::RolledBack => news("bootstrap_rolled_back")
-                .text("no server that was given took us: the accounts before count again"),
-        }
+            BootstrapEvent::RolledBack => {
+                news("bootstrap_rolled_back").text("no new server has taken this box")
+            }
+        })
     }
 
     pub(crate) fn of_dropped(&self, ssid: Ssid, count: u64) -> News {

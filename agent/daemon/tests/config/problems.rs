@@ -210,7 +210,10 @@ fn what_may_be_false_or_usual_is_accepted_where_only_the_rest_is_not_built() {
 fn keys_that_are_not_built_are_refused_by_name() {
     for (text, name) in [
         ("[bearer.a]\nkind = \"cellular\"\n", "`bearer`"),
-        ("[bootstrap]\nuri = \"coap://a\"\n", "`bootstrap`"),
+        (
+            "[bootstrap]\nuri = \"coap://a\"\nsecurity = { mode = \"psk\" }\n",
+            "`mode = \"psk\"`",
+        ),
         ("[mqtt]\nurl = \"mqtt://a\"\n", "`mqtt`"),
         ("[store]\nhistory_max = \"1MiB\"\n", "`history_max`"),
         ("[site.interlock.a]\nnever_together = []\n", "`interlock`"),

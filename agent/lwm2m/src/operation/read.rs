@@ -2,7 +2,7 @@
 //! wider reads tell what was last heard and leave out what was never heard.
 
 use lamplighter_model::{
-    Address, DataType, InstanceAddress, Path, ResourceAddress, ResourcePath,
+    Address, DataType, InstanceAddress, Path, ResourceAddress, ResourceInstanceId, ResourcePath,
     device::{Action, Fault, Origin},
     object::{Multiplicity, ResourceDef},
 };
@@ -38,7 +38,7 @@ pub(super) fn plan(
             target::check_instance(instance, Right::Read, context)?;
             match target::resource_of(address) {
                 None => plan_instance(instance, accept, context),
-                Some((resource, _)) => plan_resource(address, resource, accept, context),
+                Some(resource) => plan_resource(address, resource, accept, context),
             }
         }
     }
@@ -125,7 +125,7 @@ fn plan_instance(
 
 fn plan_resource(
     address: Address,
-    resource: ResourceAddress,
+    (resource, index): (ResourceAddress, Option<ResourceInstanceId>),
     accept: Option<u16>,
     context: Context<'_>,
 ) -> Result<Plan, Reject> {
@@ -137,7 +137,12 @@ fn plan_resource(
     format_of(address.path, definition, accept, context.caller.enabler)?;
     match found.owner {
         Owner::Core | Owner::Stored => {
-            content(address, &context.caller.origin, context.catalogue).map(Plan::Content)
+            let nodes = match context.catalogue.node_of(found, resource, index) {
+                Some(node) => vec![node],
+                // It says why there is nothing.
+                None => content(address, &context.caller.origin, context.catalogue)?,
+            };
+            Ok(Plan::Content(nodes))
         }
         Owner::Device => Ok(Plan::Device(Action::Read(vec![resource]), Then::Read)),
     }
