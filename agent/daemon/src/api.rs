@@ -42,10 +42,9 @@ pub use why::{WhySlotView, WhyView};
 /// Larger than any value that a resource here takes by hand.
 const MAX_BODY: usize = 64 * 1024;
 /// Calls of the design that this version refuses by name.
-const NOT_BUILT: [&str; 8] = [
+const NOT_BUILT: [&str; 7] = [
     "/bearers",
     "/bearers/{*rest}",
-    "/bootstrap",
     "/history",
     "/lock",
     "/offline",
@@ -89,6 +88,7 @@ pub fn routes() -> Router<Api> {
             "/objects/{*target}",
             get(objects::get).put(objects::put).post(objects::post),
         )
+        .route("/bootstrap", post(bootstrap))
         .route("/send", post(send::post))
         .route("/events", get(events::get))
         .route("/events/follow", get(events::follow))
@@ -160,6 +160,14 @@ async fn server_action(
         .server(name.clone(), action, person.name)
         .await??;
     Ok(Json(json!({ "server": name, "result": "done" })))
+}
+
+async fn bootstrap(
+    State(api): State<Api>,
+    Extension(person): Extension<Person>,
+) -> Result<Json<serde_json::Value>, Refusal> {
+    api.asker.bootstrap(person.name).await??;
+    Ok(Json(json!({ "result": "done" })))
 }
 
 #[derive(Deserialize)]

@@ -62,6 +62,7 @@ fn perform(cli: Cli) -> Result<Exit, Failure> {
     let Cli { global, command } = cli;
     let mut out = io::stdout().lock();
     let done = match command {
+        Command::Bootstrap => server::bootstrap(&global, &mut out),
         Command::Check(check) => {
             return check::check(&global, &check, &mut out).or_else(closed_pipe);
         }
@@ -97,7 +98,6 @@ fn perform(cli: Cli) -> Result<Exit, Failure> {
         Command::Why { name } => show::why(&global, &name, &mut out),
         Command::Backup(_)
         | Command::Bearer(_)
-        | Command::Bootstrap(_)
         | Command::Bundle(_)
         | Command::Doctor(_)
         | Command::Gpio(_)

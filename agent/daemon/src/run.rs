@@ -19,6 +19,7 @@ use std::{
 use lamplighter_adapters::supervise::Handles;
 use lamplighter_coap::Code;
 use lamplighter_lwm2m::{
+    bootstrap::BootstrapState,
     boundary::{
         ClientId, Command, Event, HostRequest, Input, LinkEvent, LocalAnswer, Output, RequestId,
         SendRequest,
@@ -63,6 +64,9 @@ pub const THE_BOX: ClientId = ClientId(0);
 /// How long the first Register waits for adapters to say what they have.
 const DECLARATIONS: Duration = Duration::from_millis(500);
 
+/// Error code of 3/0/11.
+const PERIPHERAL_MALFUNCTION: u8 = 8;
+
 /// What the loop owns.
 #[derive(Debug)]
 pub struct Agent {
@@ -97,12 +101,16 @@ pub struct Waiting {
     next_request: u64,
     /// Requests at the site, by its number, and whose they are.
     ops: BTreeMap<OpId, (ClientId, OpId)>,
+    /// What people were last told of the bootstrap server.
+    bootstrap: Option<BootstrapState>,
     /// What people and the site were last told of the servers.
     servers: Vec<(Ssid, ServerState)>,
     /// Servers that do not expect to hear us, as people were told.
     asleep: BTreeSet<Ssid>,
     /// Whether the site was told that a server can be reached.
     contact: Option<bool>,
+    /// Devices that are given up.
+    offline: BTreeSet<AdapterId>,
     /// More or less is stored for a server than people were told.
     is_queue_changed: bool,
     stopped: BTreeSet<ClientId>,
@@ -136,6 +144,7 @@ impl Agent {
         let mut waits = Waits::new()?;
         self.hear_declarations().await;
         self.waiting.is_queue_changed = true;
+        self.know_servers();
         self.drain();
         let ended = loop {
             let due = self.handle_due();
@@ -290,6 +299,7 @@ impl Agent {
     fn on_adapter(&mut self, id: AdapterId, event: AdapterEvent) {
         let now = self.clock.now();
         if let AdapterEvent::Link(state, words) = &event {
+            self.note_offline(id, *state);
             // Other words for the same state are no news to an operator.
             match self.status.on_link(id, *state, words, now) {
                 Some(device) => {
@@ -304,6 +314,16 @@ impl Agent {
 
     fn on_ask(&mut self, ask: Ask) {
         match ask {
+            Ask::DeviceErrors { known, holding } => {
+                for code in known {
+                    let present = holding.contains(code);
+                    self.device_error(*code, present);
+                }
+            }
+            Ask::Bootstrap { user, reply } => {
+                // Nobody may be waiting any more.
+                let _ = reply.send(self.ask_for_bootstrap(&user));
+            }
             Ask::Local(request, reply) => {
                 let id = self.expect_answer(reply);
                 self.core(THE_BOX, Input::Command(Command::Local(id, request)));
@@ -328,6 +348,24 @@ impl Agent {
                 let _ = reply.send(self.site.why(&name, self.clock.now()));
             }
         }
+    }
+
+    /// A device that is given up is a malfunction of the box's periphery (3/0/11).
+    fn note_offline(&mut self, id: AdapterId, state: LinkState) {
+        let was_any = !self.waiting.offline.is_empty();
+        if state == LinkState::Offline {
+            self.waiting.offline.insert(id);
+        } else {
+            self.waiting.offline.remove(&id);
+        }
+        let is_any = !self.waiting.offline.is_empty();
+        if is_any != was_any {
+            self.device_error(PERIPHERAL_MALFUNCTION, is_any);
+        }
+    }
+
+    fn device_error(&mut self, code: u8, present: bool) {
+        self.every_client(&Input::Command(Command::DeviceError { code, present }));
     }
 
     fn send(
@@ -436,6 +474,7 @@ impl Agent {
         }
         self.tell_queues();
         self.tell_sleep();
+        self.tell_bootstrap();
     }
 
     /// A client behind a commit has nothing to say until that is on the disk; the others go on.
@@ -620,6 +659,9 @@ impl Agent {
         self.status.on_event(event, now);
         if let Some(news) = self.names.of_core(event) {
             self.events.tell(news);
+        }
+        if let Event::Bootstrap(event) = event {
+            self.on_bootstrap(event);
         }
         if matches!(event, Event::Stopped) {
             self.waiting.stopped.insert(id);

@@ -19,7 +19,7 @@ use std::{
     time::Duration,
 };
 
-use lamplighter_lwm2m::boundary::Event;
+use lamplighter_lwm2m::{bootstrap::BootstrapStatus, boundary::Event};
 use lamplighter_model::{
     Now, Path, Quality, ResourceAddress, Sample, Ssid, Stamp, Value,
     device::{AdapterId, LinkState},
@@ -34,8 +34,8 @@ use watch::Watchers;
 pub use catalogue::{Catalogue, DeviceEntry, GroupEntry, Named, PointEntry, ServerEntry};
 pub use metrics::Counter;
 pub use view::{
-    DeviceView, GroupState, GroupView, KindView, PointView, ProblemView, ReadView, ServerState,
-    ServerView, StatusView, TrendView, json_of,
+    BootstrapView, DeviceView, GroupState, GroupView, KindView, PointView, ProblemView, ReadView,
+    ServerState, ServerView, StatusView, TrendView, json_of,
 };
 pub use watch::{Changes, TooManyWatchers, Watch};
 
@@ -55,6 +55,7 @@ pub struct Status(Arc<Mutex<Model>>);
 struct Model {
     index: Index,
     started: Stamp,
+    bootstrap: Option<BootstrapStatus>,
     demo: bool,
     servers: BTreeMap<Ssid, Server>,
     devices: BTreeMap<AdapterId, Device>,
@@ -126,6 +127,28 @@ impl Status {
             server.become_state(state, now);
             model.watchers.status_changed();
         }
+    }
+
+    pub fn on_bootstrap(&self, bootstrap: BootstrapStatus) {
+        let mut model = self.model();
+        let last_error = bootstrap.last_error.as_deref().map(bounded);
+        model.bootstrap = Some(BootstrapStatus {
+            last_error,
+            ..bootstrap
+        });
+        model.watchers.status_changed();
+    }
+
+    /// Which servers there are: a bootstrap server may have changed that.
+    pub fn on_servers(&self, servers: Vec<ServerEntry>, now: Now) {
+        let mut model = self.model();
+        let there = |ssid: &Ssid| servers.iter().any(|server| server.ssid == *ssid);
+        model.servers.retain(|ssid, _| there(ssid));
+        for server in &servers {
+            model.server(server.ssid, now);
+        }
+        model.index.catalogue.servers = servers;
+        model.watchers.status_changed();
     }
 
     /// Whether a server that was told of queue mode does not expect the box to hear it now.
@@ -307,6 +330,7 @@ impl Model {
             trends: Trends::of(&catalogue),
             index: Index::new(catalogue),
             started: since,
+            bootstrap: None,
             demo: false,
             servers,
             devices,

@@ -331,8 +331,8 @@ impl Bootstrap {
         }
     }
 
-    pub(crate) fn status(&self, accounts: &Accounts) -> BootstrapStatus {
-        let state = match self.state {
+    pub(crate) const fn state(&self, accounts: &Accounts) -> BootstrapState {
+        match self.state {
             State::Waiting { .. } => BootstrapState::Waiting,
             State::Idle | State::Lingering { .. } if accounts.fallback().is_some() => {
                 BootstrapState::Confirming
@@ -342,11 +342,14 @@ impl Bootstrap {
             | State::Listening { .. }
             | State::Opening { .. }
             | State::Writing { .. } => BootstrapState::Running,
-        };
+        }
+    }
+
+    pub(crate) fn status(&self, accounts: &Accounts) -> BootstrapStatus {
         BootstrapStatus {
             last_error: self.last_error.clone(),
             since: self.since,
-            state,
+            state: self.state(accounts),
             uri: accounts.bootstrap().map(|(_, own)| own.uri.clone()),
         }
     }

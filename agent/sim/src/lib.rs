@@ -1,6 +1,7 @@
 //! What tests and the demo need around the agent: an LwM2M server and devices that are real at the
 //! protocol level.
 
+pub mod bootstrap;
 #[cfg(feature = "io")]
 pub mod meter;
 #[cfg(feature = "io")]

@@ -11,7 +11,7 @@ use lamplighter_lwm2m::{
     access::Grants,
     boundary::{Command, Input as CoreInput, Kept, LinkEvent, LinkId, Output},
     client::{Client, ClientConfig, Creation, DeviceDescription, ServerConfig},
-    saved::Record,
+    saved::{Record, RecordKey},
     tree::Tree,
 };
 use lamplighter_model::{
@@ -45,8 +45,14 @@ const METHODS: [Method; 7] = [
 /// Content formats of requests; the last is unknown.
 const FORMATS: [u16; 12] = [0, 40, 42, 60, 110, 112, 320, 322, 11542, 11543, 11544, 50];
 
+mod bootstrap;
+
+pub(crate) use bootstrap::bootstrap;
+
 struct Rig {
     client: Client,
+    /// What the store has.
+    saved: BTreeMap<RecordKey, Record>,
     tree: Tree,
     server: Endpoint,
     link: Option<LinkId>,
@@ -84,6 +90,10 @@ pub(crate) fn restart(bytes: &[u8]) {
 
 impl Rig {
     fn new(saved: Vec<Record>) -> Self {
+        Self::with(config(), saved)
+    }
+
+    fn with(config: ClientConfig, saved: Vec<Record>) -> Self {
         let mut tree = Tree::new(Arc::clone(&DEFINITIONS));
         let refused = tree.declare(&Declared {
             added: declarations(),
@@ -92,7 +102,8 @@ impl Rig {
         assert!(refused.is_empty(), "{refused:?}");
         let now = Duration::from_secs(1_000);
         Self {
-            client: Client::new(config(), saved, at(now)),
+            client: Client::new(config, saved, at(now)),
+            saved: BTreeMap::new(),
             tree,
             server: Endpoint::new(
                 Params {
@@ -260,7 +271,11 @@ impl Rig {
                 let after = self.server.counters().malformed;
                 assert_eq!(before, after, "{datagram:02x?}");
             }
-            Output::Commit(id, _) => self.inputs.push_back(CoreInput::Committed(id)),
+            Output::Commit(id, records) => {
+                records.into_iter().for_each(|record| self.save(record));
+                self.inputs.push_back(CoreInput::Committed(id));
+            }
+            Output::Journal(record) => self.save(record),
             Output::Device(op, _) => {
                 if self.devices.len() < WAITING {
                     self.devices.push_back(op);
@@ -277,7 +292,15 @@ impl Rig {
                 let queue = self.kept.entry(ssid).or_default();
                 queue.retain(|kept| kept.number > up_to);
             }
-            Output::Answer(..) | Output::Event(_) | Output::Host(_) | Output::Journal(_) => {}
+            Output::Answer(..) | Output::Event(_) | Output::Host(_) => {}
+        }
+    }
+
+    fn save(&mut self, record: Record) {
+        if record.is_removal() {
+            self.saved.remove(&record.key());
+        } else {
+            self.saved.insert(record.key(), record);
         }
     }
 

@@ -40,6 +40,7 @@ const fn costly(name: &'static str, run: fn(&[u8]), changes: u64) -> Target {
 /// All of them.
 pub const TARGETS: &[Target] = &[
     target("cbor", |bytes| formats::check(ContentFormat::Cbor, bytes)),
+    costly("client_bootstrap", client::bootstrap, 500),
     costly("client_messages", client::messages, 1_000),
     costly("client_restart", client::restart, 500),
     costly("client_steps", steps::run, 30),

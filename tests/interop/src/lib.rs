@@ -10,6 +10,7 @@ pub mod leshan;
 pub mod lines;
 pub mod openssl;
 pub mod relay;
+pub mod secured;
 pub mod station;
 
 use std::path::{Path, PathBuf};

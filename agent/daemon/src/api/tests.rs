@@ -416,6 +416,17 @@ async fn servers_are_commanded_by_name() {
 }
 
 #[tokio::test]
+async fn the_bootstrap_server_is_asked_where_there_is_one() {
+    let cabinet = Control::start();
+    assert_eq!(cabinet.post("/api/v1/bootstrap", "").await.status, 200);
+    let actions = cabinet.site.server_actions();
+    assert!(actions[0].starts_with("Bootstrap by "), "{actions:?}");
+    let nobody = Reject::new(Code::NOT_FOUND, "there is no account of a bootstrap server");
+    cabinet.site.reject(nobody);
+    assert_eq!(cabinet.post("/api/v1/bootstrap", "").await.status, 404);
+}
+
+#[tokio::test]
 async fn values_are_sent_to_one_server_or_to_all() {
     let cabinet = Control::start();
     for (body, status) in [

@@ -135,6 +135,9 @@ pub enum Command {
     /// The servers that this box is registered with
     #[command(subcommand)]
     Server(Server),
+    /// Ask the bootstrap server for accounts, as a server can by executing 1/x/9
+    #[command(after_help = "Example:\n  lamplighter bootstrap")]
+    Bootstrap,
     /// Secrets that the configuration refers to
     #[command(subcommand)]
     Secret(Secret),
@@ -150,8 +153,6 @@ pub enum Command {
     Backup(NotBuilt),
     #[command(hide = true)]
     Bearer(NotBuilt),
-    #[command(hide = true)]
-    Bootstrap(NotBuilt),
     #[command(hide = true)]
     Bundle(NotBuilt),
     #[command(hide = true)]

@@ -1,4 +1,4 @@
-//! `lamplighter server list | register NAME | refresh NAME | deregister NAME`
+//! `lamplighter server list | register NAME | refresh NAME | deregister NAME`, `lamplighter bootstrap`
 
 use std::io::Write;
 
@@ -23,6 +23,18 @@ pub(super) fn server(
         args::Server::Refresh { name } => act(global, name, "refresh", out),
         args::Server::Register { name } => act(global, name, "register", out),
     }
+}
+
+/// Done as soon as the agent has begun; `status` shows what becomes of it.
+pub(super) fn bootstrap(global: &Global, out: &mut impl Write) -> Result<(), Failure> {
+    let answer = Client::new(&global.run_dir())?.post("bootstrap", &json!({}))?;
+    if global.json {
+        return screen::print_json(out, &answer);
+    }
+    Ok(writeln!(
+        out,
+        "bootstrap begun; lamplighter status shows what becomes of it"
+    )?)
 }
 
 fn list(global: &Global, out: &mut impl Write) -> Result<(), Failure> {

@@ -22,6 +22,16 @@ pub(super) struct Status {
     endpoint: String,
     version: String,
     uptime_s: f64,
+    bootstrap: Option<Bootstrap>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+struct Bootstrap {
+    uri: String,
+    state: String,
+    since_s: Option<f64>,
+    last_error: Option<String>,
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -94,8 +104,19 @@ pub(super) fn status(global: &Global, out: &mut impl Write) -> Result<(), Failur
         status.version,
         screen::duration(status.uptime_s)
     )?;
-    if status.servers.is_empty() {
+    if status.servers.is_empty() && status.bootstrap.is_none() {
         writeln!(out, "not configured: lamplighter setup")?;
+    }
+    if let Some(bootstrap) = &status.bootstrap {
+        let error = bootstrap.last_error.as_deref();
+        writeln!(
+            out,
+            "bootstrap server {}: {} ({}){}",
+            bootstrap.uri,
+            bootstrap.state,
+            since(bootstrap.since_s),
+            error.map_or_else(String::new, |why| format!(": {why}"))
+        )?;
     }
     if !status.servers.is_empty() {
         writeln!(out)?;

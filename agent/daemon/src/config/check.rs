@@ -2,10 +2,12 @@
 //!
 //! Nothing here opens a device or a socket; files are looked at only where a secret is referenced.
 
+mod bootstrap;
 mod bus;
 mod creation;
 mod device;
 mod lamp;
+mod location;
 mod modbus;
 mod parameter;
 mod point;
@@ -108,16 +110,22 @@ impl<'a> Checker<'a> {
     fn root(&mut self, root: &schema::Root) -> Option<Config> {
         let endpoint = self.endpoint(&root.client);
         let definitions = self.vendor_objects(&root.client);
-        let servers = self.servers(&root.server);
+        let bootstrap = root.bootstrap.as_ref();
+        let bootstrap = bootstrap.map(|bootstrap| self.bootstrap(bootstrap));
+        let servers = self.servers(&root.server, root.bootstrap.is_some());
         self.buses(&root.bus);
         let devices = self.devices(&root.device);
         let site = self.site(&root.site, &devices, &definitions);
+        let location = self.location(root);
         let creation = self.creation(&root.client, &site);
         let store = self.store(&root.store);
         let web = root.web.as_ref().map(|web| self.web(web));
         Some(Config {
+            bootstrap: bootstrap.flatten(),
             endpoint: endpoint?,
             creation,
+            location,
+            power_sources: root.client.power_sources.clone().unwrap_or_default(),
             servers,
             buses: std::mem::take(&mut self.buses),
             devices: devices.into_iter().map(|device| device.device).collect(),

@@ -21,7 +21,16 @@ enum Refused {
 /// Dotted keys; `*` stands for any name. What is refused is left out of the rest of the check.
 const NOT_BUILT: &[(&str, Refused)] = &[
     ("bearer", Refused::Always),
-    ("bootstrap", Refused::Always),
+    ("bootstrap.coap.default_leisure_s", Refused::Always),
+    ("bootstrap.coap.probing_rate_bytes_s", Refused::Always),
+    ("bootstrap.security.ca", Refused::Always),
+    ("bootstrap.security.cert", Refused::Always),
+    ("bootstrap.security.identity", Refused::Always),
+    ("bootstrap.security.key", Refused::Always),
+    (
+        "bootstrap.security.mode",
+        Refused::Words(&["est", "oscore", "psk", "rpk", "x509"]),
+    ),
     ("bus.*.kind", Refused::Words(&["ascii", "udp"])),
     ("bus.*.rs485", Refused::Words(&["kernel", "rts_high"])),
     (
@@ -56,7 +65,6 @@ const NOT_BUILT: &[(&str, Refused)] = &[
     ("site.group.*.photocell", Refused::Always),
     ("site.group.*.schedule", Refused::Always),
     ("site.interlock", Refused::Always),
-    ("site.position", Refused::Always),
     ("site.thermostat", Refused::Always),
     ("store.history_max", Refused::Always),
     ("update", Refused::Always),

@@ -30,6 +30,8 @@ pub const KIND_KEYS: [(&str, &str); 2] = [("Bus", "kind"), ("Device", "adapter")
 #[serde(default, deny_unknown_fields)]
 pub struct Root {
     pub client: Client,
+    /// `[bootstrap]`: who gives this box its accounts.
+    pub bootstrap: Option<Bootstrap>,
     /// `[server.NAME]`: LwM2M servers.
     pub server: BTreeMap<String, Server>,
     /// `[bus.NAME]`: physical lines and endpoints that devices share.
@@ -55,6 +57,13 @@ pub struct Client {
     /// which devices have instances. Default: 16, 19 and those that only files in `objects/`
     /// define. Example: `[16, 19]`.
     pub creatable: Option<Vec<u16>>,
+    /// Tell servers where this box is (object 6), as `site.position` says: the owner, and those whose
+    /// `rights` name `/6`. Default: false.
+    pub location: Option<bool>,
+    /// What this box is fed from, where the kernel does not know: `"dc"`, `"battery"`,
+    /// `"external_battery"`, `"fuel_cell"`, `"poe"`, `"usb"`, `"ac"`, `"solar"` (3/0/6). Default: what
+    /// the kernel says. Example: `["ac"]`.
+    pub power_sources: Option<Vec<PowerSource>>,
     /// `[client.created]`: limits of what servers create.
     pub created: Created,
 }
@@ -68,6 +77,20 @@ pub struct Created {
     pub bytes: Option<u32>,
     /// Bytes of one value, 1–1048576. Default: 65536.
     pub value_bytes: Option<u32>,
+}
+
+/// As 3/0/6 counts them.
+#[derive(Clone, Copy, Debug, Deserialize, Eq, Ord, PartialEq, PartialOrd)]
+#[serde(rename_all = "snake_case")]
+pub enum PowerSource {
+    Dc,
+    Battery,
+    ExternalBattery,
+    FuelCell,
+    Poe,
+    Usb,
+    Ac,
+    Solar,
 }
 
 /// `[server.NAME]`: an account at an LwM2M server.
@@ -108,6 +131,37 @@ pub struct Server {
     /// written them.
     pub registration: Registration,
     /// `[server.NAME.coap]`: transmission parameters (RFC 7252, 4.8).
+    pub coap: Coap,
+}
+
+/// `[bootstrap]`: the account at a bootstrap server. What that server gives is kept in the state
+/// directory and wins over `[server]` tables.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Bootstrap {
+    /// `coap://HOST[:PORT]`, required; the port is 5683 by default. Example: `"coap://192.0.2.9:5783"`.
+    pub uri: Option<String>,
+    /// Credentials, required. Example: `{ mode = "none" }`.
+    pub security: Option<Security>,
+    /// Must be true for `security = { mode = "none" }`. Default: false.
+    pub allow_unsecured: Option<bool>,
+    /// Pause before the server is asked in seconds, 0–86400 (0/x/11). Default: 0.
+    pub hold_off_s: Option<u32>,
+    /// Seconds after which the account is given up once it has done its work, 0–31536000; 0 is never
+    /// (0/x/12). Default: 0.
+    pub account_timeout_s: Option<u32>,
+    /// Seconds after which the former accounts come back where none of the new servers has taken
+    /// this box, 60–86400. Default: 1800.
+    pub rollback_s: Option<u32>,
+    /// Ask for all accounts in one answer first, as LwM2M 1.2 has it. Default: false.
+    pub pack: Option<bool>,
+    /// Give the server the hold-off time to begin by itself, as in LwM2M 1.0. Default: false.
+    pub server_initiated: Option<bool>,
+    /// Attempts in a sequence, 1–100; then one per hour for ever. Default: 5.
+    pub retry_count: Option<u32>,
+    /// Pause before the first retry in seconds, 1–86400; doubled each time. Default: 60.
+    pub retry_timer_s: Option<u32>,
+    /// `[bootstrap.coap]`: transmission parameters (RFC 7252, 4.8).
     pub coap: Coap,
 }
 
@@ -189,8 +243,22 @@ pub enum Version {
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Site {
+    /// Where this box is. Example: `{ lat = 52.52, lon = 13.40 }`.
+    pub position: Option<Position>,
     /// `[site.group.NAME]`: outputs that are commanded together.
     pub group: BTreeMap<String, Group>,
+}
+
+/// WGS 84.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Position {
+    /// Degrees to the north, -90 to 90, required.
+    pub lat: Option<f64>,
+    /// Degrees to the east, -180 to 180, required.
+    pub lon: Option<f64>,
+    /// Metres above the sea. Default: not told.
+    pub altitude_m: Option<f64>,
 }
 
 #[derive(Clone, Debug, Default, Deserialize)]

@@ -3,9 +3,9 @@
 use lamplighter_model::{DataType, Now, Quality, Stamp, device::LinkState, object::ResourceDef};
 
 use super::{
-    Device, DeviceEntry, DeviceView, GroupEntry, GroupState, GroupView, Key, KindView, Latest,
-    Model, PointEntry, PointKind, PointView, ProblemView, ReadView, Server, ServerEntry,
-    ServerState, ServerView, StatusView, json_of,
+    BootstrapView, Device, DeviceEntry, DeviceView, GroupEntry, GroupState, GroupView, Key,
+    KindView, Latest, Model, PointEntry, PointKind, PointView, ProblemView, ReadView, Server,
+    ServerEntry, ServerState, ServerView, StatusView, json_of,
     time::{rfc3339, text_of},
 };
 
@@ -26,8 +26,20 @@ impl Model {
             version: env!("CARGO_PKG_VERSION").to_owned(),
             time: now.unix.map(rfc3339),
             uptime_s: now.mono.saturating_sub(self.started.mono).as_secs(),
+            bootstrap: self.bootstrap_view(now),
             demo: self.demo,
         }
+    }
+
+    fn bootstrap_view(&self, now: Now) -> Option<BootstrapView> {
+        let bootstrap = self.bootstrap.as_ref()?;
+        Some(BootstrapView {
+            uri: bootstrap.uri.clone()?,
+            state: bootstrap.state.as_str().to_owned(),
+            since: text_of(bootstrap.since, now),
+            since_s: age(bootstrap.since, now),
+            last_error: bootstrap.last_error.clone(),
+        })
     }
 
     pub(super) fn server_views(&self, now: Now) -> Vec<ServerView> {

@@ -17,9 +17,23 @@ pub struct StatusView {
     /// The box's date; null while it is unknown.
     pub time: Option<String>,
     pub uptime_s: u64,
+    /// The bootstrap server; null where there is no account.
+    #[serde(default)]
+    pub bootstrap: Option<BootstrapView>,
     /// Whether this is `lamplighter demo` with its own server.
     #[serde(default)]
     pub demo: bool,
+}
+
+#[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
+pub struct BootstrapView {
+    pub uri: String,
+    /// `idle`, `waiting` for the hold-off time or the next attempt, `running`, or `confirming`:
+    /// accounts were given, and no server has taken the box yet.
+    pub state: String,
+    pub since: Option<String>,
+    pub since_s: f64,
+    pub last_error: Option<String>,
 }
 
 /// One of `GET /servers`.

@@ -5,7 +5,7 @@ use lamplighter_model::{Now, Ssid};
 
 use super::Client;
 use crate::{
-    bootstrap::{self, BootstrapStatus, Cause},
+    bootstrap::{self, BootstrapState, BootstrapStatus, Cause},
     boundary::{BootstrapEvent, Event, Output},
     outbox::Loss,
     perform::Turn,
@@ -17,6 +17,11 @@ impl Client {
     /// The bootstrap server; its address is `None` where there is no account.
     pub fn bootstrap(&self) -> BootstrapStatus {
         self.bootstrap.status(&self.accounts)
+    }
+
+    /// Where it stands, without the words.
+    pub fn bootstrap_state(&self) -> BootstrapState {
+        self.bootstrap.state(&self.accounts)
     }
 
     /// Servers of the configuration about which a bootstrap server has decided otherwise.

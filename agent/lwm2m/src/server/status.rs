@@ -22,6 +22,7 @@ pub struct ServerStatus {
     pub since: Stamp,
     pub ssid: Ssid,
     pub state: ServerState,
+    pub uri: String,
     /// Version of LwM2M that is spoken with it.
     pub version: &'static str,
 }
@@ -62,6 +63,7 @@ impl Server {
             since,
             ssid: self.config.ssid,
             state: self.state(),
+            uri: self.config.uri.to_string(),
             version: self.registration.version().as_str(),
         }
     }

@@ -13,9 +13,11 @@ use super::{Checker, below, key};
 use crate::config::{layer::Key, schema};
 
 impl Checker<'_> {
+    /// `others`: a bootstrap server can give accounts.
     pub(super) fn servers(
         &mut self,
         servers: &BTreeMap<String, schema::Server>,
+        others: bool,
     ) -> Vec<ServerConfig> {
         let mut checked = Vec::new();
         let mut ids = BTreeMap::new();
@@ -31,7 +33,7 @@ impl Checker<'_> {
             checked.extend(self.server(&at, name, server));
         }
         self.shares(servers);
-        if servers.is_empty() && !self.is_server_written() {
+        if servers.is_empty() && !others && !self.is_server_written() {
             self.warning(
                 &Key::new(),
                 "no server is configured",
@@ -81,7 +83,7 @@ impl Checker<'_> {
         })
     }
 
-    fn coap(&mut self, at: &Key, coap: &schema::Coap) -> Params {
+    pub(super) fn coap(&mut self, at: &Key, coap: &schema::Coap) -> Params {
         let mut params = Params::default();
         if let Some(seconds) = coap.ack_timeout_s {
             let seconds = self.within(&below(at, "ack_timeout_s"), seconds, 0.1, 60.0);
@@ -119,7 +121,7 @@ impl Checker<'_> {
         }
     }
 
-    fn uri(&mut self, at: &Key, text: &str) -> Option<ServerUri> {
+    pub(super) fn uri(&mut self, at: &Key, text: &str) -> Option<ServerUri> {
         match text.parse() {
             Ok(uri) => Some(uri),
             Err(error) => {
