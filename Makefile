@@ -8,7 +8,7 @@ SEED ?= 1
 PEERS ?= $(CURDIR)/target/peers
 export PEERS_DIR := $(PEERS)
 
-.PHONY: help demo test lint fmt doc unit interop peers deny release figures long fuzz bench clean
+.PHONY: help demo test lint fmt doc unit interop peers deny release figures long fuzz mutants bench clean
 
 help: ## This list
 	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' Makefile | sort | expand -t 12
@@ -55,6 +55,9 @@ long: ## Random histories by the million (COUNT=n, FIRST=n) against the referenc
 fuzz: ## Looks for inputs that do harm: EACH=300 seconds per target, HISTORIES=1800, SEED=n, TARGETS="a b"
 	$(CARGO) build --locked --package lamplighter-fuzz
 	ulimit -v 4000000 && $(CARGO) run --locked --package lamplighter-fuzz -- run $(EACH) $(HISTORIES) $(SEED) $(TARGETS)
+
+mutants: ## Changes the client core in a thousand small ways, one at a time: do the tests notice?
+	@tests/mutants/run $(ARGS)
 
 bench: ## Reads per second and CPU of the bare client against an echo; needs two idle cores
 	@tests/bench/run $(ARGS)

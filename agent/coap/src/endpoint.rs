@@ -131,6 +131,7 @@ impl Endpoint {
     /// Does what is due; calls without need do nothing.
     pub fn handle_timeout(&mut self, now: Duration) {
         self.cx.now = now;
+        self.udp.acknowledge_due(&self.cx);
         while let Some(timer) = self.cx.timers.pop_due(now) {
             self.on_timer(timer);
         }
@@ -138,7 +139,8 @@ impl Endpoint {
 
     /// When [`Self::handle_timeout`] has something to do.
     pub fn poll_timeout(&self) -> Option<Duration> {
-        self.cx.timers.next()
+        let acknowledge = self.udp.acknowledge_at().into_iter();
+        acknowledge.chain(self.cx.timers.next()).min()
     }
 
     /// The next datagram for the peer.
@@ -194,7 +196,7 @@ impl Endpoint {
     /// not sent yet. Its duplicates stay unanswered, too.
     pub fn ignore(&mut self, key: RequestKey) {
         self.theirs.forget(key);
-        self.udp.ignore(key, &mut self.cx.timers);
+        self.udp.ignore(key);
     }
 
     /// A notification for a token that the peer observes with; gets the next sequence number,
@@ -251,7 +253,6 @@ impl Endpoint {
 
     fn on_timer(&mut self, timer: Timer) {
         match timer {
-            Timer::Acknowledge(key) => self.udp.on_acknowledge_due(key, &self.cx.params),
             Timer::Assembly(target) => self.theirs.on_assembly_due(target, &mut self.cx.timers),
             Timer::Exchange(id) => {
                 let todo = self.ours.on_timeout(id, &mut self.cx.timers);
@@ -274,7 +275,7 @@ impl Endpoint {
 
     fn on_request(&mut self, key: RequestKey, reliability: Reliability, message: Message) {
         let Some(message) = self.protection.incoming(message) else {
-            return self.udp.ignore(key, &mut self.cx.timers);
+            return self.udp.ignore(key);
         };
         match self
             .theirs
@@ -282,7 +283,7 @@ impl Endpoint {
         {
             Verdict::Answer(answer) => self.answer(key, answer),
             Verdict::Deliver(request) => self.events.push_back(Event::Request(key, request)),
-            Verdict::Ignore => self.udp.ignore(key, &mut self.cx.timers),
+            Verdict::Ignore => self.udp.ignore(key),
         }
     }
 

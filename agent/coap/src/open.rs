@@ -30,6 +30,11 @@ impl<T> Open<T> {
         Some(self.items.remove(index).1)
     }
 
+    /// The oldest first.
+    pub(crate) fn iter(&self) -> impl Iterator<Item = (RequestKey, &T)> {
+        self.items.iter().map(|(key, item)| (*key, item))
+    }
+
     /// Drops the first item if it `is_over`; its key.
     pub(crate) fn pop_first_if(&mut self, is_over: impl FnOnce(&T) -> bool) -> Option<RequestKey> {
         let (key, item) = self.items.first()?;

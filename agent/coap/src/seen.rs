@@ -53,7 +53,7 @@ struct Entry {
 struct Place {
     mid: u16,
     serial: u64,
-    expires: Duration,
+    since: Duration,
 }
 
 impl Seen {
@@ -98,7 +98,7 @@ impl Seen {
         let place = Place {
             mid,
             serial: self.serial,
-            expires: now.saturating_add(params.exchange_lifetime()),
+            since: now,
         };
         match class {
             Class::Again => self.again.push_back(place),
@@ -126,12 +126,13 @@ impl Seen {
     }
 
     /// Drops what is older than its time; says when to come again.
-    pub(crate) fn forget(&mut self, now: Duration) -> Option<Duration> {
+    pub(crate) fn forget(&mut self, params: &Params, now: Duration) -> Option<Duration> {
+        let expiry = |place: &Place| place.since.saturating_add(params.exchange_lifetime());
         for class in [Class::Again, Class::Once] {
             while self
                 .ring(class)
                 .front()
-                .is_some_and(|place| place.expires <= now)
+                .is_some_and(|place| expiry(place) <= now)
             {
                 self.drop_first(class);
             }
@@ -143,7 +144,7 @@ impl Seen {
         // One visit when the newest is due is enough: until then memory is bounded anyway.
         [&self.again, &self.once]
             .into_iter()
-            .filter_map(|ring| Some(ring.back()?.expires))
+            .filter_map(|ring| ring.back().map(expiry))
             .max()
     }
 
@@ -279,11 +280,11 @@ mod tests {
         seen.remember(1, 1, Class::Once, &params(), Duration::ZERO);
         seen.remember(2, 1, Class::Again, &params(), Duration::from_secs(10));
         assert_eq!(
-            seen.forget(Duration::from_secs(247)),
+            seen.forget(&params(), Duration::from_secs(247)),
             Some(Duration::from_secs(257))
         );
         assert_eq!(seen.len(), 1);
-        assert_eq!(seen.forget(Duration::from_secs(257)), None);
+        assert_eq!(seen.forget(&params(), Duration::from_secs(257)), None);
         assert_eq!((seen.len(), seen.bytes), (0, 0));
     }
 }

@@ -2,13 +2,11 @@
 
 use std::{collections::BTreeSet, time::Duration};
 
-use crate::{exchange::ExchangeId, udp::RequestKey};
+use crate::exchange::ExchangeId;
 
 /// What a deadline is for.
 #[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
 pub(crate) enum Timer {
-    /// A request of the peer is still without answer: acknowledge it empty.
-    Acknowledge(RequestKey),
     /// No block of this upload has come for long.
     Assembly(u64),
     /// No answer to our request after its acknowledgement.

@@ -16,7 +16,7 @@ use crate::{
     params::Params,
     random::{Fingerprint, Random},
     seen::{Class, Reply, Seen},
-    timer::{Timer, Timers},
+    timer::Timer,
     wire::{self, Envelope, Kind},
 };
 
@@ -215,8 +215,7 @@ impl Udp {
             return;
         };
         match (waiting.kind, waiting.acknowledge_at) {
-            (Kind::Confirmable, Some(at)) => {
-                cx.timers.disarm(at, Timer::Acknowledge(key));
+            (Kind::Confirmable, Some(_)) => {
                 let bytes = Envelope {
                     kind: Kind::Acknowledgement,
                     mid: waiting.mid,
@@ -238,24 +237,33 @@ impl Udp {
     }
 
     /// A request of the peer that gets no answer at all.
-    pub(crate) fn ignore(&mut self, key: RequestKey, timers: &mut Timers) {
-        if let Some(Waiting {
-            acknowledge_at: Some(at),
-            ..
-        }) = self.waiting.remove(key)
+    pub(crate) fn ignore(&mut self, key: RequestKey) {
+        self.waiting.remove(key);
+    }
+
+    /// When a request of the peer has to be acknowledged although it has no answer yet.
+    pub(crate) fn acknowledge_at(&self) -> Option<Duration> {
+        self.next_to_acknowledge().map(|(_, at)| at)
+    }
+
+    /// Acknowledges empty what is still without answer.
+    pub(crate) fn acknowledge_due(&mut self, cx: &Context) {
+        while let Some((key, at)) = self.next_to_acknowledge()
+            && at <= cx.now
+            && let Some(waiting) = self.waiting.item(key)
         {
-            timers.disarm(at, Timer::Acknowledge(key));
+            waiting.acknowledge_at = None;
+            let bytes = wire::empty(Kind::Acknowledgement, waiting.mid);
+            self.seen.set_reply(waiting.mid, bytes.clone(), &cx.params);
+            self.outbox.push_back(bytes);
         }
     }
 
-    pub(crate) fn on_acknowledge_due(&mut self, key: RequestKey, params: &Params) {
-        let Some(waiting) = self.waiting.item(key) else {
-            return;
-        };
-        waiting.acknowledge_at = None;
-        let bytes = wire::empty(Kind::Acknowledgement, waiting.mid);
-        self.seen.set_reply(waiting.mid, bytes.clone(), params);
-        self.outbox.push_back(bytes);
+    /// Most requests are answered at once, so these deadlines are not among the timers. All wait
+    /// equally long: the oldest is the first.
+    fn next_to_acknowledge(&self) -> Option<(RequestKey, Duration)> {
+        let mut waiting = self.waiting.iter();
+        waiting.find_map(|(key, waiting)| Some((key, waiting.acknowledge_at?)))
     }
 
     /// Repeats a message; the id if that was tried often enough.
@@ -278,7 +286,7 @@ impl Udp {
     }
 
     pub(crate) fn on_forget_due(&mut self, cx: &mut Context) {
-        self.forget_at = self.seen.forget(cx.now);
+        self.forget_at = self.seen.forget(&cx.params, cx.now);
         self.forget_at
             .into_iter()
             .for_each(|at| cx.timers.arm(at, Timer::Forget));
@@ -404,11 +412,11 @@ impl Udp {
         ))
     }
 
-    fn wait(&mut self, kind: Kind, mid: u16, cx: &mut Context) -> RequestKey {
+    fn wait(&mut self, kind: Kind, mid: u16, cx: &Context) -> RequestKey {
         self.next_key += 1;
         let key = RequestKey(self.next_key);
         let acknowledge_at = match kind {
-            Kind::Confirmable => Some(cx.arm_in(cx.params.separate_after, Timer::Acknowledge(key))),
+            Kind::Confirmable => Some(cx.now.saturating_add(cx.params.separate_after)),
             Kind::Acknowledgement | Kind::NonConfirmable | Kind::Reset => None,
         };
         self.waiting.push(

@@ -4,7 +4,7 @@
 use std::{
     collections::BTreeMap,
     io,
-    net::{Ipv4Addr, Ipv6Addr, SocketAddr},
+    net::{Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket},
     ops::Bound,
     task::{Context, Poll},
 };
@@ -15,7 +15,8 @@ use lamplighter_lwm2m::{
 };
 use nix::errno::Errno;
 use tokio::{
-    net::{UdpSocket, lookup_host},
+    io::{Interest, unix::AsyncFd},
+    net::lookup_host,
     sync::mpsc,
     task::AbortHandle,
 };
@@ -29,12 +30,16 @@ const BURST: usize = 64;
 /// Each client numbers its own links.
 pub(crate) type LinkKey = (ClientId, LinkId);
 
+/// A socket that wakes the loop where there is something to receive. The runtime's own would do so
+/// after everything that is sent, too, as there is room for more then.
+type Socket = AsyncFd<UdpSocket>;
+
 /// All open links.
 #[derive(Debug)]
 pub struct Links {
-    sockets: BTreeMap<LinkKey, UdpSocket>,
-    opened: mpsc::UnboundedReceiver<(LinkKey, io::Result<UdpSocket>)>,
-    opening: mpsc::UnboundedSender<(LinkKey, io::Result<UdpSocket>)>,
+    sockets: BTreeMap<LinkKey, Socket>,
+    opened: mpsc::UnboundedReceiver<(LinkKey, io::Result<Socket>)>,
+    opening: mpsc::UnboundedSender<(LinkKey, io::Result<Socket>)>,
     /// Links that were asked for and not closed before they came up.
     awaited: BTreeMap<LinkKey, AbortHandle>,
     /// Heard last; the next look begins behind it, so that no link drowns the others.
@@ -78,7 +83,7 @@ impl Links {
     /// Sends now or not at all: CoAP repeats what gets lost. Says what the socket reports.
     pub fn transmit(&self, id: LinkKey, datagram: &[u8]) -> Option<LinkEvent> {
         let socket = self.sockets.get(&id)?;
-        match socket.try_send(datagram) {
+        match socket.get_ref().send(datagram) {
             Ok(_) => None,
             Err(error) => trouble(&error),
         }
@@ -88,7 +93,8 @@ impl Links {
     /// reports instead.
     pub fn receive(&mut self, id: LinkKey) -> Option<Result<Vec<u8>, LinkEvent>> {
         let socket = self.sockets.get(&id)?;
-        match socket.try_recv(&mut self.buffer[..]) {
+        let buffer = &mut self.buffer[..];
+        match socket.try_io(Interest::READABLE, |socket| socket.recv(buffer)) {
             Ok(length) => Some(Ok(self.buffer[..length].to_vec())),
             Err(error) => trouble(&error).map(Err),
         }
@@ -130,10 +136,11 @@ impl Links {
             .chain(self.sockets.iter())
             .take(self.sockets.len());
         for (id, socket) in order {
-            if let Poll::Ready(ready) = socket.poll_recv_ready(context) {
+            if let Poll::Ready(ready) = socket.poll_read_ready(context) {
                 self.last = Some(*id);
-                let ready = ready.map_err(|error| LinkEvent::Down(error.to_string()));
-                return Poll::Ready((*id, ready));
+                let trouble = ready.err();
+                let trouble = trouble.map(|error| LinkEvent::Down(error.to_string()));
+                return Poll::Ready((*id, trouble.map_or(Ok(()), Err)));
             }
         }
         Poll::Pending
@@ -161,10 +168,10 @@ fn trouble(error: &io::Error) -> Option<LinkEvent> {
 }
 
 /// A fresh socket to the first address of the name that a socket can be connected to.
-async fn connect(uri: &ServerUri) -> io::Result<UdpSocket> {
+async fn connect(uri: &ServerUri) -> io::Result<Socket> {
     let mut last = io::Error::new(io::ErrorKind::NotFound, "the name has no address");
     for address in lookup_host((uri.host.as_str(), uri.port)).await? {
-        match connect_to(address).await {
+        match connect_to(address) {
             Ok(socket) => return Ok(socket),
             Err(error) => last = error,
         }
@@ -172,14 +179,24 @@ async fn connect(uri: &ServerUri) -> io::Result<UdpSocket> {
     Err(last)
 }
 
-async fn connect_to(address: SocketAddr) -> io::Result<UdpSocket> {
+fn connect_to(address: SocketAddr) -> io::Result<Socket> {
     let any: SocketAddr = match address {
         SocketAddr::V4(_) => (Ipv4Addr::UNSPECIFIED, 0).into(),
         SocketAddr::V6(_) => (Ipv6Addr::UNSPECIFIED, 0).into(),
     };
-    let socket = UdpSocket::bind(any).await?;
-    socket.connect(address).await?;
-    Ok(socket)
+    let socket = UdpSocket::bind(any)?;
+    socket.set_nonblocking(true)?;
+    socket.connect(address)?;
+    listen(socket)
+}
+
+#[expect(
+    deprecated,
+    reason = "it is for types that may change their descriptor, which a socket of std never does; \
+              what shall be used instead is unsafe"
+)]
+fn listen(socket: UdpSocket) -> io::Result<Socket> {
+    AsyncFd::with_interest(socket, Interest::READABLE)
 }
 
 #[cfg(test)]
@@ -221,8 +238,9 @@ mod tests {
             poll_fn(|context| links.poll_opened(context)).await;
         }
         for socket in links.sockets.values() {
-            peer.send_to(b"x", socket.local_addr().unwrap()).unwrap();
-            socket.readable().await.unwrap();
+            let address = socket.get_ref().local_addr().unwrap();
+            peer.send_to(b"x", address).unwrap();
+            socket.readable().await.unwrap().retain_ready();
         }
         let mut turns = Vec::new();
         while turns.len() < 4 {

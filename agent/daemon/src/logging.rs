@@ -3,17 +3,23 @@
 
 use std::io::IsTerminal;
 
-use tracing_subscriber::{EnvFilter, fmt, layer::SubscriberExt, util::SubscriberInitExt};
+use tracing_subscriber::{
+    filter::{LevelFilter, Targets},
+    fmt,
+    layer::SubscriberExt,
+    util::SubscriberInitExt,
+};
 
-/// The variable that sets the filter, e.g. `LAMPLIGHTER_LOG=debug`.
+/// The variable that sets the filter: a level, or levels of parts of the program, as in
+/// `LAMPLIGHTER_LOG=info,lamplighter_coap=debug`.
 pub const VARIABLE: &str = "LAMPLIGHTER_LOG";
 
 /// Starts the log once per process; a wrong filter is reported and `info` used.
 pub fn start() {
     let text = std::env::var(VARIABLE).unwrap_or_else(|_| "info".to_owned());
-    let (filter, wrong) = match text.parse::<EnvFilter>() {
+    let (filter, wrong) = match text.parse::<Targets>() {
         Ok(filter) => (filter, None),
-        Err(error) => (EnvFilter::new("info"), Some(error)),
+        Err(error) => (Targets::new().with_default(LevelFilter::INFO), Some(error)),
     };
     let terminal = std::io::stderr().is_terminal();
     let layer = fmt::layer()

@@ -283,7 +283,7 @@ impl Agent {
             match self.links.receive(key) {
                 Some(Ok(datagram)) => {
                     self.core(client, Input::Received(link, datagram));
-                    self.drain();
+                    self.perform();
                 }
                 Some(Err(event)) => return self.on_link(key, event),
                 None => return,
@@ -435,19 +435,27 @@ impl Agent {
         }
     }
 
-    /// Performs everything that core and site want, until neither wants more. A client behind a
-    /// commit has nothing to say until that is on the disk; the others go on.
+    /// Performs everything that core and site want, until neither wants more, and tells people what
+    /// has become of it.
     fn drain(&mut self) {
+        self.perform();
+        while self.tell_states() {
+            self.perform();
+        }
+        self.tell_queues();
+        self.tell_sleep();
+        self.tell_bootstrap();
+    }
+
+    /// A client behind a commit has nothing to say until that is on the disk; the others go on.
+    fn perform(&mut self) {
         loop {
             self.drain_site();
             if let Some((id, output)) = self.poll_clients() {
                 self.perform_core(id, output);
             } else if let Some((key, event)) = self.waiting.links.pop_front() {
                 self.on_link(key, event);
-            } else if !self.tell_states() {
-                self.tell_queues();
-                self.tell_sleep();
-                self.tell_bootstrap();
+            } else {
                 return;
             }
         }

@@ -44,7 +44,10 @@ use crate::{
 
 /// Error code 16 of 3/0/11, the first that is free for the maker: the files have errors, and what
 /// runs is the last configuration that was accepted.
-const LAST_GOOD_RUNS: u8 = 16;
+const LAST_GOOD_RUNS: Command = Command::DeviceError {
+    code: 16,
+    present: true,
+};
 
 /// Problems of the files that `status` lists; there must be room for those of devices.
 const TOLD: usize = 64;
@@ -211,11 +214,7 @@ pub async fn agent(
     );
     tell_problems(&last_good, &config, &status, now);
     if !last_good.is_empty() {
-        let error = Command::DeviceError {
-            code: LAST_GOOD_RUNS,
-            present: true,
-        };
-        client.handle(Input::Command(error), &mut tree, now);
+        client.handle(Input::Command(LAST_GOOD_RUNS), &mut tree, now);
     }
     let kept = (store.event_sink(), places.state_dir.clone());
     let events = EventLog::new(move || clock.now(), loaded.events, Some(kept));

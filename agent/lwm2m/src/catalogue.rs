@@ -168,10 +168,15 @@ impl<'a> Catalogue<'a> {
 
     /// The latest that is known of a resource; `None` where it has no value.
     pub(crate) fn content(self, address: ResourceAddress) -> Option<Content> {
-        if address.scope == Scope::Gateway && self.core.has_resource(address.path) {
-            return self.core.read(address.path, self.now);
+        let is_core = address.scope == Scope::Gateway && self.core.has_resource(address.path);
+        self.held(address, if is_core { Owner::Core } else { Owner::Device })
+    }
+
+    fn held(self, address: ResourceAddress, owner: Owner) -> Option<Content> {
+        match owner {
+            Owner::Core => self.core.read(address.path, self.now),
+            Owner::Device | Owner::Stored => self.tree.resource(address)?.content(),
         }
-        self.tree.resource(address)?.content()
     }
 
     /// How many instances a multiple resource has.
@@ -241,10 +246,19 @@ impl<'a> Catalogue<'a> {
 
     /// One readable resource, or one instance of it.
     fn node(self, address: ResourceAddress, index: Option<ResourceInstanceId>) -> Option<Node> {
-        if !self.resource(address)?.operations.read {
-            return None;
-        }
-        let content = match (self.content(address)?, index) {
+        let found = self.resource(address)?;
+        let is_readable = found.operations.read;
+        is_readable.then(|| self.node_of(found, address, index))?
+    }
+
+    /// What a resource that was found holds, or one instance of it.
+    pub(crate) fn node_of(
+        self,
+        found: Found<'_>,
+        address: ResourceAddress,
+        index: Option<ResourceInstanceId>,
+    ) -> Option<Node> {
+        let content = match (self.held(address, found.owner)?, index) {
             (content, None) => content,
             (Content::Multiple(values), Some(index)) => {
                 Content::Multiple(vec![values.into_iter().find(|(id, _)| *id == index)?])

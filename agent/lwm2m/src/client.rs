@@ -356,9 +356,13 @@ impl Client {
             News::Tried => self.try_servers(),
             News::Sampled(resource, index) => {
                 let is_default = resource.path.object() == crate::object::SERVER;
+                let is_uncovered = turn.shared.core.access.is_about_hidden(resource.path);
                 for server in self.servers.values_mut() {
                     if is_default {
                         server.defaults_changed(&turn);
+                    }
+                    if is_uncovered {
+                        server.registration.objects_changed(now);
                     }
                     server.changed(resource, index, &mut turn);
                 }

@@ -14,7 +14,7 @@ use lamplighter_coap::{
     Delivery, Endpoint, Event as Coap, ExchangeId, Failure, NotificationId, Reliability, Request,
     RequestKey, Token,
 };
-use lamplighter_dtls::{Session, SessionEvent};
+use lamplighter_dtls::{Clock, Session, SessionEvent, Time};
 use lamplighter_model::{Address, Now, Path, Ssid, Stamp, tables::bundled_version};
 
 use crate::{
@@ -227,7 +227,7 @@ impl Server {
     pub(crate) fn on_link(&mut self, link: LinkId, event: LinkEvent, turn: &mut Turn<'_>) {
         let now = turn.now;
         match event {
-            LinkEvent::Up if self.link.id == Some(link) => self.session.start(now.mono),
+            LinkEvent::Up if self.link.id == Some(link) => self.session.start(date(now), now.mono),
             LinkEvent::Down(_) if self.link.former == Some(link) => self.link.former = None,
             LinkEvent::Down(reason) if self.link.id == Some(link) => {
                 self.last_error = Some(reason.clone());
@@ -242,7 +242,7 @@ impl Server {
                 self.link.id = Some(new);
                 self.abandon_exchanges();
                 self.distrust(turn);
-                self.session.start(now.mono);
+                self.session.start(date(now), now.mono);
                 self.registration.moved(now);
             }
             LinkEvent::Refused if self.link.id == Some(link) => {
@@ -322,7 +322,7 @@ impl Server {
         let enabler = self.registration.version();
         links::registration(
             catalogue,
-            self.view,
+            (self.view, Some(self.ssid())),
             Versions {
                 configured: &self.config.object_versions,
                 enabler,
@@ -605,4 +605,14 @@ fn ahead(now: Now) -> Duration {
     date.map_or(Duration::ZERO, |ms| {
         Duration::from_millis(ms).saturating_sub(now.mono)
     })
+}
+
+/// What certificates are judged by.
+pub(crate) fn date(now: Now) -> Clock {
+    const MS: i64 = 1000;
+    let time = now.unix.map(|unix| Time::Trusted(unix.0.div_euclid(MS)));
+    Clock {
+        time: time.unwrap_or_default(),
+        ..Clock::default()
+    }
 }

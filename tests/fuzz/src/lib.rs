@@ -8,6 +8,7 @@
 //! | texts: paths, values, addresses, object definitions, the configuration | `texts` |
 //! | answers of devices | `devices` |
 //! | what is read from the disk | `saved` |
+//! | sessions of DTLS | `dtls` |
 //! | CoAP, and a client that gets any messages | `coap`, `client` |
 //! | whole histories of boxes and servers | `steps` |
 //! | how inputs are changed, run and kept | `mutate`, `runner`, `corpus`, `seeds` |
@@ -16,6 +17,7 @@ mod client;
 mod coap;
 pub mod corpus;
 mod devices;
+mod dtls;
 mod formats;
 mod input;
 pub mod mutate;

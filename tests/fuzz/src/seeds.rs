@@ -36,6 +36,7 @@ pub fn write() -> io::Result<usize> {
     seeds.extend(coap()?);
     seeds.extend(saved()?);
     seeds.extend(by_hand()?);
+    seeds.extend(dtls()?);
     let mut numbers = BTreeMap::new();
     for (target, input) in &seeds {
         let number = numbers.entry(target).or_insert(0);
@@ -361,6 +362,57 @@ fn bootstraps() -> Vec<Seed> {
         ],
     ];
     rows.map(|row| ("client_bootstrap", row.concat())).into()
+}
+
+/// Steps are numbered as in `dtls.rs`: handshakes that go well, with a change on the way, with
+/// pauses, moves and restarts; and every credential of the tests in each of its places.
+fn dtls() -> io::Result<Vec<Seed>> {
+    const START: &[u8] = &[11, 0];
+    const ON: &[u8] = &[0; 16];
+    const TALK: &[u8] = &[10, 0, 20, 1, 10, 0, 30, 0];
+    let histories: [&[&[u8]]; 8] = [
+        &[START, ON, TALK, ON],
+        &[START, &[0, 0, 3, 0, 20, 1], ON, &[9, 2, 2], ON, TALK, ON],
+        &[START, &[0, 0, 5, 5], &[9, 2, 3], ON, ON, TALK, ON],
+        &[
+            START,
+            ON,
+            TALK,
+            ON,
+            START,
+            TALK,
+            ON,
+            &[6, 0, 6, 1],
+            TALK,
+            ON,
+        ],
+        &[START, ON, &[11, 7], START, TALK, ON, &[11, 3], ON, TALK, ON],
+        &[START, ON, &[11, 6, 1], TALK, ON, &[11, 3], ON, TALK, ON],
+        &[START, &[0, 0, 4, 0, 30, 4, 1, 2, 3, 4], ON, &[9, 3, 2]],
+        &[START, ON, &[11, 4], ON, START, ON, TALK, ON],
+    ];
+    let mut seeds = Vec::new();
+    for history in histories {
+        for target in ["dtls_certificates", "dtls_handshake", "dtls_records"] {
+            seeds.push((target, history.concat()));
+        }
+    }
+    let alert = [7, 15, 21, 0xfe, 0xfd, 0, 0, 0, 0, 0, 0, 0, 99, 0, 2, 2, 40];
+    seeds.push(("dtls_records", [&alert[..], TALK, ON].concat()));
+    let places = [
+        ("client", 0),
+        ("authority", 1),
+        ("server", 2),
+        ("client.key", 3),
+    ];
+    for (name, place) in places {
+        let mut input = vec![2, 0, place];
+        input.extend(fs::read(
+            root().join(format!("tests/vectors/dtls/{name}.der")),
+        )?);
+        seeds.push(("dtls_credentials", input));
+    }
+    Ok(seeds)
 }
 
 fn histories() -> Vec<Seed> {

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use lamplighter_lwm2m::format::ContentFormat;
 
-use crate::{client, coap, devices, formats, saved, steps, texts};
+use crate::{client, coap, devices, dtls, formats, saved, steps, texts};
 
 /// Something that takes any bytes and must not panic.
 #[derive(Clone, Copy, Debug)]
@@ -47,6 +47,10 @@ pub const TARGETS: &[Target] = &[
     target("coap_endpoint", coap::run),
     target("composite_paths", formats::paths),
     costly("config_text", texts::config, 200),
+    costly("dtls_certificates", dtls::certificates, 50),
+    costly("dtls_credentials", dtls::credentials, 500),
+    costly("dtls_handshake", dtls::handshake, 500),
+    costly("dtls_records", dtls::records, 500),
     target("iec62056_telegram", devices::telegram),
     target("link", formats::links),
     target("lwm2m_cbor", |bytes| {

@@ -25,6 +25,7 @@ const EDGES: &[(&str, &[&str])] = &[
         &[
             "adapters",
             "coap",
+            "dtls",
             "lwm2m",
             "model",
             "sim",

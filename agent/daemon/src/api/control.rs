@@ -34,6 +34,9 @@ use super::{Api, Patient, Person, Refusal};
 pub const SOCKET: &str = "control.sock";
 /// Members may control the agent.
 pub const GROUP: &str = "lamplighter";
+/// Where the installation makes the group. Asking the name service instead would load its modules
+/// for this one question, 0.4 MB that stay.
+const GROUPS: &str = "/etc/group";
 const MAX_CONNECTIONS: usize = 64;
 
 /// The bound socket. Its file goes when this is dropped.
@@ -215,17 +218,37 @@ impl Drop for SocketFile {
 
 /// Without the group, or the right to give files away, only root and the agent's user enter.
 fn give_to_group(path: &Path) {
-    let Ok(Some(group)) = Group::from_name(GROUP) else {
+    let Some(group) = fs::read_to_string(GROUPS)
+        .ok()
+        .and_then(|all| id_of(GROUP, &all))
+    else {
         return;
     };
-    if let Err(error) = std::os::unix::fs::chown(path, None, Some(group.gid.as_raw())) {
+    if let Err(error) = std::os::unix::fs::chown(path, None, Some(group)) {
         debug!(%error, "Control socket not given to its group");
     }
+}
+
+/// The id of a group in the file of all groups.
+fn id_of(name: &str, groups: &str) -> Option<u32> {
+    let mut named = groups.lines().filter_map(|line| {
+        let mut fields = line.split(':');
+        (fields.next() == Some(name)).then(|| fields.nth(1)?.parse().ok())
+    });
+    named.next()?
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_group_of_the_socket_is_found_by_its_name() {
+        let groups = "root:x:0:\nlamplighters:x:7:\nlamplighter:x:995:eva,tom\nx\n";
+        assert_eq!(id_of("lamplighter", groups), Some(995));
+        assert_eq!(id_of("nobody", groups), None);
+        assert_eq!(id_of("x", groups), None);
+    }
 
     #[test]
     fn root_and_the_own_user_are_let_in_and_strangers_are_not() {

@@ -71,7 +71,9 @@ impl Waiting {
     /// What has come since goes behind what is here.
     fn add(&mut self, since: Self) {
         since.lines.into_iter().for_each(|line| self.append(line));
-        self.saved = since.saved.or(self.saved.take());
+        if since.saved.is_some() {
+            self.saved = since.saved;
+        }
         self.written.extend(since.written);
     }
 }

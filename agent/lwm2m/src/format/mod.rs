@@ -178,13 +178,21 @@ pub fn decode(
         ContentFormat::Lwm2mCbor => lwm2m_cbor::decode(frame, payload),
         ContentFormat::Lwm2mJson => lwm2m_json::decode(frame, payload),
         ContentFormat::Opaque => opaque::decode(frame, payload),
-        ContentFormat::SenmlCbor => senml_cbor::decode(frame, Dialect::Senml, payload),
+        ContentFormat::SenmlCbor => {
+            senml::decode::<senml_cbor::Cbor>(frame, Dialect::Senml, payload)
+        }
         ContentFormat::SenmlEtchCbor | ContentFormat::SenmlEtchJson if target != Path::Root => {
             Err(DecodeErrorKind::NotApplicable.at(0))
         }
-        ContentFormat::SenmlEtchCbor => senml_cbor::decode(frame, Dialect::Etch, payload),
-        ContentFormat::SenmlEtchJson => senml_json::decode(frame, Dialect::Etch, payload),
-        ContentFormat::SenmlJson => senml_json::decode(frame, Dialect::Senml, payload),
+        ContentFormat::SenmlEtchCbor => {
+            senml::decode::<senml_cbor::Cbor>(frame, Dialect::Etch, payload)
+        }
+        ContentFormat::SenmlEtchJson => {
+            senml::decode::<senml_json::Json>(frame, Dialect::Etch, payload)
+        }
+        ContentFormat::SenmlJson => {
+            senml::decode::<senml_json::Json>(frame, Dialect::Senml, payload)
+        }
         ContentFormat::Text => text::decode(frame, payload),
         ContentFormat::Tlv => tlv::decode(frame, payload),
     }
@@ -203,10 +211,10 @@ pub fn decode_paths(
 ) -> Result<Vec<Path>, DecodeError> {
     match format {
         ContentFormat::SenmlCbor | ContentFormat::SenmlEtchCbor => {
-            senml_cbor::decode_paths(prefix, payload)
+            senml::decode_paths::<senml_cbor::Cbor>(prefix, payload)
         }
         ContentFormat::SenmlEtchJson | ContentFormat::SenmlJson => {
-            senml_json::decode_paths(prefix, payload)
+            senml::decode_paths::<senml_json::Json>(prefix, payload)
         }
         ContentFormat::Cbor
         | ContentFormat::Link

@@ -44,6 +44,34 @@ pub(super) enum Dialect {
     Senml,
 }
 
+/// How records stand in a payload.
+pub(super) trait Notation {
+    /// Passes all records on, one after another.
+    fn read_records(
+        payload: &[u8],
+        take: impl FnMut(Record<'_>) -> Result<(), DecodeErrorKind>,
+    ) -> Result<(), DecodeError>;
+}
+
+pub(super) fn decode<N: Notation>(
+    frame: Frame<'_>,
+    dialect: Dialect,
+    payload: &[u8],
+) -> Result<Decoded, DecodeError> {
+    let mut placer = Placer::new(frame, dialect);
+    N::read_records(payload, |record| placer.place(record))?;
+    placer.finish()
+}
+
+pub(super) fn decode_paths<N: Notation>(
+    prefix: &str,
+    payload: &[u8],
+) -> Result<Vec<Path>, DecodeError> {
+    let mut paths = PathCollector::new(prefix);
+    N::read_records(payload, |record| paths.take(record))?;
+    Ok(paths.finish())
+}
+
 impl Record<'_> {
     /// Sets the value; a record has only one.
     pub(super) fn set_value(&mut self, value: Value) -> Result<(), DecodeErrorKind> {
@@ -215,7 +243,7 @@ fn typed_from_text(value: Value, data_type: Option<DataType>) -> Result<Value, D
 }
 
 /// Collects the paths of the body of a composite request, each once.
-pub(super) struct PathCollector<'a> {
+struct PathCollector<'a> {
     prefix: &'a str,
     name: FullName,
     seen: BTreeSet<Path>,
@@ -223,7 +251,7 @@ pub(super) struct PathCollector<'a> {
 }
 
 impl<'a> PathCollector<'a> {
-    pub(super) fn new(prefix: &'a str) -> Self {
+    fn new(prefix: &'a str) -> Self {
         Self {
             prefix,
             name: FullName::default(),
@@ -233,7 +261,7 @@ impl<'a> PathCollector<'a> {
     }
 
     /// Times and units are tolerated (lwm2m/20, 9), values are not.
-    pub(super) fn take(&mut self, mut record: Record<'_>) -> Result<(), DecodeErrorKind> {
+    fn take(&mut self, mut record: Record<'_>) -> Result<(), DecodeErrorKind> {
         if record.is_null || record.value.is_some() {
             return Err(DecodeErrorKind::Misplaced);
         }
@@ -248,7 +276,7 @@ impl<'a> PathCollector<'a> {
         Ok(())
     }
 
-    pub(super) fn finish(self) -> Vec<Path> {
+    fn finish(self) -> Vec<Path> {
         self.paths
     }
 }

@@ -1,12 +1,12 @@
 //! SenML in CBOR (112): RFC 8428, 6.
 
-use lamplighter_model::{Decimal, Path, Value};
+use lamplighter_model::{Decimal, Value};
 use minicbor::data::Type;
 
 use super::{
-    DecodeError, DecodeErrorKind, Decoded, EncodeError, Frame, MAX_VALUES,
+    DecodeError, DecodeErrorKind, EncodeError, MAX_VALUES,
     cbor::{self, Reader, Writer, Written},
-    senml::{self, Dialect, PathCollector, Placer, Record},
+    senml::{self, Notation, Record},
 };
 
 /// Labels of RFC 8428, table 4.
@@ -84,48 +84,37 @@ fn write_seconds(writer: &mut Writer, milliseconds: i64) -> Written {
     cbor::write_value(writer, &whole.unwrap_or(Value::Decimal(seconds)))
 }
 
-pub(super) fn decode(
-    frame: Frame<'_>,
-    dialect: Dialect,
-    payload: &[u8],
-) -> Result<Decoded, DecodeError> {
-    let mut placer = Placer::new(frame, dialect);
-    read_records(payload, |record| placer.place(record))?;
-    placer.finish()
-}
+/// SenML in CBOR, to be read.
+pub(super) struct Cbor;
 
-pub(super) fn decode_paths(prefix: &str, payload: &[u8]) -> Result<Vec<Path>, DecodeError> {
-    let mut paths = PathCollector::new(prefix);
-    read_records(payload, |record| paths.take(record))?;
-    Ok(paths.finish())
-}
-
-fn read_records(
-    payload: &[u8],
-    mut take: impl FnMut(Record<'_>) -> Result<(), DecodeErrorKind>,
-) -> Result<(), DecodeError> {
-    let mut reader = Reader::new(payload);
-    let count = reader
-        .array()
-        .map_err(|error| cbor::error_kind(&error).at(0))?;
-    let mut records = 0;
-    loop {
-        let offset = reader.position();
-        if cbor::at_end(&mut reader, count, records).map_err(|kind| kind.at(offset))? {
-            break;
+impl Notation for Cbor {
+    fn read_records(
+        payload: &[u8],
+        mut take: impl FnMut(Record<'_>) -> Result<(), DecodeErrorKind>,
+    ) -> Result<(), DecodeError> {
+        let mut reader = Reader::new(payload);
+        let count = reader
+            .array()
+            .map_err(|error| cbor::error_kind(&error).at(0))?;
+        let mut records = 0;
+        loop {
+            let offset = reader.position();
+            if cbor::at_end(&mut reader, count, records).map_err(|kind| kind.at(offset))? {
+                break;
+            }
+            if records == MAX_VALUES as u64 {
+                return Err(DecodeErrorKind::TooLarge.at(offset));
+            }
+            read_record(&mut reader)
+                .and_then(&mut take)
+                .map_err(|kind| kind.at(offset))?;
+            records += 1;
         }
-        if records == MAX_VALUES as u64 {
-            return Err(DecodeErrorKind::TooLarge.at(offset));
+        if reader.position() != payload.len() {
+            return Err(DecodeErrorKind::TrailingBytes.at(reader.position()));
         }
-        read_record(&mut reader)
-            .and_then(&mut take)
-            .map_err(|kind| kind.at(offset))?;
-        records += 1;
+        Ok(())
     }
-    if reader.position() != payload.len() {
-        return Err(DecodeErrorKind::TrailingBytes.at(reader.position()));
-    }
-    Ok(())
 }
 
 fn read_record(reader: &mut Reader<'_>) -> Result<Record<'static>, DecodeErrorKind> {

@@ -3,13 +3,13 @@
 use std::fmt;
 
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
-use lamplighter_model::{Decimal, Path, Value};
+use lamplighter_model::{Decimal, Value};
 use serde::de::{Deserialize, Deserializer, Error as _, IgnoredAny, MapAccess, Visitor};
 use serde_json::value::RawValue;
 
 use super::{
-    DecodeError, DecodeErrorKind, Decoded, EncodeError, Frame, MAX_VALUES, json,
-    senml::{self, Dialect, PathCollector, Placer, Record},
+    DecodeError, DecodeErrorKind, EncodeError, MAX_VALUES, json,
+    senml::{self, Notation, Record},
 };
 
 pub(super) fn encode(records: &[Record<'_>]) -> Result<Vec<u8>, EncodeError> {
@@ -60,38 +60,27 @@ fn write_value(value: &Value) -> Result<String, EncodeError> {
     })
 }
 
-pub(super) fn decode(
-    frame: Frame<'_>,
-    dialect: Dialect,
-    payload: &[u8],
-) -> Result<Decoded, DecodeError> {
-    let mut placer = Placer::new(frame, dialect);
-    read_records(payload, |record| placer.place(record))?;
-    placer.finish()
-}
+/// SenML in JSON, to be read.
+pub(super) struct Json;
 
-pub(super) fn decode_paths(prefix: &str, payload: &[u8]) -> Result<Vec<Path>, DecodeError> {
-    let mut paths = PathCollector::new(prefix);
-    read_records(payload, |record| paths.take(record))?;
-    Ok(paths.finish())
-}
-
-fn read_records(
-    payload: &[u8],
-    mut take: impl FnMut(Record<'_>) -> Result<(), DecodeErrorKind>,
-) -> Result<(), DecodeError> {
-    let text = json::text(payload)?;
-    let records: Vec<&RawValue> =
-        serde_json::from_str(text).map_err(|error| json::syntax(text, &error))?;
-    if records.len() > MAX_VALUES {
-        return Err(DecodeErrorKind::TooLarge.at(0));
+impl Notation for Json {
+    fn read_records(
+        payload: &[u8],
+        mut take: impl FnMut(Record<'_>) -> Result<(), DecodeErrorKind>,
+    ) -> Result<(), DecodeError> {
+        let text = json::text(payload)?;
+        let records: Vec<&RawValue> =
+            serde_json::from_str(text).map_err(|error| json::syntax(text, &error))?;
+        if records.len() > MAX_VALUES {
+            return Err(DecodeErrorKind::TooLarge.at(0));
+        }
+        for record in records {
+            read_record(record.get())
+                .and_then(&mut take)
+                .map_err(|kind| kind.at(json::offset(text, record)))?;
+        }
+        Ok(())
     }
-    for record in records {
-        read_record(record.get())
-            .and_then(&mut take)
-            .map_err(|kind| kind.at(json::offset(text, record)))?;
-    }
-    Ok(())
 }
 
 fn read_record(text: &str) -> Result<Record<'static>, DecodeErrorKind> {

@@ -11,12 +11,11 @@ pub(super) fn encode(frame: Frame<'_>, nodes: &[Node]) -> Result<Vec<u8>, Encode
         Value::Boolean(on) => u8::from(*on).to_string(),
         Value::Float(float) if !float.is_finite() => return Err(EncodeError::NotANumber),
         Value::Opaque(bytes) => STANDARD.encode(bytes),
-        value @ (Value::Corelnk(_)
-        | Value::Decimal(_)
+        Value::Corelnk(text) | Value::String(text) => text.clone(),
+        value @ (Value::Decimal(_)
         | Value::Float(_)
         | Value::Integer(_)
         | Value::Objlnk(_)
-        | Value::String(_)
         | Value::Time(_)
         | Value::Unsigned(_)) => value.to_string(),
     };

@@ -12,7 +12,7 @@ use lamplighter_model::{
 };
 
 use self::numbers::Numbers;
-use super::SERVER;
+use super::{LOCATION, SERVER};
 use crate::{
     access::{Grants, Pattern, Right, Rights},
     format::Content,
@@ -93,6 +93,19 @@ impl AccessControl {
             Right::Delete | Right::Execute | Right::Read | Right::Write => path,
         };
         self.rights(ssid.0, path).contains(right)
+    }
+
+    /// Whether a server is not even told that an instance is there.
+    pub(crate) fn hides(&self, ssid: Ssid, path: InstancePath) -> bool {
+        path.object == LOCATION && !self.allows(ssid, Right::Read, path)
+    }
+
+    /// Whether a resource of object 2 says from whom an instance is hidden.
+    pub(crate) fn is_about_hidden(&self, path: ResourcePath) -> bool {
+        path.object() == ACCESS_CONTROL
+            && self
+                .target(path.instance.instance)
+                .is_some_and(|target| target.object == LOCATION)
     }
 
     /// The instance of object 2 about an instance.
@@ -477,6 +490,11 @@ impl Account {
             granted(Pattern::Instance(path)).or_else(|| granted(Pattern::Object(path.object)));
         if named.is_some() {
             return named;
+        }
+        if path.object == LOCATION {
+            // Where the box is, and so whoever drives it, is the owner's to know and not part of all
+            // the rest; others are told where `rights` names the object.
+            return None;
         }
         let all = granted(Pattern::All);
         if path.object == SERVER && path.instance == self.instance {

@@ -20,6 +20,7 @@ use crate::{
         Content,
         link::{self, Link},
     },
+    object,
     observe::{AttributeStore, Attributes},
     registration::{Enabler, List},
     reject::Reject,
@@ -39,6 +40,9 @@ pub(super) fn plan(
         return Ok(Plan::Links(link::write(&everything(context))));
     }
     let object = target::check_object(address, context)?;
+    if is_hidden(object, address, context) {
+        return Err(Reject::not_found("the object does not exist"));
+    }
     if let Some(instance) = target::instance_of(address)
         && !context.catalogue.has_instance(instance)
     {
@@ -72,6 +76,19 @@ pub(super) fn plan(
     Ok(Plan::Links(link::write(&listing.links)))
 }
 
+/// Whether the server is not to know of the object; it was not told in its Register either.
+fn is_hidden(asked: ObjectId, address: Address, context: Context<'_>) -> bool {
+    let Origin::Server(ssid) = context.caller.origin else {
+        return false;
+    };
+    if asked != object::LOCATION {
+        return false;
+    }
+    let access = &context.catalogue.core.access;
+    let instances = context.catalogue.instances_of(address.scope, asked);
+    !instances.is_empty() && instances.iter().all(|path| access.hides(ssid, *path))
+}
+
 /// How many levels below the target are shown.
 ///
 /// # Errors
@@ -103,7 +120,7 @@ fn everything(context: Context<'_>) -> Vec<Link> {
         configured: &BTreeMap::new(),
         enabler: context.caller.enabler,
     };
-    links::registration(context.catalogue, View::Flat, versions, List::Full)
+    links::registration(context.catalogue, (View::Flat, None), versions, List::Full)
 }
 
 fn object_link(object: ObjectId, address: Address, context: Context<'_>) -> Link {

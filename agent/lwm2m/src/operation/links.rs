@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use lamplighter_model::{Address, ObjectId, Path, object::Version, tables::bundled_version};
+use lamplighter_model::{Address, ObjectId, Path, Ssid, object::Version, tables::bundled_version};
 
 use super::ANNOUNCED;
 use crate::{
@@ -24,10 +24,11 @@ pub(crate) struct Versions<'a> {
 /// An object with more instances stands without them in a short list.
 const MANY: usize = 8;
 
-/// The links of Register, and of an Update after the list of objects has changed.
+/// The links of Register, and of an Update after the list of objects has changed. `to`: a server,
+/// which is not told of what is hidden from it.
 pub(crate) fn registration(
     catalogue: Catalogue<'_>,
-    view: View,
+    (view, to): (View, Option<Ssid>),
     versions: Versions<'_>,
     list: List,
 ) -> Vec<Link> {
@@ -43,7 +44,10 @@ pub(crate) fn registration(
         let mut empty = catalogue.empty_objects(scope).into_iter().peekable();
         let wire = |path| view.wire(Address { scope, path });
         let object_link = |object| versions.link(wire(Path::Object(object)), object, catalogue);
-        let instances = catalogue.instances(scope);
+        let mut instances = catalogue.instances(scope);
+        if let Some(ssid) = to {
+            instances.retain(|path| !catalogue.core.access.hides(ssid, *path));
+        }
         for instances in instances.chunk_by(|one, next| one.object == next.object) {
             let object = instances[0].object;
             while let Some(empty) = empty.next_if(|empty| *empty < object) {

@@ -2,9 +2,9 @@
 //! wider reads tell what was last heard and leave out what was never heard.
 
 use lamplighter_model::{
-    Address, DataType, InstanceAddress, Path, ResourceAddress, ResourcePath,
+    Address, DataType, InstanceAddress, Path, ResourceAddress, ResourceInstanceId, ResourcePath,
     device::{Action, Fault, Origin},
-    object::Multiplicity,
+    object::{Multiplicity, ResourceDef},
 };
 
 use super::{Context, Plan, Then, target};
@@ -38,7 +38,7 @@ pub(super) fn plan(
             target::check_instance(instance, Right::Read, context)?;
             match target::resource_of(address) {
                 None => plan_instance(instance, accept, context),
-                Some((resource, _)) => plan_resource(address, resource, accept, context),
+                Some(resource) => plan_resource(address, resource, accept, context),
             }
         }
     }
@@ -54,7 +54,19 @@ pub(crate) fn answer_format(
     enabler: Enabler,
     catalogue: Catalogue<'_>,
 ) -> Result<ContentFormat, Reject> {
-    let single = single_type(path, catalogue);
+    let definition = path
+        .resource()
+        .and_then(|resource| catalogue.resource_definition(resource.object(), resource.resource));
+    format_of(path, definition, accept, enabler)
+}
+
+fn format_of(
+    path: Path,
+    definition: Option<&ResourceDef>,
+    accept: Option<u16>,
+    enabler: Enabler,
+) -> Result<ContentFormat, Reject> {
+    let single = definition.and_then(|definition| single_type(path, definition));
     let Some(accept) = accept else {
         return Ok(match (single, enabler) {
             (Some(DataType::Opaque), _) => ContentFormat::Opaque,
@@ -113,7 +125,7 @@ fn plan_instance(
 
 fn plan_resource(
     address: Address,
-    resource: ResourceAddress,
+    (resource, index): (ResourceAddress, Option<ResourceInstanceId>),
     accept: Option<u16>,
     context: Context<'_>,
 ) -> Result<Plan, Reject> {
@@ -121,15 +133,16 @@ fn plan_resource(
     if !found.operations.read {
         return Err(Reject::method_not_allowed("the resource cannot be read"));
     }
-    answer_format(
-        address.path,
-        accept,
-        context.caller.enabler,
-        context.catalogue,
-    )?;
+    let definition = Some(found.definition);
+    format_of(address.path, definition, accept, context.caller.enabler)?;
     match found.owner {
         Owner::Core | Owner::Stored => {
-            content(address, &context.caller.origin, context.catalogue).map(Plan::Content)
+            let nodes = match context.catalogue.node_of(found, resource, index) {
+                Some(node) => vec![node],
+                // It says why there is nothing.
+                None => content(address, &context.caller.origin, context.catalogue)?,
+            };
+            Ok(Plan::Content(nodes))
         }
         Owner::Device => Ok(Plan::Device(Action::Read(vec![resource]), Then::Read)),
     }
@@ -169,10 +182,8 @@ pub(crate) fn content(
     }
 }
 
-/// The type of the only value that the path stands for.
-fn single_type(path: Path, catalogue: Catalogue<'_>) -> Option<DataType> {
-    let resource = path.resource()?;
-    let definition = catalogue.resource_definition(resource.object(), resource.resource)?;
+/// The type of the only value that the path of a resource stands for.
+const fn single_type(path: Path, definition: &ResourceDef) -> Option<DataType> {
     match (path, definition.multiplicity) {
         (Path::Resource(_), Multiplicity::Multiple) => None,
         _ => Some(definition.data_type),

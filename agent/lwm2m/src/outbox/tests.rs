@@ -7,6 +7,8 @@ use proptest::prelude::*;
 
 use super::*;
 
+mod numbers;
+
 const PARTS: u16 = 3;
 
 #[derive(Clone, Debug)]

@@ -10,14 +10,14 @@ use std::time::Duration;
 use super::Server;
 use crate::registration::Phase;
 
-/// Until when the box is awake for the server; `None` while it sleeps.
+/// When the last message came or went; `None` while the box sleeps.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Wake(Option<Duration>);
 
 impl Server {
     /// Something was sent or received.
-    pub(super) fn stir(&mut self, now: Duration) {
-        self.wake.0 = Some(now.saturating_add(self.config.coap.max_transmit_wait()));
+    pub(super) const fn stir(&mut self, now: Duration) {
+        self.wake.0 = Some(now);
     }
 
     pub(super) fn fall_asleep(&mut self, now: Duration) {
@@ -28,7 +28,8 @@ impl Server {
 
     /// When the server has to count on our sleep; nothing is due where it does not matter.
     pub(super) fn sleep_at(&self) -> Option<Duration> {
-        self.wake.0.filter(|_| self.registration.queue_mode())
+        let last = self.wake.0.filter(|_| self.registration.queue_mode())?;
+        Some(last.saturating_add(self.config.coap.max_transmit_wait()))
     }
 
     pub(crate) fn is_asleep(&self) -> bool {

@@ -16,6 +16,7 @@ use crate::world::{
     A, B, SET_POINT, Share, TEMPERATURE, World, account, path, ssid, write, write_value,
 };
 
+mod location;
 mod world;
 
 const OWNER: Share<'static> = (true, &[]);

@@ -255,6 +255,19 @@ impl World {
         notified
     }
 
+    /// Paths of what a server was sent without asking since last asked.
+    pub(crate) fn sent(&mut self, server: usize) -> Vec<String> {
+        let mut sent = Vec::new();
+        self.hosts[server].events.retain(|(_, event)| {
+            let ServerEvent::Sent(_, nodes) = event else {
+                return true;
+            };
+            sent.extend(nodes.iter().map(|node| node.path.to_string()));
+            false
+        });
+        sent
+    }
+
     /// The instance of object 2 that is about a path, as a server finds it.
     pub(crate) fn about(&mut self, server: usize, object: i64, instance: i64) -> Option<String> {
         let all = self.read(server, "/2").nodes;

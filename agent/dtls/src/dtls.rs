@@ -1,0 +1,377 @@
+//! DTLS 1.2 with one server, over whatever link carries it at the moment.
+//!
+//! The ladder, each rung taken when the one before is not possible or was not believed:
+//! 1. A Connection ID: the association goes on over the new link, without a single byte.
+//! 2. Resumption: the keys of the former session are taken up again, one round trip.
+//! 3. A full handshake. A server that has lost its state turns 2 into 3 by itself.
+//!
+//! A server that has lost its state drops what comes under rung 1 without a word. Only the caller
+//! can notice: a request times out, and [`Dtls::restart`] takes the next rung.
+
+use std::{collections::VecDeque, time::Duration};
+
+use zeroize::Zeroizing;
+
+use crate::{
+    client::{self, Read, Step},
+    closed::Closed,
+    codes::{Flaw, TOO_LONG},
+    engine::Engine,
+    frozen::{Content, Frozen, Kind, Mark, Stale},
+    security::{Peer, Unusable},
+    session::{Established, MAX_EVENTS, SessionEvent},
+    suite::Suite,
+    verify::Clock,
+};
+
+/// The state towards one server.
+#[derive(Debug)]
+pub struct Dtls {
+    clock: Clock,
+    counters: Counters,
+    /// Whether the association is not to be believed any more.
+    distrusted: bool,
+    events: VecDeque<SessionEvent>,
+    memory: Option<Memory>,
+    peer: Peer,
+    state: State,
+}
+
+/// What happened since the session was made.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub struct Counters {
+    /// New links without a handshake.
+    pub continued: u64,
+    /// Records whose integrity check failed; dropped.
+    pub forged: u64,
+    /// Full handshakes that succeeded.
+    pub full: u64,
+    /// Handshakes that did not.
+    pub failed: u64,
+    /// Datagrams that are no records of this session; dropped.
+    pub malformed: u64,
+    /// Records that came before, or are too old to know; dropped.
+    pub replayed: u64,
+    /// Handshakes that took up a former session.
+    pub resumed: u64,
+    /// Messages that were too long to be sent; dropped.
+    pub too_long: u64,
+}
+
+#[derive(Debug)]
+enum State {
+    Idle,
+    Open(Engine),
+    Shaking(Engine),
+}
+
+/// What a resumption needs.
+struct Memory {
+    /// When the first certificate of the server ends.
+    ends: Option<i64>,
+    session: Zeroizing<Vec<u8>>,
+}
+
+impl std::fmt::Debug for Memory {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Memory")
+    }
+}
+
+impl Dtls {
+    pub(crate) fn new(peer: Peer) -> Result<Self, Unusable> {
+        peer.check()?;
+        Ok(Self {
+            clock: Clock::default(),
+            counters: Counters::default(),
+            distrusted: false,
+            events: VecDeque::new(),
+            memory: None,
+            peer,
+            state: State::Idle,
+        })
+    }
+
+    /// Takes up what [`Self::freeze`] or [`Self::remember`] has given.
+    pub(crate) fn thaw(
+        peer: Peer,
+        frozen: Frozen,
+        mark: Option<Mark>,
+        hardware: &[u8],
+    ) -> Result<Self, Stale> {
+        let mut dtls = Self::new(peer).map_err(Stale::Unusable)?;
+        let content = frozen.open(&dtls.peer, mark, hardware)?;
+        let (ends, session) = (content.ends, content.session);
+        match content.kind {
+            Kind::Memory => dtls.memory = Some(Memory { ends, session }),
+            Kind::Association => {
+                let engine = client::thaw(&dtls.peer, &session);
+                let mut engine = engine.ok_or(Stale::Damaged)?;
+                let session = engine.memory();
+                dtls.memory = session.map(|session| Memory { ends, session });
+                dtls.state = State::Open(engine);
+            }
+        }
+        Ok(dtls)
+    }
+
+    /// A new link stands ready: continue, resume or begin.
+    pub(crate) fn start(&mut self, clock: Clock, now: Duration) {
+        self.clock = clock;
+        if let State::Open(engine) = &self.state
+            && engine.has_connection_id()
+            && !self.distrusted
+            && !self.has_ended()
+        {
+            self.counters.continued += 1;
+            self.push(SessionEvent::Established(Established::Continued));
+            return;
+        }
+        self.shake(now);
+    }
+
+    /// Agrees upon keys anew over the same link: the next rung.
+    pub(crate) fn restart(&mut self, clock: Clock, now: Duration) {
+        self.clock = clock;
+        self.shake(now);
+    }
+
+    /// The next link begins with a handshake.
+    pub(crate) fn distrust(&mut self) {
+        self.distrusted = true;
+    }
+
+    fn shake(&mut self, now: Duration) {
+        if self.has_ended() {
+            self.memory = None;
+        }
+        self.distrusted = false;
+        self.state = State::Idle;
+        let memory = self.memory.as_ref().map(|memory| memory.session.as_slice());
+        match client::begin(&self.peer, self.clock, memory) {
+            Ok(engine) => {
+                self.state = State::Shaking(engine);
+                self.carry_on(now);
+            }
+            Err(why) => self.push(SessionEvent::Closed(Closed::Unusable(why))),
+        }
+    }
+
+    /// Whether the certificate by which the server was believed has ended meanwhile.
+    fn has_ended(&self) -> bool {
+        let ends = self.memory.as_ref().and_then(|memory| memory.ends);
+        ends.is_some_and(|ends| self.clock.is_past(ends))
+    }
+
+    pub(crate) fn receive(&mut self, datagram: Vec<u8>, now: Duration) {
+        match &mut self.state {
+            State::Idle => {}
+            State::Open(engine) => {
+                let copy = datagram.clone();
+                engine.input(datagram);
+                if !self.read_all(now) {
+                    self.count_flaw(copy);
+                }
+            }
+            State::Shaking(engine) => {
+                engine.input(datagram);
+                self.carry_on(now);
+            }
+        }
+    }
+
+    pub(crate) fn handle_timeout(&mut self, now: Duration) {
+        if self.poll_timeout().is_some_and(|due| due <= now) {
+            self.carry_on(now);
+        }
+    }
+
+    pub(crate) fn poll_timeout(&self) -> Option<Duration> {
+        match &self.state {
+            State::Shaking(engine) => engine.deadline(),
+            State::Idle | State::Open(_) => None,
+        }
+    }
+
+    fn carry_on(&mut self, now: Duration) {
+        let State::Shaking(engine) = &mut self.state else {
+            return;
+        };
+        let step = client::shake(engine, now);
+        self.transmit();
+        match step {
+            Step::Waiting => {}
+            Step::Failed(why) => {
+                self.counters.failed += 1;
+                if why != Closed::TimedOut {
+                    self.memory = None;
+                }
+                self.end(why);
+            }
+            Step::Done => {
+                self.established();
+                self.read_all(now);
+            }
+        }
+    }
+
+    fn established(&mut self) {
+        let State::Shaking(mut engine) = std::mem::replace(&mut self.state, State::Idle) else {
+            return;
+        };
+        let is_resumed = engine.is_resumed();
+        // A resumption shows no certificates: what ended the former session ends this one.
+        let former = self.memory.as_ref().and_then(|memory| memory.ends);
+        let verdict = engine.judge().and_then(|judge| judge.verdict);
+        let shown = verdict.and_then(Result::ok);
+        let ends = if is_resumed { former } else { shown };
+        self.memory = engine.memory().map(|session| Memory { ends, session });
+        self.state = State::Open(engine);
+        let established = if is_resumed {
+            self.counters.resumed += 1;
+            Established::Resumed
+        } else {
+            self.counters.full += 1;
+            Established::Full
+        };
+        self.push(SessionEvent::Established(established));
+    }
+
+    /// Whether anything came of what was received.
+    fn read_all(&mut self, now: Duration) -> bool {
+        let mut useful = false;
+        while let State::Open(engine) = &mut self.state {
+            match client::read(engine, now) {
+                Read::Message(message) => {
+                    useful = true;
+                    self.push(SessionEvent::Application(message));
+                }
+                Read::Nothing => break,
+                Read::Ended(why) => {
+                    useful = true;
+                    self.transmit();
+                    // RFC 5246, 7.2.2: what ended by a fatal alert is not resumed.
+                    if why != Closed::Peer(0) {
+                        self.memory = None;
+                    }
+                    self.end(why);
+                }
+            }
+        }
+        self.transmit() || useful
+    }
+
+    fn count_flaw(&mut self, datagram: Vec<u8>) {
+        let State::Open(engine) = &self.state else {
+            return;
+        };
+        match engine.flaw(datagram) {
+            Some(Flaw::Forged) => self.counters.forged += 1,
+            Some(Flaw::Malformed) => self.counters.malformed += 1,
+            Some(Flaw::Replayed) => self.counters.replayed += 1,
+            None => {}
+        }
+    }
+
+    /// Hands over what the engine wants to send; whether there was anything.
+    fn transmit(&mut self) -> bool {
+        let mut any = false;
+        while let State::Open(engine) | State::Shaking(engine) = &mut self.state
+            && let Some(datagram) = engine.output()
+        {
+            any = true;
+            self.push(SessionEvent::Transmit(datagram));
+        }
+        any
+    }
+
+    pub(crate) fn send(&mut self, message: &[u8], now: Duration) {
+        let State::Open(engine) = &mut self.state else {
+            return;
+        };
+        match engine.write(message, now) {
+            Ok(()) => {}
+            Err(TOO_LONG) => self.counters.too_long += 1,
+            Err(code) => {
+                self.memory = None;
+                self.end(Closed::Protocol(code));
+            }
+        }
+        self.transmit();
+    }
+
+    pub(crate) fn close(&mut self) {
+        match &mut self.state {
+            State::Idle => return,
+            State::Shaking(_) => {}
+            State::Open(engine) => {
+                engine.close_notify();
+                self.transmit();
+            }
+        }
+        self.end(Closed::Locally);
+    }
+
+    /// Puts the association away for the next start; ends it here. Where that is not possible
+    /// (CBC, no Connection ID) what a resumption needs is left.
+    pub(crate) fn freeze(&mut self, hardware: &[u8]) -> Option<Frozen> {
+        let state = std::mem::replace(&mut self.state, State::Idle);
+        let ends = self.memory.as_ref().and_then(|memory| memory.ends);
+        if let State::Open(engine) = state
+            && engine.has_connection_id()
+            && !self.distrusted
+            && let Some(session) = engine.freeze()
+        {
+            let content = Content {
+                ends,
+                kind: Kind::Association,
+                session,
+            };
+            return Frozen::new(&content, &self.peer, hardware);
+        }
+        self.remember(hardware)
+    }
+
+    /// What a resumption needs; unlike a frozen association it may be used again.
+    pub(crate) fn remember(&self, hardware: &[u8]) -> Option<Frozen> {
+        let memory = self.memory.as_ref()?;
+        let content = Content {
+            ends: memory.ends,
+            kind: Kind::Memory,
+            session: memory.session.clone(),
+        };
+        Frozen::new(&content, &self.peer, hardware)
+    }
+
+    pub(crate) fn poll(&mut self) -> Option<SessionEvent> {
+        self.events.pop_front()
+    }
+
+    pub fn counters(&self) -> Counters {
+        self.counters
+    }
+
+    /// Whether a new link will need no handshake.
+    pub fn has_connection_id(&self) -> bool {
+        matches!(&self.state, State::Open(engine) if engine.has_connection_id())
+    }
+
+    /// What was agreed with the server, once there is a session.
+    pub fn suite(&self) -> Option<Suite> {
+        match &self.state {
+            State::Open(engine) => engine.suite(),
+            State::Idle | State::Shaking(_) => None,
+        }
+    }
+
+    fn end(&mut self, why: Closed) {
+        self.state = State::Idle;
+        self.push(SessionEvent::Closed(why));
+    }
+
+    fn push(&mut self, event: SessionEvent) {
+        if self.events.len() < MAX_EVENTS {
+            self.events.push_back(event);
+        }
+    }
+}
