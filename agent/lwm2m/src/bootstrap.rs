@@ -239,6 +239,7 @@ impl Bootstrap {
         let Some((_, account)) = accounts.bootstrap() else {
             return self.stop(shared, now);
         };
+        let account = accounts.trusting(account);
         let (uri, session) = match account.check().and_then(|uri| {
             let session = account.session().map_err(|why| vec![why.to_string()])?;
             Ok((uri, session))

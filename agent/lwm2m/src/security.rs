@@ -5,12 +5,18 @@
 
 use std::{collections::BTreeSet, fmt};
 
-use lamplighter_dtls::Session;
+use lamplighter_dtls::{
+    Certificate, Matching, Peer, Psk, Security, Session, Unusable, Usage, certificates, private_key,
+};
 use lamplighter_model::{ObjectLink, ResourceId, Ssid, Value};
 use serde::{Deserialize, Serialize};
 use zeroize::Zeroizing;
 
-use crate::{format::Content, reject::Reject, server::ServerUri};
+use crate::{
+    format::Content,
+    reject::Reject,
+    server::{ServerUri, UriError},
+};
 
 /// One instance of object 0.
 #[derive(Clone, Debug, Default, Deserialize, PartialEq, Serialize)]
@@ -42,6 +48,12 @@ pub struct SecurityAccount {
     pub sni: Option<String>,
     /// 0/x/10; of a bootstrap server it means nothing.
     pub ssid: Option<Ssid>,
+    /// Refuse certificates while the date is not known. Of this box, no resource.
+    #[serde(default)]
+    pub strict_time: bool,
+    /// Certification authorities (DER) that this box trusts, no resource.
+    #[serde(default)]
+    pub trust_store: Vec<Vec<u8>>,
     /// 0/x/0, as it was written.
     pub uri: String,
 }
@@ -154,15 +166,10 @@ impl SecurityAccount {
             mode if is_plain => wrong.push(format!(
                 "{scheme}:// has no security, and the mode is {mode}"
             )),
-            SecurityMode::Psk => {
-                wrong.extend(lacks(self.identity.is_empty(), "the identity (0/x/3)"));
-                wrong.extend(lacks(self.secret_key.is_empty(), "the key (0/x/5)"));
-            }
-            SecurityMode::RawPublicKey | SecurityMode::X509 => {
-                wrong.extend(lacks(self.identity.is_empty(), "our certificate (0/x/3)"));
-                wrong.extend(lacks(self.secret_key.is_empty(), "our key (0/x/5)"));
-            }
-            SecurityMode::Est => {}
+            SecurityMode::Est
+            | SecurityMode::Psk
+            | SecurityMode::RawPublicKey
+            | SecurityMode::X509 => {}
         }
         if let Err(why) = self.session() {
             wrong.push(why.to_string());
@@ -183,15 +190,66 @@ impl SecurityAccount {
     /// The session that such an account asks for.
     ///
     /// # Errors
-    /// Where this version has none.
+    /// Where it lacks something, or this version has none.
     pub fn session(&self) -> Result<Session, Unavailable> {
-        match self.mode {
-            SecurityMode::NoSec => Ok(Session::plain()),
-            mode @ (SecurityMode::Est
-            | SecurityMode::Psk
-            | SecurityMode::RawPublicKey
-            | SecurityMode::X509) => Err(Unavailable(mode)),
+        match self.peer()? {
+            None => Ok(Session::plain()),
+            Some(peer) => Session::dtls(peer).map_err(Unavailable::Unusable),
         }
+    }
+
+    /// What a DTLS session is made with; `None` where there is no security.
+    ///
+    /// # Errors
+    /// As [`Self::session`], as far as it is known without looking at keys.
+    pub fn peer(&self) -> Result<Option<Peer>, Unavailable> {
+        let security = match self.mode {
+            SecurityMode::NoSec => return Ok(None),
+            SecurityMode::Psk => Security::Psk(Psk {
+                identity: self.identity.clone(),
+                key: lamplighter_dtls::Secret::new(self.secret_key.expose().to_vec()),
+            }),
+            SecurityMode::X509 => Security::Certificate(Box::new(self.certificate()?)),
+            mode @ (SecurityMode::Est | SecurityMode::RawPublicKey) => {
+                return Err(Unavailable::Mode(mode));
+            }
+        };
+        let uri: ServerUri = self.uri.parse().map_err(Unavailable::Uri)?;
+        Ok(Some(Peer {
+            sni: self.sni.clone(),
+            suites: self.cipher_suites.clone(),
+            ..Peer::new(uri.host, security)
+        }))
+    }
+
+    fn certificate(&self) -> Result<Certificate, Unavailable> {
+        let matching = self.matching_type.unwrap_or_default();
+        let matching = Matching::by_number(matching.into()).unwrap_or_default();
+        // Transport 1.2, 5.2.8.7: absent it is the server's own.
+        let usage = self.certificate_usage.map(u64::from);
+        let usage = usage.and_then(Usage::by_number).unwrap_or_default();
+        let unusable = Unavailable::Unusable;
+        let chain = certificates(&self.identity).map_err(unusable)?;
+        let key = private_key(self.secret_key.expose()).map_err(unusable)?;
+        let server = match matching {
+            Matching::Exact if !self.server_key.is_empty() => {
+                let server = certificates(&self.server_key);
+                let server = server.map_err(|_| unusable(Unusable::ServerUnreadable))?;
+                server.into_iter().next().unwrap_or_default()
+            }
+            Matching::Exact | Matching::Sha256 | Matching::Sha384 | Matching::Sha512 => {
+                self.server_key.clone()
+            }
+        };
+        Ok(Certificate {
+            chain,
+            key: key.into(),
+            matching,
+            server,
+            strict_time: self.strict_time,
+            trust_store: self.trust_store.clone(),
+            usage,
+        })
     }
 
     /// Tells accounts apart without saying anything of their keys: where, who and how.
@@ -208,17 +266,25 @@ impl SecurityAccount {
     }
 }
 
-/// A security mode that this version has no sessions for.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub struct Unavailable(SecurityMode);
+/// Why an account has no session.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub enum Unavailable {
+    /// This version has no sessions of the mode.
+    Mode(SecurityMode),
+    Unusable(Unusable),
+    Uri(UriError),
+}
 
 impl fmt::Display for Unavailable {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(
-            f,
-            "security mode {} (0/x/2) is not available in this version",
-            self.0
-        )
+        match self {
+            Self::Mode(mode) => write!(
+                f,
+                "security mode {mode} (0/x/2) is not available in this version"
+            ),
+            Self::Unusable(why) => why.fmt(f),
+            Self::Uri(why) => why.fmt(f),
+        }
     }
 }
 
@@ -267,10 +333,6 @@ impl<'de> Deserialize<'de> for Secret {
     fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         Vec::deserialize(deserializer).map(Self::new)
     }
-}
-
-fn lacks(is_empty: bool, what: &str) -> Option<String> {
-    is_empty.then(|| format!("{what} is missing"))
 }
 
 const fn mode(number: u32) -> SecurityMode {
@@ -405,13 +467,53 @@ mod tests {
 
     #[test]
     fn what_a_mode_needs_is_named() {
-        let account = SecurityAccount {
+        assert!(psk().check().is_ok());
+        let wrong = |account: SecurityAccount| account.check().unwrap_err().join("; ");
+        let nobody = SecurityAccount {
             identity: Vec::new(),
+            ..psk()
+        };
+        assert!(wrong(nobody).contains("identity"));
+        let keyless = SecurityAccount {
             secret_key: Secret::default(),
             ..psk()
         };
-        let wrong = account.check().unwrap_err();
-        assert!(wrong.iter().any(|why| why.contains("0/x/3")), "{wrong:?}");
-        assert!(wrong.iter().any(|why| why.contains("0/x/5")), "{wrong:?}");
+        assert!(wrong(keyless).contains("key"));
+        let suites = SecurityAccount {
+            cipher_suites: vec![0x1301],
+            ..psk()
+        };
+        assert!(wrong(suites).contains("cipher suites"));
+        let unknown = SecurityAccount {
+            mode: SecurityMode::RawPublicKey,
+            ..psk()
+        };
+        assert!(wrong(unknown).contains("raw public key"));
+    }
+
+    #[test]
+    fn certificates_make_a_session_and_strangers_do_not() {
+        let file = |name: &str| {
+            let root = concat!(env!("CARGO_MANIFEST_DIR"), "/../../tests/vectors/dtls");
+            std::fs::read(format!("{root}/{name}")).unwrap()
+        };
+        let account = |key: &str, usage| SecurityAccount {
+            certificate_usage: Some(usage),
+            identity: file("client.der"),
+            mode: SecurityMode::X509,
+            secret_key: Secret::new(file(key)),
+            server_key: file("authority.der"),
+            ..psk()
+        };
+        assert!(account("client.key.der", 2).check().is_ok());
+        let wrong = |account: SecurityAccount| account.check().unwrap_err().join("; ");
+        assert!(wrong(account("stranger.key.der", 2)).contains("does not belong"));
+        // Without authorities of its own the box cannot meet the stricter usages.
+        assert!(wrong(account("client.key.der", 0)).contains("authority"));
+        let trusting = SecurityAccount {
+            trust_store: vec![file("authority.der")],
+            ..account("client.key.der", 0)
+        };
+        assert!(trusting.check().is_ok());
     }
 }

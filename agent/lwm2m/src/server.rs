@@ -46,7 +46,7 @@ mod uri;
 use keeping::Uplink;
 pub use status::{ServerState, ServerStatus};
 use telling::Telling;
-pub use uri::{ServerUri, UriError};
+pub use uri::{Scheme, ServerUri, UriError};
 
 /// One server.
 #[derive(Debug)]
@@ -71,6 +71,8 @@ pub(crate) struct Server {
     shown: (Phase, Stamp),
     /// Sends on request that are under way.
     tellings: Vec<Telling>,
+    /// Why there is no session to be had: nothing is sent, and no link opened.
+    unusable: Option<String>,
     uplink: Uplink,
     view: View,
     /// What the server observed before it registered us anew is kept until then.
@@ -116,6 +118,10 @@ impl Server {
             return_spread: account.registration.return_spread,
         };
         let mut registration = Registration::new(terms, rng);
+        let (session, unusable) = match config.security.session() {
+            Ok(session) => (session, None),
+            Err(why) => (Session::plain(), Some(why.to_string())),
+        };
         registration.remember(saved.as_ref());
         Self {
             asked: Duration::ZERO,
@@ -131,9 +137,10 @@ impl Server {
             outbox: Outbox::default(),
             registration,
             saved,
-            session: Session::plain(),
+            session,
             shown: (Phase::Offline, now.stamp()),
             tellings: Vec::new(),
+            unusable,
             uplink: Uplink::default(),
             orphans_until: None,
             view: View::Flat,
@@ -404,6 +411,7 @@ impl Server {
                 self.send(Purpose::Deregister, messages::deregister(location), turn)
             }
             Step::Failed { reason, retry_in } => {
+                let reason = self.unusable.clone().unwrap_or(reason);
                 self.last_error = Some(reason.clone());
                 turn.shared
                     .out
@@ -489,7 +497,12 @@ impl Server {
         self.exchanges.insert(id, purpose);
     }
 
+    /// Where nothing can be said the attempt ends by itself, and comes again.
     fn open(&mut self, shared: &mut Shared) {
+        if let Some(why) = &self.unusable {
+            self.last_error = Some(why.clone());
+            return;
+        }
         let id = shared.new_link();
         self.link = Link {
             id: Some(id),

@@ -8,7 +8,7 @@ use std::{
     time::Duration,
 };
 
-use lamplighter_lwm2m::server::ServerUri;
+use lamplighter_lwm2m::server::{Scheme, ServerUri};
 use serde_json::json;
 use toml_edit::{DocumentMut, InlineTable, Item, Table, Value};
 
@@ -94,6 +94,10 @@ fn ask(options: &args::Setup, source: &Source) -> Result<Answers, Failure> {
     let uri: ServerUri = address
         .parse()
         .map_err(|error| Failure::usage(format!("`{address}`: {error}")))?;
+    if uri.scheme == Scheme::Coaps {
+        let what = format!("`{address}`: coaps:// is not available in this version");
+        return Err(Failure::usage(what));
+    }
     let default = source.hardware.endpoint().map(|(name, _)| name);
     let endpoint = match &options.endpoint {
         Some(name) => Some(name.clone()),

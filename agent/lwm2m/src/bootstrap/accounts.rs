@@ -234,13 +234,13 @@ impl Accounts {
 
     /// `None` where what was kept cannot be used by this version.
     fn given(&self, given: &GivenAccount) -> Option<Wanted> {
-        let (_, security) = &given.security;
+        let security = self.trusting(&given.security.1);
         let (instance, saved) = &given.server;
         let Ok(uri) = security.check() else {
             tracing::error!(ssid = %given.ssid, "An account that a bootstrap server gave cannot be used");
             return None;
         };
-        let config = self.local(given.ssid, security, uri);
+        let config = self.local(given.ssid, &security, uri);
         let mut account = Account::new(&config);
         for (resource, content) in &saved.resources {
             // What was checked before it was kept.
@@ -254,6 +254,16 @@ impl Accounts {
             config,
             given: Some((ObjectInstanceId(*instance), account)),
         })
+    }
+
+    /// Whom this box trusts is said by its configuration, not by a bootstrap server.
+    pub(super) fn trusting(&self, security: &SecurityAccount) -> SecurityAccount {
+        let own = self.bootstrap.as_ref().map(|own| &own.security);
+        SecurityAccount {
+            strict_time: own.is_some_and(|own| own.strict_time),
+            trust_store: own.map_or_else(Vec::new, |own| own.trust_store.clone()),
+            ..security.clone()
+        }
     }
 
     /// What only this box can know of a server comes from the configuration where that has one of

@@ -16,7 +16,7 @@ use crate::{
     object::{Account, Assigned, SERVER},
     saved::{GivenAccount, GivenBootstrap, Moment, SavedGiven, SavedInstance},
     security::{SecurityMode, id},
-    server::ServerUri,
+    server::{Scheme, ServerUri},
     tree::Held,
 };
 
@@ -47,7 +47,7 @@ impl Draft {
         now: Now,
     ) -> Result<Settled, Vec<String>> {
         let mut wrong = Vec::new();
-        let pairs = self.pairs(&mut wrong);
+        let pairs = self.pairs(accounts, &mut wrong);
         let access = self.assigned(catalogue, &mut wrong);
         if pairs.is_empty() && wrong.is_empty() {
             wrong.push("there is no account of a server".to_owned());
@@ -100,6 +100,7 @@ impl Draft {
     /// Accounts of servers: the instances of objects 0 and 1 that belong together.
     fn pairs(
         &self,
+        accounts: &Accounts,
         wrong: &mut Vec<String>,
     ) -> BTreeMap<Ssid, (ObjectInstanceId, ObjectInstanceId)> {
         let mut secured: BTreeMap<Ssid, ObjectInstanceId> = BTreeMap::new();
@@ -107,7 +108,7 @@ impl Draft {
             if security.account.is_bootstrap {
                 continue;
             }
-            check_security(*instance, security, wrong);
+            check_security(*instance, security, accounts, wrong);
             let Some(ssid) = security.account.ssid else {
                 wrong.push(format!("/0/{instance} names no server (0/x/10)"));
                 continue;
@@ -151,7 +152,7 @@ impl Draft {
             let before = accounts.given_record().map(|given| given.bootstrap.clone());
             return before.unwrap_or_default();
         }
-        check_security(*instance, security, wrong);
+        check_security(*instance, security, accounts, wrong);
         GivenBootstrap::Given {
             account: security.account.clone(),
             instance: instance.0,
@@ -205,7 +206,12 @@ impl Draft {
     }
 }
 
-fn check_security(instance: ObjectInstanceId, security: &Security, wrong: &mut Vec<String>) {
+fn check_security(
+    instance: ObjectInstanceId,
+    security: &Security,
+    accounts: &Accounts,
+    wrong: &mut Vec<String>,
+) {
     // What people have configured was checked when it was read.
     if !security.is_written {
         return;
@@ -247,7 +253,7 @@ fn check_security(instance: ObjectInstanceId, security: &Security, wrong: &mut V
             ));
         }
     }
-    if let Err(reasons) = account.check() {
+    if let Err(reasons) = accounts.trusting(account).check() {
         let reasons = reasons.into_iter();
         wrong.extend(reasons.map(|why| format!("/0/{instance}: {why}")));
     }
@@ -276,6 +282,7 @@ fn check_server(
     let uri = ServerUri {
         host: String::new(),
         port: 0,
+        scheme: Scheme::Coap,
     };
     let mut account = Account::new(&ServerConfig::new("", ssid, uri));
     for (resource, content) in &server.held {

@@ -2,12 +2,21 @@
 
 use std::{fmt, str::FromStr};
 
-/// `coap://HOST[:PORT]`.
+/// `coap://HOST[:PORT]` or `coaps://HOST[:PORT]`.
 #[derive(Clone, Debug, Eq, Hash, PartialEq)]
 pub struct ServerUri {
+    pub scheme: Scheme,
     /// A name, an IPv4 address, or an IPv6 address without brackets.
     pub host: String,
     pub port: u16,
+}
+
+#[derive(Clone, Copy, Debug, Default, Eq, Hash, PartialEq)]
+pub enum Scheme {
+    #[default]
+    Coap,
+    /// Over DTLS.
+    Coaps,
 }
 
 /// Why a text is not a server's address.
@@ -23,13 +32,10 @@ pub enum UriError {
     Scheme,
 }
 
-/// RFC 7252, 6.1.
-const DEFAULT_PORT: u16 = 5683;
 /// RFC 1035, 2.3.4.
 const MAX_HOST: usize = 253;
-/// Schemes of the standard besides `coap` (Core 1.2, table of bindings).
-const OTHER_SCHEMES: [&str; 9] = [
-    "coaps",
+/// Schemes of the standard that this version does not speak (Core 1.2, table of bindings).
+const OTHER_SCHEMES: [&str; 8] = [
     "coap+tcp",
     "coaps+tcp",
     "http",
@@ -49,16 +55,19 @@ impl FromStr for ServerUri {
         if OTHER_SCHEMES.contains(&scheme.as_str()) {
             return Err(UriError::NotAvailable(scheme));
         }
-        let authority = match rest.strip_prefix("//") {
-            Some(authority) if scheme == "coap" => authority.strip_suffix('/').unwrap_or(authority),
-            Some(_) | None => return Err(UriError::Scheme),
+        let scheme = match scheme.as_str() {
+            "coap" => Scheme::Coap,
+            "coaps" => Scheme::Coaps,
+            _ => return Err(UriError::Scheme),
         };
+        let authority = rest.strip_prefix("//").ok_or(UriError::Scheme)?;
+        let authority = authority.strip_suffix('/').unwrap_or(authority);
         if authority.contains(['/', '?', '#']) {
             return Err(UriError::Path);
         }
         let (host, port) = split(authority)?;
         let port = match port {
-            None => DEFAULT_PORT,
+            None => scheme.port(),
             Some(port) if port.bytes().all(|byte| byte.is_ascii_digit()) => port
                 .parse()
                 .ok()
@@ -69,16 +78,35 @@ impl FromStr for ServerUri {
         Ok(Self {
             host: host.to_owned(),
             port,
+            scheme,
         })
+    }
+}
+
+impl Scheme {
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Coap => "coap",
+            Self::Coaps => "coaps",
+        }
+    }
+
+    /// RFC 7252, 6.1 and 6.2.
+    const fn port(self) -> u16 {
+        match self {
+            Self::Coap => 5683,
+            Self::Coaps => 5684,
+        }
     }
 }
 
 impl fmt::Display for ServerUri {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let scheme = self.scheme.as_str();
         if self.host.contains(':') {
-            return write!(f, "coap://[{}]:{}", self.host, self.port);
+            return write!(f, "{scheme}://[{}]:{}", self.host, self.port);
         }
-        write!(f, "coap://{}:{}", self.host, self.port)
+        write!(f, "{scheme}://{}:{}", self.host, self.port)
     }
 }
 
@@ -133,6 +161,7 @@ mod tests {
             ("coap://10.0.0.1:1234", "coap://10.0.0.1:1234"),
             ("coap://[2001:db8::1]/", "coap://[2001:db8::1]:5683"),
             ("COAP://[::1]:5700", "coap://[::1]:5700"),
+            ("coaps://example.org", "coaps://example.org:5684"),
         ] {
             let uri: ServerUri = text.parse().unwrap();
             assert_eq!(uri.to_string(), printed);
@@ -142,10 +171,10 @@ mod tests {
 
     #[test]
     fn what_is_not_built_is_refused_by_name() {
-        let error = "coaps://example.org".parse::<ServerUri>().unwrap_err();
+        let error = "coap+tcp://example.org".parse::<ServerUri>().unwrap_err();
         assert_eq!(
             error.to_string(),
-            "coaps:// is not available in this version"
+            "coap+tcp:// is not available in this version"
         );
     }
 

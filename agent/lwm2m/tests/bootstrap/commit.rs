@@ -298,6 +298,33 @@ fn rights_come_along_and_are_taken_back() {
 }
 
 #[test]
+fn an_account_with_a_key_is_met_with_a_handshake_and_never_without() {
+    let mut world = at_a();
+    world.command(Command::Bootstrap);
+    let secured = |key: &[u8]| {
+        let account = [
+            ("/0/1/0", Value::String(format!("coaps://{B}"))),
+            ("/0/1/1", Value::Boolean(false)),
+            ("/0/1/2", Value::Integer(0)),
+            ("/0/1/3", Value::Opaque(b"cab-17".to_vec())),
+            ("/0/1/5", Value::Opaque(key.to_vec())),
+            ("/0/1/10", Value::Integer(SSID_B.into())),
+        ];
+        write("/0/1", &account, ContentFormat::SenmlCbor)
+    };
+    world.ask(BS, server(0, SSID_B, 600));
+    world.ask(BS, secured(b""));
+    assert_eq!(world.ask(BS, finish()).code, Code::NOT_ACCEPTABLE);
+    world.ask(BS, secured(b"0123456789abcdef"));
+    assert_eq!(world.ask(BS, finish()).code, Code::CHANGED);
+    world.wait(60);
+    // RFC 6347, 4.1: content type 22, handshake, of DTLS.
+    let datagrams = &world.peers[B].datagrams;
+    assert!(!datagrams.is_empty());
+    assert!(datagrams.iter().all(|datagram| datagram[..2] == [22, 0xfe]));
+}
+
+#[test]
 fn no_key_is_in_what_can_be_printed() {
     let key = b"swordfish-0123456789";
     let mut config: ClientConfig = config(&[(SSID_A, A)]);

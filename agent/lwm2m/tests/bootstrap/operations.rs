@@ -321,7 +321,7 @@ fn what_does_not_hold_together_is_named_at_finish() {
         ("two accounts of a bootstrap server", &|world| {
             bootstrap(world, "/0/1/1")
         }),
-        ("security mode PSK", &|world| {
+        ("the mode is PSK", &|world| {
             world.ask(BS, security(1, SSID_A, A));
             mode(world, "/0/1/2", 0);
         }),

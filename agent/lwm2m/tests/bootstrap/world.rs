@@ -50,6 +50,8 @@ pub(crate) struct World {
 
 /// A server.
 pub(crate) struct Peer {
+    /// What came to it, whatever it was.
+    pub(crate) datagrams: Vec<Vec<u8>>,
     endpoint: Endpoint,
     exchanges: Vec<ExchangeId>,
     is_lost: bool,
@@ -361,6 +363,7 @@ impl World {
                 let host = self.links.get(&link).expect("an open link").clone();
                 let now = self.now;
                 let peer = self.peer(&host);
+                peer.datagrams.push(datagram.clone());
                 if !peer.is_lost {
                     peer.endpoint.receive(&datagram, now);
                 }
@@ -409,6 +412,7 @@ impl Peer {
         };
         Self {
             endpoint: Endpoint::new(params, 99),
+            datagrams: Vec::new(),
             exchanges: Vec::new(),
             is_lost: false,
             link: None,

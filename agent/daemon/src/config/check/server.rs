@@ -5,12 +5,12 @@ use std::{collections::BTreeMap, time::Duration};
 use lamplighter_coap::Params;
 use lamplighter_lwm2m::{
     client::{ServerConfig, VersionChoice},
-    server::ServerUri,
+    server::{Scheme, ServerUri},
 };
 use lamplighter_model::{ObjectId, Ssid, object::Version};
 
 use super::{Checker, below, key};
-use crate::config::{layer::Key, schema};
+use crate::config::{layer::Key, not_built, schema};
 
 impl Checker<'_> {
     /// `others`: a bootstrap server can give accounts.
@@ -122,7 +122,12 @@ impl Checker<'_> {
     }
 
     pub(super) fn uri(&mut self, at: &Key, text: &str) -> Option<ServerUri> {
-        match text.parse() {
+        match text.parse::<ServerUri>() {
+            Ok(uri) if uri.scheme == Scheme::Coaps => {
+                let what = format!("`{text}`: coaps:// is {}", not_built::NOT_AVAILABLE);
+                self.error(at, what, "coap://HOST or coap://HOST:PORT");
+                None
+            }
             Ok(uri) => Some(uri),
             Err(error) => {
                 self.error(
