@@ -9,6 +9,7 @@ mod device;
 mod lamp;
 mod location;
 mod modbus;
+mod parameter;
 mod point;
 mod register;
 mod registration;

@@ -121,6 +121,9 @@ pub struct Server {
     pub expose: Option<Expose>,
     /// Object versions to announce instead of ours. Example: `{ 3416 = "1.0" }`. Default: none.
     pub object_versions: BTreeMap<String, String>,
+    /// What the server wants to know beside at registration. Example: `{ imei = "490154203237518" }`.
+    /// Default: nothing.
+    pub register_parameters: BTreeMap<String, String>,
     /// Who we are, and how the server proves who it is; required.
     /// Example: `{ mode = "psk", identity = "cab-17", key = "credential:main-psk" }`.
     pub security: Option<Security>,

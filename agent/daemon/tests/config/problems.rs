@@ -123,6 +123,18 @@ fn servers_are_checked() {
             "2: error: `one` is not a version",
         ),
         (
+            "[server.a]\nregister_parameters = { lt = \"5\" }\n",
+            "2: error: `lt` is a parameter of the standard",
+        ),
+        (
+            "[server.a]\nregister_parameters = { \"a b\" = \"5\" }\n",
+            "2: error: `a b` is no name of a parameter",
+        ),
+        (
+            "[server.a]\nregister_parameters = { imei = \"5&lt=1\" }\n",
+            "2: error: the value has a control character or `&`",
+        ),
+        (
             "[server.a]\nsecurity = { mode = \"none\" }\n",
             "2: error: nothing protects this connection",
         ),
