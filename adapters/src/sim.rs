@@ -55,10 +55,28 @@ impl Form {
                 mean,
                 amplitude,
                 period,
-            } => Value::Float(mean + amplitude * (TAU * turns(period).fract()).sin()),
+            } => Value::Float(mean + amplitude * sine(turns(period))),
             Self::Toggle { period } => Value::Boolean(turns(period) % 2.0 >= 1.0),
         }
     }
+}
+
+/// The sine of a number of turns, by its series. That of std stands in a library of the system that
+/// nothing else here needs: 0.3 MB in the memory of every box.
+fn sine(turns: f64) -> f64 {
+    // Mirrored to the quarter turns beside zero, where the series comes to its end soon.
+    let angle = TAU
+        * match turns.fract() {
+            turn if turn > 0.75 => turn - 1.0,
+            turn if turn > 0.25 => 0.5 - turn,
+            turn => turn,
+        };
+    let (mut sum, mut term) = (angle, angle);
+    for n in (2..=20).step_by(2).map(f64::from) {
+        term *= -angle * angle / (n * (n + 1.0));
+        sum += term;
+    }
+    sum
 }
 
 /// A device that does not exist.
@@ -157,6 +175,14 @@ mod tests {
 
     const LEVEL: ResourceAddress = ResourceAddress::gateway(3308, 0, 5900);
     const STATE: ResourceAddress = ResourceAddress::gateway(3342, 0, 5500);
+
+    #[test]
+    fn the_series_is_the_sine() {
+        for turns in (0..3000).map(|n| f64::from(n) / 1000.0) {
+            let difference = sine(turns) - (TAU * turns).sin();
+            assert!(difference.abs() < 1e-13, "{turns}: {difference}");
+        }
+    }
 
     #[test]
     fn forms_follow_their_period() {

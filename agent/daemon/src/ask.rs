@@ -3,7 +3,7 @@
 //! The loop never waits for them: the queue is bounded, a full one is refused at once, and an
 //! answer that nobody waits for any more is dropped.
 
-use std::time::Duration;
+use std::{collections::BTreeSet, time::Duration};
 
 use lamplighter_lwm2m::{
     boundary::{LocalAnswer, LocalRequest},
@@ -22,6 +22,11 @@ const PATIENCE: Duration = Duration::from_secs(30);
 /// One question; the loop sends the answer, or drops the sender.
 #[derive(Debug)]
 pub enum Ask {
+    /// Error codes of 3/0/11 of which those that hold are named; nobody waits for an answer.
+    DeviceErrors {
+        known: &'static [u8],
+        holding: BTreeSet<u8>,
+    },
     /// Ask the bootstrap server for accounts.
     Bootstrap {
         /// Who wants it, for the event log.
@@ -132,6 +137,12 @@ impl Asker {
             reply,
         })
         .await
+    }
+
+    /// Tells which of the known error codes hold; false where the loop is too busy to hear it.
+    pub fn device_errors(&self, known: &'static [u8], holding: BTreeSet<u8>) -> bool {
+        let errors = Ask::DeviceErrors { known, holding };
+        self.0.try_send(errors).is_ok()
     }
 
     pub async fn why(&self, name: String) -> Result<Option<Why>, Unanswered> {

@@ -7,7 +7,7 @@ mod gpio;
 mod meter;
 mod modbus;
 
-use std::{collections::BTreeMap, path::Path, time::Duration};
+use std::{collections::BTreeMap, time::Duration};
 
 use lamplighter_adapters::{
     Adapter, Clock,
@@ -20,8 +20,7 @@ use tokio::task::JoinHandle;
 
 use crate::{
     config::{BusId, Config, Device, DeviceKind},
-    events::EventLog,
-    system::{self, System},
+    system::{self, Parts, System},
 };
 
 /// How often simulated values are told.
@@ -50,13 +49,7 @@ pub fn system_id(config: &Config) -> AdapterId {
 
 /// Starts everything that is configured. A device that cannot be started is reported as offline
 /// with the reason; the others run. Must be called inside the runtime.
-pub fn start(
-    config: &Config,
-    state_dir: &Path,
-    log: &EventLog,
-    clock: Clock,
-    seed: u64,
-) -> Devices {
+pub(crate) fn start(config: &Config, system: Parts, clock: Clock, seed: u64) -> Devices {
     let buses = modbus::buses(config);
     let mut starter = Starter {
         buses: BTreeMap::new(),
@@ -75,7 +68,7 @@ pub fn start(
             starter.broken(device.id, why);
         }
     }
-    let system = System::new(starter.clock.clone(), state_dir.to_owned(), log.clone());
+    let system = System::new(starter.clock.clone(), config, system);
     starter.supervise(system_id(config), system, system::limits());
     starter.devices
 }

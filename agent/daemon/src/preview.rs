@@ -40,7 +40,7 @@ pub(crate) fn register_bytes(config: &Config) -> usize {
     declare(
         &mut site,
         devices::system_id(config),
-        system::declarations(),
+        system::declarations(config),
     );
     while let Some(output) = site.poll() {
         if let SiteOutput::Core(DeviceEvent::Declared(declared)) = output {

@@ -64,6 +64,9 @@ pub const THE_BOX: ClientId = ClientId(0);
 /// How long the first Register waits for adapters to say what they have.
 const DECLARATIONS: Duration = Duration::from_millis(500);
 
+/// Error code of 3/0/11.
+const PERIPHERAL_MALFUNCTION: u8 = 8;
+
 /// What the loop owns.
 #[derive(Debug)]
 pub struct Agent {
@@ -106,6 +109,8 @@ pub struct Waiting {
     asleep: BTreeSet<Ssid>,
     /// Whether the site was told that a server can be reached.
     contact: Option<bool>,
+    /// Devices that are given up.
+    offline: BTreeSet<AdapterId>,
     /// More or less is stored for a server than people were told.
     is_queue_changed: bool,
     stopped: BTreeSet<ClientId>,
@@ -294,6 +299,7 @@ impl Agent {
     fn on_adapter(&mut self, id: AdapterId, event: AdapterEvent) {
         let now = self.clock.now();
         if let AdapterEvent::Link(state, words) = &event {
+            self.note_offline(id, *state);
             // Other words for the same state are no news to an operator.
             match self.status.on_link(id, *state, words, now) {
                 Some(device) => {
@@ -308,6 +314,12 @@ impl Agent {
 
     fn on_ask(&mut self, ask: Ask) {
         match ask {
+            Ask::DeviceErrors { known, holding } => {
+                for code in known {
+                    let present = holding.contains(code);
+                    self.device_error(*code, present);
+                }
+            }
             Ask::Bootstrap { user, reply } => {
                 // Nobody may be waiting any more.
                 let _ = reply.send(self.ask_for_bootstrap(&user));
@@ -336,6 +348,24 @@ impl Agent {
                 let _ = reply.send(self.site.why(&name, self.clock.now()));
             }
         }
+    }
+
+    /// A device that is given up is a malfunction of the box's periphery (3/0/11).
+    fn note_offline(&mut self, id: AdapterId, state: LinkState) {
+        let was_any = !self.waiting.offline.is_empty();
+        if state == LinkState::Offline {
+            self.waiting.offline.insert(id);
+        } else {
+            self.waiting.offline.remove(&id);
+        }
+        let is_any = !self.waiting.offline.is_empty();
+        if is_any != was_any {
+            self.device_error(PERIPHERAL_MALFUNCTION, is_any);
+        }
+    }
+
+    fn device_error(&mut self, code: u8, present: bool) {
+        self.every_client(&Input::Command(Command::DeviceError { code, present }));
     }
 
     fn send(

@@ -39,6 +39,7 @@ use crate::{
     run::{Agent, Ended, THE_BOX, Waiting},
     status::Status,
     store::Store,
+    system,
     web::{self, Page, WebConfig},
 };
 
@@ -219,11 +220,11 @@ pub async fn agent(
     let kept = (store.event_sink(), places.state_dir.clone());
     let events = EventLog::new(move || clock.now(), loaded.events, Some(kept));
     tell_start(&last_good, &events);
-    let state_dir = &places.state_dir;
-    let mut devices = devices::start(&config, state_dir, &events, clock.for_adapters(), seed);
+    let (asker, asks) = Asker::new(ASKS);
+    let system = system_parts(places, &events, &asker);
+    let mut devices = devices::start(&config, system, clock.for_adapters(), seed);
     let site = Site::new(config.site.clone(), loaded.site, now);
 
-    let (asker, asks) = Asker::new(ASKS);
     let now_source: NowSource = Arc::new(move || clock.now());
     let api = Api {
         asker,
@@ -287,6 +288,17 @@ fn server_names(config: &Config) -> BTreeMap<String, (ClientId, Ssid)> {
 fn events_names(config: &Config) -> events::Names {
     let named = |server: &ServerConfig| (server.ssid, server.name.clone());
     events::Names::new(config.servers.iter().map(named))
+}
+
+fn system_parts(places: &Places, events: &EventLog, asker: &Asker) -> system::Parts {
+    let asker = asker.clone();
+    system::Parts {
+        state_dir: places.state_dir.clone(),
+        log: events.clone(),
+        on_errors: Box::new(move |holding| {
+            asker.device_errors(&system::POWER_CODES, holding.clone())
+        }),
+    }
 }
 
 /// The first lines of this run in the log.

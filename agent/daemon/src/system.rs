@@ -1,32 +1,43 @@
 //! What the box itself has to tell: an adapter like any other, so that the core needs no special path
-//! for it. It answers for object 4 (which way packets take), the memory of object 3 and object 20
-//! (what happened here).
+//! for it. It answers for object 4 (which way packets take), memory and power of object 3, object 6
+//! where the configuration says where the box is, and object 20 (what happened here).
 
 mod connectivity;
+mod location;
 mod log;
 mod memory;
+mod power;
 
 use std::{
-    collections::{BTreeMap, VecDeque},
+    collections::{BTreeMap, BTreeSet, VecDeque},
+    fmt,
     path::PathBuf,
     time::Duration,
 };
 
 use lamplighter_adapters::{Adapter, Clock, Limits, Wake};
 use lamplighter_model::{
-    InstanceAddress, InstancePath, ResourceAddress, ResourceId, Sample, Scope,
-    device::{Assignment, Declaration, Fault},
+    InstanceAddress, InstancePath, Quality, ResourceAddress, ResourceId, ResourceInstanceId,
+    Sample, Scope,
+    device::{Assignment, Declaration, Declared, Fault},
     object::Operations,
 };
 use tokio::time::{Instant, sleep_until};
 
-use crate::events::EventLog;
+use crate::{
+    config::{Config, POWER_RESOURCES, Position},
+    events::EventLog,
+};
+use location::Location;
 use log::Log;
+use power::Power;
+
+pub(crate) use power::CODES as POWER_CODES;
 
 /// How it is called among the adapters.
 pub(crate) const ADAPTER: &str = "system";
 
-/// How often the addresses and the memory are looked at.
+/// How often the addresses, the memory and the power are looked at.
 const PERIOD: Duration = Duration::from_secs(30);
 
 const DEVICE: InstancePath = InstancePath::new(3, 0);
@@ -36,39 +47,113 @@ const DEVICE: InstancePath = InstancePath::new(3, 0);
 pub(crate) struct System {
     clock: Clock,
     due: Instant,
-    /// What is still to be looked at in this round.
-    round: VecDeque<InstancePath>,
+    /// What is still to be done in this round.
+    round: VecDeque<Wake>,
+    location: Option<Location>,
     log: Log,
-    state_dir: PathBuf,
+    power: Power,
+    /// Which values of the power are told, and by which instances.
+    fed: BTreeSet<(u16, Option<ResourceInstanceId>)>,
+    /// Error codes that were told.
+    errors: BTreeSet<u8>,
+    parts: Parts,
+}
+
+/// Takes error codes; false where nobody could hear them.
+type TellErrors = Box<dyn FnMut(&BTreeSet<u8>) -> bool + Send>;
+
+/// What the parts need to know.
+pub(crate) struct Parts {
+    pub(crate) state_dir: PathBuf,
+    pub(crate) log: EventLog,
+    /// Takes the error codes of the power (3/0/11) when they change; false: to be told again.
+    pub(crate) on_errors: TellErrors,
 }
 
 impl System {
-    pub(crate) fn new(clock: Clock, state_dir: PathBuf, log: EventLog) -> Self {
+    pub(crate) fn new(clock: Clock, config: &Config, parts: Parts) -> Self {
+        let told = |resource: &u16| config.is_told_by_device(at(DEVICE, *resource));
+        let taken = POWER_RESOURCES.into_iter().filter(told).collect();
+        let sources = config.power_sources.clone();
         Self {
             clock,
             due: Instant::now(),
             round: VecDeque::new(),
-            log: Log::new(log),
-            state_dir,
+            location: config.location.map(Location::new),
+            log: Log::new(parts.log.clone()),
+            power: Power::new(power::DIRECTORY.into(), sources, taken),
+            fed: BTreeSet::new(),
+            errors: BTreeSet::new(),
+            parts,
         }
     }
 
-    fn look(&self, instance: InstancePath) -> Result<Vec<Sample>, Fault> {
+    fn look(&mut self, instance: InstancePath) -> Result<Vec<Sample>, Fault> {
         let stamp = self.clock.stamp();
-        match instance {
-            connectivity::INSTANCE => connectivity::look(stamp),
-            DEVICE => {
-                let sample = |(resource, value)| Sample::good(at(DEVICE, resource), value, stamp);
-                Ok(memory::look(&self.state_dir)?.map(sample).to_vec())
+        let sample = |(resource, value)| Sample::good(at(instance, resource), value, stamp);
+        match (instance, &mut self.location) {
+            (connectivity::INSTANCE, _) => connectivity::look(stamp),
+            (DEVICE, _) => {
+                let memory = memory::look(&self.parts.state_dir)?.map(sample);
+                let (power, _) = self.power.look();
+                let power = power.into_iter().map(|(resource, index, value)| Sample {
+                    address: at(DEVICE, resource),
+                    index,
+                    value,
+                    at: stamp,
+                    source_time: None,
+                    quality: Quality::Good,
+                });
+                Ok(memory.into_iter().chain(power).collect())
             }
-            other => self.log.samples(other, stamp),
+            (location::INSTANCE, Some(location)) => {
+                let place = location.look(self.log.now());
+                Ok(place.into_iter().map(sample).collect())
+            }
+            (other, _) => self.log.samples(other, stamp),
+        }
+    }
+
+    /// Everything that is looked at now and then. An instance of a resource can only go with all of
+    /// them: where other supplies are there than before, they are declared anew.
+    fn begin_round(&mut self) {
+        self.round
+            .push_back(due(connectivity::INSTANCE, &connectivity::RESOURCES));
+        let (told, errors) = self.power.look();
+        if errors != self.errors && (self.parts.on_errors)(&errors) {
+            self.errors = errors;
+        }
+        let fed: BTreeSet<_> = told
+            .iter()
+            .map(|(resource, index, _)| (*resource, *index))
+            .collect();
+        if fed != self.fed {
+            let changed = Declared {
+                added: readable(resources(&fed)).collect(),
+                removed: resources(&self.fed)
+                    .map(|resource| at(DEVICE, resource))
+                    .collect(),
+            };
+            self.round.push_back(Wake::Declared(changed));
+            self.fed = fed;
+        }
+        let device: Vec<u16> = memory::RESOURCES
+            .into_iter()
+            .chain(resources(&self.fed))
+            .collect();
+        self.round.push_back(due(DEVICE, &device));
+        if let Some(location) = &self.location
+            && !location.is_complete()
+        {
+            let resources = location::resources(&location.position());
+            self.round.push_back(due(location::INSTANCE, &resources));
         }
     }
 }
 
 impl Adapter for System {
     fn declared(&self) -> Vec<Declaration> {
-        declarations()
+        declared(self.location.as_ref().map(Location::position))
     }
 
     async fn read(
@@ -90,26 +175,24 @@ impl Adapter for System {
     }
 
     async fn wait(&mut self) -> Result<Wake, Fault> {
-        if let Some(instance) = self.round.pop_front() {
-            return Ok(due(instance));
-        }
-        tokio::select! {
-            () = sleep_until(self.due) => {
-                self.due = Instant::now() + PERIOD;
-                self.round.push_back(DEVICE);
-                Ok(due(connectivity::INSTANCE))
+        loop {
+            if let Some(wake) = self.round.pop_front() {
+                return Ok(wake);
             }
-            () = self.log.news() => Ok(Wake::News(self.log.told(self.clock.stamp()))),
+            tokio::select! {
+                () = sleep_until(self.due) => {
+                    self.due = Instant::now() + PERIOD;
+                    self.begin_round();
+                }
+                () = self.log.news() => {
+                    return Ok(Wake::News(self.log.told(self.clock.stamp())));
+                }
+            }
         }
     }
 }
 
-/// Everything of an instance that is looked at now and then.
-fn due(instance: InstancePath) -> Wake {
-    let resources: &[u16] = match instance {
-        connectivity::INSTANCE => &connectivity::RESOURCES,
-        _ => &memory::RESOURCES,
-    };
+fn due(instance: InstancePath, resources: &[u16]) -> Wake {
     let address = InstanceAddress {
         scope: Scope::Gateway,
         path: instance,
@@ -118,16 +201,41 @@ fn due(instance: InstancePath) -> Wake {
     Wake::Due(address, resources.collect())
 }
 
-/// What every box has of objects 3, 4 and 20.
-pub(crate) fn declarations() -> Vec<Declaration> {
-    let connectivity = connectivity::RESOURCES.map(|resource| at(connectivity::INSTANCE, resource));
-    let memory = memory::RESOURCES.map(|resource| at(DEVICE, resource));
-    let readable = connectivity.into_iter().chain(memory);
-    let readable = readable.map(|address| Declaration {
+/// Each once, in order.
+fn resources(
+    fed: &BTreeSet<(u16, Option<ResourceInstanceId>)>,
+) -> impl Iterator<Item = u16> + use<> {
+    let resources: BTreeSet<u16> = fed.iter().map(|(resource, _)| *resource).collect();
+    resources.into_iter()
+}
+
+fn readable(resources: impl Iterator<Item = u16>) -> impl Iterator<Item = Declaration> {
+    resources.map(|resource| read_only(at(DEVICE, resource)))
+}
+
+const fn read_only(address: ResourceAddress) -> Declaration {
+    Declaration {
         address,
         operations: Operations::R,
-    });
-    readable.chain(log::declarations()).collect()
+    }
+}
+
+/// What every box has of objects 3, 4, 6 and 20, but what depends on the kernel.
+pub(crate) fn declarations(config: &Config) -> Vec<Declaration> {
+    declared(config.location)
+}
+
+fn declared(position: Option<Position>) -> Vec<Declaration> {
+    let connectivity = connectivity::RESOURCES.map(|resource| at(connectivity::INSTANCE, resource));
+    let memory = memory::RESOURCES.map(|resource| at(DEVICE, resource));
+    let place = position
+        .map(|position| location::resources(&position))
+        .unwrap_or_default();
+    let place = place
+        .into_iter()
+        .map(|resource| at(location::INSTANCE, resource));
+    let readable = connectivity.into_iter().chain(memory).chain(place);
+    readable.map(read_only).chain(log::declarations()).collect()
 }
 
 /// What is told when it changes is read anew by whoever asks for it.
@@ -144,6 +252,12 @@ const fn at(instance: InstancePath, resource: u16) -> ResourceAddress {
     ResourceAddress {
         scope: Scope::Gateway,
         path: instance.resource(resource),
+    }
+}
+
+impl fmt::Debug for Parts {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Parts").finish_non_exhaustive()
     }
 }
 

@@ -148,6 +148,12 @@ mod tests {
         assert_eq!(end(unreadable, 2, None), Closed::Untrusted(why));
     }
 
+    /// Another version has other flaws: decision 0010 says what concerns us, and what to do.
+    #[test]
+    fn the_library_is_the_one_that_was_looked_at() {
+        assert_eq!(sys::MBEDTLS_VERSION_STRING, b"3.6.5\0");
+    }
+
     #[test]
     fn every_refusal_leaves_a_finding() {
         for why in [

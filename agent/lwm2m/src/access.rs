@@ -225,4 +225,17 @@ mod tests {
             assert_eq!(text.parse(), pattern, "{text}");
         }
     }
+
+    #[test]
+    fn what_is_wrong_with_a_grant_is_said_in_words() {
+        for (text, words) in [("RX", "`X` is not a right"), ("rw", "`r` is not a right")] {
+            assert_eq!(text.parse::<Rights>().unwrap_err().to_string(), words);
+        }
+        for (text, words) in [
+            ("/3416/1/5850", "rights are given to objects and instances"),
+            ("everything", "this is neither a path nor `*`"),
+        ] {
+            assert_eq!(text.parse::<Pattern>().unwrap_err().to_string(), words);
+        }
+    }
 }

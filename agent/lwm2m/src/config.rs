@@ -68,6 +68,8 @@ pub struct ServerConfig {
     pub object_versions: BTreeMap<ObjectId, Version>,
     /// The server is told that we are reachable for a while after each exchange only.
     pub queue_mode: bool,
+    /// Vendor parameters of Register, each `NAME=VALUE` (lwm2m/10, 2).
+    pub register_parameters: Vec<String>,
     pub registration: RegistrationConfig,
     /// What it may do, where there are several servers.
     pub rights: Grants,
@@ -167,6 +169,7 @@ impl ServerConfig {
             name: name.to_owned(),
             object_versions: BTreeMap::new(),
             queue_mode: false,
+            register_parameters: Vec::new(),
             registration: RegistrationConfig::default(),
             rights: Grants::default(),
             security: SecurityAccount::unsecured(&uri, Some(ssid)),

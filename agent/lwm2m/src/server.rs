@@ -439,6 +439,7 @@ impl Server {
                     endpoint: &turn.shared.endpoint,
                     lifetime: self.registration.lifetime(),
                     queue_mode: self.registration.queue_mode(),
+                    vendor: &self.config.register_parameters,
                 };
                 let request = messages::register(&parameters, &self.links(turn));
                 self.send(Purpose::Register, request, turn);

@@ -330,40 +330,6 @@ fn requests() -> Vec<Seed> {
     seeds
 }
 
-fn bootstraps() -> Vec<Seed> {
-    // Accounts of server 101 at the first address and of 102 at the second, rights, the whole end.
-    let (one, other) = ([0, 1, 0, 1, 0, 1, 0, 0], [0, 2, 1, 1, 0, 2, 0, 1]);
-    let (own, its) = ([3, 0, 1, 2, 0, 1, 0, 5, 0], [3, 1, 2, 0, 60, 0, 1, 4, 1]);
-    let rights = [5, 0, 1, 0, 1, 2];
-    let (delete, finish, wait) = ([6, 0], [7], [9, 2, 60]);
-    let rows: [&[&[u8]]; 5] = [
-        &[&[1], &delete, &one, &own, &finish, &wait],
-        &[&[0], &delete, &other, &its, &finish, &wait, &[9, 3, 40]],
-        &[&[2], &other, &its, &rights, &finish, &wait, &[9, 2, 200]],
-        &[
-            &[0],
-            &own,
-            &[3, 0, 1, 2, 0, 1, 0, 5, 192],
-            &finish,
-            &own,
-            &finish,
-        ],
-        &[
-            &[5],
-            &delete,
-            &one,
-            &own,
-            &finish,
-            &[10, 0],
-            &delete,
-            &other,
-            &its,
-            &finish,
-        ],
-    ];
-    rows.map(|row| ("client_bootstrap", row.concat())).into()
-}
-
 /// Steps are numbered as in `dtls.rs`: handshakes that go well, with a change on the way, with
 /// pauses, moves and restarts; and every credential of the tests in each of its places.
 fn dtls() -> io::Result<Vec<Seed>> {
@@ -413,6 +379,40 @@ fn dtls() -> io::Result<Vec<Seed>> {
         seeds.push(("dtls_credentials", input));
     }
     Ok(seeds)
+}
+
+fn bootstraps() -> Vec<Seed> {
+    // Accounts of server 101 at the first address and of 102 at the second, rights, the whole end.
+    let (one, other) = ([0, 1, 0, 1, 0, 1, 0, 0], [0, 2, 1, 1, 0, 2, 0, 1]);
+    let (own, its) = ([3, 0, 1, 2, 0, 1, 0, 5, 0], [3, 1, 2, 0, 60, 0, 1, 4, 1]);
+    let rights = [5, 0, 1, 0, 1, 2];
+    let (delete, finish, wait) = ([6, 0], [7], [9, 2, 60]);
+    let rows: [&[&[u8]]; 5] = [
+        &[&[1], &delete, &one, &own, &finish, &wait],
+        &[&[0], &delete, &other, &its, &finish, &wait, &[9, 3, 40]],
+        &[&[2], &other, &its, &rights, &finish, &wait, &[9, 2, 200]],
+        &[
+            &[0],
+            &own,
+            &[3, 0, 1, 2, 0, 1, 0, 5, 192],
+            &finish,
+            &own,
+            &finish,
+        ],
+        &[
+            &[5],
+            &delete,
+            &one,
+            &own,
+            &finish,
+            &[10, 0],
+            &delete,
+            &other,
+            &its,
+            &finish,
+        ],
+    ];
+    rows.map(|row| ("client_bootstrap", row.concat())).into()
 }
 
 fn histories() -> Vec<Seed> {

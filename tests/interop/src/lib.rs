@@ -8,7 +8,9 @@ pub mod agent;
 pub mod coap;
 pub mod leshan;
 pub mod lines;
+pub mod openssl;
 pub mod relay;
+pub mod secured;
 pub mod station;
 
 use std::path::{Path, PathBuf};

@@ -7,7 +7,7 @@ use std::{
         atomic::{AtomicBool, Ordering},
     },
     thread,
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 /// How long a thread waits before it looks whether its test has ended.
@@ -33,8 +33,8 @@ struct State {
     /// So many more pass from the server until it is cut.
     left: Option<usize>,
     server: SocketAddr,
-    /// Datagrams that came, whether they went on or not.
-    up: Vec<Vec<u8>>,
+    /// Datagrams that came, and when, whether they went on or not.
+    up: Vec<(Instant, Vec<u8>)>,
 }
 
 #[derive(Debug)]
@@ -113,7 +113,14 @@ impl Relay {
 
     /// The datagrams that the agent sent from this one on.
     pub fn sent_since(&self, first: usize) -> Vec<Vec<u8>> {
-        locked(&self.shared.state).up[first..].to_vec()
+        let state = locked(&self.shared.state);
+        let datagrams = state.up[first..].iter();
+        datagrams.map(|(_, datagram)| datagram.clone()).collect()
+    }
+
+    /// When the agent sent this datagram.
+    pub fn sent_at(&self, number: usize) -> Instant {
+        locked(&self.shared.state).up[number].0
     }
 }
 
@@ -156,11 +163,16 @@ impl Shared {
     }
 
     /// To whom it goes on; `None` where it is lost.
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "a test against a real server measures in real time"
+    )]
     fn receiver(&self, way: Way, sender: SocketAddr, datagram: &[u8]) -> Option<SocketAddr> {
+        let came = Instant::now();
         let mut state = locked(&self.state);
         match way {
             Way::Up => {
-                state.up.push(datagram.to_vec());
+                state.up.push((came, datagram.to_vec()));
                 state.agent = Some(sender);
             }
             Way::Down => {

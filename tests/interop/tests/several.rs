@@ -11,7 +11,7 @@ use std::{
 };
 
 use lamplighter_coap::Code;
-use lamplighter_interop::{agent::Agent, coap::Message, relay::Relay, scratch};
+use lamplighter_interop::{agent::Agent, coap::Message, relay::Relay, scratch, write};
 use lamplighter_lwm2m::format::{self, Content, ContentFormat, Node, RecordTime};
 use lamplighter_model::{ObjectId, Path, Value, tables};
 use lamplighter_sim::server::{
@@ -250,6 +250,51 @@ fn what_was_refused_is_in_the_event_log_for_those_who_may_read_it() {
     assert_eq!(a.read("/20/0/4013").value(), Some(&Value::Integer(0)));
     assert_eq!(b.switch(100), Code::UNAUTHORIZED);
     assert!(log_of(&a, 0).contains(words));
+}
+
+#[test]
+fn where_the_box_is_and_what_feeds_it_are_told_by_the_daemon() {
+    let (a, b) = (Managed::start(), Managed::start());
+    let directory = scratch("several-location");
+    let here = r#"
+[client]
+location = true
+power_sources = ["ac"]
+[site]
+position = { lat = 52.52, lon = 13.4 }
+[device.ups]
+adapter = "sim"
+point.voltage = { resource = "/3/0/7", value = 27400 }
+"#;
+    write(&directory.join("conf.d/20-here.toml"), here);
+    let accounts = [
+        account("a", &a.uri(), 101, "owner = true"),
+        account("b", &b.uri(), 102, r#"rights = { "*" = "R" }"#),
+    ];
+    let agent = run(&directory, &accounts);
+    agent.registered_with(&["a", "b"], SOON);
+    agent.until(&["read", "/6/0/5"], SOON, |time| time["value"].is_string());
+    assert_eq!(a.read("/6/0/0").value(), Some(&Value::Float(52.52)));
+    assert_eq!(b.read("/6/0/0").code, Code::UNAUTHORIZED);
+    let discover = |server: &Managed| server.ask(Operation::Discover(path("/6"))).code;
+    assert_eq!(
+        (discover(&a), discover(&b)),
+        (Code::CONTENT, Code::NOT_FOUND)
+    );
+    agent.until(&["read", "/3/0/7"], SOON, |volts| {
+        volts[0]["value"] == 27_400
+    });
+    for server in [&a, &b] {
+        let volts = server.read("/3/0/7").nodes;
+        let shown = volts.iter().any(|node| match &node.content {
+            Content::Multiple(values) => values
+                .iter()
+                .any(|(_, value)| *value == Value::Integer(27_400)),
+            Content::Single(_) => false,
+        });
+        assert!(shown, "{volts:?}");
+        assert_eq!(server.read("/3/0/6").code, Code::CONTENT);
+    }
 }
 
 #[test]

@@ -33,7 +33,7 @@ const EDGES: &[(&str, &[&str])] = &[
             "site",
         ],
     ),
-    ("lamplighter-interop", &["adapters", "sim"]),
+    ("lamplighter-interop", &["adapters", "dtls", "sim"]),
     ("lamplighter-lwm2m", &["coap", "dtls", "model"]),
     ("lamplighter-model", &[]),
     (

@@ -7,7 +7,9 @@ mod bus;
 mod creation;
 mod device;
 mod lamp;
+mod location;
 mod modbus;
+mod parameter;
 mod point;
 mod register;
 mod registration;
@@ -114,6 +116,7 @@ impl<'a> Checker<'a> {
         self.buses(&root.bus);
         let devices = self.devices(&root.device);
         let site = self.site(&root.site, &devices, &definitions);
+        let location = self.location(root);
         let creation = self.creation(&root.client, &site);
         let store = self.store(&root.store);
         let web = root.web.as_ref().map(|web| self.web(web));
@@ -121,6 +124,8 @@ impl<'a> Checker<'a> {
             bootstrap: bootstrap.flatten(),
             endpoint: endpoint?,
             creation,
+            location,
+            power_sources: root.client.power_sources.clone().unwrap_or_default(),
             servers,
             buses: std::mem::take(&mut self.buses),
             devices: devices.into_iter().map(|device| device.device).collect(),

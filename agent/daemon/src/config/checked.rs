@@ -11,7 +11,7 @@ use lamplighter_site::boundary::{PointKind, SiteConfig};
 
 use crate::store::StoreConfig;
 
-pub use super::schema::{Backend, Bias, Exit, MeterMode, Rs485};
+pub use super::schema::{Backend, Bias, Exit, MeterMode, PowerSource, Rs485};
 
 /// Everything the daemon is made of. Built by [`super::Source::check`] only.
 #[derive(Clone, Debug)]
@@ -19,6 +19,10 @@ pub struct Config {
     pub bootstrap: Option<BootstrapConfig>,
     pub endpoint: Endpoint,
     pub creation: Creation,
+    /// What servers are told of where this box is; `None` where they are not.
+    pub location: Option<Position>,
+    /// Empty: what the kernel says.
+    pub power_sources: Vec<PowerSource>,
     /// In the order of their names.
     pub servers: Vec<ServerConfig>,
     /// In the order of their names; [`BusId`] counts here.
@@ -30,6 +34,18 @@ pub struct Config {
     pub store: StoreConfig,
     pub web: Option<Web>,
     pub definitions: Arc<Definitions>,
+}
+
+/// Resources of 3/0 that tell what feeds the box: sources, voltages, currents, level and status of
+/// the battery. Devices may tell them; of lists they fill the first instance.
+pub const POWER_RESOURCES: [u16; 5] = [6, 7, 8, 9, 20];
+
+/// A place on earth, WGS 84.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Position {
+    pub lat: f64,
+    pub lon: f64,
+    pub altitude_m: Option<f64>,
 }
 
 /// The endpoint client name, and why it is this one.
@@ -227,6 +243,11 @@ impl Names {
 impl Config {
     pub fn bus(&self, id: BusId) -> Option<&Bus> {
         self.buses.get(usize::from(id.0))
+    }
+
+    /// Whether a device tells the resource.
+    pub fn is_told_by_device(&self, address: ResourceAddress) -> bool {
+        self.points().any(|point| point.address == address)
     }
 
     /// All points of all devices, in the order of the configuration.

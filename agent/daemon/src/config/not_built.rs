@@ -65,7 +65,6 @@ const NOT_BUILT: &[(&str, Refused)] = &[
     ("site.group.*.photocell", Refused::Always),
     ("site.group.*.schedule", Refused::Always),
     ("site.interlock", Refused::Always),
-    ("site.position", Refused::Always),
     ("site.thermostat", Refused::Always),
     ("store.history_max", Refused::Always),
     ("update", Refused::Always),

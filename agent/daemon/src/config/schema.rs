@@ -57,6 +57,13 @@ pub struct Client {
     /// which devices have instances. Default: 16, 19 and those that only files in `objects/`
     /// define. Example: `[16, 19]`.
     pub creatable: Option<Vec<u16>>,
+    /// Tell servers where this box is (object 6), as `site.position` says: the owner, and those whose
+    /// `rights` name `/6`. Default: false.
+    pub location: Option<bool>,
+    /// What this box is fed from, where the kernel does not know: `"dc"`, `"battery"`,
+    /// `"external_battery"`, `"fuel_cell"`, `"poe"`, `"usb"`, `"ac"`, `"solar"` (3/0/6). Default: what
+    /// the kernel says. Example: `["ac"]`.
+    pub power_sources: Option<Vec<PowerSource>>,
     /// `[client.created]`: limits of what servers create.
     pub created: Created,
 }
@@ -70,6 +77,20 @@ pub struct Created {
     pub bytes: Option<u32>,
     /// Bytes of one value, 1–1048576. Default: 65536.
     pub value_bytes: Option<u32>,
+}
+
+/// As 3/0/6 counts them.
+#[derive(Clone, Copy, Debug, Deserialize, Eq, Ord, PartialEq, PartialOrd)]
+#[serde(rename_all = "snake_case")]
+pub enum PowerSource {
+    Dc,
+    Battery,
+    ExternalBattery,
+    FuelCell,
+    Poe,
+    Usb,
+    Ac,
+    Solar,
 }
 
 /// `[server.NAME]`: an account at an LwM2M server.
@@ -97,6 +118,9 @@ pub struct Server {
     pub expose: Option<Expose>,
     /// Object versions to announce instead of ours. Example: `{ 3416 = "1.0" }`. Default: none.
     pub object_versions: BTreeMap<String, String>,
+    /// What the server wants to know beside at registration. Example: `{ imei = "490154203237518" }`.
+    /// Default: nothing.
+    pub register_parameters: BTreeMap<String, String>,
     /// Credentials, required. Example: `{ mode = "none" }`.
     pub security: Option<Security>,
     /// Must be true for `security = { mode = "none" }`. Default: false.
@@ -219,8 +243,22 @@ pub enum Version {
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Site {
+    /// Where this box is. Example: `{ lat = 52.52, lon = 13.40 }`.
+    pub position: Option<Position>,
     /// `[site.group.NAME]`: outputs that are commanded together.
     pub group: BTreeMap<String, Group>,
+}
+
+/// WGS 84.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Position {
+    /// Degrees to the north, -90 to 90, required.
+    pub lat: Option<f64>,
+    /// Degrees to the east, -180 to 180, required.
+    pub lon: Option<f64>,
+    /// Metres above the sea. Default: not told.
+    pub altitude_m: Option<f64>,
 }
 
 #[derive(Clone, Debug, Default, Deserialize)]

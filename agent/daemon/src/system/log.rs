@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use lamplighter_model::{
-    InstancePath, ResourcePath, Sample, Stamp, Value,
+    InstancePath, Now, ResourcePath, Sample, Stamp, Value,
     device::{Assignment, Declaration, Fault},
     object::Operations,
 };
@@ -64,6 +64,10 @@ impl Log {
             std::future::pending().await
         }
         sleep_until(self.next).await;
+    }
+
+    pub(super) fn now(&self) -> Now {
+        self.log.now()
     }
 
     /// Everything as it is now.

@@ -1,9 +1,10 @@
 //! The adapter of the box itself, as its supervisor calls it.
 
-use lamplighter_model::{BootId, ResourceInstanceId, Stamp, Value};
+use lamplighter_model::{BootId, Stamp, UnixTime, Value, tables};
 
 use super::*;
 use crate::{
+    config::{Hardware, PowerSource, Source},
     events::{Class, LoadedLog, News},
     fake::now_at,
 };
@@ -12,12 +13,43 @@ fn log() -> EventLog {
     EventLog::new(|| now_at(100), LoadedLog::default(), None)
 }
 
-fn system(log: &EventLog) -> System {
+/// A checked configuration from its text.
+fn configured(text: &str) -> Config {
+    let directory = crate::fake::directory("system");
+    let main = directory.join("lamplighter.toml");
+    let text = format!("[client]\nendpoint = \"cab-17\"\n{text}");
+    crate::atomic::write(&main, text.as_bytes(), 0o600).unwrap();
+    let source = Source {
+        main,
+        environment: Vec::new(),
+        definitions: tables::standard(),
+        hardware: Hardware::default(),
+    };
+    let checked = source.check();
+    checked
+        .config
+        .unwrap_or_else(|| panic!("{:?}", checked.problems))
+}
+
+fn system_of(text: &str, log: &EventLog) -> System {
     let clock = Clock::new(|| Stamp {
         boot: BootId(1),
         mono: Duration::ZERO,
     });
-    System::new(clock, "/".into(), log.clone())
+    let parts = Parts {
+        state_dir: "/".into(),
+        log: log.clone(),
+        on_errors: Box::new(|_| true),
+    };
+    System {
+        // Whatever feeds the machine that tests run on.
+        power: Power::new("/nowhere".into(), Vec::new(), BTreeSet::new()),
+        ..System::new(clock, &configured(text), parts)
+    }
+}
+
+fn system(log: &EventLog) -> System {
+    system_of("", log)
 }
 
 fn address(instance: InstancePath) -> InstanceAddress {
@@ -163,4 +195,115 @@ async fn what_is_not_ours_is_refused() {
             .is_err()
     );
     assert!(system.execute(at(SECURITY, 4014), b"").await.is_err());
+}
+
+const HERE: &str =
+    "location = true\n[site]\nposition = { lat = 52.52, lon = 13.4, altitude_m = 34.0 }\n";
+
+fn is_of(object: u16) -> impl Fn(&Declaration) -> bool {
+    move |declaration| declaration.address.path.object().0 == object
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_configured_position_is_told_once_with_the_time_of_the_start() {
+    let log = log();
+    let mut system = system_of(HERE, &log);
+    assert_eq!(system.declared().into_iter().filter(is_of(6)).count(), 4);
+    let here = InstancePath::new(6, 0);
+    let mut looks = 0;
+    for _ in 0..12 {
+        let Wake::Due(instance, resources) = system.wait().await.unwrap() else {
+            continue;
+        };
+        let samples = system.read(instance, &resources).await.unwrap();
+        if instance.path != here {
+            continue;
+        }
+        looks += 1;
+        for (resource, number) in [(0, 52.52), (1, 13.4), (2, 34.0)] {
+            assert_eq!(
+                value(&samples, at(here, resource)),
+                Some(&Value::Float(number))
+            );
+        }
+        assert_eq!(value(&samples, at(here, 5)), Some(&Value::Time(100)));
+    }
+    assert_eq!(looks, 1, "it does not change");
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_time_of_a_position_follows_when_the_date_is_known() {
+    let seconds = std::sync::Arc::new(std::sync::atomic::AtomicI64::new(0));
+    let clock = std::sync::Arc::clone(&seconds);
+    let now = move || {
+        let unix = clock.load(std::sync::atomic::Ordering::Relaxed);
+        lamplighter_model::Now {
+            unix: (unix > 0).then(|| UnixTime::from_seconds(unix)),
+            ..now_at(1)
+        }
+    };
+    let log = EventLog::new(now, LoadedLog::default(), None);
+    let mut system = system_of(HERE, &log);
+    let here = address(InstancePath::new(6, 0));
+    let time = [ResourceId(0), ResourceId(5)];
+    assert_eq!(system.read(here, &time).await.unwrap().len(), 1);
+    seconds.store(1_790_000_000, std::sync::atomic::Ordering::Relaxed);
+    assert_eq!(system.read(here, &time).await.unwrap().len(), 2);
+    seconds.store(1_790_009_999, std::sync::atomic::Ordering::Relaxed);
+    let samples = system.read(here, &time).await.unwrap();
+    let shown = value(&samples, at(here.path, 5));
+    assert_eq!(shown, Some(&Value::Time(1_790_000_000)), "it does not tick");
+}
+
+#[tokio::test]
+async fn without_being_asked_for_there_is_no_position() {
+    let log = log();
+    let position = "[site]\nposition = { lat = 52.52, lon = 13.4 }\n";
+    for text in ["", position] {
+        let system = system_of(text, &log);
+        assert_eq!(
+            system.declared().into_iter().filter(is_of(6)).count(),
+            0,
+            "{text}"
+        );
+    }
+}
+
+/// What `wait` brings until the next round.
+async fn round(system: &mut System) -> Vec<Wake> {
+    let mut wakes = Vec::new();
+    tokio::time::advance(PERIOD).await;
+    while !matches!(wakes.last(), Some(Wake::Due(instance, _)) if instance.path == DEVICE) {
+        wakes.push(system.wait().await.unwrap());
+    }
+    wakes
+}
+
+#[tokio::test(start_paused = true)]
+async fn power_is_declared_when_it_comes_and_taken_back_when_it_goes() {
+    let log = log();
+    let mut system = system(&log);
+    round(&mut system).await;
+    let declared = |wakes: &[Wake]| {
+        wakes.iter().find_map(|wake| match wake {
+            Wake::Declared(declared) => Some(declared.clone()),
+            Wake::Due(..) | Wake::News(_) => None,
+        })
+    };
+    system.power = Power::new("/nowhere".into(), vec![PowerSource::Ac], BTreeSet::new());
+    let come = declared(&round(&mut system).await).unwrap();
+    assert_eq!(come.added, [read_only(at(DEVICE, 6))]);
+    assert!(come.removed.is_empty());
+    let wanted = [ResourceId(6)];
+    let samples = system.read(address(DEVICE), &wanted).await.unwrap();
+    assert_eq!(samples[0].index, Some(ResourceInstanceId(0)));
+    assert_eq!(samples[0].value, Value::Integer(6));
+    assert_eq!(
+        declared(&round(&mut system).await),
+        None,
+        "nothing has changed"
+    );
+    system.power = Power::new("/nowhere".into(), Vec::new(), BTreeSet::new());
+    let gone = declared(&round(&mut system).await).unwrap();
+    assert_eq!((gone.added, gone.removed), (vec![], vec![at(DEVICE, 6)]));
 }

@@ -123,6 +123,18 @@ fn servers_are_checked() {
             "2: error: `one` is not a version",
         ),
         (
+            "[server.a]\nregister_parameters = { lt = \"5\" }\n",
+            "2: error: `lt` is a parameter of the standard",
+        ),
+        (
+            "[server.a]\nregister_parameters = { \"a b\" = \"5\" }\n",
+            "2: error: `a b` is no name of a parameter",
+        ),
+        (
+            "[server.a]\nregister_parameters = { imei = \"5&lt=1\" }\n",
+            "2: error: the value has a control character or `&`",
+        ),
+        (
             "[server.a]\nsecurity = { mode = \"none\" }\n",
             "2: error: nothing protects this connection",
         ),
@@ -216,10 +228,6 @@ fn keys_that_are_not_built_are_refused_by_name() {
         ),
         ("[mqtt]\nurl = \"mqtt://a\"\n", "`mqtt`"),
         ("[store]\nhistory_max = \"1MiB\"\n", "`history_max`"),
-        (
-            "[site]\nposition = { lat = 1.0, lon = 1.0 }\n",
-            "`position`",
-        ),
         ("[site.interlock.a]\nnever_together = []\n", "`interlock`"),
         ("[site.thermostat.a]\nmode = \"cool\"\n", "`thermostat`"),
         ("[device.a]\nadapter = \"sml\"\n", "`adapter = \"sml\"`"),
@@ -247,6 +255,67 @@ fn keys_that_are_not_built_are_refused_by_name() {
             "{text}{found:#?}"
         );
     }
+}
+
+#[test]
+fn a_position_is_on_earth_and_told_by_one() {
+    assert_cases(
+        "position",
+        &[
+            (
+                "[client]\nlocation = true\n",
+                &[(2, "there is no `site.position` to tell")],
+            ),
+            (
+                "[client]\nlocation = true\n[site]\nposition = { lat = 90.5, lon = nan, altitude_m = 1e9 }\n",
+                &[
+                    (4, "`lat = 90.5` is not within -90 to 90"),
+                    (4, "expected a number, found the number NaN"),
+                    (4, "`altitude_m = 1000000000` is not within -500 to 10000"),
+                ],
+            ),
+            (
+                "[client]\nlocation = true\n[site]\nposition = { lat = 52.5 }\n",
+                &[(4, "the key `lon` is missing in [site.position]")],
+            ),
+            (
+                "[site]\nposition = { lat = 52.5, lon = 13.4 }\n",
+                &[(2, "nothing here uses the position")],
+            ),
+            (
+                "[client]\nlocation = true\n[site]\nposition = { lat = 52.5, lon = 13.4 }\n\
+                 [device.gnss]\nadapter = \"sim\"\npoint.lat = { resource = \"/6/0/0\" }\n",
+                &[(2, "`device.gnss.point.lat` tells where the box is")],
+            ),
+        ],
+    );
+    let device = "[device.gnss]\nadapter = \"sim\"\npoint.lat = { resource = \"/6/0/0\" }\n";
+    assert_eq!(found("position-of-device", device), []);
+}
+
+#[test]
+fn devices_tell_what_feeds_the_box_and_nothing_else_of_the_agent() {
+    assert_cases(
+        "power",
+        &[
+            (
+                "[client]\npower_sources = [\"ac\", \"wind\"]\n",
+                &[(2, "unknown value `wind`")],
+            ),
+            (
+                "[device.ups]\nadapter = \"sim\"\npoint.a = { resource = \"/3/0/11\" }\n\
+                 point.b = { resource = \"/20/0/4014\" }\npoint.c = { resource = \"/3/1/7\" }\n",
+                &[
+                    (3, "object 3 belongs to the agent itself"),
+                    (4, "object 20 belongs to the agent itself"),
+                    (5, "object 3 belongs to the agent itself"),
+                ],
+            ),
+        ],
+    );
+    let ups = "[client]\npower_sources = [\"ac\"]\n[device.ups]\nadapter = \"sim\"\n\
+        point.voltage = { resource = \"/3/0/7\" }\npoint.level = { resource = \"/3/0/9\" }\n";
+    assert_eq!(found("power-of-device", ups), []);
 }
 
 #[test]
@@ -345,7 +414,7 @@ const POINTS: &[(&str, usize, &str)] = &[
         "object 3303 (Temperature) has no resource 5709 (did you mean `",
     ),
     (
-        "resource = \"/3/0/9\"\n",
+        "resource = \"/3/0/11\"\n",
         1,
         "object 3 belongs to the agent itself",
     ),

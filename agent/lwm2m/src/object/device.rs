@@ -87,9 +87,11 @@ impl Device {
         }
     }
 
-    /// 3/0/12. Whoever still sees a fault says so again.
+    /// 3/0/12: the list begins anew with what still holds. Whoever showed a code removes it when its
+    /// reason is gone, so all that are here hold (lwm2m/70: reset, then evaluated again).
     pub(crate) fn reset_errors(&mut self) {
-        self.errors.clear();
+        let holding = std::mem::take(&mut self.errors).into_values();
+        self.errors = (0..).zip(holding).collect();
     }
 
     pub(super) fn read(&self, resource: ResourceId, now: Now) -> Option<Content> {

@@ -483,6 +483,86 @@ mod tests {
         assert!(store.at(address("/3303/10")).is_some());
     }
 
+    #[test]
+    fn a_query_sets_or_removes_an_attribute() {
+        use Attribute::{Con, Edge, Epmax, Epmin, Gt, Hqmax, Lt, Pmax, Pmin, St};
+        for (query, attribute) in [
+            ("con=0", Con(Some(false))),
+            ("con=1", Con(Some(true))),
+            ("con", Con(None)),
+            ("edge=0", Edge(Some(false))),
+            ("edge=", Edge(None)),
+            ("epmax=7", Epmax(Some(7))),
+            ("epmin=4294967295", Epmin(Some(u32::MAX))),
+            ("gt=-1.5e2", Gt(Some(-150.0))),
+            ("gt", Gt(None)),
+            ("hqmax=7", Hqmax(Some(7))),
+            ("lt=+2", Lt(Some(2.0))),
+            ("pmax=0", Pmax(Some(0))),
+            ("pmin", Pmin(None)),
+            ("st=.5", St(Some(0.5))),
+        ] {
+            let parsed = Attribute::parse(query, Enabler::V1_2);
+            assert_eq!(parsed, Ok(attribute), "{query}");
+        }
+    }
+
+    /// Core 1.2, 7.3.2: lt + 2 st < gt.
+    #[test]
+    fn limits_must_stand_further_apart_than_two_steps() {
+        let check =
+            |queries: &[&str]| change(&mut AttributeStore::default(), "/3303/0/5700", queries);
+        assert!(check(&["gt=10", "lt=4", "st=2.9"]).is_ok());
+        assert!(check(&["gt=10", "lt=4", "st=3"]).is_err());
+        assert!(check(&["gt=10", "st=300"]).is_ok());
+        assert!(check(&["lt=10", "st=0"]).is_ok());
+    }
+
+    /// lwm2m/30, 5: conditions on values stay those of the resource.
+    #[test]
+    fn an_observe_composite_says_when_and_the_resource_says_which_values() {
+        let all = |value: f64, flag, seconds| Attributes {
+            con: Some(flag),
+            edge: Some(flag),
+            epmax: Some(seconds),
+            epmin: Some(seconds),
+            gt: Some(value),
+            hqmax: Some(seconds),
+            lt: Some(value),
+            pmax: Some(seconds),
+            pmin: Some(seconds),
+            st: Some(value),
+        };
+        let expected = Attributes {
+            edge: Some(false),
+            gt: Some(2.0),
+            lt: Some(2.0),
+            st: Some(2.0),
+            ..all(1.0, true, 1)
+        };
+        let (own, attached) = (all(1.0, true, 1), all(2.0, false, 2));
+        assert_eq!(own.with_conditions_of(attached), expected);
+    }
+
+    #[test]
+    fn a_server_attaches_attributes_to_so_many_paths_and_no_more() {
+        let path = |instance: usize| format!("/3303/{instance}/5700");
+        let mut store = AttributeStore::default();
+        for instance in 0..MAX_PATHS {
+            change(&mut store, &path(instance), &["pmin=5"]).unwrap();
+        }
+        let refused = change(&mut store, &path(MAX_PATHS), &["pmin=5"]);
+        let code = refused.map_err(|reject| reject.code);
+        assert_eq!(code, Err(lamplighter_coap::Code::INTERNAL_SERVER_ERROR));
+        change(&mut store, &path(7), &["pmax=5"]).unwrap();
+        store.restore(address(&path(MAX_PATHS)), Attributes::default());
+        assert_eq!(store.at(address(&path(MAX_PATHS))), None);
+        change(&mut store, &path(7), &["pmin", "pmax"]).unwrap();
+        assert_eq!(store.at(address(&path(7))), None, "nothing is left of it");
+        store.restore(address(&path(MAX_PATHS)), Attributes::default());
+        assert!(store.at(address(&path(MAX_PATHS))).is_some());
+    }
+
     proptest! {
         #[test]
         fn no_query_makes_it_panic(query in ".{0,40}") {

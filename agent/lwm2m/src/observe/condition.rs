@@ -148,6 +148,28 @@ mod tests {
         }
     }
 
+    /// lwm2m/30, 4: last <= limit < new, or last >= limit > new.
+    #[test]
+    fn a_value_on_the_limit_has_not_crossed_it_and_crosses_it_with_the_next() {
+        let limit = numbers(None, Some(10.0), None);
+        for (told, current, expected) in [
+            (9, 10, false),
+            (11, 10, false),
+            (10, 10, false),
+            (10, 11, true),
+            (10, 9, true),
+        ] {
+            let integers = met(limit, Value::Integer(told), Value::Integer(current));
+            assert_eq!(integers, expected, "{told} {current}");
+            let floats = met(
+                limit,
+                Value::Float(told as f64),
+                Value::Float(current as f64),
+            );
+            assert_eq!(floats, expected, "{told} {current}");
+        }
+    }
+
     #[test]
     fn integers_of_64_bits_are_compared_exactly() {
         let top = u64::MAX;

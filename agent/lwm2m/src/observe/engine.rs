@@ -28,7 +28,7 @@ pub(crate) struct Observations {
 }
 
 /// Observations that one server may have.
-const MAX_RELATIONS: usize = 1024;
+pub(super) const MAX_RELATIONS: usize = 1024;
 /// Paths that all observations of one server may name together.
 const MAX_TARGETS: usize = 8192;
 

@@ -85,4 +85,23 @@ mod tests {
             assert!(!judged(object, resource), "/{object}/0/{resource}");
         }
     }
+
+    #[test]
+    fn error_codes_and_what_is_called_an_alarm_are_alarms() {
+        let objects = tables::standard();
+        let judged = |object: u16, resource: u16, name: &str| {
+            let object = objects.object(ObjectId(object)).unwrap();
+            let definition = &object.resources[&ResourceId(resource)];
+            let named = ResourceDef {
+                name: name.to_owned(),
+                ..definition.clone()
+            };
+            is_alarm(object, &named)
+        };
+        assert!(judged(3, 11, "Error Code"));
+        assert!(!judged(3, 9, "Battery Level"));
+        assert!(!judged(4, 11, "Another object's 11"));
+        assert!(judged(3303, 5700, "High temperature ALARM"));
+        assert!(!judged(3303, 5700, "Sensor Value"));
+    }
 }

@@ -15,6 +15,8 @@ mod kind;
 #[cfg(test)]
 mod reference;
 mod relation;
+#[cfg(test)]
+mod tests;
 
 pub use attributes::Attributes;
 pub(crate) use attributes::{Attribute, AttributeStore, Subject};

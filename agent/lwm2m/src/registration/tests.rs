@@ -148,6 +148,7 @@ fn is_floor(delay: Duration) -> bool {
 
 mod leave;
 mod link;
+mod reply;
 mod table;
 mod update;
 mod version;

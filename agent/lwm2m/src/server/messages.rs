@@ -20,6 +20,8 @@ pub(super) struct Parameters<'a> {
     pub(super) endpoint: &'a str,
     pub(super) lifetime: Duration,
     pub(super) queue_mode: bool,
+    /// `NAME=VALUE`, of whatever the server wants to know beside.
+    pub(super) vendor: &'a [String],
 }
 
 /// Register: `POST /rd?ep=…&lt=…&lwm2m=…&b=…` with the list of objects.
@@ -34,6 +36,7 @@ pub(super) fn register(parameters: &Parameters<'_>, links: &[Link]) -> Request {
     if parameters.queue_mode && parameters.enabler >= Enabler::V1_1 {
         queries.push("Q".to_owned());
     }
+    queries.extend_from_slice(parameters.vendor);
     with_links(
         Request {
             queries,

@@ -91,6 +91,21 @@ fn each_version_has_the_resources_of_its_time() {
     assert_eq!(resources(&mut world), new);
 }
 
+#[test]
+fn register_says_what_the_server_wants_to_know_beside() {
+    let world = with(ServerConfig {
+        register_parameters: vec!["imei=490154203237518".to_owned()],
+        version: VersionChoice::V1_1,
+        ..server_config()
+    });
+    let queries = &world.requests[0].1.queries;
+    assert_eq!(
+        queries.last().unwrap(),
+        "imei=490154203237518",
+        "{queries:?}"
+    );
+}
+
 fn text_of(request: &Request) -> String {
     String::from_utf8_lossy(&request.payload).into_owned()
 }

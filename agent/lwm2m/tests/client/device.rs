@@ -107,14 +107,18 @@ fn a_new_error_takes_the_lowest_free_instance_and_the_others_stay() {
 }
 
 #[test]
-fn a_reset_of_the_errors_leaves_no_error_until_one_is_seen_again() {
+fn a_reset_of_the_errors_begins_the_list_anew_with_what_still_holds() {
     let mut world = described();
     world.error(2, true);
-    world.error(7, true);
+    world.error(16, true);
+    world.error(2, false);
+    assert_eq!(world.errors(), r#"[{"bn":"/3/0/11/","n":"1","v":16}]"#);
+    assert_eq!(world.execute("/3/0/12", "").code, Code::CHANGED);
+    assert_eq!(world.errors(), r#"[{"bn":"/3/0/11/","n":"0","v":16}]"#);
+    world.error(16, false);
+    assert_eq!(world.errors(), r#"[{"bn":"/3/0/11/","n":"0","v":0}]"#);
     assert_eq!(world.execute("/3/0/12", "").code, Code::CHANGED);
     assert_eq!(world.errors(), r#"[{"bn":"/3/0/11/","n":"0","v":0}]"#);
-    world.error(7, true);
-    assert_eq!(world.errors(), r#"[{"bn":"/3/0/11/","n":"0","v":7}]"#);
 }
 
 #[test]

@@ -15,6 +15,7 @@ mod old;
 mod queue;
 mod read;
 mod register;
+mod secure;
 mod send;
 mod shelf;
 mod storing;

@@ -130,6 +130,29 @@ fn leshan_that_forgot_everything_is_registered_to_again() {
     assert_eq!(station.read("/3/0/17", None)["code"], 205);
 }
 
+#[test]
+fn leshan_sees_additional_attributes() {
+    let mut station = Setup {
+        server: "register_parameters = { imei = \"490154203237518\", place = \"süd 7\" }",
+        ..Setup::new("additional")
+    }
+    .start();
+    let wanted = json!({"imei": "490154203237518", "place": "süd 7"});
+    assert_eq!(station.registered["attributes"], wanted);
+    assert!(
+        station
+            .agent
+            .cli(&["server", "refresh", "main"])
+            .status
+            .success()
+    );
+    assert_eq!(
+        station.event("updated")["attributes"],
+        wanted,
+        "an Update leaves them"
+    );
+}
+
 /// Leshan drops what it still asked under the old registration; the box answers what comes after.
 #[test]
 fn leshan_a_new_registration_cancels_what_was_asked_before() {

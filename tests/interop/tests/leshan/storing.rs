@@ -16,23 +16,6 @@ retry_timer_s = 1
 return_spread_s = 0
 ";
 
-fn start(name: &'static str, lifetime: &'static str) -> Station {
-    let mut station = Setup {
-        server: lifetime,
-        tables: QUICK.to_owned(),
-        relay: true,
-        ..Setup::new(name)
-    }
-    .start();
-    observe(&mut station);
-    station
-}
-
-fn observe(station: &mut Station) {
-    let command = json!({"do": "observe", "path": COUNT, "format": "SENML_CBOR"});
-    assert_eq!(station.code(command), 205);
-}
-
 /// What the server was told of the count: in the order in which it came.
 #[derive(Debug, Default)]
 struct Ledger {
@@ -41,23 +24,22 @@ struct Ledger {
 
 impl Ledger {
     fn note(&mut self, event: &Value) {
+        let of_content = |content: &Value| {
+            let is_alone = event["event"] == "notification";
+            let value = if is_alone { content } else { &content[COUNT] };
+            (!value.is_null()).then(|| number(value))
+        };
         let samples = event["samples"].as_array();
         let mut samples: Vec<(f64, f64)> = samples
             .into_iter()
             .flatten()
             .filter_map(|sample| {
-                let content = &sample["content"];
-                let value = if event["event"] == "send" {
-                    &content[COUNT]
-                } else {
-                    content
-                };
-                (!value.is_null())
-                    .then(|| (sample["at"].as_f64().unwrap_or(f64::NAN), number(value)))
+                let time = sample["at"].as_f64().unwrap_or(f64::NAN);
+                Some((time, of_content(&sample["content"])?))
             })
             .collect();
-        if samples.is_empty() && event["path"] == COUNT {
-            samples.push((f64::NAN, number(&event["content"])));
+        if samples.is_empty() {
+            samples.extend(of_content(&event["content"]).map(|value| (f64::NAN, value)));
         }
         // Leshan gives the newest of one message first.
         samples.sort_by(|a, b| a.0.total_cmp(&b.0));
@@ -68,8 +50,9 @@ impl Ledger {
     fn until(&mut self, station: &mut Station, last: u16) {
         while self.told.last().is_none_or(|told| told.1 < f64::from(last)) {
             let event = station.leshan.event(SOON, |event| {
-                event["event"] == "send"
-                    || (event["event"] == "notification" && event["path"] == COUNT)
+                let is_told =
+                    event["event"] == "send" || event["event"] == "composite-notification";
+                is_told || (event["event"] == "notification" && event["path"] == COUNT)
             });
             self.note(&event);
         }
@@ -117,182 +100,202 @@ impl Ledger {
     }
 }
 
-fn count(station: &Station, numbers: std::ops::RangeInclusive<u16>) {
-    for number in numbers {
-        station.counted(number);
+/// A box whose count was 1 to 3 when its server listened, 4 to 15 when it did not, then 16 and 17.
+struct Story {
+    station: Station,
+    ledger: Ledger,
+    observation: Value,
+    /// When the server began not to listen, in seconds since 1970.
+    from: f64,
+    /// How long one number takes on this machine.
+    step: Duration,
+}
+
+impl Story {
+    fn begin(name: &'static str, lifetime: &'static str) -> Self {
+        let observation = json!({"do": "observe", "path": COUNT, "format": "SENML_CBOR"});
+        Self::begin_observed(name, lifetime, observation)
+    }
+
+    fn begin_observed(name: &'static str, lifetime: &'static str, observation: Value) -> Self {
+        let station = Setup {
+            server: lifetime,
+            tables: QUICK.to_owned(),
+            relay: true,
+            ..Setup::new(name)
+        }
+        .start();
+        let mut story = Self {
+            station,
+            ledger: Ledger::default(),
+            observation,
+            from: 0.0,
+            step: Duration::ZERO,
+        };
+        story.observe();
+        let begin = now();
+        story.count(1..=3);
+        story.step = begin.elapsed() / 3;
+        story.ledger.until(&mut story.station, 3);
+        story.from = unix_now();
+        story
+    }
+
+    fn observe(&mut self) {
+        assert_eq!(self.station.code(self.observation.clone()), 205);
+    }
+
+    fn count(&self, numbers: std::ops::RangeInclusive<u16>) {
+        for number in numbers {
+            self.station.counted(number);
+        }
+    }
+
+    fn registered_again(&mut self) {
+        let is_registered = |event: &Value| event["event"] == "registered";
+        self.station.leshan.event(SOON * 2, is_registered);
+    }
+
+    /// The server listens again: it hears of 16 and 17 and has heard all that was.
+    fn end(mut self, to: f64) {
+        self.count(16..=17);
+        self.ledger.until(&mut self.station, 17);
+        self.ledger.complete(1..=17);
+        self.ledger.times(4..=15, self.from, to);
+    }
+
+    /// The path is cut for 4 to 15, and the box notices it.
+    fn short_outage(mut self) {
+        self.station.relay().cut();
+        self.count(4..=15);
+        let to = unix_now();
+        self.station.leshan.forget_events();
+        let sent = self.station.relay().sent();
+        let refresh = self.station.agent.cli(&["server", "refresh", "main"]);
+        assert!(refresh.status.success());
+        // This Update is lost and repeated: so the box knows that the path was broken.
+        let is_sent = |station: &mut Station| station.relay().sent() > sent;
+        self.station.until("an Update", is_sent);
+        self.station.relay().mend();
+        self.station.event("updated");
+        self.end(to);
+    }
+
+    /// Disables the box for a time in which several numbers can be counted; tells when it began, how
+    /// long it lasts at least and how many datagrams there were before.
+    fn disable(&mut self) -> (Instant, Duration, usize) {
+        // Seconds of the machine may differ by a factor; the end may come up to one earlier.
+        let seconds = (self.step * 20).as_secs().max(5) + 1;
+        let code = self
+            .station
+            .write("/1/0/5", "TLV", "integer", json!(seconds));
+        assert_eq!(code, 204);
+        let disable = json!({"do": "execute", "path": "/1/0/4"});
+        assert_eq!(self.station.code(disable), 204);
+        let gone = self.station.event("deregistered");
+        assert_eq!(gone["expired"], false, "{gone}");
+        (
+            now(),
+            Duration::from_secs(seconds - 1),
+            self.station.relay().sent(),
+        )
+    }
+
+    /// Waits for the end of a Disable, before which the box sent nothing.
+    fn returned(&mut self, (begin, least, sent): (Instant, Duration, usize)) {
+        self.registered_again();
+        let spoke = self.station.relay().sent_at(sent);
+        let silent = spoke.saturating_duration_since(begin);
+        assert!(
+            silent > least,
+            "the box spoke after {silent:?} of {least:?}"
+        );
     }
 }
 
 #[test]
 fn leshan_hears_all_after_a_short_outage() {
-    let mut station = start("storing-short", "lifetime_s = 300");
-    let mut ledger = Ledger::default();
-    count(&station, 1..=3);
-    ledger.until(&mut station, 3);
-    station.relay().cut();
-    let from = unix_now();
-    count(&station, 4..=15);
-    let to = unix_now();
-    station.leshan.forget_events();
-    let sent = station.relay().sent();
-    let refresh = station.agent.cli(&["server", "refresh", "main"]);
-    assert!(refresh.status.success());
-    // This Update is lost and repeated: so the box knows that the path was broken.
-    station.until("an Update", |station| station.relay().sent() > sent);
-    station.relay().mend();
-    station.event("updated");
-    count(&station, 16..=17);
-    ledger.until(&mut station, 17);
-    ledger.complete(1..=17);
-    ledger.times(4..=15, from, to);
+    Story::begin("storing-short", "lifetime_s = 300").short_outage();
+}
+
+#[test]
+fn leshan_hears_all_of_a_composite_after_a_short_outage() {
+    let observation = json!({"do": "observe-composite", "paths": [COUNT, SETPOINT],
+        "format": "SENML_CBOR", "answer_format": "SENML_CBOR"});
+    Story::begin_observed("storing-composite", "lifetime_s = 300", observation).short_outage();
 }
 
 #[test]
 fn leshan_int_306_311_hears_all_by_send_after_an_outage_longer_than_the_lifetime() {
-    let mut station = start("storing-long", "lifetime_s = 5");
-    let mut ledger = Ledger::default();
-    count(&station, 1..=3);
-    ledger.until(&mut station, 3);
-    station.relay().cut();
-    let from = unix_now();
-    count(&station, 4..=12);
-    let gone = station.event("deregistered");
+    let mut story = Story::begin("storing-long", "lifetime_s = 5");
+    story.station.relay().cut();
+    story.count(4..=12);
+    let gone = story.station.event("deregistered");
     assert_eq!(gone["expired"], true, "{gone}");
-    count(&station, 13..=15);
+    story.count(13..=15);
     let to = unix_now();
-    station.relay().mend();
-    station
-        .leshan
-        .event(SOON * 2, |event| event["event"] == "registered");
+    story.station.relay().mend();
+    story.registered_again();
     // What has no observation any more is sent.
-    let sent = station.event("send");
+    let sent = story.station.event("send");
     assert!(sent["samples"].as_array().unwrap().len() > 1, "{sent}");
-    ledger.note(&sent);
-    observe(&mut station);
-    count(&station, 16..=17);
-    ledger.until(&mut station, 17);
-    ledger.complete(1..=17);
-    ledger.times(4..=15, from, to);
+    story.ledger.note(&sent);
+    story.observe();
+    story.end(to);
 }
 
 #[test]
 fn leshan_hears_all_after_an_outage_with_a_kill() {
-    let mut station = start("storing-kill", "lifetime_s = 5");
-    let mut ledger = Ledger::default();
-    count(&station, 1..=3);
-    ledger.until(&mut station, 3);
-    station.relay().cut();
-    let from = unix_now();
-    count(&station, 4..=9);
-    station.kill_and_restart();
-    count(&station, 10..=12);
-    station.event("deregistered");
-    station.kill_and_restart();
-    count(&station, 13..=15);
+    let mut story = Story::begin("storing-kill", "lifetime_s = 5");
+    story.station.relay().cut();
+    story.count(4..=9);
+    story.station.kill_and_restart();
+    story.count(10..=12);
+    story.station.event("deregistered");
+    story.station.kill_and_restart();
+    story.count(13..=15);
     let to = unix_now();
-    station.relay().mend();
-    station
-        .leshan
-        .event(SOON * 2, |event| event["event"] == "registered");
-    observe(&mut station);
-    count(&station, 16..=17);
-    ledger.until(&mut station, 17);
-    ledger.complete(1..=17);
-    ledger.times(4..=15, from, to);
+    story.station.relay().mend();
+    story.registered_again();
+    story.observe();
+    story.end(to);
 }
 
 #[test]
 fn leshan_hears_all_after_it_was_restarted_itself() {
-    let mut station = start("storing-restart", "lifetime_s = 10");
-    let mut ledger = Ledger::default();
-    count(&station, 1..=3);
-    ledger.until(&mut station, 3);
-    station.leshan.stop();
-    let from = unix_now();
-    count(&station, 4..=15);
+    let mut story = Story::begin("storing-restart", "lifetime_s = 10");
+    story.station.leshan.stop();
+    story.count(4..=15);
     let to = unix_now();
-    station.leshan.resume();
-    station
-        .leshan
-        .event(SOON * 2, |event| event["event"] == "registered");
-    observe(&mut station);
-    count(&station, 16..=17);
-    ledger.until(&mut station, 17);
-    ledger.complete(1..=17);
-    ledger.times(4..=15, from, to);
+    story.station.leshan.resume();
+    story.registered_again();
+    story.observe();
+    story.end(to);
 }
 
 /// One box of the use case `b4_suspension`.
 #[test]
 fn leshan_b4_suspension_is_silent_until_its_end_and_tells_all_after() {
-    let mut station = start("storing-disable", "lifetime_s = 300");
-    let mut ledger = Ledger::default();
-    count(&station, 1..=3);
-    ledger.until(&mut station, 3);
-    assert_eq!(station.write("/1/0/5", "TLV", "integer", json!(6)), 204);
-    assert_eq!(
-        station.code(json!({"do": "execute", "path": "/1/0/4"})),
-        204
-    );
-    assert_eq!(station.event("deregistered")["expired"], false);
-    let (begin, from) = (now(), unix_now());
-    let sent = station.relay().sent();
-    count(&station, 4..=9);
-    assert!(
-        station
-            .agent
-            .cli(&["write", SETPOINT, "18.5"])
-            .status
-            .success()
-    );
-    assert!(station.agent.cli(&["on", "lamps.l1"]).status.success());
-    count(&station, 10..=15);
+    let mut story = Story::begin("storing-disable", "lifetime_s = 300");
+    let disabled = story.disable();
+    story.count(4..=9);
+    let agent = &story.station.agent;
+    assert!(agent.cli(&["write", SETPOINT, "18.5"]).status.success());
+    assert!(agent.cli(&["on", "lamps.l1"]).status.success());
+    story.count(10..=15);
     let to = unix_now();
-    assert!(
-        begin.elapsed() < Duration::from_secs(5),
-        "the machine is too slow for this test"
-    );
-    assert_eq!(
-        station.relay().sent(),
-        sent,
-        "the box spoke while it was disabled"
-    );
-    station.event("registered");
-    let returned = begin.elapsed();
-    assert!(
-        returned > Duration::from_secs(5),
-        "the box came back after {returned:?}"
-    );
-    observe(&mut station);
-    count(&station, 16..=17);
-    ledger.until(&mut station, 17);
-    ledger.complete(1..=17);
-    ledger.times(4..=15, from, to);
+    story.returned(disabled);
+    story.observe();
+    story.end(to);
 }
 
 #[test]
 fn leshan_a_kill_does_not_end_a_suspension() {
-    let mut station = start("disable-kill", "lifetime_s = 300");
-    assert_eq!(station.write("/1/0/5", "TLV", "integer", json!(6)), 204);
-    assert_eq!(
-        station.code(json!({"do": "execute", "path": "/1/0/4"})),
-        204
-    );
-    station.event("deregistered");
-    let (begin, sent) = (now(), station.relay().sent());
-    station.kill_and_restart();
-    count(&station, 4..=9);
-    assert!(
-        begin.elapsed() < Duration::from_secs(5),
-        "the machine is too slow for this test"
-    );
-    assert_eq!(
-        station.relay().sent(),
-        sent,
-        "the box spoke while it was disabled"
-    );
-    station.event("registered");
-    assert!(begin.elapsed() > Duration::from_secs(5));
+    let mut story = Story::begin("disable-kill", "lifetime_s = 300");
+    let disabled = story.disable();
+    story.station.kill_and_restart();
+    story.count(4..=9);
+    story.returned(disabled);
 }
 
 #[expect(

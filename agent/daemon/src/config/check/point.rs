@@ -9,10 +9,19 @@ use lamplighter_model::{
 use lamplighter_site::boundary::{self, PointConfig, PointKind};
 
 use super::{Checker, below, lamp, units};
-use crate::config::{checked::Point, layer::Key, schema};
+use crate::config::{
+    checked::{POWER_RESOURCES, Point},
+    layer::Key,
+    schema,
+};
 
 /// Objects that the agent answers itself.
 const OWN_OBJECTS: [u16; 8] = [0, 1, 2, 3, 4, 7, 20, 21];
+
+/// What feeds the box may be measured by a device of it.
+fn is_power(path: ResourcePath) -> bool {
+    path.instance == InstancePath::new(3, 0) && POWER_RESOURCES.contains(&path.resource.0)
+}
 
 /// The keys that points of several kinds share.
 #[derive(Clone, Copy, Default)]
@@ -224,7 +233,8 @@ impl Checker<'_> {
         );
         let object = path.object();
         let vendor = self.vendor_object_base..self.vendor_object_base + tables::VENDOR_OBJECTS;
-        if OWN_OBJECTS.contains(&object.0) || vendor.contains(&object.0) {
+        let is_ours = OWN_OBJECTS.contains(&object.0) && !is_power(path);
+        if is_ours || vendor.contains(&object.0) {
             self.error(
                 &at,
                 format!("object {object} belongs to the agent itself"),

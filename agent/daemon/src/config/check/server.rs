@@ -62,12 +62,14 @@ impl Checker<'_> {
         let coap = self.coap(&below(at, "coap"), &server.coap);
         let registration = self.registration(&below(at, "registration"), &server.registration);
         let rights = self.grants(at, server);
+        let register_parameters = self.parameters(at, &server.register_parameters);
         Some(ServerConfig {
             coap,
             lifetime: Duration::from_secs(u64::from(lifetime)),
             mute_send: server.mute_send.unwrap_or(false),
             object_versions,
             queue_mode: server.queue_mode.unwrap_or(false),
+            register_parameters,
             registration,
             rights,
             store_notifications: server.store_notifications.unwrap_or(true),

@@ -2,6 +2,8 @@
 
 use super::*;
 
+mod handover;
+
 const A: Ssid = Ssid(101);
 const B: Ssid = Ssid(102);
 const C: Ssid = Ssid(103);
