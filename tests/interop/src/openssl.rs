@@ -133,20 +133,7 @@ fn certificate_hex(path: &Path) -> String {
 /// Shakes hands with a server over DTLS 1.2 and hangs up; the cipher suite, `None` where it failed.
 /// Servers pass over in silence what they do not like: then it is given up after so many seconds.
 pub fn handshake(uri: &str, arguments: &[&str], seconds: u32) -> Option<String> {
-    let address = uri.split("://").last().expect("an address");
-    let output = Command::new("timeout")
-        .args([
-            &seconds.to_string(),
-            "openssl",
-            "s_client",
-            "-dtls1_2",
-            "-connect",
-            address,
-        ])
-        .args(arguments)
-        .stdin(Stdio::null())
-        .output()
-        .expect("openssl is there");
+    let output = client(uri, arguments, seconds);
     let words = String::from_utf8_lossy(&output.stdout);
     let cipher = words
         .lines()
@@ -155,4 +142,15 @@ pub fn handshake(uri: &str, arguments: &[&str], seconds: u32) -> Option<String> 
     cipher
         .filter(|_| output.status.success())
         .map(ToOwned::to_owned)
+}
+
+fn client(uri: &str, arguments: &[&str], seconds: u32) -> Output {
+    let address = uri.trim_start_matches("coaps://");
+    Command::new("timeout")
+        .args([&seconds.to_string(), "openssl", "s_client"])
+        .args(["-dtls1_2", "-connect", address])
+        .args(arguments)
+        .stdin(Stdio::null())
+        .output()
+        .expect("openssl is there")
 }

@@ -273,7 +273,7 @@ point.voltage = { resource = "/3/0/7", value = 27400 }
     ];
     let agent = run(&directory, &accounts);
     agent.registered_with(&["a", "b"], SOON);
-    agent.until(&["read", "/6/0/5"], SOON, |time| time["value"].is_string());
+    agent.until(&["read", "/6/0/5"], SOON, |time| time["value"].is_number());
     assert_eq!(a.read("/6/0/0").value(), Some(&Value::Float(52.52)));
     assert_eq!(b.read("/6/0/0").code, Code::UNAUTHORIZED);
     let discover = |server: &Managed| server.ask(Operation::Discover(path("/6"))).code;
