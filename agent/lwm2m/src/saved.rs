@@ -48,7 +48,7 @@ pub enum Record {
     /// Where a server was left; `None` removes it.
     Registration(Ssid, Option<SavedRegistration>),
     /// What the session with a server goes on with; `None` removes it.
-    Session(Ssid, Option<SavedSession>),
+    Session(Ssid, Option<Box<SavedSession>>),
     /// What servers wrote into object 7.
     Statistics(SavedStatistics),
     /// What comes back unless a server is reached, by its key; `None` ends the trial.

@@ -96,7 +96,7 @@ impl Client {
         let grants = config.rights.clone();
         let mut server = Server::new(config, name, &account, registration, self.seed, now);
         if let Some(session) = session {
-            server.take_up_session(session, &mut self.shared);
+            server.take_up_session(&session, &mut self.shared);
         }
         let core = &mut self.shared.core;
         core.remove(ssid);

@@ -37,7 +37,7 @@ pub(super) struct Security {
 impl Server {
     /// Takes up the session of before a restart. What can be used once is removed first: nothing
     /// that is sent by it leaves before its removal is durable.
-    pub(crate) fn take_up_session(&mut self, saved: SavedSession, shared: &mut Shared) {
+    pub(crate) fn take_up_session(&mut self, saved: &SavedSession, shared: &mut Shared) {
         let ssid = self.config.ssid;
         let mark = saved.mark.map(Mark);
         if mark.is_some() {
@@ -173,9 +173,9 @@ impl Server {
     }
 }
 
-fn saved(frozen: &Frozen) -> SavedSession {
-    SavedSession {
+fn saved(frozen: &Frozen) -> Box<SavedSession> {
+    Box::new(SavedSession {
         bytes: Secret::new(frozen.bytes().to_vec()),
         mark: frozen.mark().map(|mark| mark.0),
-    }
+    })
 }
