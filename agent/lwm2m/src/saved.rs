@@ -382,3 +382,66 @@ impl Moment {
         Some(Duration::from_millis(u64::try_from(millis).unwrap_or(0)))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use lamplighter_model::BootId;
+
+    use super::*;
+
+    /// The store knows records by these names: another name for the same is a record that is lost.
+    #[test]
+    fn every_record_has_its_name_in_the_store() {
+        let ssid = Ssid(101);
+        let token = vec![0x0a, 0xff];
+        for (record, key) in [
+            (Record::Access("/3/0".to_owned(), None), "access/3/0"),
+            (Record::AccessNumbers(Vec::new()), "access"),
+            (Record::Account(ssid, None), "account/101"),
+            (
+                Record::Attributes(ssid, "/3303/0".to_owned(), None),
+                "attributes/101/3303/0",
+            ),
+            (Record::Device(SavedDevice::default()), "device"),
+            (Record::Fallback(None), "fallback"),
+            (Record::Given(None), "given"),
+            (Record::Instance("/16/0".to_owned(), None), "instance/16/0"),
+            (
+                Record::Observation(ssid, token, None),
+                "observation/101/0aff",
+            ),
+            (Record::Queue(ssid, SavedQueue::default()), "queue/101"),
+            (Record::Reading(ssid, None), "reading/101"),
+            (Record::Registration(ssid, None), "registration/101"),
+            (Record::Statistics(SavedStatistics::default()), "statistics"),
+            (
+                Record::Trial("access/3/0".to_owned(), None),
+                "trial/access/3/0",
+            ),
+        ] {
+            assert_eq!(record.key().to_string(), key);
+        }
+    }
+
+    fn at(boot: u32, mono: u64, unix: Option<i64>) -> Now {
+        Now {
+            boot: BootId(boot),
+            mono: Duration::from_secs(mono),
+            unix: unix.map(UnixTime::from_seconds),
+        }
+    }
+
+    #[test]
+    fn the_time_since_a_moment_is_told_by_whichever_clock_can() {
+        let moment = Moment::of(at(1, 100, Some(5000)));
+        let secs = |seconds| Some(Duration::from_secs(seconds));
+        // The date was set meanwhile; the machine has not been started anew.
+        assert_eq!(moment.elapsed(at(1, 130, Some(9000))), secs(30));
+        assert_eq!(moment.elapsed(at(2, 3, Some(5040))), secs(40));
+        assert_eq!(moment.elapsed(at(2, 3, Some(4000))), secs(0), "set back");
+        assert_eq!(moment.elapsed(at(2, 3, None)), None);
+        let undated = Moment::of(at(1, 100, None));
+        assert_eq!(undated.elapsed(at(2, 3, Some(5040))), None);
+        assert_eq!((moment.seconds(), undated.seconds()), (Some(5000), None));
+    }
+}

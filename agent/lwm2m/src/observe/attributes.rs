@@ -507,6 +507,21 @@ mod tests {
         }
     }
 
+    /// lwm2m/30, 5.
+    #[test]
+    fn an_observe_composite_carries_what_is_about_telling_alone() {
+        let suits = |query| {
+            let attribute = Attribute::parse(query, Enabler::V1_2);
+            attribute.unwrap().suits_composite()
+        };
+        for query in ["con=1", "epmax=1", "epmin=1", "pmax=1", "pmin=1"] {
+            assert!(suits(query), "{query}");
+        }
+        for query in ["edge=1", "gt=1", "hqmax=1", "lt=1", "st=1"] {
+            assert!(!suits(query), "{query}");
+        }
+    }
+
     /// Core 1.2, 7.3.2: lt + 2 st < gt.
     #[test]
     fn limits_must_stand_further_apart_than_two_steps() {

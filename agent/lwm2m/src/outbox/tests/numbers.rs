@@ -115,7 +115,7 @@ fn an_answer_of_the_store_to_an_old_question_counts_for_nothing() {
 
 #[test]
 fn what_the_store_has_not_any_more_is_counted_and_waited_for_no_longer() {
-    let mut outbox = holding(0, 20);
+    let mut outbox = holding(10, 30);
     assert!(outbox.fetch().is_some());
     outbox.fetched(Vec::new());
     assert_eq!(outbox.losses().store, 20);

@@ -195,3 +195,62 @@ fn what_was_made_nobodys_stays_so_when_servers_leave() {
     assert_eq!(access.disinherit(), (vec![], vec![]));
     assert_eq!(access.owner(LAMP), NOBODY);
 }
+
+#[test]
+fn rights_that_one_server_has_written_are_no_reason_to_give_away_what_the_box_owns() {
+    let mut access = three();
+    write_acl(&mut access, LAMP, &[(101, 1), (102, 15)], false).unwrap();
+    access.remove(C);
+    assert_eq!(access.disinherit(), (vec![], vec![]));
+    assert_eq!(access.owner(LAMP), A.0);
+}
+
+#[test]
+fn an_owner_that_was_written_counts_until_the_configuration_names_another() {
+    let mut access = three();
+    write_owner(&mut access, LAMP, B.0).unwrap();
+    let saved = access.changed[&LAMP].clone();
+    for (owner, expected) in [(A, B), (C, C)] {
+        let mut restarted = AccessControl::default();
+        for (server, instance) in [(A, 0), (B, 1), (C, 2)] {
+            let grants = grants(server == owner, &[]);
+            restarted.add(server, ObjectInstanceId(instance), grants);
+        }
+        restarted.restore(LAMP, saved.clone());
+        assert_eq!(restarted.owner(LAMP), expected.0, "{owner} owns the box");
+    }
+}
+
+#[test]
+fn there_is_no_object_2_once_a_single_server_is_left() {
+    let mut access = owner_and(&[]);
+    let number = number_of(&access, LAMP);
+    access.remove(A);
+    assert_eq!(access.number(LAMP), None);
+    assert_eq!(access.target(number), None);
+}
+
+/// Where the box is shows who drives it: a server without the right is not even told that it is
+/// known (design, 6).
+#[test]
+fn the_place_of_the_box_is_hidden_from_those_who_may_not_read_it() {
+    let place = InstancePath::new(6, 0);
+    let access = owner_and(&[("*", "RWED")]);
+    assert!(access.hides(B, place));
+    assert!(!access.hides(A, place), "the owner");
+    assert!(!access.hides(B, LAMP));
+    let named = owner_and(&[("/6", "R")]);
+    assert!(!named.hides(B, place));
+    assert!(!named.hides(B, LAMP), "without a right, but no secret");
+    let mut access = access;
+    access.reserve([place].into_iter());
+    let about = |path| access.number(path).unwrap().resource(id::ACL);
+    assert!(access.is_about_hidden(about(place)));
+    assert!(!access.is_about_hidden(about(LAMP)));
+    let number = about(place).instance.instance;
+    let other = InstancePath {
+        instance: number,
+        ..LAMP
+    };
+    assert!(!access.is_about_hidden(other.resource(id::ACL)));
+}
