@@ -28,7 +28,6 @@ use crate::{
     perform::{Shared, Turn},
     registration::{Backoff, Enabler, RetryPolicy},
     rng::Rng,
-    server::date,
 };
 
 mod accounts;
@@ -270,7 +269,7 @@ impl Bootstrap {
             return;
         };
         match event {
-            LinkEvent::Up => visit.session.start(date(now), now.mono),
+            LinkEvent::Up => visit.session.start(shared.dates.clock(now), now.mono),
             LinkEvent::Down(_) if matches!(self.state, State::Lingering { .. }) => {
                 self.close(shared, now);
                 self.enter(State::Idle, now);
@@ -279,7 +278,7 @@ impl Bootstrap {
             LinkEvent::Replacement(link) => {
                 let former = std::mem::replace(&mut visit.link, link);
                 shared.out.push(Output::Close(former));
-                visit.session.start(date(now), now.mono);
+                visit.session.start(shared.dates.clock(now), now.mono);
             }
             LinkEvent::Refused => visit.is_refused = true,
             LinkEvent::MtuShrunk(_) => {}

@@ -70,8 +70,10 @@ impl Client {
     pub fn new(config: ClientConfig, saved: Vec<Record>, now: Now) -> Self {
         let statistics = config.definitions.object(STATISTICS);
         let statistics = statistics.map(|_| Statistics::default());
+        let hardware = config.device.fingerprint();
         let core = CoreObjects::new(Device::new(config.device), statistics);
-        let shared = Shared::new(core, config.creation, config.endpoint);
+        let mut shared = Shared::new(core, config.creation, config.endpoint);
+        shared.hardware = hardware;
         let accounts = Accounts::new(config.bootstrap, config.servers, &saved, now);
         let wanted = accounts.wanted();
         let mut client = Self {
@@ -232,7 +234,7 @@ impl Client {
                 self.bootstrap.stop(&mut self.shared, now);
                 self.servers
                     .values_mut()
-                    .for_each(|server| server.registration.stop(now));
+                    .for_each(|server| server.stop(now));
             }
             Command::Update(ssid) => {
                 if let Some(server) = self.servers.get_mut(&ssid) {

@@ -197,6 +197,14 @@ pub struct DeviceDescription {
     pub utc_offset: String,
 }
 
+impl DeviceDescription {
+    /// What stays when a card or disk is put into another machine does not.
+    pub(crate) fn fingerprint(&self) -> Vec<u8> {
+        let parts = [&self.manufacturer, &self.model, &self.serial];
+        parts.map(String::as_str).join("\n").into_bytes()
+    }
+}
+
 /// A change of the configuration while running.
 #[derive(Clone, Debug)]
 pub enum Change {

@@ -8,6 +8,7 @@ mod catalogue;
 pub mod client;
 mod config;
 mod confirm;
+mod date;
 pub mod format;
 mod object;
 pub mod observe;

@@ -16,6 +16,7 @@ use crate::{
     client::Tellings,
     config::Creation,
     confirm::Trials,
+    date::Dates,
     format::{Content, Node},
     object::{self, CoreObjects, Effect},
     observe::{Attribute, AttributeStore},
@@ -33,7 +34,10 @@ mod commit;
 pub(crate) struct Shared {
     pub(crate) core: CoreObjects,
     pub(crate) creation: Creation,
+    pub(crate) dates: Dates,
     pub(crate) endpoint: String,
+    /// Tells this machine from others.
+    pub(crate) hardware: Vec<u8>,
     /// A bootstrap server is writing: what others want has to wait.
     pub(crate) is_bootstrapped: bool,
     /// What happened in this turn and concerns others than the one who did it.
@@ -129,7 +133,9 @@ impl Shared {
         Self {
             core,
             creation,
+            dates: Dates::default(),
             endpoint,
+            hardware: Vec::new(),
             is_bootstrapped: false,
             news: Vec::new(),
             next_link: 0,

@@ -9,7 +9,10 @@ use lamplighter_model::{Now, ResourceId, Ssid, Stamp, UnixTime};
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    format::Content, observe::Attributes, registration::Enabler, security::SecurityAccount,
+    format::Content,
+    observe::Attributes,
+    registration::Enabler,
+    security::{Secret, SecurityAccount},
 };
 
 /// A value for the store. A later record of the same [`Record::key`] replaces the earlier.
@@ -24,6 +27,8 @@ pub enum Record {
     Account(Ssid, Option<SavedAccount>),
     /// Attributes that a server attached to a path; `None` removes them.
     Attributes(Ssid, String, Option<Attributes>),
+    /// The last date that was certain.
+    Date(UnixTime),
     /// What servers wrote into object 3.
     Device(SavedDevice),
     /// What comes back unless one of the accounts that were given takes us; `None` where nothing is
@@ -42,6 +47,8 @@ pub enum Record {
     Reading(Ssid, Option<SavedReading>),
     /// Where a server was left; `None` removes it.
     Registration(Ssid, Option<SavedRegistration>),
+    /// What the session with a server goes on with; `None` removes it.
+    Session(Ssid, Option<Box<SavedSession>>),
     /// What servers wrote into object 7.
     Statistics(SavedStatistics),
     /// What comes back unless a server is reached, by its key; `None` ends the trial.
@@ -242,6 +249,14 @@ pub enum SavedRegistration {
     },
 }
 
+/// A session on its way over a restart. It holds keys.
+#[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
+pub struct SavedSession {
+    pub bytes: Secret,
+    /// Set for one that may be used once only.
+    pub mark: Option<[u8; 16]>,
+}
+
 /// Writable values of object 7.
 #[derive(Clone, Copy, Debug, Default, Deserialize, Eq, PartialEq, Serialize)]
 pub struct SavedStatistics {
@@ -263,6 +278,7 @@ impl Record {
             Self::AccessNumbers(_) => "access".to_owned(),
             Self::Account(ssid, _) => format!("account/{ssid}"),
             Self::Attributes(ssid, path, _) => format!("attributes/{ssid}{path}"),
+            Self::Date(_) => "date".to_owned(),
             Self::Device(_) => "device".to_owned(),
             Self::Fallback(_) => "fallback".to_owned(),
             Self::Given(_) => "given".to_owned(),
@@ -274,6 +290,7 @@ impl Record {
             Self::Queue(ssid, _) => format!("queue/{ssid}"),
             Self::Reading(ssid, _) => format!("reading/{ssid}"),
             Self::Registration(ssid, _) => format!("registration/{ssid}"),
+            Self::Session(ssid, _) => format!("session/{ssid}"),
             Self::Statistics(_) => "statistics".to_owned(),
             Self::Trial(key, _) => format!("trial/{key}"),
         })
@@ -291,11 +308,13 @@ impl Record {
             | Self::Observation(_, _, None)
             | Self::Reading(_, None)
             | Self::Registration(_, None)
+            | Self::Session(_, None)
             | Self::Trial(_, None) => true,
             Self::Access(_, Some(_))
             | Self::AccessNumbers(_)
             | Self::Account(_, Some(_))
             | Self::Attributes(_, _, Some(_))
+            | Self::Date(_)
             | Self::Device(_)
             | Self::Fallback(Some(_))
             | Self::Given(Some(_))
@@ -304,6 +323,7 @@ impl Record {
             | Self::Queue(..)
             | Self::Reading(_, Some(_))
             | Self::Registration(_, Some(_))
+            | Self::Session(_, Some(_))
             | Self::Statistics(_)
             | Self::Trial(_, Some(_)) => false,
         }
@@ -319,8 +339,10 @@ impl Record {
             }
             Self::Reading(ssid, _) => (*ssid, Self::Reading(*ssid, None)),
             Self::Registration(ssid, _) => (*ssid, Self::Registration(*ssid, None)),
+            Self::Session(ssid, _) => (*ssid, Self::Session(*ssid, None)),
             Self::Access(..)
             | Self::AccessNumbers(_)
+            | Self::Date(_)
             | Self::Device(_)
             | Self::Fallback(_)
             | Self::Given(_)

@@ -14,7 +14,7 @@ use lamplighter_coap::{
     Delivery, Endpoint, Event as Coap, ExchangeId, Failure, NotificationId, Reliability, Request,
     RequestKey, Token,
 };
-use lamplighter_dtls::{Clock, Session, SessionEvent, Time};
+use lamplighter_dtls::{Session, SessionEvent};
 use lamplighter_model::{Address, Now, Path, Ssid, Stamp, tables::bundled_version};
 
 use crate::{
@@ -37,6 +37,7 @@ mod messages;
 mod reporting;
 mod requests;
 mod restore;
+mod securing;
 mod sending;
 mod silence;
 mod sleep;
@@ -71,6 +72,7 @@ pub(crate) struct Server {
     pub(crate) registration: Registration,
     /// How the last run has left the server; until [`Self::start`].
     saved: Option<SavedRegistration>,
+    security: securing::Security,
     session: Session,
     shown: (Phase, Stamp),
     /// Sends on request that are under way.
@@ -144,6 +146,7 @@ impl Server {
             outbox: Outbox::default(),
             registration,
             saved,
+            security: securing::Security::default(),
             session,
             shown: (Phase::Offline, now.stamp()),
             tellings: Vec::new(),
@@ -182,10 +185,12 @@ impl Server {
         self.forget_observations(turn);
         self.remove_attributes(Address::gateway(Path::Root), turn.shared);
         let ssid = self.config.ssid;
-        turn.shared.out.commit_all(vec![
+        let mut records = vec![
             Record::Account(ssid, None),
             Record::Registration(ssid, None),
-        ]);
+        ];
+        records.extend(self.forgotten_session());
+        turn.shared.out.commit_all(records);
     }
 
     /// 1/x/4: kept at once, so that an answer that leaves now is true after a power cut as well.
@@ -197,6 +202,12 @@ impl Server {
         while let Some(saved) = self.registration.poll_save() {
             self.perform(Step::Save(saved), turn);
         }
+    }
+
+    /// The agent ends.
+    pub(crate) fn stop(&mut self, now: Now) {
+        self.security.is_ending = true;
+        self.registration.stop(now);
     }
 
     /// The server has written something into its account.
@@ -241,7 +252,10 @@ impl Server {
     pub(crate) fn on_link(&mut self, link: LinkId, event: LinkEvent, turn: &mut Turn<'_>) {
         let now = turn.now;
         match event {
-            LinkEvent::Up if self.link.id == Some(link) => self.session.start(date(now), now.mono),
+            LinkEvent::Up if self.link.id == Some(link) => {
+                self.registration.link_up(now);
+                self.start_session(turn);
+            }
             LinkEvent::Down(_) if self.link.former == Some(link) => self.link.former = None,
             LinkEvent::Down(reason) if self.link.id == Some(link) => {
                 self.last_error = Some(reason.clone());
@@ -256,8 +270,7 @@ impl Server {
                 self.link.id = Some(new);
                 self.abandon_exchanges();
                 self.distrust(turn);
-                self.session.start(date(now), now.mono);
-                self.registration.moved(now);
+                self.start_session(turn);
             }
             LinkEvent::Refused if self.link.id == Some(link) => {
                 self.link.refused = true;
@@ -304,6 +317,7 @@ impl Server {
         {
             self.registration.disconnected(&why, turn.now);
         }
+        self.doubt_session(turn);
         // What is to leave goes first: a Close may follow. Only a Disable is kept before its answer
         // leaves.
         while !turn.shared.has_disable() {
@@ -354,14 +368,12 @@ impl Server {
 
     fn on_session(&mut self, event: SessionEvent, turn: &mut Turn<'_>) {
         match event {
-            SessionEvent::Application(message) => self.endpoint.receive(&message, turn.now.mono),
-            SessionEvent::Closed(why) => {
-                if self.link.id.is_some() {
-                    self.distrust(turn);
-                    self.registration.disconnected(&why.to_string(), turn.now);
-                }
+            SessionEvent::Application(message) => {
+                self.security.heard = turn.now.mono;
+                self.endpoint.receive(&message, turn.now.mono);
             }
-            SessionEvent::Established(_) => self.registration.connected(turn.now),
+            SessionEvent::Closed(why) => self.session_closed(why, turn),
+            SessionEvent::Established(how) => self.established(how, turn),
             SessionEvent::Transmit(datagram) => {
                 self.stir(turn.now.mono);
                 if let Some(link) = self.link.id {
@@ -399,6 +411,7 @@ impl Server {
                     let reason = self.failure_text(failure);
                     self.last_error = Some(reason.clone());
                     self.distrust(turn);
+                    self.session.distrust();
                     self.registration.unanswered(purpose, reason, turn.now);
                 }
             }
@@ -507,6 +520,7 @@ impl Server {
         self.link.refused = false;
         let id = self.endpoint.request(request, turn.now.mono);
         self.asked = turn.now.mono;
+        self.await_answer();
         self.exchanges.insert(id, purpose);
     }
 
@@ -532,11 +546,11 @@ impl Server {
         for (key, _) in std::mem::take(&mut self.held) {
             self.endpoint.ignore(key);
         }
+        self.leave_session(turn);
         let Link { former, id, .. } = std::mem::take(&mut self.link);
         for link in former.into_iter().chain(id) {
             turn.shared.out.push(Output::Close(link));
         }
-        self.session.close(turn.now.mono);
     }
 
     fn on_registered(&mut self, anew: bool, turn: &mut Turn<'_>) {
@@ -632,14 +646,4 @@ fn ahead(now: Now) -> Duration {
     date.map_or(Duration::ZERO, |ms| {
         Duration::from_millis(ms).saturating_sub(now.mono)
     })
-}
-
-/// What certificates are judged by.
-pub(crate) fn date(now: Now) -> Clock {
-    const MS: i64 = 1000;
-    let time = now.unix.map(|unix| Time::Trusted(unix.0.div_euclid(MS)));
-    Clock {
-        time: time.unwrap_or_default(),
-        ..Clock::default()
-    }
 }

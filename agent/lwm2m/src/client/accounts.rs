@@ -68,14 +68,17 @@ impl Client {
             None => (None, Account::new(&config)),
         };
         let mut registration: Option<SavedRegistration> = None;
+        let mut session = None;
         for record in saved {
             match record {
                 Record::Account(of, Some(saved)) if *of == ssid => account.restore(*saved),
                 Record::Registration(of, saved) if *of == ssid => registration = saved.clone(),
+                Record::Session(of, saved) if *of == ssid => session = saved.clone(),
                 Record::Access(..)
                 | Record::AccessNumbers(_)
                 | Record::Account(..)
                 | Record::Attributes(..)
+                | Record::Date(_)
                 | Record::Device(_)
                 | Record::Fallback(_)
                 | Record::Given(_)
@@ -84,6 +87,7 @@ impl Client {
                 | Record::Queue(..)
                 | Record::Reading(..)
                 | Record::Registration(..)
+                | Record::Session(..)
                 | Record::Statistics(_)
                 | Record::Trial(..) => {}
             }
@@ -91,6 +95,9 @@ impl Client {
         let name = &self.shared.endpoint;
         let grants = config.rights.clone();
         let mut server = Server::new(config, name, &account, registration, self.seed, now);
+        if let Some(session) = session {
+            server.take_up_session(&session, &mut self.shared);
+        }
         let core = &mut self.shared.core;
         core.remove(ssid);
         match instance {
@@ -136,6 +143,7 @@ impl Client {
                     server.restore_attributes(&path, attributes);
                 }
             }
+            Record::Date(saved) => self.shared.dates.restore(saved),
             Record::Device(saved) => self.shared.core.device.restore(saved),
             Record::Statistics(saved) => {
                 if let Some(statistics) = &mut self.shared.core.statistics {
@@ -171,6 +179,7 @@ impl Client {
             | Record::Observation(_, _, None)
             | Record::Reading(_, None)
             | Record::Registration(..)
+            | Record::Session(..)
             | Record::Trial(_, None) => {}
         }
     }

@@ -8,11 +8,42 @@ use super::{List, Live, Registration, State, Step};
 
 /// A link that is not there by then is not coming (name look-up included).
 const OPEN_TIMEOUT: Duration = Duration::from_secs(60);
+/// A session that does not stand by then has told why itself: its last flight is repeated until
+/// 123 s.
+const SHAKE_TIMEOUT: Duration = Duration::from_secs(150);
 /// First and longest pause between links while the registration lives.
 const RECONNECT_FIRST: Duration = Duration::from_secs(1);
 const RECONNECT_LONGEST: Duration = Duration::from_secs(60);
 
 impl Registration {
+    /// The link is there; both sides may have to agree upon keys.
+    pub(crate) fn link_up(&mut self, now: Now) {
+        if let State::Opening { until, .. } = &mut self.state {
+            *until = now.mono + SHAKE_TIMEOUT;
+        }
+    }
+
+    /// The session stands, over a new link or the same. `is_new`: the server has not seen its keys
+    /// before, and so does not know whose they are until we register. // lwm2m/60, 14
+    pub(crate) fn established(&mut self, is_new: bool, now: Now) {
+        match &mut self.state {
+            State::Opening { live, .. } => {
+                if is_new {
+                    *live = None;
+                }
+                self.connected(now);
+            }
+            State::Registered(_) if is_new => self.register(now),
+            State::Disabled { .. }
+            | State::Held
+            | State::Leaving { .. }
+            | State::Off
+            | State::Registered(_)
+            | State::Registering
+            | State::Waiting { .. } => self.moved(now),
+        }
+    }
+
     /// The link is there and the session stands.
     pub(crate) fn connected(&mut self, now: Now) {
         match std::mem::replace(&mut self.state, State::Registering) {

@@ -442,7 +442,9 @@ impl Server {
     pub(super) fn lose_trust(&mut self, turn: &mut Turn<'_>) {
         if !self.uplink.is_suspect {
             self.distrust(turn);
-            self.registration.suspect(turn.now);
+            if !self.renew_session(turn) {
+                self.registration.suspect(turn.now);
+            }
         }
     }
 

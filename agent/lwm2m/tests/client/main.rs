@@ -20,6 +20,7 @@ mod refused;
 mod registry;
 mod restart;
 mod rights;
+mod secured;
 mod shelf;
 mod statistics;
 mod stored;
