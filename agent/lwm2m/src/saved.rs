@@ -141,7 +141,7 @@ pub enum GivenBootstrap {
     #[default]
     Configured,
     Given {
-        account: SecurityAccount,
+        account: Box<SecurityAccount>,
         /// Of object 0.
         instance: u16,
     },
