@@ -766,6 +766,12 @@ fn log(event: &Event) {
         } => {
             tracing::warn!(%ssid, reason, ?retry_in, "Registration failed");
         }
+        Event::Intruded {
+            ssid,
+            intrusions,
+            is_news: true,
+        } => tracing::warn!(%ssid, ?intrusions, "Datagrams were not the server's"),
+        Event::Intruded { .. } => {}
         Event::Stopped => tracing::info!("Stopped"),
         Event::TakenBack(path) => {
             tracing::warn!(%path, "Rights were changed back: no server was reached since")

@@ -15,6 +15,7 @@ use lamplighter_lwm2m::{
     boundary::{ClientId, Command, Input},
     client::{Client, ClientConfig, DeviceDescription, ServerConfig},
     saved::Record,
+    security::{SecurityAccount, SecurityMode},
     tree::Tree,
 };
 use lamplighter_model::{Now, Ssid};
@@ -32,7 +33,7 @@ use crate::{
     ask::Asker,
     catalogue::catalogue,
     clock::{self, Clock},
-    config::{Config, Hardware, Loaded, Problem, Source},
+    config::{Config, Hardware, Loaded, Problem, Source, UNSECURED},
     devices,
     events::{self, Class, EventLog, News},
     link::Links,
@@ -214,6 +215,10 @@ pub async fn agent(
         now,
     );
     tell_problems(&last_good, &config, &status, now);
+    // The demo's own server listens on the loopback interface.
+    if extras.demo.is_none() {
+        tell_accounts(&config, &status, now);
+    }
     if !last_good.is_empty() {
         client.handle(Input::Command(LAST_GOOD_RUNS), &mut tree, now);
     }
@@ -348,6 +353,37 @@ fn tell_problems(last_good: &[Problem], config: &Config, status: &Status, now: N
     if config.servers.is_empty() && config.bootstrap.is_none() {
         status.problem("servers", "not configured: lamplighter setup", now);
     }
+}
+
+fn tell_accounts(config: &Config, status: &Status, now: Now) {
+    for (account, text) in warnings(config) {
+        tracing::warn!(account, text, "Account");
+        status.problem(&account, &text, now);
+    }
+}
+
+/// What people shall know of the accounts as long as it is so: which tables have credentials that
+/// cannot be used, and which have none at all.
+fn warnings(config: &Config) -> Vec<(String, String)> {
+    let servers = config.servers.iter();
+    let servers = servers.map(|server| (format!("server.{}", server.name), &server.security));
+    let bootstrap = config.bootstrap.iter();
+    let bootstrap = bootstrap.map(|account| ("bootstrap".to_owned(), &account.security));
+    let warning = |(table, account): (String, &SecurityAccount)| {
+        let text = match (&account.unreadable, account.mode) {
+            (Some(why), _) => format!("this account cannot be used: {why}"),
+            (None, SecurityMode::NoSec) => UNSECURED.to_owned(),
+            (
+                None,
+                SecurityMode::Est
+                | SecurityMode::Psk
+                | SecurityMode::RawPublicKey
+                | SecurityMode::X509,
+            ) => return None,
+        };
+        Some((format!("[{table}]"), text))
+    };
+    bootstrap.chain(servers).filter_map(warning).collect()
 }
 
 /// The tasks that answer people; they end with it.

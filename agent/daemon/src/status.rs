@@ -19,7 +19,7 @@ use std::{
     time::Duration,
 };
 
-use lamplighter_lwm2m::{bootstrap::BootstrapStatus, boundary::Event};
+use lamplighter_lwm2m::{bootstrap::BootstrapStatus, boundary::Event, server::Intrusions};
 use lamplighter_model::{
     Now, Path, Quality, ResourceAddress, Sample, Ssid, Stamp, Value,
     device::{AdapterId, LinkState},
@@ -79,6 +79,8 @@ struct Server {
     /// Samples that it is still to be told, and those that it will not be told.
     queued: u64,
     dropped: u64,
+    /// Datagrams that were not the server's.
+    intrusions: Intrusions,
 }
 
 #[derive(Debug)]
@@ -373,6 +375,9 @@ impl Model {
             Event::Deregistered(ssid) => self
                 .server(*ssid, now)
                 .become_state(ServerState::Disabled, now),
+            Event::Intruded {
+                ssid, intrusions, ..
+            } => self.server(*ssid, now).intrusions = *intrusions,
             Event::Obeyed { .. } => self.count(Counter::Obeyed),
             Event::Refused { .. } => self.count(Counter::Refused),
             Event::TakenBack(path) => {
@@ -522,6 +527,7 @@ impl Server {
             asleep: false,
             queued: 0,
             dropped: 0,
+            intrusions: Intrusions::default(),
         }
     }
 

@@ -481,6 +481,13 @@ impl Certificates {
         (result == 0).then_some(())
     }
 
+    /// From when until when the first is valid, seconds since 1970.
+    pub(crate) fn validity(&self) -> (i64, i64) {
+        // SAFETY: the list was initialised.
+        let first = unsafe { &*self.0 };
+        (date(&first.valid_from), date(&first.valid_to))
+    }
+
     const fn get(&self) -> *mut sys::mbedtls_x509_crt {
         self.0
     }

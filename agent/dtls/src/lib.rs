@@ -24,7 +24,7 @@ mod wire;
 pub use closed::Closed;
 pub use dtls::{Counters, Dtls};
 pub use frozen::{Frozen, Mark, Stale};
-pub use pem::{certificates, private_key};
+pub use pem::{certificates, private_key, validity};
 pub use security::{Certificate, Matching, Peer, Psk, Secret, Security, Timers, Unusable, Usage};
 pub use session::{Established, Plain, Session, SessionEvent};
 pub use suite::{Kind, SUITES, Suite};

@@ -3,7 +3,7 @@
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use zeroize::Zeroizing;
 
-use crate::security::Unusable;
+use crate::{engine, security::Unusable};
 
 /// More is not a chain.
 const MAX_CERTIFICATES: usize = 64;
@@ -35,6 +35,13 @@ pub fn private_key(bytes: &[u8]) -> Result<Zeroizing<Vec<u8>>, Unusable> {
         .iter()
         .find_map(|label| blocks(bytes, label)?.into_iter().next())
         .ok_or(Unusable::KeyUnreadable)
+}
+
+/// From when until when a certificate (DER) is valid, seconds since 1970; `None`: it cannot be read.
+pub fn validity(certificate: &[u8]) -> Option<(i64, i64)> {
+    let mut list = engine::Certificates::new();
+    list.add(certificate)?;
+    Some(list.validity())
 }
 
 fn is_pem(bytes: &[u8]) -> bool {

@@ -11,7 +11,12 @@ use lamplighter_model::{
     device::{DeviceEvent, DeviceRequest, OpId},
 };
 
-use crate::{client::Change, reject::Reject, saved::Record, server::ServerUri};
+use crate::{
+    client::Change,
+    reject::Reject,
+    saved::Record,
+    server::{Intrusions, ServerUri},
+};
 
 /// One LwM2M endpoint of this box. The shell names it with everything that it passes between a
 /// client and the rest; a client does not know its own.
@@ -226,6 +231,14 @@ pub enum Event {
         ssid: Ssid,
         samples: u64,
         reason: &'static str,
+    },
+    /// Datagrams came to the session of a server that are not that server's; they are dropped.
+    Intruded {
+        ssid: Ssid,
+        /// All since the start.
+        intrusions: Intrusions,
+        /// There are twice as many as when it last was.
+        is_news: bool,
     },
     /// A server, or a person at the box, did something that changes the world.
     Obeyed {

@@ -5,8 +5,10 @@
 
 use std::{collections::BTreeSet, fmt};
 
+use lamplighter_coap::Params;
 use lamplighter_dtls::{
-    Certificate, Matching, Peer, Psk, Security, Session, Unusable, Usage, certificates, private_key,
+    Certificate, Matching, Peer, Psk, Security, Session, Timers, Unusable, Usage, certificates,
+    private_key,
 };
 use lamplighter_model::{ObjectLink, ResourceId, Ssid, Value};
 use serde::{Deserialize, Serialize};
@@ -28,6 +30,9 @@ pub struct SecurityAccount {
     pub certificate_usage: Option<u8>,
     /// 0/x/16: numbers of IANA, the first preferred; empty: ours.
     pub cipher_suites: Vec<u16>,
+    /// Offer a Connection ID; on where nothing is said. Of this box, no resource.
+    #[serde(default)]
+    pub connection_id: Option<bool>,
     /// 0/x/11: seconds of silence before the bootstrap server is asked.
     pub hold_off_s: u32,
     /// 0/x/3: name of the key, own public key, or own certificate.
@@ -54,6 +59,9 @@ pub struct SecurityAccount {
     /// Certification authorities (DER) that this box trusts, no resource.
     #[serde(default)]
     pub trust_store: Vec<Vec<u8>>,
+    /// Why the credentials that the configuration names cannot be used; there is no session then.
+    #[serde(skip)]
+    pub unreadable: Option<String>,
     /// 0/x/0, as it was written.
     pub uri: String,
 }
@@ -192,10 +200,30 @@ impl SecurityAccount {
     /// # Errors
     /// Where it lacks something, or this version has none.
     pub fn session(&self) -> Result<Session, Unavailable> {
-        match self.peer()? {
+        self.session_over(&Params::default())
+    }
+
+    /// The same over a network for which these parameters are made.
+    ///
+    /// # Errors
+    /// As [`Self::session`].
+    pub fn session_over(&self, params: &Params) -> Result<Session, Unavailable> {
+        match self.peer_over(params)? {
             None => Ok(Session::plain()),
-            Some(peer) => Session::dtls(peer).map_err(Unavailable::Unusable),
+            Some(peer) => Ok(Session::dtls(peer)?),
         }
+    }
+
+    /// As [`Self::peer`], over such a network.
+    pub(crate) fn peer_over(&self, params: &Params) -> Result<Option<Peer>, Unavailable> {
+        // 2, 4, 8 and 16 s by default: it ends, with a reason, before the opening of the link is
+        // given up. Longer than RFC 6347, 4.2.4.1, asks for, shorter than RFC 7925, 11.
+        let timers = Timers {
+            first: params.ack_timeout,
+            last: params.ack_timeout * 8,
+        };
+        let peer = self.peer()?;
+        Ok(peer.map(|peer| Peer { timers, ..peer }))
     }
 
     /// What a DTLS session is made with; `None` where there is no security.
@@ -203,6 +231,9 @@ impl SecurityAccount {
     /// # Errors
     /// As [`Self::session`], as far as it is known without looking at keys.
     pub fn peer(&self) -> Result<Option<Peer>, Unavailable> {
+        if let Some(why) = &self.unreadable {
+            return Err(Unavailable::Unreadable(why.clone()));
+        }
         let security = match self.mode {
             SecurityMode::NoSec => return Ok(None),
             SecurityMode::Psk => Security::Psk(Psk {
@@ -216,6 +247,7 @@ impl SecurityAccount {
         };
         let uri: ServerUri = self.uri.parse().map_err(Unavailable::Uri)?;
         Ok(Some(Peer {
+            connection_id: self.connection_id.unwrap_or(true),
             sni: self.sni.clone(),
             suites: self.cipher_suites.clone(),
             ..Peer::new(uri.host, security)
@@ -271,8 +303,26 @@ impl SecurityAccount {
 pub enum Unavailable {
     /// This version has no sessions of the mode.
     Mode(SecurityMode),
+    /// [`SecurityAccount::unreadable`]
+    Unreadable(String),
     Unusable(Unusable),
     Uri(UriError),
+}
+
+impl From<Unusable> for Unavailable {
+    fn from(why: Unusable) -> Self {
+        Self::Unusable(why)
+    }
+}
+
+impl Unavailable {
+    /// What is wrong with the credentials, where it is these.
+    pub const fn unusable(&self) -> Option<Unusable> {
+        match self {
+            Self::Mode(_) | Self::Unreadable(_) | Self::Uri(_) => None,
+            Self::Unusable(why) => Some(*why),
+        }
+    }
 }
 
 impl fmt::Display for Unavailable {
@@ -282,6 +332,7 @@ impl fmt::Display for Unavailable {
                 f,
                 "security mode {mode} (0/x/2) is not available in this version"
             ),
+            Self::Unreadable(why) => f.write_str(why),
             Self::Unusable(why) => why.fmt(f),
             Self::Uri(why) => why.fmt(f),
         }

@@ -31,6 +31,7 @@ use crate::{
     view::View,
 };
 
+mod intruders;
 mod keeping;
 mod messages;
 mod reporting;
@@ -44,6 +45,7 @@ mod status;
 mod telling;
 mod uri;
 
+pub use intruders::Intrusions;
 use keeping::Uplink;
 pub use status::{ServerState, ServerStatus};
 use telling::Telling;
@@ -58,6 +60,8 @@ pub(crate) struct Server {
     config: ServerConfig,
     endpoint: Endpoint,
     exchanges: BTreeMap<ExchangeId, Purpose>,
+    /// As people were last told.
+    intrusions: Intrusions,
     /// Requests that came before the registration was complete.
     held: VecDeque<(RequestKey, Request)>,
     last_error: Option<String>,
@@ -88,6 +92,8 @@ struct Link {
     /// Still open until the server has answered over the new one.
     former: Option<LinkId>,
     id: Option<LinkId>,
+    /// Was wanted, and there is no session that it could carry.
+    in_vain: bool,
     /// The host answered that nobody listens there.
     refused: bool,
     /// What people were told of the silence of the server.
@@ -120,7 +126,7 @@ impl Server {
             return_spread: account.registration.return_spread,
         };
         let mut registration = Registration::new(terms, rng);
-        let (session, unusable) = match config.security.session() {
+        let (session, unusable) = match config.security.session_over(&config.coap) {
             Ok(session) => (session, None),
             Err(why) => (Session::plain(), Some(why.to_string())),
         };
@@ -131,6 +137,7 @@ impl Server {
             config,
             endpoint,
             exchanges: BTreeMap::new(),
+            intrusions: Intrusions::default(),
             held: VecDeque::new(),
             last_error: None,
             link: Link::default(),
@@ -295,6 +302,7 @@ impl Server {
             named(self.reading_timeout(), "how far the queue was read"),
             named(self.orphans_until, "end of former observations"),
             named(self.sleep_at(), "sleep"),
+            named(self.link.in_vain.then_some(Duration::ZERO), "no session"),
         ]
         .into_iter()
         .flatten()
@@ -305,6 +313,11 @@ impl Server {
     pub(crate) fn settle(&mut self, turn: &mut Turn<'_>) {
         self.end_orphans(turn);
         self.doubt_session(turn);
+        if std::mem::take(&mut self.link.in_vain)
+            && let Some(why) = self.unusable.clone()
+        {
+            self.registration.disconnected(&why, turn.now);
+        }
         // What is to leave goes first: a Close may follow. Only a Disable is kept before its answer
         // leaves.
         while !turn.shared.has_disable() {
@@ -322,6 +335,7 @@ impl Server {
         }
         self.tell_silence(turn.shared);
         self.tell_losses(turn.shared);
+        self.tell_intruders(turn.shared);
         self.journal_reading(turn);
         let phase = self.registration.phase();
         if self.shown.0 != phase {
@@ -424,7 +438,6 @@ impl Server {
                 self.send(Purpose::Deregister, messages::deregister(location), turn)
             }
             Step::Failed { reason, retry_in } => {
-                let reason = self.unusable.clone().unwrap_or(reason);
                 self.last_error = Some(reason.clone());
                 turn.shared
                     .out
@@ -511,10 +524,10 @@ impl Server {
         self.exchanges.insert(id, purpose);
     }
 
-    /// Where nothing can be said the attempt ends by itself, and comes again.
+    /// Where nothing can be said the attempt fails at once, and comes again after the usual pause.
     fn open(&mut self, shared: &mut Shared) {
-        if let Some(why) = &self.unusable {
-            self.last_error = Some(why.clone());
+        if self.unusable.is_some() {
+            self.link.in_vain = true;
             return;
         }
         let id = shared.new_link();

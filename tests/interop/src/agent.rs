@@ -70,8 +70,23 @@ impl Agent {
         Self::rerun(directory, arguments)
     }
 
+    /// As [`Self::run`], with variables of the environment.
+    pub fn run_with(
+        directory: &Path,
+        configuration: &str,
+        arguments: &[&str],
+        environment: &[(&str, &str)],
+    ) -> Self {
+        write(&directory.join(CONFIGURATION), configuration);
+        Self::rerun_with(directory, arguments, environment)
+    }
+
     /// Starts `lamplighter run` with the files that are there.
     pub fn rerun(directory: &Path, arguments: &[&str]) -> Self {
+        Self::rerun_with(directory, arguments, &[])
+    }
+
+    fn rerun_with(directory: &Path, arguments: &[&str], environment: &[(&str, &str)]) -> Self {
         let log = File::options()
             .append(true)
             .create(true)
@@ -88,6 +103,7 @@ impl Agent {
             .arg(&state_dir)
             .arg("--run-dir")
             .arg(&run_dir)
+            .envs(environment.iter().copied())
             .stderr(log);
         Self {
             lines: Lines::start(&mut command),

@@ -35,11 +35,14 @@ struct State {
     server: SocketAddr,
     /// Datagrams that came, and when, whether they went on or not.
     up: Vec<(Instant, Vec<u8>)>,
+    /// Those of the server.
+    down: Vec<Vec<u8>>,
 }
 
 #[derive(Debug)]
 struct Shared {
     front: UdpSocket,
+    scheme: String,
     state: Mutex<State>,
     ended: AtomicBool,
 }
@@ -55,10 +58,11 @@ fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 }
 
 impl Relay {
-    /// `server` is `coap://127.0.0.1:PORT`.
+    /// `server` is `coap://127.0.0.1:PORT`, or `coaps://`.
     pub fn start(server: &str) -> Self {
         let shared = Arc::new(Shared {
             front: socket(),
+            scheme: parts(server).0.to_owned(),
             state: Mutex::new(State {
                 agent: None,
                 back: Arc::new(socket()),
@@ -66,6 +70,7 @@ impl Relay {
                 left: None,
                 server: address(server),
                 up: Vec::new(),
+                down: Vec::new(),
             }),
             ended: AtomicBool::new(false),
         });
@@ -78,7 +83,8 @@ impl Relay {
 
     /// Where the agent finds its server.
     pub fn uri(&self) -> String {
-        format!("coap://{}", self.shared.front.local_addr().unwrap())
+        let address = self.shared.front.local_addr().unwrap();
+        format!("{}://{address}", self.shared.scheme)
     }
 
     /// Nothing passes any more, in either direction.
@@ -122,6 +128,34 @@ impl Relay {
     pub fn sent_at(&self, number: usize) -> Instant {
         locked(&self.shared.state).up[number].0
     }
+
+    /// How many datagrams the server has sent.
+    pub fn answered(&self) -> usize {
+        locked(&self.shared.state).down.len()
+    }
+
+    /// The datagrams that the server sent from this one on.
+    pub fn answered_since(&self, first: usize) -> Vec<Vec<u8>> {
+        locked(&self.shared.state).down[first..].to_vec()
+    }
+
+    /// Sends to the server what another host would.
+    pub fn forge_up(&self, datagram: &[u8]) {
+        let server = locked(&self.shared.state).server;
+        socket().send_to(datagram, server).unwrap();
+    }
+
+    /// Sends to the agent what another host would: from an address of its own.
+    pub fn forge_down_from_elsewhere(&self, datagram: &[u8]) {
+        let agent = locked(&self.shared.state).agent.unwrap();
+        socket().send_to(datagram, agent).unwrap();
+    }
+
+    /// Sends to the agent what an attacker on the path would: from the server's address.
+    pub fn forge_down(&self, datagram: &[u8]) {
+        let agent = locked(&self.shared.state).agent.unwrap();
+        self.shared.front.send_to(datagram, agent).unwrap();
+    }
 }
 
 fn socket() -> UdpSocket {
@@ -130,9 +164,13 @@ fn socket() -> UdpSocket {
     socket
 }
 
-/// Of `coap://127.0.0.1:PORT`.
 fn address(uri: &str) -> SocketAddr {
-    uri.trim_start_matches("coap://").parse().unwrap()
+    parts(uri).1.parse().unwrap()
+}
+
+/// Scheme and address.
+fn parts(uri: &str) -> (&str, &str) {
+    uri.split_once("://").unwrap()
 }
 
 impl Shared {
@@ -179,6 +217,7 @@ impl Shared {
                 let left = state.left;
                 state.cut |= left == Some(0);
                 state.left = left.map(|left| left.saturating_sub(1));
+                state.down.push(datagram.to_vec());
             }
         }
         let receiver = match way {

@@ -34,10 +34,10 @@ stagger_ms = 50
 /// Five lines with six mistakes behind the good configuration.
 const MISTAKES: &str = r#"
 [server.main]
-uri = "coaps://lwm2m.example"
+uri = "coap+tcp://lwm2m.example"
 short_id = 0
 lifetme_s = 5
-security = { mode = "psk", key = "credential:x" }
+security = { mode = "oscore", ca = 5 }
 [bearer.cell]
 "#;
 
@@ -71,7 +71,7 @@ fn line_of(text: &str, wanted: &str) -> usize {
 /// The lines that `check` and a refused start name, each with a word of the complaint.
 fn complaints(text: &str) -> Vec<(usize, &'static str)> {
     vec![
-        (line_of(text, "uri ="), "coaps"),
+        (line_of(text, "uri ="), "coap+tcp"),
         (line_of(text, "short_id ="), "short_id"),
         (line_of(text, "lifetme_s"), "did you mean `lifetime_s`?"),
         (line_of(text, "security ="), "not available in this version"),
@@ -137,8 +137,8 @@ fn broken_files_run_the_last_good_configuration_and_status_lists_every_problem()
     tells(&words, &complaints(&text));
     // Two of them stand in one line.
     for word in [
-        "`key`",
-        "`mode = \"psk\"`",
+        "expected a text in quotes, found the number 5",
+        "`mode = \"oscore\"`",
         "the last good configuration runs",
     ] {
         assert!(words.contains(word), "{word}\n{words}");

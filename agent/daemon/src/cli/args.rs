@@ -188,7 +188,7 @@ Examples:
 
 #[derive(Args, Clone, Debug)]
 pub struct Setup {
-    /// Address of the server, `coap://HOST[:PORT]`
+    /// Address of the server, `coaps://HOST[:PORT]`
     #[arg(long, value_name = "URI")]
     pub server: Option<String>,
     /// Name of the [server.NAME] table
@@ -203,6 +203,19 @@ pub struct Setup {
     /// Endpoint client name [default: from the hardware serial]
     #[arg(long, value_name = "NAME")]
     pub endpoint: Option<String>,
+    /// Name of our key at the server (PSK) [default: the endpoint client name]
+    #[arg(long, value_name = "NAME", conflicts_with = "cert")]
+    pub identity: Option<String>,
+    /// Where the key is: credential:NAME or an absolute path. Without it the key itself is asked
+    /// for, or read from standard input, and kept as credential:SERVER-psk
+    #[arg(long, value_name = "REFERENCE")]
+    pub key: Option<String>,
+    /// File with our certificate and its issuers; the connection is by X.509 then
+    #[arg(long, value_name = "REFERENCE", requires_all = ["key", "ca"])]
+    pub cert: Option<String>,
+    /// File with the authorities that the server's certificate must come from
+    #[arg(long, value_name = "REFERENCE", requires = "cert")]
+    pub ca: Option<String>,
     /// Nothing protects the connection, and that is meant
     #[arg(long)]
     pub allow_unsecured: bool,

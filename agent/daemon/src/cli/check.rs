@@ -71,7 +71,7 @@ pub(super) fn check(
     let Checked { config, problems } = Source::of_process(global.config()).check();
     let mut report = config.as_ref().map_or_else(Report::empty, Report::of);
     let worst = problems.iter().map(|problem| problem.severity).min();
-    report.valid = worst != Some(Severity::Error);
+    report.valid = !matches!(worst, Some(Severity::Account | Severity::Error));
     report.problems = problems;
     if global.json {
         let json = serde_json::to_value(&report).map_err(io::Error::from)?;
@@ -80,7 +80,7 @@ pub(super) fn check(
         report.print(out)?;
     }
     Ok(match worst {
-        Some(Severity::Error) => Exit::Configuration,
+        Some(Severity::Account | Severity::Error) => Exit::Configuration,
         Some(Severity::Warning) if options.strict => Exit::Configuration,
         Some(Severity::Warning) | None => Exit::Ok,
     })
@@ -103,10 +103,9 @@ impl Report {
     fn of(config: &Config) -> Self {
         let objects = objects(config);
         let server = |server: &lamplighter_lwm2m::client::ServerConfig| {
-            format!(
-                "{}: coap://{}:{}, short id {}",
-                server.name, server.uri.host, server.uri.port, server.ssid
-            )
+            let (name, uri, ssid) = (&server.name, &server.uri, server.ssid);
+            let mode = server.security.mode;
+            format!("{name}: {uri}, security {mode}, short id {ssid}")
         };
         Self {
             endpoint: Some(format!(
@@ -132,7 +131,8 @@ impl Report {
                 .filter(|problem| problem.severity == severity)
                 .count()
         };
-        let (errors, warnings) = (count(Severity::Error), count(Severity::Warning));
+        let errors = count(Severity::Error) + count(Severity::Account);
+        let warnings = count(Severity::Warning);
         let verdict = if self.valid {
             "the configuration is valid"
         } else {

@@ -68,9 +68,11 @@ impl Failure {
 
     /// What needs a valid configuration found none.
     pub(super) fn invalid(problems: &[Problem]) -> Self {
-        let errors = problems
-            .iter()
-            .filter(|problem| problem.severity == Severity::Error);
+        let is_error = |problem: &&Problem| match problem.severity {
+            Severity::Account | Severity::Error => true,
+            Severity::Warning => false,
+        };
+        let errors = problems.iter().filter(is_error);
         let lines: Vec<String> = errors.map(ToString::to_string).collect();
         Self::new(
             Exit::Configuration,

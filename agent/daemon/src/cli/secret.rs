@@ -1,27 +1,20 @@
 //! `lamplighter secret set NAME`
 
-use std::io::Write;
+use std::{io::Write, path::PathBuf};
 
 use serde_json::json;
 
 use super::{args::Global, exit::Failure, screen, terminal};
 use crate::config::{
     Source,
-    secret::{self, SecretError},
+    secret::{self, SecretError, Shelf},
 };
 
 pub(super) fn set(global: &Global, name: &str, out: &mut impl Write) -> Result<(), Failure> {
     let name = secret::credential_name(name).map_err(|error| Failure::usage(error.to_string()))?;
     let content = terminal::secret(&format!("{name} (hex:…, base64:… or text:…)"))?;
     let shelf = Source::of_process(global.config()).shelf();
-    let (path, secret) = secret::write(name, &content, &shelf).map_err(|error| match error {
-        SecretError::Read(error) => Failure::from(error).at(shelf.beside.display()),
-        SecretError::Empty
-        | SecretError::Mode(_)
-        | SecretError::Prefix
-        | SecretError::Syntax
-        | SecretError::TooLong => Failure::failed(format!("the secret {error}")),
-    })?;
+    let (path, secret) = keep(name, &content, &shelf)?;
     let (length, fingerprint) = (secret.bytes().len(), secret.fingerprint());
     if global.json {
         let answer =
@@ -34,4 +27,20 @@ pub(super) fn set(global: &Global, name: &str, out: &mut impl Write) -> Result<(
         path.display()
     )?;
     Ok(writeln!(out, "refer to it as \"credential:{name}\"")?)
+}
+
+/// Checks a secret and writes it beside the configuration.
+pub(super) fn keep(
+    name: &str,
+    content: &[u8],
+    shelf: &Shelf,
+) -> Result<(PathBuf, secret::Secret), Failure> {
+    secret::write(name, content, shelf).map_err(|error| match error {
+        SecretError::Read(error) => Failure::from(error).at(shelf.beside.display()),
+        SecretError::Empty
+        | SecretError::Mode(_)
+        | SecretError::Prefix
+        | SecretError::Syntax
+        | SecretError::TooLong => Failure::failed(format!("the secret {error}")),
+    })
 }

@@ -20,7 +20,7 @@ use super::{
 };
 use crate::{
     atomic,
-    config::{Checked, File, Source},
+    config::{Checked, File, Problem, Severity, Source, secret},
 };
 
 const FILE: &str = "conf.d/10-server.toml";
@@ -37,6 +37,21 @@ struct Answers {
     short_id: u16,
     lifetime_s: u32,
     endpoint: Option<String>,
+    security: Security,
+}
+
+/// What stands in the table `security`.
+enum Security {
+    Certificate {
+        ca: String,
+        cert: String,
+        key: String,
+    },
+    None,
+    Psk {
+        identity: String,
+        key: String,
+    },
 }
 
 pub(super) fn setup(
@@ -52,7 +67,11 @@ pub(super) fn setup(
         path: path.clone(),
         text: text.clone(),
     });
-    let Some(config) = config else {
+    let table = format!("server.{}.", options.name);
+    let is_ours = |problem: &Problem| {
+        problem.severity == Severity::Account && problem.key.starts_with(&table)
+    };
+    let Some(config) = config.filter(|_| !problems.iter().any(is_ours)) else {
         return Err(Failure::invalid(&problems));
     };
     write(&path, &text)?;
@@ -83,7 +102,7 @@ fn ask(options: &args::Setup, source: &Source) -> Result<Answers, Failure> {
     let address = match &options.server {
         Some(address) => address.clone(),
         None if is_interactive => {
-            terminal::ask("Address of the LwM2M server (coap://HOST[:PORT])", None)?
+            terminal::ask("Address of the LwM2M server (coaps://HOST[:PORT])", None)?
         }
         None => {
             return Err(Failure::usage(
@@ -94,10 +113,6 @@ fn ask(options: &args::Setup, source: &Source) -> Result<Answers, Failure> {
     let uri: ServerUri = address
         .parse()
         .map_err(|error| Failure::usage(format!("`{address}`: {error}")))?;
-    if uri.scheme == Scheme::Coaps {
-        let what = format!("`{address}`: coaps:// is not available in this version");
-        return Err(Failure::usage(what));
-    }
     let default = source.hardware.endpoint().map(|(name, _)| name);
     let endpoint = match &options.endpoint {
         Some(name) => Some(name.clone()),
@@ -107,9 +122,16 @@ fn ask(options: &args::Setup, source: &Source) -> Result<Answers, Failure> {
         )?),
         None => None,
     };
-    if !options.allow_unsecured {
-        confirm_unsecured(is_interactive)?;
-    }
+    let name = endpoint.as_deref().or(default.as_deref());
+    let security = match uri.scheme {
+        Scheme::Coap => {
+            if !options.allow_unsecured {
+                confirm_unsecured(is_interactive)?;
+            }
+            Security::None
+        }
+        Scheme::Coaps => credentials(options, source, name)?,
+    };
     Ok(Answers {
         address,
         uri,
@@ -117,7 +139,44 @@ fn ask(options: &args::Setup, source: &Source) -> Result<Answers, Failure> {
         lifetime_s: options.lifetime_s.unwrap_or(3600),
         // The default follows the hardware also when the memory card moves on.
         endpoint: endpoint.filter(|name| Some(name) != default.as_ref()),
+        security,
     })
+}
+
+/// `endpoint`: which name servers commonly give to the key.
+fn credentials(
+    options: &args::Setup,
+    source: &Source,
+    endpoint: Option<&str>,
+) -> Result<Security, Failure> {
+    if let (Some(cert), Some(ca), Some(key)) = (&options.cert, &options.ca, &options.key) {
+        return Ok(Security::Certificate {
+            ca: ca.clone(),
+            cert: cert.clone(),
+            key: key.clone(),
+        });
+    }
+    let identity = match (&options.identity, endpoint) {
+        (Some(identity), _) => identity.clone(),
+        (None, default) if terminal::is_interactive() => {
+            terminal::ask("Name of our key at the server (PSK identity)", default)?
+        }
+        (None, Some(endpoint)) => endpoint.to_owned(),
+        (None, None) => return Err(Failure::usage("--identity is missing")),
+    };
+    let key = match &options.key {
+        Some(reference) => reference.clone(),
+        None => keep_key(&format!("{}-psk", options.name), source)?,
+    };
+    Ok(Security::Psk { identity, key })
+}
+
+/// Asks for the key and puts it beside the configuration.
+fn keep_key(name: &str, source: &Source) -> Result<String, Failure> {
+    let name = secret::credential_name(name).map_err(|error| Failure::usage(error.to_string()))?;
+    let content = terminal::secret("The key (hex:…, base64:… or text:…)")?;
+    super::secret::keep(name, &content, &source.shelf())?;
+    Ok(format!("credential:{name}"))
 }
 
 fn confirm_unsecured(is_interactive: bool) -> Result<(), Failure> {
@@ -130,10 +189,9 @@ fn confirm_unsecured(is_interactive: bool) -> Result<(), Failure> {
     let question = format!("{explained}. Type `unsecured` if that is meant");
     match terminal::ask(&question, None)?.as_str() {
         "unsecured" => Ok(()),
-        _ => Err(Failure::failed(format!(
-            "nothing written; keys and certificates: {}",
-            crate::config::NOT_AVAILABLE
-        ))),
+        _ => Err(Failure::failed(
+            "nothing written; with coaps:// the server is asked for by key or certificate",
+        )),
     }
 }
 
@@ -147,8 +205,6 @@ fn document(name: &str, answers: &Answers) -> DocumentMut {
         client.insert("endpoint", toml_edit::value(endpoint));
         document.insert("client", Item::Table(client));
     }
-    let mut security = InlineTable::new();
-    security.insert("mode", Value::from("none"));
     let mut server = Table::new();
     server.insert("uri", toml_edit::value(&answers.address));
     server.insert("short_id", toml_edit::value(i64::from(answers.short_id)));
@@ -156,13 +212,34 @@ fn document(name: &str, answers: &Answers) -> DocumentMut {
         "lifetime_s",
         toml_edit::value(i64::from(answers.lifetime_s)),
     );
-    server.insert("security", toml_edit::value(security));
-    server.insert("allow_unsecured", toml_edit::value(true));
+    server.insert("security", toml_edit::value(answers.security.table()));
+    if matches!(answers.security, Security::None) {
+        server.insert("allow_unsecured", toml_edit::value(true));
+    }
     let mut servers = Table::new();
     servers.set_implicit(true);
     servers.insert(name, Item::Table(server));
     document.insert("server", Item::Table(servers));
     document
+}
+
+impl Security {
+    fn table(&self) -> InlineTable {
+        let words = match self {
+            Self::Certificate { ca, cert, key } => vec![
+                ("mode", "x509"),
+                ("ca", ca.as_str()),
+                ("cert", cert),
+                ("key", key),
+            ],
+            Self::None => vec![("mode", "none")],
+            Self::Psk { identity, key } => {
+                vec![("mode", "psk"), ("identity", identity), ("key", key)]
+            }
+        };
+        let words = words.into_iter();
+        words.map(|(key, word)| (key, Value::from(word))).collect()
+    }
 }
 
 fn write(path: &Path, text: &str) -> Result<(), Failure> {

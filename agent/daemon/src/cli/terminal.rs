@@ -3,6 +3,7 @@
 use std::io::{self, BufRead as _, IsTerminal as _, Read as _, Write as _};
 
 use nix::sys::termios::{self, LocalFlags, SetArg};
+use zeroize::Zeroizing;
 
 use super::exit::Failure;
 
@@ -36,9 +37,9 @@ pub(super) fn ask(question: &str, default: Option<&str>) -> Result<String, Failu
 }
 
 /// A secret: from a terminal one line without echo, otherwise all of standard input.
-pub(super) fn secret(question: &str) -> Result<Vec<u8>, Failure> {
+pub(super) fn secret(question: &str) -> Result<Zeroizing<Vec<u8>>, Failure> {
     let stdin = io::stdin();
-    let mut content = Vec::new();
+    let mut content = Zeroizing::new(Vec::new());
     if !stdin.is_terminal() {
         stdin.lock().take(MAX_BYTES + 1).read_to_end(&mut content)?;
         return Ok(content);
@@ -55,5 +56,5 @@ pub(super) fn secret(question: &str) -> Result<Vec<u8>, Failure> {
     termios::tcsetattr(&stdin, SetArg::TCSANOW, &shown).map_err(io::Error::from)?;
     writeln!(err)?;
     read?;
-    Ok(line.into_bytes())
+    Ok(Zeroizing::new(line.into_bytes()))
 }

@@ -66,8 +66,8 @@ pub(super) fn enable(
 fn password() -> Result<String, Failure> {
     let line = |question| -> Result<String, Failure> {
         let content = terminal::secret(question)?;
-        let text =
-            String::from_utf8(content).map_err(|_| Failure::usage("the password is not a text"))?;
+        let text = std::str::from_utf8(&content);
+        let text = text.map_err(|_| Failure::usage("the password is not a text"))?;
         Ok(text.trim_end_matches(['\r', '\n']).to_owned())
     };
     let password = line("Password of the page")?;

@@ -14,6 +14,7 @@ mod point;
 mod register;
 mod registration;
 mod rights;
+mod security;
 mod server;
 mod site;
 mod store;
@@ -25,7 +26,7 @@ use std::{
     sync::Arc,
 };
 
-use lamplighter_model::{ObjectId, ResourceAddress, object::Definitions, tables};
+use lamplighter_model::{ObjectId, ResourceAddress, UnixTime, object::Definitions, tables};
 
 use super::{
     checked::{Bus, BusId, BusLine, Config, Endpoint, Names, Web},
@@ -35,7 +36,10 @@ use super::{
     not_built,
     problem::{Place, Problem, Severity},
     schema,
+    secret::Shelf,
 };
+
+pub use security::UNSECURED;
 
 /// Vendor objects begin here by default.
 pub(crate) const VENDOR_OBJECT_BASE: u16 = 42800;
@@ -48,6 +52,8 @@ pub(super) struct Surroundings {
     pub(super) added: BTreeSet<ObjectId>,
     pub(super) definitions: Definitions,
     pub(super) hardware: Hardware,
+    pub(super) now: Option<UnixTime>,
+    pub(super) shelf: Shelf,
 }
 
 /// The outcome: `config` stands if there is no error among the problems.

@@ -21,8 +21,10 @@ use std::path::{Path, PathBuf};
 
 use lamplighter_model::{ObjectId, object::Definitions, tables};
 
-pub use check::Checked;
+use crate::clock;
+
 pub(crate) use check::VENDOR_OBJECT_BASE;
+pub use check::{Checked, UNSECURED};
 pub use checked::*;
 pub use hardware::Hardware;
 pub use layer::{File, Texts};
@@ -138,6 +140,8 @@ impl Source {
             added: objects.filter(is_added).collect(),
             definitions,
             hardware: self.hardware.clone(),
+            now: clock::unix(),
+            shelf: self.shelf(),
         };
         check::check(texts, problems, &surroundings)
     }

@@ -21,6 +21,9 @@ pub struct Problem {
 pub enum Severity {
     /// The configuration is not used.
     Error,
+    /// One account is not used, because its credentials cannot be; everything else is.
+    #[serde(rename = "error")]
+    Account,
     /// It is used, but somebody should look.
     Warning,
 }
@@ -40,7 +43,7 @@ pub struct Place {
 impl fmt::Display for Problem {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let severity = match self.severity {
-            Severity::Error => "error",
+            Severity::Account | Severity::Error => "error",
             Severity::Warning => "warning",
         };
         write!(f, "{}: {severity}: {}", self.place, self.what)?;

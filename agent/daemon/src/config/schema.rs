@@ -8,6 +8,7 @@
 mod bus;
 mod device;
 mod scalar;
+mod security;
 
 use std::collections::BTreeMap;
 
@@ -21,6 +22,7 @@ pub use device::{
     WhileWaiting, Write, WriteFunction,
 };
 pub use scalar::Scalar;
+pub use security::{CertificateUsage, Security, SecurityMode};
 
 /// Which key says what kind of table it is, by the name of the enum.
 pub const KIND_KEYS: [(&str, &str); 2] = [("Bus", "kind"), ("Device", "adapter")];
@@ -97,7 +99,8 @@ pub enum PowerSource {
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Server {
-    /// `coap://HOST[:PORT]`, required; the port is 5683 by default. Example: `"coap://192.0.2.5:5683"`.
+    /// `coaps://HOST[:PORT]`, required; the port is 5684 by default. `coap://` (5683) is not secured.
+    /// Example: `"coaps://lwm2m.example"`.
     pub uri: Option<String>,
     /// Short Server ID, 1–65534, required. Example: `101`.
     pub short_id: Option<u16>,
@@ -121,7 +124,8 @@ pub struct Server {
     /// What the server wants to know beside at registration. Example: `{ imei = "490154203237518" }`.
     /// Default: nothing.
     pub register_parameters: BTreeMap<String, String>,
-    /// Credentials, required. Example: `{ mode = "none" }`.
+    /// Who we are, and how the server proves who it is; required.
+    /// Example: `{ mode = "psk", identity = "cab-17", key = "credential:main-psk" }`.
     pub security: Option<Security>,
     /// Must be true for `security = { mode = "none" }`. Default: false.
     pub allow_unsecured: Option<bool>,
@@ -139,9 +143,11 @@ pub struct Server {
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Bootstrap {
-    /// `coap://HOST[:PORT]`, required; the port is 5683 by default. Example: `"coap://192.0.2.9:5783"`.
+    /// `coaps://HOST[:PORT]`, required; the port is 5684 by default. `coap://` (5683) is not secured.
+    /// Example: `"coaps://bs.example:5784"`.
     pub uri: Option<String>,
-    /// Credentials, required. Example: `{ mode = "none" }`.
+    /// As in `[server.NAME]`, required.
+    /// Example: `{ mode = "psk", identity = "cab-17", key = "credential:bs-psk" }`.
     pub security: Option<Security>,
     /// Must be true for `security = { mode = "none" }`. Default: false.
     pub allow_unsecured: Option<bool>,
@@ -211,20 +217,6 @@ pub struct Coap {
 pub enum Expose {
     /// All objects in one tree.
     Flat,
-}
-
-#[derive(Clone, Debug, Default, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub struct Security {
-    /// Required. Example: `"none"`.
-    pub mode: Option<SecurityMode>,
-}
-
-#[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq)]
-#[serde(rename_all = "snake_case")]
-pub enum SecurityMode {
-    /// Neither secrecy nor authentication: for a closed network only.
-    None,
 }
 
 #[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq)]

@@ -9,10 +9,13 @@ use std::{
 
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use sha2::{Digest as _, Sha256};
+use zeroize::Zeroizing;
 
 const MAX_BYTES: u64 = 64 << 10;
 const MAX_NAME: usize = 64;
 const PREFIXES: &str = "hex:, base64: or text:";
+/// How a key in PEM begins, which says itself what it is.
+const PEM: &[u8] = b"-----BEGIN ";
 
 use crate::atomic;
 
@@ -34,9 +37,9 @@ pub struct Shelf {
     pub beside: PathBuf,
 }
 
-/// The content of a secret. Never printed.
+/// The content of a secret. Never printed, and wiped from memory when it is dropped.
 #[derive(Clone, Eq, PartialEq)]
-pub struct Secret(Vec<u8>);
+pub struct Secret(Zeroizing<Vec<u8>>);
 
 /// Why a text is not a reference.
 #[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]
@@ -77,7 +80,7 @@ impl Reference {
     }
 
     /// The file of the secret; systemd's comes first.
-    fn path(&self, shelf: &Shelf) -> PathBuf {
+    pub(super) fn path(&self, shelf: &Shelf) -> PathBuf {
         match self {
             Self::File(path) => path.clone(),
             Self::Credential(name) => shelf
@@ -128,8 +131,11 @@ impl SecretError {
 
 impl Secret {
     /// Decodes `hex:…`, `base64:…` or `text:…`; newlines at the end, which editors and
-    /// shells leave there, are cut.
+    /// shells leave there, are cut. A key in PEM is taken as it stands.
     pub fn decode(content: &[u8]) -> Result<Self, SecretError> {
+        if content.starts_with(PEM) {
+            return Ok(Self(Zeroizing::new(content.to_vec())));
+        }
         let content = std::str::from_utf8(content).map_err(|_| SecretError::Prefix)?;
         let content = content.trim_end_matches(['\r', '\n']);
         let bytes = if let Some(hex) = content.strip_prefix("hex:") {
@@ -144,7 +150,7 @@ impl Secret {
         if bytes.is_empty() {
             Err(SecretError::Empty)
         } else {
-            Ok(Self(bytes))
+            Ok(Self(Zeroizing::new(bytes)))
         }
     }
 
@@ -176,12 +182,26 @@ pub fn read(reference: &Reference, shelf: &Shelf) -> Result<Secret, SecretError>
     if mode & !0o600 != 0 {
         return Err(SecretError::Mode(mode));
     }
-    let mut content = Vec::new();
+    Secret::decode(&limited(file)?)
+}
+
+/// Reads what everybody may know, a certificate for instance, as it stands.
+pub fn read_public(reference: &Reference, shelf: &Shelf) -> Result<Vec<u8>, SecretError> {
+    let content = limited(fs::File::open(reference.path(shelf))?)?;
+    if content.is_empty() {
+        return Err(SecretError::Empty);
+    }
+    Ok(content.to_vec())
+}
+
+fn limited(file: fs::File) -> Result<Zeroizing<Vec<u8>>, SecretError> {
+    // Of its full size at once: a vector that grows leaves copies behind.
+    let mut content = Zeroizing::new(Vec::with_capacity(MAX_BYTES as usize + 1));
     file.take(MAX_BYTES + 1).read_to_end(&mut content)?;
     if content.len() as u64 > MAX_BYTES {
         return Err(SecretError::TooLong);
     }
-    Secret::decode(&content)
+    Ok(content)
 }
 
 /// Checks and writes `credentials/NAME` beside the configuration, mode 0600.
@@ -211,7 +231,7 @@ pub fn credential_name(name: &str) -> Result<&str, ReferenceError> {
     }
 }
 
-fn decode_hex(text: &str) -> Option<Vec<u8>> {
+pub(super) fn decode_hex(text: &str) -> Option<Vec<u8>> {
     if !text.len().is_multiple_of(2) {
         return None;
     }
@@ -240,6 +260,8 @@ mod tests {
         ] {
             assert_eq!(Secret::decode(content.as_bytes()).unwrap().bytes(), bytes);
         }
+        let pem = b"-----BEGIN PRIVATE KEY-----\n";
+        assert_eq!(Secret::decode(pem).unwrap().bytes(), pem);
         assert!(matches!(Secret::decode(b"abc"), Err(SecretError::Prefix)));
         assert!(matches!(Secret::decode(b"hex:0"), Err(SecretError::Syntax)));
         assert!(matches!(

@@ -48,6 +48,18 @@ impl Names {
                 samples,
                 reason,
             } => of_server("discarded", ssid).text(format!("{samples} samples: {reason}")),
+            Event::Intruded { is_news: false, .. } => return None,
+            Event::Intruded {
+                ssid, intrusions, ..
+            } => News::new(Class::Security, "intruded")
+                .about(self.server(*ssid))
+                .text(format!(
+                    "{} datagrams were not the server's: {} forged, {} repeated, {} senseless",
+                    intrusions.total(),
+                    intrusions.forged,
+                    intrusions.replayed,
+                    intrusions.malformed
+                )),
             Event::ListShortened(ssid) => of_server("list_shortened", ssid),
             Event::Obeyed {
                 by,

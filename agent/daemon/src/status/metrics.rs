@@ -81,6 +81,15 @@ pub(super) fn print(
         let server_name = &[("server", &*server.name)];
         text.line("dropped_samples_total", server_name, server.dropped as f64);
     }
+    text.family(
+        "intrusions_total",
+        "counter",
+        "Datagrams for the server's session that were not the server's.",
+    );
+    for server in &status.servers {
+        let server_name = &[("server", &*server.name)];
+        text.line("intrusions_total", server_name, server.intrusions as f64);
+    }
     text.family("device_online", "gauge", "1 while the device answers.");
     for device in &status.devices {
         text.line(

@@ -68,6 +68,7 @@ impl Model {
             asleep: server.asleep,
             queued: server.queued,
             dropped: server.dropped,
+            intrusions: server.intrusions.total(),
         })
     }
 

@@ -58,6 +58,9 @@ pub struct ServerView {
     pub queued: u64,
     /// Samples that it will not be told.
     pub dropped: u64,
+    /// Datagrams for its session that were not its own: forged, repeated or senseless; all refused.
+    #[serde(default)]
+    pub intrusions: u64,
 }
 
 #[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq, Serialize)]

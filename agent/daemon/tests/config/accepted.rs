@@ -73,7 +73,7 @@ fn defaults_are_filled_in() {
     );
     assert_eq!(
         (server.uri.port, server.version, server.store_notifications),
-        (5683, VersionChoice::Auto, true)
+        (5684, VersionChoice::Auto, true)
     );
     assert_eq!(config.web.unwrap().listen.to_string(), "127.0.0.1:8080");
     assert_eq!(config.site.vendor_object_base, 42800);
@@ -87,8 +87,8 @@ fn defaults_are_filled_in() {
 
 #[test]
 fn several_servers_share_the_box_by_their_rights() {
-    let other = "owner = true\n[server.city]\nuri = \"coap://192.0.2.6\"\nshort_id = 102\n\
-        security = { mode = \"none\" }\nallow_unsecured = true\n\
+    let other = "owner = true\n[server.city]\nuri = \"coaps://192.0.2.6\"\nshort_id = 102\n\
+        security = { mode = \"psk\", identity = \"cab\", key = \"credential:main-psk\" }\n\
         rights = { \"*\" = \"R\", \"/3416\" = \"EWR\", \"/3/0\" = \"\", \"/42801\" = \"RW\" }\n";
     let checked = check("rights", &format!("{SERVER}{other}"));
     assert_eq!(checked.problems, []);

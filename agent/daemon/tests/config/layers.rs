@@ -11,7 +11,7 @@ fn drop_ins_add_and_override_by_name_in_their_order() {
     put(
         &directory,
         "conf.d/10-server.toml",
-        "[server.main]\nlifetime_s = 60\nuri = \"coap://other\"\n",
+        "[server.main]\nlifetime_s = 60\nuri = \"coaps://other\"\n",
     );
     put(
         &directory,

@@ -6,10 +6,12 @@ mod creation;
 mod last_good;
 mod layers;
 mod problems;
+mod security;
 mod shipped;
 
 use std::{
     fs,
+    os::unix::fs::OpenOptionsExt as _,
     path::{Path, PathBuf},
     sync::atomic::{AtomicU32, Ordering},
 };
@@ -20,10 +22,9 @@ use lamplighter_model::tables;
 /// A server that everything else can stand beside.
 const SERVER: &str = r#"
 [server.main]
-uri = "coap://192.0.2.5"
+uri = "coaps://192.0.2.5"
 short_id = 101
-security = { mode = "none" }
-allow_unsecured = true
+security = { mode = "psk", identity = "cab-17", key = "credential:main-psk" }
 "#;
 
 /// A directory of the test's own, empty.
@@ -34,7 +35,25 @@ fn directory(name: &str) -> PathBuf {
         .join(format!("config-{name}-{}-{number}", std::process::id()));
     let _ = fs::remove_dir_all(&path);
     fs::create_dir_all(path.join("conf.d")).unwrap();
+    fs::create_dir_all(path.join("credentials")).unwrap();
+    put_secret(
+        &path,
+        "credentials/main-psk",
+        b"hex:000102030405060708090a0b0c0d0e0f\n",
+    );
     path
+}
+
+fn put_secret(directory: &Path, name: &str, content: &[u8]) {
+    let mut options = fs::File::options();
+    let mut file = options
+        .write(true)
+        .create(true)
+        .truncate(true)
+        .mode(0o600)
+        .open(directory.join(name))
+        .unwrap();
+    std::io::Write::write_all(&mut file, content).unwrap();
 }
 
 fn put(directory: &Path, name: &str, text: &str) {

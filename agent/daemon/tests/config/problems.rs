@@ -99,8 +99,8 @@ fn servers_are_checked() {
         ("[server.a]\n", "1: error: the key `short_id` is missing"),
         ("[server.a]\n", "1: error: the key `security` is missing"),
         (
-            "[server.a]\nuri = \"coaps://a\"\n",
-            "2: error: `coaps://a`: coaps:// is not available in this version",
+            "[server.a]\nuri = \"coaps+tcp://a\"\n",
+            "2: error: `coaps+tcp://a`: coaps+tcp:// is not available in this version",
         ),
         (
             "[server.a]\nuri = \"http//a\"\n",
@@ -139,8 +139,8 @@ fn servers_are_checked() {
             "2: error: nothing protects this connection",
         ),
         (
-            "[server.a]\nsecurity = { mode = \"psk\" }\n",
-            "2: error: `mode = \"psk\"`: not available in this version",
+            "[server.a]\nsecurity = { mode = \"rpk\" }\n",
+            "2: error: `mode = \"rpk\"`: not available in this version",
         ),
         (
             "[server.a.registration]\nretry_count = 0\n",
@@ -223,8 +223,8 @@ fn keys_that_are_not_built_are_refused_by_name() {
     for (text, name) in [
         ("[bearer.a]\nkind = \"cellular\"\n", "`bearer`"),
         (
-            "[bootstrap]\nuri = \"coap://a\"\nsecurity = { mode = \"psk\" }\n",
-            "`mode = \"psk\"`",
+            "[bootstrap]\nuri = \"coaps://a\"\nsecurity = { mode = \"est\" }\n",
+            "`mode = \"est\"`",
         ),
         ("[mqtt]\nurl = \"mqtt://a\"\n", "`mqtt`"),
         ("[store]\nhistory_max = \"1MiB\"\n", "`history_max`"),

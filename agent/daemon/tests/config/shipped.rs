@@ -62,6 +62,7 @@ fn the_main_file_shows_every_key() {
         .collect();
     let directory = crate::directory("every-key");
     crate::put(&directory, "lamplighter.toml", &all);
+    crate::put_secret(&directory, "credentials/bs-psk", b"text:swordfish\n");
     let checked = source(&directory).check();
     assert_eq!(checked.problems, []);
     for key in schema_keys() {
@@ -81,7 +82,12 @@ fn the_main_file_shows_every_key() {
 fn schema_keys() -> Vec<String> {
     let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("src/config");
     let mut keys = Vec::new();
-    for file in ["schema.rs", "schema/bus.rs", "schema/device.rs"] {
+    for file in [
+        "schema.rs",
+        "schema/bus.rs",
+        "schema/device.rs",
+        "schema/security.rs",
+    ] {
         for line in fs::read_to_string(source.join(file)).unwrap().lines() {
             let Some(field) = line
                 .trim()

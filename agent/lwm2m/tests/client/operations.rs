@@ -416,16 +416,3 @@ fn reboot_is_answered_before_the_host_is_asked() {
     assert_eq!(world.execute("/3/0/4", "").code, Code::CHANGED);
     assert_eq!(world.hosts, 1);
 }
-
-#[test]
-fn error_codes_are_shown_and_reset() {
-    use lamplighter_lwm2m::boundary::{Command, Input};
-    let mut world = World::registered();
-    world.input(Input::Command(Command::DeviceError {
-        code: 16,
-        present: true,
-    }));
-    assert_eq!(text(&world.get("/3/0/11/0")), "16");
-    assert_eq!(world.execute("/3/0/12", "").code, Code::CHANGED);
-    assert_eq!(text(&world.get("/3/0/11/0")), "0");
-}

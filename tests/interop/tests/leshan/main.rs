@@ -16,6 +16,7 @@ mod queue;
 mod read;
 mod register;
 mod secure;
+mod security;
 mod send;
 mod shelf;
 mod storing;

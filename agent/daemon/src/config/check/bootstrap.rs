@@ -15,7 +15,8 @@ impl Checker<'_> {
         let at = key(&["bootstrap"]);
         let uri = self.required(&at, "uri", bootstrap.uri.as_ref());
         let uri = uri.and_then(|text| self.uri(&below(&at, "uri"), text));
-        self.bootstrap_security(&at, bootstrap);
+        let terms = (bootstrap.security.as_ref(), bootstrap.allow_unsecured);
+        let security = self.account(&at, uri.as_ref(), terms);
         let hold_off_s = self.seconds(&at, "hold_off_s", bootstrap.hold_off_s, (0, 86_400));
         let account_timeout_s = self.seconds(
             &at,
@@ -33,8 +34,9 @@ impl Checker<'_> {
         let security = SecurityAccount {
             account_timeout_s: account_timeout_s.unwrap_or(0),
             hold_off_s: hold_off_s.unwrap_or(0),
-            ..SecurityAccount::unsecured(&uri?, None)
+            ..security
         };
+        uri?;
         let standard = BootstrapConfig::new(security);
         let rollback = rollback.map(|seconds| Duration::from_secs(seconds.into()));
         Some(BootstrapConfig {
@@ -56,20 +58,5 @@ impl Checker<'_> {
         (lowest, highest): (u32, u32),
     ) -> Option<u32> {
         value.map(|value| self.within(&below(at, name), value, lowest, highest))
-    }
-
-    fn bootstrap_security(&mut self, at: &Key, bootstrap: &schema::Bootstrap) {
-        let Some(security) = self.required(at, "security", bootstrap.security.as_ref()) else {
-            return;
-        };
-        let table = below(at, "security");
-        let mode = self.required(&table, "mode", security.mode);
-        if mode == Some(schema::SecurityMode::None) && bootstrap.allow_unsecured != Some(true) {
-            self.error(
-                &table,
-                "nothing protects this connection",
-                "if that is meant, write `allow_unsecured = true` into [bootstrap]",
-            );
-        }
     }
 }

@@ -5,12 +5,13 @@ use std::{collections::BTreeMap, time::Duration};
 use lamplighter_coap::Params;
 use lamplighter_lwm2m::{
     client::{ServerConfig, VersionChoice},
-    server::{Scheme, ServerUri},
+    security::SecurityAccount,
+    server::ServerUri,
 };
 use lamplighter_model::{ObjectId, Ssid, object::Version};
 
 use super::{Checker, below, key};
-use crate::config::{layer::Key, not_built, schema};
+use crate::config::{layer::Key, schema};
 
 impl Checker<'_> {
     /// `others`: a bootstrap server can give accounts.
@@ -54,7 +55,8 @@ impl Checker<'_> {
         let uri = uri.and_then(|text| self.uri(&below(at, "uri"), text));
         let ssid = self.required(at, "short_id", server.short_id);
         let ssid = ssid.map(|id| Ssid(self.within(&below(at, "short_id"), id, 1, 65534)));
-        self.security(at, server);
+        let terms = (server.security.as_ref(), server.allow_unsecured);
+        let security = self.account(at, uri.as_ref(), terms);
         let lifetime = server.lifetime_s.unwrap_or(3600);
         let lifetime = self.within(&below(at, "lifetime_s"), lifetime, 5, 31_536_000);
         let object_versions =
@@ -72,6 +74,7 @@ impl Checker<'_> {
             register_parameters,
             registration,
             rights,
+            security: SecurityAccount { ssid, ..security },
             store_notifications: server.store_notifications.unwrap_or(true),
             version: match server.version.unwrap_or(schema::Version::Auto) {
                 schema::Version::Auto => VersionChoice::Auto,
@@ -103,37 +106,14 @@ impl Checker<'_> {
         params
     }
 
-    fn security(&mut self, at: &Key, server: &schema::Server) {
-        let Some(security) = self.required(at, "security", server.security.as_ref()) else {
-            return;
-        };
-        let table = below(at, "security");
-        let mode = self.required(&table, "mode", security.mode);
-        if mode == Some(schema::SecurityMode::None) && server.allow_unsecured != Some(true) {
-            self.error(
-                &table,
-                "nothing protects this connection",
-                format!(
-                    "if that is meant, write `allow_unsecured = true` into [{}]",
-                    at.join(".")
-                ),
-            );
-        }
-    }
-
     pub(super) fn uri(&mut self, at: &Key, text: &str) -> Option<ServerUri> {
-        match text.parse::<ServerUri>() {
-            Ok(uri) if uri.scheme == Scheme::Coaps => {
-                let what = format!("`{text}`: coaps:// is {}", not_built::NOT_AVAILABLE);
-                self.error(at, what, "coap://HOST or coap://HOST:PORT");
-                None
-            }
+        match text.parse() {
             Ok(uri) => Some(uri),
             Err(error) => {
                 self.error(
                     at,
                     format!("`{text}`: {error}"),
-                    "coap://HOST or coap://HOST:PORT",
+                    "coaps://HOST or coaps://HOST:PORT",
                 );
                 None
             }
