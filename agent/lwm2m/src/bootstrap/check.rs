@@ -154,7 +154,7 @@ impl Draft {
         }
         check_security(*instance, security, accounts, wrong);
         GivenBootstrap::Given {
-            account: security.account.clone(),
+            account: Box::new(security.account.clone()),
             instance: instance.0,
         }
     }
