@@ -467,6 +467,43 @@ fn setup_begins_on_a_box_without_any_configuration() {
 }
 
 #[test]
+fn setup_keeps_the_key_beside_the_configuration_and_names_it() {
+    let place = Place::new(CONFIG);
+    let wanted = ["setup", "--server", "coaps://192.0.2.5"];
+    let said = place.run_with(&wanted, "swordfish");
+    assert_eq!(said.exit, 1, "{}", said.err);
+    assert!(said.err.contains("hex:, base64: or text:"), "{}", said.err);
+    assert!(!place.0.join("conf.d").exists());
+
+    let said = place.run_with(&wanted, "text:swordfish\n");
+    assert_eq!(said.exit, 0, "{}", said.err);
+    let written = place.text("conf.d/10-server.toml");
+    let security =
+        r#"security = { mode = "psk", identity = "cab-17", key = "credential:main-psk" }"#;
+    assert!(written.contains(security), "{written}");
+    assert_eq!(place.text("credentials/main-psk"), "text:swordfish");
+    assert!(!format!("{written}{}{}", said.out, said.err).contains("swordfish"));
+    assert_eq!(place.run(&["check", "--strict"]).exit, 0);
+
+    // Certificates are named, not asked for; what cannot be read is told and nothing is written.
+    let before = place.text("conf.d/10-server.toml");
+    let said = place.run(&[
+        "setup",
+        "--server",
+        "coaps://192.0.2.5",
+        "--cert",
+        "/absent/cert.pem",
+        "--ca",
+        "/absent/ca.pem",
+        "--key",
+        "/absent/key.pem",
+    ]);
+    assert_eq!(said.exit, 3, "{}", said.err);
+    assert!(said.err.contains("/absent/cert.pem"), "{}", said.err);
+    assert_eq!(place.text("conf.d/10-server.toml"), before);
+}
+
+#[test]
 fn setup_waits_for_the_running_agent_and_says_registered_or_why_not() {
     let place = Place::new(CONFIG);
     let unknown = || answer("404 Not Found", r#"{"error":"no such call","code":"4.04"}"#);

@@ -235,7 +235,8 @@ impl Rig {
             self.server.handle_timeout(self.now);
             self.turn(CoreInput::Timeout);
         }
-        panic!("{TURNS} deadlines within {pause:?}");
+        let who = self.client.poll_timeout();
+        panic!("{TURNS} deadlines within {pause:?}, the last {who:?}");
     }
 
     fn turn(&mut self, input: CoreInput) {

@@ -139,12 +139,6 @@ impl Relay {
         locked(&self.shared.state).down[first..].to_vec()
     }
 
-    /// Sends to the server what another host would.
-    pub fn forge_up(&self, datagram: &[u8]) {
-        let server = locked(&self.shared.state).server;
-        socket().send_to(datagram, server).unwrap();
-    }
-
     /// Sends to the agent what another host would: from an address of its own.
     pub fn forge_down_from_elsewhere(&self, datagram: &[u8]) {
         let agent = locked(&self.shared.state).agent.unwrap();

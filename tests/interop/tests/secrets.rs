@@ -186,8 +186,8 @@ ack_timeout_s = 0.15
         let answer = leshan.read(ENDPOINT, path, None).to_string();
         assert!(!holds(answer.as_bytes(), KEY), "{path}: {answer}");
     }
-    agent.logged(&["Registration failed", "wrong"], SOON);
-    agent.logged(&["Registration failed", "certified"], SOON);
+    agent.logged(&["Registration failed", "ssid=102"], SOON);
+    agent.logged(&["Registration failed", "ssid=103"], SOON);
     let mut found = everything(&agent, &directory);
     assert_eq!(agent.lines.signal("TERM"), Some(0));
     // What is left on the disk after a stop, frozen sessions among it.

@@ -122,7 +122,8 @@ fn ask(options: &args::Setup, source: &Source) -> Result<Answers, Failure> {
         )?),
         None => None,
     };
-    let name = endpoint.as_deref().or(default.as_deref());
+    let configured = || Some(source.check().config?.endpoint.name);
+    let name = endpoint.clone().or_else(configured);
     let security = match uri.scheme {
         Scheme::Coap => {
             if !options.allow_unsecured {
@@ -130,7 +131,7 @@ fn ask(options: &args::Setup, source: &Source) -> Result<Answers, Failure> {
             }
             Security::None
         }
-        Scheme::Coaps => credentials(options, source, name)?,
+        Scheme::Coaps => credentials(options, source, name.as_deref())?,
     };
     Ok(Answers {
         address,

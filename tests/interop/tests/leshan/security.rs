@@ -19,6 +19,7 @@ const OTHER_KEY: &str = "ff0102030405060708090a0b0c0d0e0f";
 const CERTIFIED: &str = "cab-17";
 /// Types of records (RFC 5246, 6.2.1; RFC 9146, 4).
 const HANDSHAKE: u8 = 22;
+const APPLICATION: u8 = 23;
 const WITH_CONNECTION_ID: u8 = 25;
 
 /// A server with a secured endpoint, and what its box is configured with.
@@ -41,13 +42,15 @@ fn hex_of(name: &str) -> String {
     hex(&fs::read(vector(name)).unwrap())
 }
 
-/// A Leshan that shows these certificates and believes this one.
+/// A Leshan that shows these certificates and believes this one. As a server only: otherwise Scandium
+/// asks for certificates that are good for clients as well.
 fn certified(chain: &[&str], trust: &str) -> Value {
     let chain: Vec<String> = chain.iter().map(|name| hex_of(name)).collect();
     json!({
         "endpoints": ["coaps"],
         "identity": {"key": hex_of("server.key.der"), "certificates": chain},
         "trust": [hex_of(trust)],
+        "properties": {"DTLS.ROLE": "SERVER_ONLY"},
     })
 }
 
@@ -204,14 +207,8 @@ fn leshan_psk_a_wrong_key_is_told_paced_and_costs_its_server_only() {
     says(&agent, "main", "most likely the server has another key");
     agent.logged(&["Registration failed", "another key"], SOON);
     let events = agent.json(&["events"]);
-    let events = events["events"]
-        .as_array()
-        .unwrap_or_else(|| panic!("{events}"));
-    assert!(
-        events
-            .iter()
-            .any(|event| { event["what"] == "registration_failed" && event["about"] == "main" })
-    );
+    let failed = |event: &Value| event["what"] == "registration_failed" && event["about"] == "main";
+    assert!(events.as_array().unwrap().iter().any(failed), "{events}");
     // Two handshakes at most in the 3 s of the pause: a dozen datagrams, not hundreds.
     assert!(place.relay.sent() < 40, "{}", place.relay.sent());
     assert!(place.leshan.events().is_empty());
@@ -228,7 +225,7 @@ fn leshan_psk_an_unknown_identity_is_refused_and_told() {
     place.knows(Some(("known", KEY)));
     let agent = place.run(&place.main(&psk("unknown")));
     // Scandium answers an alert, or nothing, as it is configured.
-    agent.logged(&["Registration failed", "main"], SOON);
+    agent.logged(&["Registration failed", "ssid=101"], SOON);
     assert!(place.leshan.events().is_empty());
 }
 
@@ -297,7 +294,10 @@ fn leshan_x509_certificates_of_the_server_that_do_not_convince_are_refused_by_na
         "x509-future",
         &["future.der", "issuer.der"],
         "authority.der",
-        &trusting,
+        &x509(
+            "authority.der",
+            ", sni = \"server.example\", strict_time = true",
+        ),
         "is not valid yet",
     );
     // At 127.0.0.1, which it does not name.
@@ -345,6 +345,37 @@ fn leshan_dynamic_ip_with_a_connection_id_a_new_address_costs_no_handshake() {
     let down = kinds(&place.relay.answered_since(down));
     assert!(up.iter().all(|kind| *kind == WITH_CONNECTION_ID), "{up:?}");
     assert!(!down.contains(&HANDSHAKE), "{down:?}");
+}
+
+#[test]
+fn leshan_psk_what_is_forged_or_repeated_is_refused_counted_and_told() {
+    let mut place = Place::new("psk-forged", keyed());
+    place.knows(Some(("forged", KEY)));
+    let agent = place.run(&place.main(&psk("forged")));
+    place.registered();
+    place.reads();
+    let records = place.relay.answered_since(0);
+    let record = records.iter().rfind(|record| record[0] == APPLICATION);
+    let record = record.expect("Leshan has asked something").clone();
+    let mut altered = record.clone();
+    *altered.last_mut().unwrap() ^= 1;
+    // A number that nobody has used yet: otherwise it would be refused as a repetition.
+    altered[9] = 0x7f;
+    place.relay.forge_down(&record);
+    place.relay.forge_down(&altered);
+    place.relay.forge_down(b"by your leave");
+    // This one the kernel refuses: the socket is for the server only.
+    place.relay.forge_down_from_elsewhere(&record);
+    let servers = agent.until(&["server", "list"], SOON, |servers| {
+        servers[0]["intrusions"].as_u64() >= Some(3)
+    });
+    assert_eq!(servers[0]["intrusions"], 3, "{servers}");
+    agent.logged(&["Datagrams were not the server's"], SOON);
+    let events = agent.json(&["events"]).to_string();
+    assert!(events.contains("intruded"), "{events}");
+    // The session goes on as if nothing had happened.
+    place.reads();
+    assert_eq!(agent.json(&["server", "list"])[0]["state"], "registered");
 }
 
 #[test]
