@@ -14,8 +14,8 @@
 //! - Each callback gets a pointer to exactly one field. None panics; if one did, `extern "C"`
 //!   aborts and never unwinds into C.
 //! - Mbed TLS is built without threads: an engine may go to another thread (`Send`), and a value
-//!   with raw pointers is never `Sync`. The only state that engines share, the list of all suites,
-//!   is made once under [`Once`].
+//!   with raw pointers is never `Sync`. The only state that engines share, lists of suites and
+//!   curves, is made once under [`Once`].
 #![expect(
     unsafe_code,
     reason = "the DTLS engine is a C library; design.md, 8 names this file"
@@ -83,9 +83,10 @@ impl Engine {
     /// Initialised, with the parts that every association has.
     pub(crate) fn new(endpoint: Endpoint, suites: &[Suite]) -> Result<Self, Unusable> {
         static LISTS: Once = Once::new();
-        // SAFETY: fills a static list, which is only read afterwards.
+        // SAFETY: fills two static lists, which are only read afterwards.
         LISTS.call_once(|| unsafe {
             sys::mbedtls_ssl_list_ciphersuites();
+            sys::mbedtls_ecp_grp_id_list();
         });
         let numbers = suites.iter().map(|suite| c_int::from(suite.number));
         let parts = Box::into_raw(Box::new(Parts {
@@ -215,6 +216,7 @@ impl Engine {
         // copied.
         unsafe {
             if let Some(own) = connection_id {
+                (*self.parts).wire.own_id = own.len();
                 let ignore = sys::MBEDTLS_SSL_UNEXPECTED_CID_IGNORE as c_int;
                 accepted(sys::mbedtls_ssl_conf_cid(conf, own.len(), ignore))?;
             }
@@ -272,7 +274,7 @@ impl Engine {
 
     /// A datagram of the peer, for the next [`Self::handshake`] or [`Self::read`].
     pub(crate) fn input(&mut self, datagram: Vec<u8>) {
-        self.wire().received = Some(datagram);
+        self.wire().put(datagram);
     }
 
     /// The next datagram for the peer.
@@ -341,6 +343,11 @@ impl Engine {
 
     /// Why nothing came of a datagram. Costs as much as reading it.
     pub(crate) fn flaw(&self, mut datagram: Vec<u8>) -> Option<Flaw> {
+        /// Of all records under the keys of a first handshake. // RFC 6347, 4.1
+        const EPOCH: &[u8] = &[0, 1];
+        if datagram.get(3..5) != Some(EPOCH) {
+            return Some(Flaw::Malformed);
+        }
         // SAFETY: the context is set up; the datagram is ours to be overwritten.
         codes::flaw(unsafe {
             sys::mbedtls_ssl_check_record(self.ssl(), datagram.as_mut_ptr(), datagram.len())
