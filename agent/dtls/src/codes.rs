@@ -4,7 +4,7 @@ use mbedtls_rs_sys as sys;
 
 use crate::{
     closed::Closed,
-    verify::{Flaws, Untrusted},
+    verify::{Flaws, Untrusted, Validity},
 };
 
 /// Why a datagram is worth nothing.
@@ -81,7 +81,7 @@ pub(crate) struct End {
     pub(crate) code: i32,
     /// Where in the handshake it was.
     pub(crate) state: u32,
-    pub(crate) verdict: Option<Result<i64, Untrusted>>,
+    pub(crate) verdict: Option<Result<Validity, Untrusted>>,
 }
 
 impl End {
@@ -121,7 +121,7 @@ const fn is_x509(code: i32) -> bool {
 mod tests {
     use super::*;
 
-    fn end(code: i32, state: u32, verdict: Option<Result<i64, Untrusted>>) -> Closed {
+    fn end(code: i32, state: u32, verdict: Option<Result<Validity, Untrusted>>) -> Closed {
         End {
             alert: 51,
             code,
