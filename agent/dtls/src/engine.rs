@@ -416,20 +416,22 @@ impl Engine {
 
     fn end(&self, code: c_int) -> End {
         let is_alert = code == sys::MBEDTLS_ERR_SSL_FATAL_ALERT_MESSAGE;
-        // SAFETY: reads two fields while no C code runs. With that code the current message is an
-        // alert, of which the second byte is the number.
-        let (alert, state) = unsafe {
+        // SAFETY: the context is set up. With that code the current message is an alert, of which
+        // the second byte is the number.
+        let (alert, flags, state) = unsafe {
             let ssl = self.ssl();
             let message = (*ssl).private_in_msg;
             let alert = is_alert && !message.is_null();
             (
                 if alert { *message.add(1) } else { 0 },
+                sys::mbedtls_ssl_get_verify_result(ssl),
                 (*ssl).private_state.cast_unsigned(),
             )
         };
         End {
             alert,
             code,
+            flags,
             state,
             verdict: self.judge().and_then(|judge| judge.verdict),
         }

@@ -248,7 +248,7 @@ impl Flaws {
         }
     }
 
-    const fn check(self) -> Result<(), Untrusted> {
+    pub(crate) const fn check(self) -> Result<(), Untrusted> {
         if self.untrusted {
             Err(Untrusted::Chain)
         } else if self.name {
