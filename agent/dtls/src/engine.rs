@@ -331,9 +331,38 @@ impl Engine {
     /// Sends one message in one datagram; an error is a number of Mbed TLS.
     pub(crate) fn write(&mut self, message: &[u8], now: Duration) -> Result<(), i32> {
         self.wire().now = now;
-        // SAFETY: the context is set up; the message is copied.
-        let result = unsafe { sys::mbedtls_ssl_write(self.ssl(), message.as_ptr(), message.len()) };
+        let mut result = self.write_record(message);
+        if result == codes::TOO_LONG && self.let_go_of_flight() {
+            result = self.write_record(message);
+        }
         if result < 0 { Err(result) } else { Ok(()) }
+    }
+
+    fn write_record(&mut self, message: &[u8]) -> c_int {
+        // SAFETY: the context is set up; the message is copied.
+        unsafe { sys::mbedtls_ssl_write(self.ssl(), message.as_ptr(), message.len()) }
+    }
+
+    /// After a resumption our last flight is kept until the server has sent something, and after
+    /// repetitions with it a limit of 508 bytes, which holds for messages too. Who has more to say
+    /// cannot repeat that flight any more; whether it existed.
+    fn let_go_of_flight(&mut self) -> bool {
+        unsafe extern "C" {
+            // What Mbed TLS calls itself with the first message of the peer (ssl_misc.h).
+            fn mbedtls_ssl_handshake_wrapup_free_hs_transform(ssl: *mut sys::mbedtls_ssl_context);
+        }
+        const OVER: u32 = sys::mbedtls_ssl_states_MBEDTLS_SSL_HANDSHAKE_OVER;
+        // SAFETY: the context is set up. The handshake is over, and what was agreed in it is there,
+        // as where Mbed TLS calls this.
+        unsafe {
+            let ssl = self.ssl();
+            let is_over = (*ssl).private_state.cast_unsigned() == OVER;
+            let is_kept = is_over && !(*ssl).private_handshake.is_null();
+            if is_kept {
+                mbedtls_ssl_handshake_wrapup_free_hs_transform(ssl);
+            }
+            is_kept
+        }
     }
 
     pub(crate) fn close_notify(&mut self) {
