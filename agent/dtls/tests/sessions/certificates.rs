@@ -359,6 +359,18 @@ fn what_was_believed_without_a_date_is_not_continued_when_the_date_says_no() {
 }
 
 #[test]
+fn the_new_certificate_of_an_authority_stands_in_for_the_old_one() {
+    for names in [["former", "authority"], ["authority", "former"]] {
+        let mut account = account(Usage::TrustAnchorAssertion, "");
+        account.trust_store = names.map(vector).to_vec();
+        assert_eq!(shown(account, "server"), FULL, "{names:?}");
+    }
+    let mut account = account(Usage::TrustAnchorAssertion, "");
+    account.trust_store = vec![vector("former")];
+    assert_eq!(shown(account, "server"), refused(Untrusted::Expired));
+}
+
+#[test]
 fn a_server_that_does_not_trust_us_says_so() {
     let mut settings = server_with("server", &["issuer"]);
     settings.certificate.as_mut().unwrap().trust = vec![vector("stranger")];
