@@ -7,7 +7,7 @@ use crate::{
     codes::End,
     engine::{Certificates, Endpoint, Engine},
     security::{Certificate, Matching, Name, Peer, Security, Unusable, Usage},
-    verify::{Clock, Judge, Untrusted},
+    verify::{Clock, Judge, Untrusted, Validity},
 };
 
 /// How far a handshake is.
@@ -88,7 +88,7 @@ fn configured(peer: &Peer, clock: Clock) -> Result<Engine, Unusable> {
         Security::Certificate(certificate) => {
             engine.present(&certificate.chain, certificate.key.expose())?;
             engine.trust(
-                anchors(certificate)?,
+                anchors(certificate, clock)?,
                 Some(judge(certificate, peer, clock)?),
             );
         }
@@ -108,7 +108,7 @@ fn configured(peer: &Peer, clock: Clock) -> Result<Engine, Unusable> {
 
 /// What the engine builds chains to. Where the account knows its anchor by a hash only, or the
 /// very certificate of the server, there is nothing: the judge knows better.
-fn anchors(rules: &Certificate) -> Result<Certificates, Unusable> {
+fn anchors(rules: &Certificate, clock: Clock) -> Result<Certificates, Unusable> {
     let mut anchors = Certificates::new();
     if rules.usage == Usage::TrustAnchorAssertion && !rules.server.is_empty() {
         if rules.matching == Matching::Exact {
@@ -118,7 +118,17 @@ fn anchors(rules: &Certificate) -> Result<Certificates, Unusable> {
         }
         return Ok(anchors);
     }
+    // The engine takes the first that fits: an authority's new certificate goes before its old one.
+    let (mut now, mut then) = (Vec::new(), Vec::new());
     for der in &rules.trust_store {
+        let mut one = Certificates::new();
+        one.add(der).ok_or(Unusable::TrustStoreUnreadable)?;
+        let (begins, ends) = one.validity();
+        let validity = Validity { begins, ends };
+        let is_valid = clock.check(validity, rules.strict_time).is_ok();
+        (if is_valid { &mut now } else { &mut then }).push(der);
+    }
+    for der in now.into_iter().chain(then) {
         anchors.add(der).ok_or(Unusable::TrustStoreUnreadable)?;
     }
     Ok(anchors)

@@ -4,7 +4,7 @@ use mbedtls_rs_sys as sys;
 
 use crate::{
     closed::Closed,
-    verify::{Flaws, Untrusted},
+    verify::{Flaws, Untrusted, Validity},
 };
 
 /// Why a datagram is worth nothing.
@@ -79,9 +79,11 @@ pub(crate) struct End {
     /// Number of the alert, when one was received.
     pub(crate) alert: u8,
     pub(crate) code: i32,
+    /// What the engine found wrong with the peer's certificate beyond the verdict.
+    pub(crate) flags: u32,
     /// Where in the handshake it was.
     pub(crate) state: u32,
-    pub(crate) verdict: Option<Result<i64, Untrusted>>,
+    pub(crate) verdict: Option<Result<Validity, Untrusted>>,
 }
 
 impl End {
@@ -89,12 +91,18 @@ impl End {
         match self.code {
             sys::MBEDTLS_ERR_SSL_PEER_CLOSE_NOTIFY => Closed::Peer(0),
             sys::MBEDTLS_ERR_SSL_FATAL_ALERT_MESSAGE => Closed::Peer(self.alert),
-            sys::MBEDTLS_ERR_SSL_TIMEOUT if self.awaits_finished() => Closed::Unconfirmed,
+            // Also when what should show the peer's key shows another.
+            sys::MBEDTLS_ERR_SSL_TIMEOUT | sys::MBEDTLS_ERR_SSL_INVALID_MAC
+                if self.awaits_finished() =>
+            {
+                Closed::Unconfirmed
+            }
             sys::MBEDTLS_ERR_SSL_TIMEOUT => Closed::TimedOut,
             code => match self.verdict {
                 Some(Err(why)) => Closed::Untrusted(why),
                 Some(Ok(_)) if code == sys::MBEDTLS_ERR_SSL_BAD_CERTIFICATE => {
-                    Closed::Untrusted(Untrusted::Purpose)
+                    let why = flaws(self.flags).check().err();
+                    Closed::Untrusted(why.unwrap_or(Untrusted::Purpose))
                 }
                 Some(Ok(_)) | None if is_x509(code) => Closed::Untrusted(Untrusted::Unreadable),
                 Some(Ok(_)) | None => Closed::Protocol(code),
@@ -121,10 +129,11 @@ const fn is_x509(code: i32) -> bool {
 mod tests {
     use super::*;
 
-    fn end(code: i32, state: u32, verdict: Option<Result<i64, Untrusted>>) -> Closed {
+    fn end(code: i32, state: u32, verdict: Option<Result<Validity, Untrusted>>) -> Closed {
         End {
             alert: 51,
             code,
+            flags: sys::MBEDTLS_X509_BADCERT_BAD_KEY,
             state,
             verdict,
         }
@@ -137,6 +146,13 @@ mod tests {
         let finished = sys::mbedtls_ssl_states_MBEDTLS_SSL_SERVER_FINISHED;
         assert_eq!(end(timeout, 2, None), Closed::TimedOut);
         assert_eq!(end(timeout, finished, None), Closed::Unconfirmed);
+        let forged = sys::MBEDTLS_ERR_SSL_INVALID_MAC;
+        assert_eq!(end(forged, finished, None), Closed::Unconfirmed);
+        // A curve that is not on our list.
+        let bad = sys::MBEDTLS_ERR_SSL_BAD_CERTIFICATE;
+        let valid = Validity { begins: 0, ends: 1 };
+        let weak = Closed::Untrusted(Untrusted::Weak);
+        assert_eq!(end(bad, 2, Some(Ok(valid))), weak);
         let alert = sys::MBEDTLS_ERR_SSL_FATAL_ALERT_MESSAGE;
         assert_eq!(end(alert, 2, None), Closed::Peer(51));
         let refused = sys::MBEDTLS_ERR_X509_CERT_VERIFY_FAILED;

@@ -18,10 +18,10 @@ use crate::{
     codes::{Flaw, TOO_LONG},
     engine::Engine,
     frozen::{Content, Frozen, Kind, Mark, Stale},
-    security::{Peer, Unusable},
+    security::{Peer, Security, Unusable},
     session::{Established, MAX_EVENTS, SessionEvent},
     suite::Suite,
-    verify::Clock,
+    verify::{Clock, Validity},
 };
 
 /// The state towards one server.
@@ -35,6 +35,8 @@ pub struct Dtls {
     memory: Option<Memory>,
     peer: Peer,
     state: State,
+    /// When the certificates by which the server was believed are valid.
+    validity: Option<Validity>,
 }
 
 /// What happened since the session was made.
@@ -66,11 +68,7 @@ enum State {
 }
 
 /// What a resumption needs.
-struct Memory {
-    /// When the first certificate of the server ends.
-    ends: Option<i64>,
-    session: Zeroizing<Vec<u8>>,
-}
+struct Memory(Zeroizing<Vec<u8>>);
 
 impl std::fmt::Debug for Memory {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
@@ -89,6 +87,7 @@ impl Dtls {
             memory: None,
             peer,
             state: State::Idle,
+            validity: None,
         })
     }
 
@@ -101,14 +100,14 @@ impl Dtls {
     ) -> Result<Self, Stale> {
         let mut dtls = Self::new(peer).map_err(Stale::Unusable)?;
         let content = frozen.open(&dtls.peer, mark, hardware)?;
-        let (ends, session) = (content.ends, content.session);
+        let session = content.session;
+        dtls.validity = content.validity;
         match content.kind {
-            Kind::Memory => dtls.memory = Some(Memory { ends, session }),
+            Kind::Memory => dtls.memory = Some(Memory(session)),
             Kind::Association => {
                 let engine = client::thaw(&dtls.peer, &session);
                 let mut engine = engine.ok_or(Stale::Damaged)?;
-                let session = engine.memory();
-                dtls.memory = session.map(|session| Memory { ends, session });
+                dtls.memory = engine.memory().map(Memory);
                 dtls.state = State::Open(engine);
             }
         }
@@ -121,7 +120,7 @@ impl Dtls {
         if let State::Open(engine) = &self.state
             && engine.has_connection_id()
             && !self.distrusted
-            && !self.has_ended()
+            && self.is_valid()
         {
             self.counters.continued += 1;
             self.push(SessionEvent::Established(Established::Continued));
@@ -142,12 +141,12 @@ impl Dtls {
     }
 
     fn shake(&mut self, now: Duration) {
-        if self.has_ended() {
+        if !self.is_valid() {
             self.memory = None;
         }
         self.distrusted = false;
         self.state = State::Idle;
-        let memory = self.memory.as_ref().map(|memory| memory.session.as_slice());
+        let memory = self.memory.as_ref().map(|memory| memory.0.as_slice());
         match client::begin(&self.peer, self.clock, memory) {
             Ok(engine) => {
                 self.state = State::Shaking(engine);
@@ -157,10 +156,14 @@ impl Dtls {
         }
     }
 
-    /// Whether the certificate by which the server was believed has ended meanwhile.
-    fn has_ended(&self) -> bool {
-        let ends = self.memory.as_ref().and_then(|memory| memory.ends);
-        ends.is_some_and(|ends| self.clock.is_past(ends))
+    /// Whether the certificates by which the server was believed would convince now.
+    fn is_valid(&self) -> bool {
+        let strict = match &self.peer.security {
+            Security::Certificate(certificate) => certificate.strict_time,
+            Security::Psk(_) => false,
+        };
+        let validity = self.validity;
+        validity.is_none_or(|validity| self.clock.check(validity, strict).is_ok())
     }
 
     pub(crate) fn receive(&mut self, datagram: Vec<u8>, now: Duration) {
@@ -220,12 +223,12 @@ impl Dtls {
             return;
         };
         let is_resumed = engine.is_resumed();
-        // A resumption shows no certificates: what ended the former session ends this one.
-        let former = self.memory.as_ref().and_then(|memory| memory.ends);
-        let verdict = engine.judge().and_then(|judge| judge.verdict);
-        let shown = verdict.and_then(Result::ok);
-        let ends = if is_resumed { former } else { shown };
-        self.memory = engine.memory().map(|session| Memory { ends, session });
+        // A resumption shows no certificates: it stands on those of the former session.
+        if !is_resumed {
+            let verdict = engine.judge().and_then(|judge| judge.verdict);
+            self.validity = verdict.and_then(Result::ok);
+        }
+        self.memory = engine.memory().map(Memory);
         self.state = State::Open(engine);
         let established = if is_resumed {
             self.counters.resumed += 1;
@@ -316,16 +319,15 @@ impl Dtls {
     /// (CBC, no Connection ID) what a resumption needs is left.
     pub(crate) fn freeze(&mut self, hardware: &[u8]) -> Option<Frozen> {
         let state = std::mem::replace(&mut self.state, State::Idle);
-        let ends = self.memory.as_ref().and_then(|memory| memory.ends);
         if let State::Open(engine) = state
             && engine.has_connection_id()
             && !self.distrusted
             && let Some(session) = engine.freeze()
         {
             let content = Content {
-                ends,
                 kind: Kind::Association,
                 session,
+                validity: self.validity,
             };
             return Frozen::new(&content, &self.peer, hardware);
         }
@@ -336,9 +338,9 @@ impl Dtls {
     pub(crate) fn remember(&self, hardware: &[u8]) -> Option<Frozen> {
         let memory = self.memory.as_ref()?;
         let content = Content {
-            ends: memory.ends,
             kind: Kind::Memory,
-            session: memory.session.clone(),
+            session: memory.0.clone(),
+            validity: self.validity,
         };
         Frozen::new(&content, &self.peer, hardware)
     }

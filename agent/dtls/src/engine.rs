@@ -14,8 +14,8 @@
 //! - Each callback gets a pointer to exactly one field. None panics; if one did, `extern "C"`
 //!   aborts and never unwinds into C.
 //! - Mbed TLS is built without threads: an engine may go to another thread (`Send`), and a value
-//!   with raw pointers is never `Sync`. The only state that engines share, the list of all suites,
-//!   is made once under [`Once`].
+//!   with raw pointers is never `Sync`. The only state that engines share, lists of suites and
+//!   curves, is made once under [`Once`].
 #![expect(
     unsafe_code,
     reason = "the DTLS engine is a C library; design.md, 8 names this file"
@@ -83,9 +83,10 @@ impl Engine {
     /// Initialised, with the parts that every association has.
     pub(crate) fn new(endpoint: Endpoint, suites: &[Suite]) -> Result<Self, Unusable> {
         static LISTS: Once = Once::new();
-        // SAFETY: fills a static list, which is only read afterwards.
+        // SAFETY: fills two static lists, which are only read afterwards.
         LISTS.call_once(|| unsafe {
             sys::mbedtls_ssl_list_ciphersuites();
+            sys::mbedtls_ecp_grp_id_list();
         });
         let numbers = suites.iter().map(|suite| c_int::from(suite.number));
         let parts = Box::into_raw(Box::new(Parts {
@@ -215,6 +216,7 @@ impl Engine {
         // copied.
         unsafe {
             if let Some(own) = connection_id {
+                (*self.parts).wire.own_id = own.len();
                 let ignore = sys::MBEDTLS_SSL_UNEXPECTED_CID_IGNORE as c_int;
                 accepted(sys::mbedtls_ssl_conf_cid(conf, own.len(), ignore))?;
             }
@@ -272,7 +274,7 @@ impl Engine {
 
     /// A datagram of the peer, for the next [`Self::handshake`] or [`Self::read`].
     pub(crate) fn input(&mut self, datagram: Vec<u8>) {
-        self.wire().received = Some(datagram);
+        self.wire().put(datagram);
     }
 
     /// The next datagram for the peer.
@@ -329,9 +331,38 @@ impl Engine {
     /// Sends one message in one datagram; an error is a number of Mbed TLS.
     pub(crate) fn write(&mut self, message: &[u8], now: Duration) -> Result<(), i32> {
         self.wire().now = now;
-        // SAFETY: the context is set up; the message is copied.
-        let result = unsafe { sys::mbedtls_ssl_write(self.ssl(), message.as_ptr(), message.len()) };
+        let mut result = self.write_record(message);
+        if result == codes::TOO_LONG && self.let_go_of_flight() {
+            result = self.write_record(message);
+        }
         if result < 0 { Err(result) } else { Ok(()) }
+    }
+
+    fn write_record(&mut self, message: &[u8]) -> c_int {
+        // SAFETY: the context is set up; the message is copied.
+        unsafe { sys::mbedtls_ssl_write(self.ssl(), message.as_ptr(), message.len()) }
+    }
+
+    /// After a resumption our last flight is kept until the server has sent something, and after
+    /// repetitions with it a limit of 508 bytes, which holds for messages too. Who has more to say
+    /// cannot repeat that flight any more; whether it existed.
+    fn let_go_of_flight(&mut self) -> bool {
+        unsafe extern "C" {
+            // What Mbed TLS calls itself with the first message of the peer (ssl_misc.h).
+            fn mbedtls_ssl_handshake_wrapup_free_hs_transform(ssl: *mut sys::mbedtls_ssl_context);
+        }
+        const OVER: u32 = sys::mbedtls_ssl_states_MBEDTLS_SSL_HANDSHAKE_OVER;
+        // SAFETY: the context is set up. The handshake is over, and what was agreed in it is there,
+        // as where Mbed TLS calls this.
+        unsafe {
+            let ssl = self.ssl();
+            let is_over = (*ssl).private_state.cast_unsigned() == OVER;
+            let is_kept = is_over && !(*ssl).private_handshake.is_null();
+            if is_kept {
+                mbedtls_ssl_handshake_wrapup_free_hs_transform(ssl);
+            }
+            is_kept
+        }
     }
 
     pub(crate) fn close_notify(&mut self) {
@@ -341,6 +372,11 @@ impl Engine {
 
     /// Why nothing came of a datagram. Costs as much as reading it.
     pub(crate) fn flaw(&self, mut datagram: Vec<u8>) -> Option<Flaw> {
+        /// Of all records under the keys of a first handshake. // RFC 6347, 4.1
+        const EPOCH: &[u8] = &[0, 1];
+        if datagram.get(3..5) != Some(EPOCH) {
+            return Some(Flaw::Malformed);
+        }
         // SAFETY: the context is set up; the datagram is ours to be overwritten.
         codes::flaw(unsafe {
             sys::mbedtls_ssl_check_record(self.ssl(), datagram.as_mut_ptr(), datagram.len())
@@ -409,20 +445,22 @@ impl Engine {
 
     fn end(&self, code: c_int) -> End {
         let is_alert = code == sys::MBEDTLS_ERR_SSL_FATAL_ALERT_MESSAGE;
-        // SAFETY: reads two fields while no C code runs. With that code the current message is an
-        // alert, of which the second byte is the number.
-        let (alert, state) = unsafe {
+        // SAFETY: the context is set up. With that code the current message is an alert, of which
+        // the second byte is the number.
+        let (alert, flags, state) = unsafe {
             let ssl = self.ssl();
             let message = (*ssl).private_in_msg;
             let alert = is_alert && !message.is_null();
             (
                 if alert { *message.add(1) } else { 0 },
+                sys::mbedtls_ssl_get_verify_result(ssl),
                 (*ssl).private_state.cast_unsigned(),
             )
         };
         End {
             alert,
             code,
+            flags,
             state,
             verdict: self.judge().and_then(|judge| judge.verdict),
         }

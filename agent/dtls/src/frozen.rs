@@ -12,7 +12,10 @@ use std::fmt;
 use sha2::{Digest, Sha256};
 use zeroize::Zeroizing;
 
-use crate::security::{Peer, Unusable};
+use crate::{
+    security::{Peer, Unusable},
+    verify::Validity,
+};
 
 /// A session as bytes. They hold keys: files 0600, wiped when dropped.
 pub struct Frozen {
@@ -39,8 +42,8 @@ pub enum Stale {
 
 /// What is in it.
 pub(crate) struct Content {
-    /// When the first certificate of the server ends.
-    pub(crate) ends: Option<i64>,
+    /// When the certificates that it stands on are valid.
+    pub(crate) validity: Option<Validity>,
     pub(crate) kind: Kind,
     pub(crate) session: Zeroizing<Vec<u8>>,
 }
@@ -55,7 +58,7 @@ pub(crate) enum Kind {
 
 const MAGIC: &[u8; 4] = b"LLD1";
 const CHECKSUM: usize = 32;
-const HEADER: usize = 4 + 1 + 16 + 32 + 32 + 9;
+const HEADER: usize = 4 + 1 + 16 + 32 + 32 + 17;
 
 /// An association has 217 bytes with PSK, and with certificates those of the server more.
 const MAX_FROZEN: usize = 64 * 1024;
@@ -93,8 +96,12 @@ impl Frozen {
         bytes.extend(mark);
         bytes.extend(Sha256::digest(hardware));
         bytes.extend(peer.fingerprint());
-        bytes.push(content.ends.is_some().into());
-        bytes.extend(content.ends.unwrap_or_default().to_be_bytes());
+        bytes.push(content.validity.is_some().into());
+        let (begins, ends) = content
+            .validity
+            .map_or((0, 0), |validity| (validity.begins, validity.ends));
+        bytes.extend(i64::to_be_bytes(begins));
+        bytes.extend(i64::to_be_bytes(ends));
         bytes.extend(content.session.iter());
         let checksum = Sha256::digest(bytes.as_slice());
         bytes.extend(checksum);
@@ -131,12 +138,13 @@ impl Frozen {
         if kind == Kind::Association && (mark.is_none() || mark != own) {
             return Err(Stale::AlreadyUsed);
         }
-        let ends = header
-            .last_chunk()
-            .map(|ends| i64::from_be_bytes(*ends))
-            .filter(|_| header[85] == 1);
+        let number = |at: usize| {
+            let bytes = header.get(at..)?.first_chunk()?;
+            Some(i64::from_be_bytes(*bytes))
+        };
+        let validity = number(86).zip(number(94)).filter(|_| header[85] == 1);
         Ok(Content {
-            ends,
+            validity: validity.map(|(begins, ends)| Validity { begins, ends }),
             kind,
             session,
         })

@@ -62,8 +62,10 @@ fn blocks(bytes: &[u8], label: &str) -> Option<Vec<Zeroizing<Vec<u8>>>> {
     while let Some((_, behind)) = rest.split_once(&begin) {
         let (content, behind) = behind.split_once(&end)?;
         rest = behind;
-        let content: Zeroizing<String> = Zeroizing::new(content.split_ascii_whitespace().collect());
-        found.push(Zeroizing::new(STANDARD.decode(content.as_bytes()).ok()?));
+        // In one piece: what grows leaves copies behind.
+        let mut digits = Zeroizing::new(String::with_capacity(content.len()));
+        digits.extend(content.split_ascii_whitespace());
+        found.push(Zeroizing::new(STANDARD.decode(digits.as_bytes()).ok()?));
     }
     Some(found)
 }

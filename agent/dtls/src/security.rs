@@ -248,17 +248,23 @@ impl Peer {
         };
         add(self.host.as_bytes());
         add(self.sni.as_deref().unwrap_or_default().as_bytes());
-        for suite in &self.suites {
-            add(&suite.to_be_bytes());
-        }
+        add(&[u8::from(self.connection_id)]);
+        let suites: Vec<u8> = self
+            .suites
+            .iter()
+            .flat_map(|suite| suite.to_be_bytes())
+            .collect();
+        add(&suites);
         match &self.security {
             Security::Certificate(certificate) => {
-                add(&[2, certificate.usage as u8, certificate.matching as u8]);
+                let strict = u8::from(certificate.strict_time);
+                let (usage, matching) = (certificate.usage as u8, certificate.matching as u8);
+                add(&[2, usage, matching, strict]);
                 add(&certificate.server);
                 add(certificate.key.expose());
-                let lists = [&certificate.chain, &certificate.trust_store];
-                for certificate in lists.into_iter().flatten() {
-                    add(certificate);
+                for list in [&certificate.chain, &certificate.trust_store] {
+                    add(&(list.len() as u64).to_be_bytes());
+                    list.iter().for_each(|certificate| add(certificate));
                 }
             }
             Security::Psk(psk) => {

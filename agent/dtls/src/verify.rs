@@ -79,8 +79,15 @@ pub(crate) struct Judge {
     clock: Clock,
     pub(crate) rules: Box<Certificate>,
     pub(crate) seen: Vec<Seen>,
-    /// The end of the first certificate that ends, or why not.
-    pub(crate) verdict: Option<Result<i64, Untrusted>>,
+    /// When all certificates of the chain are valid, or why not.
+    pub(crate) verdict: Option<Result<Validity, Untrusted>>,
+}
+
+/// When the certificates that a session stands on are valid. Seconds since 1970.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) struct Validity {
+    pub(crate) begins: i64,
+    pub(crate) ends: i64,
 }
 
 impl Default for Clock {
@@ -93,13 +100,22 @@ impl Default for Clock {
 }
 
 impl Clock {
-    /// Whether what ends then has ended for certain.
-    pub(crate) fn is_past(self, end: i64) -> bool {
+    /// What ended before the floor is refused always; the rest needs a date. // design, 6 "Clock"
+    pub(crate) fn check(self, validity: Validity, strict: bool) -> Result<(), Untrusted> {
         let now = match self.time {
-            Time::Trusted(now) => now.max(self.floor),
-            Time::Estimated(_) | Time::Unknown => self.floor,
+            Time::Trusted(now) => Some(now),
+            Time::Estimated(now) if strict => Some(now),
+            Time::Unknown if strict => return Err(Untrusted::ClockUnknown),
+            Time::Estimated(_) | Time::Unknown => None,
         };
-        end < now
+        let latest = now.unwrap_or(i64::MIN).max(self.floor);
+        if validity.ends < latest {
+            return Err(Untrusted::Expired);
+        }
+        if now.is_some_and(|now| validity.begins > now) {
+            return Err(Untrusted::NotYetValid);
+        }
+        Ok(())
     }
 }
 
@@ -134,13 +150,13 @@ impl Judge {
         }
     }
 
-    pub(crate) fn decide(&mut self) -> Result<i64, Untrusted> {
+    pub(crate) fn decide(&mut self) -> Result<Validity, Untrusted> {
         let verdict = self.judge();
         self.verdict = Some(verdict);
         verdict
     }
 
-    fn judge(&self) -> Result<i64, Untrusted> {
+    fn judge(&self) -> Result<Validity, Untrusted> {
         let leaf = self.seen.iter().find(|seen| seen.depth == 0);
         let leaf = leaf.ok_or(Untrusted::Unreadable)?;
         let rules = &self.rules;
@@ -188,26 +204,16 @@ impl Judge {
         Ok(())
     }
 
-    /// What ended before the floor is refused always; the rest needs a date. // design, 6 "Clock"
-    fn check_dates(&self, chain: &[Seen]) -> Result<i64, Untrusted> {
-        let strict = self.rules.strict_time;
-        let now = match self.clock.time {
-            Time::Trusted(now) => Some(now),
-            Time::Estimated(now) if strict => Some(now),
-            Time::Unknown if strict => return Err(Untrusted::ClockUnknown),
-            Time::Estimated(_) | Time::Unknown => None,
-        };
-        for seen in chain {
-            let latest = now.unwrap_or(i64::MIN).max(self.clock.floor);
-            if seen.valid_to < latest {
-                return Err(Untrusted::Expired);
-            }
-            if now.is_some_and(|now| seen.valid_from > now) {
-                return Err(Untrusted::NotYetValid);
-            }
-        }
+    /// All certificates of the chain must be valid.
+    fn check_dates(&self, chain: &[Seen]) -> Result<Validity, Untrusted> {
+        let begins = chain.iter().map(|seen| seen.valid_from).max();
         let ends = chain.iter().map(|seen| seen.valid_to).min();
-        ends.ok_or(Untrusted::Unreadable)
+        let (Some(begins), Some(ends)) = (begins, ends) else {
+            return Err(Untrusted::Unreadable);
+        };
+        let validity = Validity { begins, ends };
+        self.clock.check(validity, self.rules.strict_time)?;
+        Ok(validity)
     }
 }
 
@@ -242,7 +248,7 @@ impl Flaws {
         }
     }
 
-    const fn check(self) -> Result<(), Untrusted> {
+    pub(crate) const fn check(self) -> Result<(), Untrusted> {
         if self.untrusted {
             Err(Untrusted::Chain)
         } else if self.name {
@@ -298,6 +304,10 @@ mod tests {
 
     const LEAF: &[u8] = b"leaf";
     const CA: &[u8] = b"authority";
+    const VALID: Result<Validity, Untrusted> = Ok(Validity {
+        begins: 1000,
+        ends: 2000,
+    });
 
     fn seen(depth: usize, der: &[u8]) -> Seen {
         Seen {
@@ -327,7 +337,7 @@ mod tests {
         judge
     }
 
-    fn flawed(mut judge: Judge, flaws: Flaws) -> Result<i64, Untrusted> {
+    fn flawed(mut judge: Judge, flaws: Flaws) -> Result<Validity, Untrusted> {
         judge.seen[1].flaws = flaws;
         judge.decide()
     }
@@ -350,24 +360,24 @@ mod tests {
         let now = Time::Trusted(1500);
         let case = |usage, server: &[u8]| judge(usage, server, now);
         // 3: the very certificate, whoever signed it, for whatever name.
-        assert_eq!(flawed(case(Usage::DomainIssued, LEAF), UNTRUSTED), Ok(2000));
-        assert_eq!(flawed(case(Usage::DomainIssued, LEAF), MISNAMED), Ok(2000));
+        assert_eq!(flawed(case(Usage::DomainIssued, LEAF), UNTRUSTED), VALID);
+        assert_eq!(flawed(case(Usage::DomainIssued, LEAF), MISNAMED), VALID);
         let other = case(Usage::DomainIssued, b"x").decide();
         assert_eq!(other, Err(Untrusted::Other));
         // 2: a chain to the anchor, and the name.
         let anchor = || case(Usage::TrustAnchorAssertion, CA);
-        assert_eq!(anchor().decide(), Ok(2000));
+        assert_eq!(anchor().decide(), VALID);
         assert_eq!(flawed(anchor(), UNTRUSTED), Err(Untrusted::Chain));
         assert_eq!(flawed(anchor(), MISNAMED), Err(Untrusted::Name));
         // 1: the very certificate and a chain.
         let service = || case(Usage::ServiceCertificateConstraint, LEAF);
-        assert_eq!(flawed(service(), MISNAMED), Ok(2000));
+        assert_eq!(flawed(service(), MISNAMED), VALID);
         assert_eq!(flawed(service(), UNTRUSTED), Err(Untrusted::Chain));
         let other = case(Usage::ServiceCertificateConstraint, CA).decide();
         assert_eq!(other, Err(Untrusted::Other));
         // 0: a chain through this authority, and the name.
         let authority = || case(Usage::CaConstraint, CA);
-        assert_eq!(authority().decide(), Ok(2000));
+        assert_eq!(authority().decide(), VALID);
         assert_eq!(flawed(authority(), MISNAMED), Err(Untrusted::Name));
         assert_eq!(flawed(authority(), UNTRUSTED), Err(Untrusted::Chain));
         let leaf = case(Usage::CaConstraint, LEAF).decide();
@@ -377,7 +387,7 @@ mod tests {
     #[test]
     fn nothing_named_means_that_the_trust_store_decides() {
         let unnamed = || judge(Usage::DomainIssued, b"", Time::Trusted(1500));
-        assert_eq!(unnamed().decide(), Ok(2000));
+        assert_eq!(unnamed().decide(), VALID);
         assert_eq!(flawed(unnamed(), UNTRUSTED), Err(Untrusted::Chain));
         for usage in [Usage::CaConstraint, Usage::ServiceCertificateConstraint] {
             let verdict = judge(usage, b"", Time::Trusted(1500)).decide();
@@ -393,7 +403,7 @@ mod tests {
             judge.rules.strict_time = strict;
             judge.decide()
         };
-        assert_eq!(at(Time::Trusted(1500), 0, false), Ok(2000));
+        assert_eq!(at(Time::Trusted(1500), 0, false), VALID);
         assert_eq!(at(Time::Trusted(2001), 0, false), Err(Untrusted::Expired));
         assert_eq!(
             at(Time::Trusted(999), 0, false),
@@ -410,14 +420,14 @@ mod tests {
             Err(Untrusted::Expired)
         );
         // Without a date nobody can say that it is too early, or late.
-        assert_eq!(at(Time::Unknown, 0, false), Ok(2000));
-        assert_eq!(at(Time::Estimated(1), 0, false), Ok(2000));
-        assert_eq!(at(Time::Estimated(9999), 0, false), Ok(2000));
+        assert_eq!(at(Time::Unknown, 0, false), VALID);
+        assert_eq!(at(Time::Estimated(1), 0, false), VALID);
+        assert_eq!(at(Time::Estimated(9999), 0, false), VALID);
         // Strict: an estimate counts, and no date is a refusal.
         assert_eq!(at(Time::Estimated(1), 0, true), Err(Untrusted::NotYetValid));
         assert_eq!(at(Time::Estimated(9999), 0, true), Err(Untrusted::Expired));
         assert_eq!(at(Time::Unknown, 0, true), Err(Untrusted::ClockUnknown));
-        assert_eq!(at(Time::Estimated(1500), 0, true), Ok(2000));
+        assert_eq!(at(Time::Estimated(1500), 0, true), VALID);
     }
 
     #[test]
@@ -448,7 +458,7 @@ mod tests {
             LEAF,
         ))
         .to_vec();
-        assert_eq!(judge.decide(), Ok(2000));
+        assert_eq!(judge.decide(), VALID);
         judge.rules.server[0] ^= 1;
         assert_eq!(judge.decide(), Err(Untrusted::Other));
     }

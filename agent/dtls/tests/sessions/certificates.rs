@@ -337,6 +337,40 @@ fn a_session_ends_with_the_certificate_that_it_stands_on() {
 }
 
 #[test]
+fn what_was_believed_without_a_date_is_not_continued_when_the_date_says_no() {
+    let mut pair = Pair::new(
+        peer(account(Usage::TrustAnchorAssertion, "")),
+        server_with("future", &["issuer"]),
+    );
+    pair.clock = Clock {
+        floor: 0,
+        time: Time::Unknown,
+    };
+    assert_eq!(pair.established(), Established::Full);
+    assert!(pair.exchange());
+    // Over a restart as well.
+    let frozen = pair.session.freeze(b"board").unwrap();
+    let mark = frozen.mark();
+    let account = peer(account(Usage::TrustAnchorAssertion, ""));
+    pair.session = Session::thaw(account, frozen, mark, b"board").unwrap();
+    pair.clock.time = Time::Trusted(TODAY);
+    let early = SessionEvent::Closed(Closed::Untrusted(Untrusted::NotYetValid));
+    assert_eq!(pair.start(), [early]);
+}
+
+#[test]
+fn the_new_certificate_of_an_authority_stands_in_for_the_old_one() {
+    for names in [["former", "authority"], ["authority", "former"]] {
+        let mut account = account(Usage::TrustAnchorAssertion, "");
+        account.trust_store = names.map(vector).to_vec();
+        assert_eq!(shown(account, "server"), FULL, "{names:?}");
+    }
+    let mut account = account(Usage::TrustAnchorAssertion, "");
+    account.trust_store = vec![vector("former")];
+    assert_eq!(shown(account, "server"), refused(Untrusted::Expired));
+}
+
+#[test]
 fn a_server_that_does_not_trust_us_says_so() {
     let mut settings = server_with("server", &["issuer"]);
     settings.certificate.as_mut().unwrap().trust = vec![vector("stranger")];

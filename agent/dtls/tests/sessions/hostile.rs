@@ -117,3 +117,43 @@ fn nothing_is_received_after_the_end() {
     assert_eq!(pair.run(), []);
     assert_eq!(pair.established(), Established::Resumed);
 }
+
+// Mbed TLS takes a tail that is shorter than a header for an error of its own.
+#[test]
+fn a_few_bytes_behind_a_record_end_nothing() {
+    for tail in 1..13 {
+        for epoch in [0, 1, 7] {
+            let mut pair = Pair::psk();
+            pair.start();
+            assert!(pair.exchange());
+            let mut replayed = pair.answered.last().cloned().unwrap();
+            replayed[4] = epoch;
+            replayed.resize(replayed.len() + tail, 0);
+            pair.session.receive(replayed, pair.now);
+            assert_eq!(pair.run(), []);
+            let mut foreign = vec![23, 0xfe, 0xfd, 0, epoch, 0, 0, 0, 0, 0, 9, 0, 1, 7];
+            foreign.resize(foreign.len() + tail, 0);
+            pair.session.receive(foreign, pair.now);
+            assert_eq!(pair.run(), []);
+            assert!(pair.exchange(), "{tail} bytes behind epoch {epoch}");
+        }
+        // A good record with such a tail is as good.
+        let mut pair = Pair::psk();
+        pair.start();
+        pair.lose.1 = true;
+        pair.server.send(pair.client(), b"good", pair.now);
+        pair.run();
+        pair.lose.1 = false;
+        let mut good = pair.answered.last().cloned().unwrap();
+        good.resize(good.len() + tail, 0);
+        pair.session.receive(good, pair.now);
+        assert_eq!(pair.run(), [SessionEvent::Application(b"good".to_vec())]);
+        // And in the middle of a handshake.
+        let mut pair = Pair::psk();
+        pair.session.start(pair.clock, pair.now);
+        let mut foreign = vec![22, 0xfe, 0xfd, 0, 7, 0, 0, 0, 0, 0, 9, 0, 1, 7];
+        foreign.resize(foreign.len() + tail, 0);
+        pair.session.receive(foreign, pair.now);
+        assert_eq!(pair.established(), Established::Full);
+    }
+}

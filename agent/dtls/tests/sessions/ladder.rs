@@ -136,6 +136,26 @@ fn a_time_out_does_not_cost_the_memory() {
     assert_eq!(pair.established(), Established::Resumed);
 }
 
+// The engine makes its datagrams smaller with each repetition, and forgets to end that.
+#[test]
+fn long_messages_pass_after_a_resumption_on_a_lossy_path() {
+    let mut pair = without_connection_id();
+    pair.start();
+    pair.move_to("192.0.2.18:5000");
+    pair.lose.0 = true;
+    pair.start();
+    pair.time_out();
+    pair.time_out();
+    pair.lose.0 = false;
+    let told = pair.time_out();
+    assert_eq!(crate::pair::how(&told), Established::Resumed);
+    pair.session.send(vec![7; 1100], pair.now);
+    pair.run();
+    let expected = ServerEvent::Application(pair.client(), vec![7; 1100]);
+    assert_eq!(pair.served.last(), Some(&expected));
+    assert!(pair.exchange());
+}
+
 #[test]
 fn a_new_link_in_the_middle_of_a_handshake_begins_again() {
     let mut pair = Pair::psk();
