@@ -93,7 +93,10 @@ impl Accounts {
     /// How a bootstrap server is dealt with, whoever gave its account.
     pub(crate) fn terms(&self) -> BootstrapConfig {
         let own = self.bootstrap.clone();
-        own.unwrap_or_else(|| BootstrapConfig::new(SecurityAccount::default()))
+        own.unwrap_or_else(|| BootstrapConfig {
+            allow_unsecured: false,
+            ..BootstrapConfig::new(SecurityAccount::default())
+        })
     }
 
     /// Whether a bootstrap server has given, or taken away, an account.

@@ -276,6 +276,11 @@ fn check_security(
     if !account.is_bootstrap && account.ssid.is_some_and(|ssid| !is_ssid(ssid.0)) {
         wrong.push(format!("/0/{instance}/10 is not the id of a server"));
     }
+    if account.mode == SecurityMode::NoSec && !accounts.terms().allow_unsecured {
+        wrong.push(format!(
+            "/0/{instance} has no security, which this box does not allow"
+        ));
+    }
     for unbuilt in [id::MQTT, id::COSE] {
         if security.named.contains(&unbuilt) {
             wrong.push(format!(
