@@ -214,11 +214,7 @@ pub async fn agent(
         records_of(THE_BOX, loaded.records),
         now,
     );
-    tell_problems(&last_good, &config, &status, now);
-    // The demo's own server listens on the loopback interface.
-    if extras.demo.is_none() {
-        tell_accounts(&config, &status, now);
-    }
+    tell_problems(&last_good, &config, &extras, &status, now);
     if !last_good.is_empty() {
         client.handle(Input::Command(LAST_GOOD_RUNS), &mut tree, now);
     }
@@ -337,7 +333,13 @@ fn claim(state_dir: &Path) -> Result<Option<Flock<fs::File>>, StartError> {
 }
 
 /// What was wrong before anything ran.
-fn tell_problems(last_good: &[Problem], config: &Config, status: &Status, now: Now) {
+fn tell_problems(
+    last_good: &[Problem],
+    config: &Config,
+    extras: &Extras,
+    status: &Status,
+    now: Now,
+) {
     if !last_good.is_empty() {
         let count = last_good.len();
         let text = format!(
@@ -349,6 +351,10 @@ fn tell_problems(last_good: &[Problem], config: &Config, status: &Status, now: N
     for (number, problem) in (1..=TOLD).zip(last_good) {
         let about = format!("configuration {number}");
         status.problem(&about, &problem.to_string(), now);
+    }
+    // The demo's own server listens on the loopback interface.
+    if extras.demo.is_none() {
+        tell_accounts(config, status, now);
     }
     if config.servers.is_empty() && config.bootstrap.is_none() {
         status.problem("servers", "not configured: lamplighter setup", now);

@@ -35,7 +35,7 @@ pub enum Record {
     /// on trial.
     Fallback(Option<Box<SavedFallback>>),
     /// Accounts that a bootstrap server gave; `None`: those of the configuration count.
-    Given(Option<SavedGiven>),
+    Given(Option<Box<SavedGiven>>),
     /// An instance that a server made, by its path; `None` removes it.
     Instance(String, Option<SavedInstance>),
     /// An observation by its token; `None` removes it.

@@ -208,16 +208,22 @@ impl SecurityAccount {
     /// # Errors
     /// As [`Self::session`].
     pub fn session_over(&self, params: &Params) -> Result<Session, Unavailable> {
+        match self.peer_over(params)? {
+            None => Ok(Session::plain()),
+            Some(peer) => Ok(Session::dtls(peer)?),
+        }
+    }
+
+    /// As [`Self::peer`], over such a network.
+    pub(crate) fn peer_over(&self, params: &Params) -> Result<Option<Peer>, Unavailable> {
         // 2, 4, 8 and 16 s by default: it ends, with a reason, before the opening of the link is
         // given up. Longer than RFC 6347, 4.2.4.1, asks for, shorter than RFC 7925, 11.
         let timers = Timers {
             first: params.ack_timeout,
             last: params.ack_timeout * 8,
         };
-        match self.peer()? {
-            None => Ok(Session::plain()),
-            Some(peer) => Ok(Session::dtls(Peer { timers, ..peer })?),
-        }
+        let peer = self.peer()?;
+        Ok(peer.map(|peer| Peer { timers, ..peer }))
     }
 
     /// What a DTLS session is made with; `None` where there is no security.

@@ -312,12 +312,12 @@ impl Server {
     /// Carries on what this turn has begun, until nothing moves.
     pub(crate) fn settle(&mut self, turn: &mut Turn<'_>) {
         self.end_orphans(turn);
+        self.doubt_session(turn);
         if std::mem::take(&mut self.link.in_vain)
             && let Some(why) = self.unusable.clone()
         {
             self.registration.disconnected(&why, turn.now);
         }
-        self.doubt_session(turn);
         // What is to leave goes first: a Close may follow. Only a Disable is kept before its answer
         // leaves.
         while !turn.shared.has_disable() {

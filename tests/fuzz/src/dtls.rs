@@ -180,7 +180,7 @@ impl Rig {
 
     fn step(&mut self, input: &mut Input<'_>) {
         match input.byte() % 12 {
-            0..=2 => self.pass_on(|datagram| Some(datagram)),
+            0..=2 => self.pass_on(Some),
             3 => {
                 let (at, by) = (usize::from(input.number()), input.byte());
                 self.pass_on(|mut datagram| {

@@ -50,7 +50,7 @@ impl Accounts {
         };
         for record in saved {
             if let Record::Given(given) = record {
-                accounts.given.clone_from(given);
+                accounts.given = given.as_deref().cloned();
             }
         }
         for record in saved {
@@ -220,7 +220,7 @@ impl Accounts {
         let of = of.map_or(0, |own| own.security.fingerprint());
         let given = self.given.as_mut()?;
         given.bootstrap = GivenBootstrap::Gone { of };
-        Some(Record::Given(Some(given.clone())))
+        Some(Record::Given(Some(Box::new(given.clone()))))
     }
 
     pub(super) fn gone(&self) -> GivenBootstrap {

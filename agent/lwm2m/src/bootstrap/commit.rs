@@ -27,7 +27,7 @@ impl Accounts {
         let before = self.wanted();
         let given = self.given_record().cloned();
         let core = &turn.shared.core;
-        let mut back = vec![Record::Given(given)];
+        let mut back = vec![Record::Given(given.map(Box::new))];
         back.extend(
             core.accounts()
                 .map(|(_, ssid, account)| Record::Account(ssid, Some(account.saved()))),
@@ -39,7 +39,7 @@ impl Accounts {
         let access = rights(&settled, &wanted, core);
         back.extend(core.access.records_since(&access));
         records.extend(access.records_since(&core.access));
-        records.push(Record::Given(Some(settled.given)));
+        records.push(Record::Given(Some(Box::new(settled.given))));
         if self.fallback().is_none() {
             let fallback = SavedFallback {
                 began: Moment::of(now),
@@ -85,7 +85,7 @@ impl Accounts {
         let mut access = core.access.clone();
         for record in &fallback.records {
             if let Record::Given(given) = record {
-                self.set_given(given.clone());
+                self.set_given(given.as_deref().cloned());
             }
         }
         for record in &fallback.records {

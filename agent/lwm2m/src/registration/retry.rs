@@ -76,20 +76,19 @@ impl Backoff {
 
     /// An attempt failed: the pause before the next.
     pub(crate) fn next(&mut self, rng: &mut Rng) -> Duration {
-        if self.is_exhausted() {
-            return rng.between(FLOOR / 2, FLOOR + FLOOR / 2);
+        if !self.is_exhausted() {
+            self.attempts = self.attempts.saturating_add(1);
+            if self.attempts < self.policy.count {
+                let factor = 1u32.checked_shl(self.attempts - 1).unwrap_or(u32::MAX);
+                return jittered(self.policy.timer.saturating_mul(factor), rng);
+            }
+            self.attempts = 0;
+            self.sequences += 1;
         }
-        self.attempts = self.attempts.saturating_add(1);
-        if self.attempts < self.policy.count {
-            let factor = 1u32.checked_shl(self.attempts - 1).unwrap_or(u32::MAX);
-            return jittered(self.policy.timer.saturating_mul(factor), rng);
+        if !self.is_exhausted() {
+            return jittered(self.policy.sequence_delay, rng);
         }
-        self.attempts = 0;
-        self.sequences += 1;
-        if self.is_exhausted() {
-            return rng.between(FLOOR / 2, FLOOR + FLOOR / 2);
-        }
-        jittered(self.policy.sequence_delay, rng)
+        rng.between(FLOOR / 2, FLOOR + FLOOR / 2)
     }
 }
 

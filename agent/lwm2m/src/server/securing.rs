@@ -43,7 +43,7 @@ impl Server {
         if mark.is_some() {
             shared.out.commit(Record::Session(ssid, None));
         }
-        let Ok(Some(peer)) = self.config.security.peer() else {
+        let Ok(Some(peer)) = self.config.security.peer_over(&self.config.coap) else {
             return;
         };
         let frozen = Frozen::from_bytes(saved.bytes.expose().to_vec());

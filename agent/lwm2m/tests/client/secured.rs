@@ -1,4 +1,5 @@
 //! Sessions with keys under a registration: new links, servers that forget, restarts.
+#![expect(clippy::unwrap_used, reason = "a panic is how a test fails")]
 
 use std::{collections::BTreeMap, net::SocketAddr, sync::Arc, time::Duration};
 
@@ -229,19 +230,20 @@ impl World {
             while let Some(event) = peer.poll_event() {
                 if let Coap::Request(key, request) = event {
                     let is_register = request.path == ["rd"];
-                    let response = match request.method {
-                        Method::Delete => Response::new(Code::DELETED),
-                        _ if is_register => Response {
+                    let is_end = request.method == Method::Delete;
+                    let response = if is_end {
+                        Response::new(Code::DELETED)
+                    } else if is_register {
+                        Response {
                             location_path: vec!["rd".to_owned(), "5a3f".to_owned()],
                             ..Response::new(Code::CREATED)
-                        },
-                        _ if self.is_known => Response::new(Code::CHANGED),
-                        _ => Response::new(Code::NOT_FOUND),
+                        }
+                    } else if self.is_known {
+                        Response::new(Code::CHANGED)
+                    } else {
+                        Response::new(Code::NOT_FOUND)
                     };
-                    self.is_known = match request.method {
-                        Method::Delete => false,
-                        _ => self.is_known || is_register,
-                    };
+                    self.is_known = !is_end && (self.is_known || is_register);
                     self.requests.push((self.now, request));
                     peer.respond(key, response, self.now);
                 }

@@ -98,7 +98,7 @@ impl Rig {
     fn write_security(&mut self, input: &mut Input<'_>) {
         let path = InstancePath::new(0, u16::from(input.byte() % 3));
         let uri = input.one_of(&URIS).to_owned();
-        let is_bootstrap = input.byte() % 4 == 0;
+        let is_bootstrap = input.byte().is_multiple_of(4);
         let mode = i64::from(input.one_of(&[3_u8, 3, 3, 0, 2]));
         let ssid = i64::from(input.byte() % 4) + 100;
         let values = [

@@ -63,7 +63,8 @@ fn what_is_told_stays_with_the_store_until_something_later_is_confirmed() {
 fn the_same_sample_is_stored_once_and_once_more_only_where_it_must_wait() {
     let mut outbox = Outbox::default();
     let count = |kept: Vec<Kept>| kept.len();
-    assert_eq!(count(outbox.told(vec![sample(0, 1), sample(0, 1)])), 1);
+    let told = vec![sample(0, 1), sample(2, 1), sample(0, 1)];
+    assert_eq!(count(outbox.told(told)), 2);
     // One observation has told it, another has to wait.
     assert_eq!(count(outbox.queue(vec![sample(0, 1)])), 1);
     assert_eq!(count(outbox.queue(vec![sample(0, 1)])), 0);
@@ -73,7 +74,7 @@ fn the_same_sample_is_stored_once_and_once_more_only_where_it_must_wait() {
     };
     assert_eq!(count(outbox.queue(vec![later])), 1, "measured again");
     assert_eq!(count(outbox.queue(vec![sample(1, 1)])), 1, "another part");
-    assert_eq!(outbox.next(), 4);
+    assert_eq!(outbox.next(), 5);
 }
 
 #[test]
@@ -186,6 +187,19 @@ fn what_the_store_dropped_is_passed_wherever_the_position_is() {
     // More than there ever was.
     outbox.dropped(9999, 1);
     assert_eq!((outbox.mark(), outbox.is_drained()), (2000, true));
+}
+
+#[test]
+fn what_the_store_is_asked_for_is_still_wanted_when_it_dropped_what_is_before() {
+    let mut outbox = holding(0, 2000);
+    assert!(outbox.fetch().is_some());
+    outbox.fetched(kept(0..512));
+    outbox.advance(400);
+    assert_eq!(outbox.fetch(), Some((512, 400)));
+    outbox.dropped(512, 512);
+    assert_eq!(outbox.fetch(), None, "it has not answered yet");
+    outbox.fetched(kept(512..912));
+    assert_eq!(numbers(&outbox), (512..912).collect::<Vec<_>>());
 }
 
 #[test]

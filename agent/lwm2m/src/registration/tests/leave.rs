@@ -74,6 +74,26 @@ fn the_rest_of_a_disable_survives_a_restart() {
     assert!(due - unknown.mono >= secs(1000));
 }
 
+/// Design, 6: boxes that were disabled together come back over a quarter of the time, at least a
+/// minute.
+#[test]
+fn boxes_that_were_disabled_together_come_back_over_a_while() {
+    for (lasts, spread) in [(1000, 250), (100, 60)] {
+        let returns = (0..200).map(|seed| {
+            let mut machine = Machine::registered(3600);
+            machine.registration.rng = Rng::new(seed);
+            machine.registration.disable(secs(lasts), at(0));
+            machine.reply(Purpose::Deregister, reply(Code::DELETED));
+            let (due, _) = machine.registration.timeout().unwrap();
+            due
+        });
+        let returns: Vec<Duration> = returns.collect();
+        let (first, last) = (returns.iter().min().unwrap(), returns.iter().max().unwrap());
+        assert!(*first >= secs(lasts) && *first < secs(lasts + spread / 20));
+        assert!(*last <= secs(lasts + spread) && *last > secs(lasts + spread - spread / 20));
+    }
+}
+
 #[test]
 fn a_stop_keeps_the_silence_that_a_server_has_asked_for() {
     for is_answered in [false, true] {

@@ -16,6 +16,28 @@ fn retries_follow_the_table_and_then_the_floor_for_ever() {
     assert!(floors.iter().any(|delay| *delay > secs(4500)));
 }
 
+/// Drawn for so many boxes with this policy: the shortest and the longest pause after a failure.
+fn spread(policy: RetryPolicy) -> (Duration, Duration) {
+    let delays = (0..200).map(|seed| Backoff::new(policy).next(&mut Rng::new(seed)));
+    let delays: Vec<Duration> = delays.collect();
+    let (shortest, longest) = (delays.iter().min(), delays.iter().max());
+    (*shortest.unwrap(), *longest.unwrap())
+}
+
+#[test]
+fn boxes_that_failed_together_do_not_return_together() {
+    let (shortest, longest) = spread(standard());
+    assert!(shortest >= secs(60) && shortest < secs(61), "{shortest:?}");
+    assert!(longest > secs(65) && longest <= secs(66), "{longest:?}");
+    let once = RetryPolicy {
+        count: 1,
+        ..standard()
+    };
+    let (shortest, longest) = spread(once);
+    assert!(is_floor(shortest) && shortest < secs(2000), "{shortest:?}");
+    assert!(is_floor(longest) && longest > secs(5200), "{longest:?}");
+}
+
 #[test]
 fn sequences_are_separated_by_their_delay() {
     let policy = RetryPolicy {
