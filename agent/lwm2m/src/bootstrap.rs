@@ -90,6 +90,8 @@ enum State {
     },
     Writing {
         draft: Box<Draft>,
+        /// However busy the server is.
+        end: Duration,
         until: Duration,
     },
 }
@@ -118,6 +120,8 @@ pub enum BootstrapState {
 
 /// A link that is not there by then is not coming.
 const OPEN_TIMEOUT: Duration = Duration::from_secs(60);
+/// Nobody writes for longer.
+const MAX_SESSION: Duration = Duration::from_secs(3600);
 
 impl Bootstrap {
     pub(crate) fn new(seed: u64, now: Now) -> Self {
@@ -425,7 +429,16 @@ impl Bootstrap {
         }
         let until = turn.now.mono + visit.patience();
         let draft = Box::new(accounts.draft(&turn.shared.core));
-        self.enter(State::Writing { draft, until }, turn.now);
+        let end = turn.now.mono + MAX_SESSION;
+        self.enter(State::Writing { draft, end, until }, turn.now);
+    }
+
+    /// The server has done something that makes sense.
+    fn renew(&mut self, now: Duration) {
+        let patience = self.visit.as_ref().map(Visit::patience);
+        if let State::Writing { end, until, .. } = &mut self.state {
+            *until = (now + patience.unwrap_or_default()).min(*end);
+        }
     }
 
     /// This attempt has come to nothing, and with it the draft.

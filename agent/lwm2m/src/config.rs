@@ -12,7 +12,11 @@ use lamplighter_model::{
     object::{Definitions, Version},
 };
 
-use crate::{access::Grants, security::SecurityAccount, server::ServerUri};
+use crate::{
+    access::Grants,
+    security::{SecurityAccount, SecurityMode},
+    server::ServerUri,
+};
 
 /// What a client is made of; built from the checked configuration.
 #[derive(Clone, Debug)]
@@ -85,6 +89,8 @@ pub struct ServerConfig {
 /// The `[bootstrap]` of the configuration.
 #[derive(Clone, Debug, PartialEq)]
 pub struct BootstrapConfig {
+    /// The server may give accounts without security.
+    pub allow_unsecured: bool,
     /// RFC 7252, 4.8, and our own limits.
     pub coap: Params,
     /// Ask for a Bootstrap-Pack first (1.2).
@@ -106,6 +112,8 @@ impl BootstrapConfig {
 
     pub fn new(security: SecurityAccount) -> Self {
         Self {
+            // Who is asked without security may answer with none.
+            allow_unsecured: security.mode == SecurityMode::NoSec,
             coap: Params::default(),
             pack: false,
             retry: RetryConfig::default(),

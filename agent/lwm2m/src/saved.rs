@@ -163,6 +163,9 @@ pub struct SavedFallback {
     pub began: Moment,
     /// Ids that mean another server now: what is stored for the former is not for it.
     pub foreign: Vec<Ssid>,
+    /// The servers one of which has to take us; empty: any.
+    #[serde(default)]
+    pub awaited: Vec<Ssid>,
     /// What brings them back.
     pub records: Vec<Record>,
 }

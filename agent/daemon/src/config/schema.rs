@@ -149,7 +149,8 @@ pub struct Bootstrap {
     /// As in `[server.NAME]`, required.
     /// Example: `{ mode = "psk", identity = "cab-17", key = "credential:bs-psk" }`.
     pub security: Option<Security>,
-    /// Must be true for `security = { mode = "none" }`. Default: false.
+    /// Must be true for `security = { mode = "none" }`, and for accounts without security that the
+    /// server gives. Default: false.
     pub allow_unsecured: Option<bool>,
     /// Pause before the server is asked in seconds, 0–86400 (0/x/11). Default: 0.
     pub hold_off_s: Option<u32>,

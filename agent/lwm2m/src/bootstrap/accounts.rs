@@ -93,7 +93,10 @@ impl Accounts {
     /// How a bootstrap server is dealt with, whoever gave its account.
     pub(crate) fn terms(&self) -> BootstrapConfig {
         let own = self.bootstrap.clone();
-        own.unwrap_or_else(|| BootstrapConfig::new(SecurityAccount::default()))
+        own.unwrap_or_else(|| BootstrapConfig {
+            allow_unsecured: false,
+            ..BootstrapConfig::new(SecurityAccount::default())
+        })
     }
 
     /// Whether a bootstrap server has given, or taken away, an account.
@@ -197,7 +200,12 @@ impl Accounts {
     /// When the account of the bootstrap server ends (0/x/12); not while what it gave is on trial.
     pub(crate) fn purge_at(&self, now: Now) -> Option<Duration> {
         let (_, account) = self.bootstrap()?;
-        let from = self.given.as_ref()?.at?;
+        let given = self.given.as_ref()?;
+        // One that people have put in the place of one that had its time begins anew.
+        if matches!(given.bootstrap, GivenBootstrap::Gone { .. }) {
+            return None;
+        }
+        let from = given.at?;
         let lasts = u64::from(account.account_timeout_s);
         if lasts == 0 || self.fallback.is_some() {
             return None;
@@ -256,12 +264,18 @@ impl Accounts {
         })
     }
 
-    /// Whom this box trusts is said by its configuration, not by a bootstrap server.
+    /// Whom this box trusts is said by its configuration, not by a bootstrap server: by the table of
+    /// the server, else by that of the bootstrap server, else by what it was.
     pub(super) fn trusting(&self, security: &SecurityAccount) -> SecurityAccount {
-        let own = self.bootstrap.as_ref().map(|own| &own.security);
+        let ssid = security.ssid.filter(|_| !security.is_bootstrap);
+        let own = ssid.and_then(|ssid| self.servers.get(&ssid));
+        let own = own.map(|own| &own.security);
+        let Some(own) = own.or_else(|| self.bootstrap.as_ref().map(|own| &own.security)) else {
+            return security.clone();
+        };
         SecurityAccount {
-            strict_time: own.is_some_and(|own| own.strict_time),
-            trust_store: own.map_or_else(Vec::new, |own| own.trust_store.clone()),
+            strict_time: own.strict_time,
+            trust_store: own.trust_store.clone(),
             ..security.clone()
         }
     }

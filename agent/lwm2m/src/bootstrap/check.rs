@@ -30,6 +30,8 @@ pub(crate) struct Settled {
     pub(crate) given: SavedGiven,
     pub(crate) servers: Vec<Ssid>,
     pub(crate) stored: BTreeMap<InstancePath, Option<Held>>,
+    /// Servers whose accounts are others than before.
+    pub(crate) written: Vec<Ssid>,
 }
 
 /// Resources of object 1 that every account has; 8 is there by itself.
@@ -53,15 +55,17 @@ impl Draft {
             wrong.push("there is no account of a server".to_owned());
         }
         let bootstrap = self.bootstrap(accounts, &mut wrong);
+        self.check_kept(&pairs, accounts, &mut wrong);
         if !wrong.is_empty() {
             wrong.truncate(MAX_REASONS);
             return Err(wrong);
         }
         let before = accounts.given_record();
         let mut removed = before.map_or_else(Vec::new, |given| given.removed.clone());
-        let mut servers = Vec::new();
+        let (mut servers, mut written) = (Vec::new(), Vec::new());
         for (ssid, (security, server)) in &pairs {
             let is_new = self.is_written(*security, *server);
+            written.extend(is_new.then_some(*ssid));
             if is_new
                 || before.is_some_and(|given| given.servers.iter().any(|one| one.ssid == *ssid))
             {
@@ -94,7 +98,29 @@ impl Draft {
             },
             servers: kept,
             stored: self.stored,
+            written,
         })
+    }
+
+    /// What is taken over with an instance of object 1 that was written must be of use by itself.
+    fn check_kept(
+        &self,
+        pairs: &BTreeMap<Ssid, (ObjectInstanceId, ObjectInstanceId)>,
+        accounts: &Accounts,
+        wrong: &mut Vec<String>,
+    ) {
+        for (instance, server) in pairs.values() {
+            let Some(security) = self.security.get(instance) else {
+                continue;
+            };
+            if security.is_written || !self.is_written(*instance, *server) {
+                continue;
+            }
+            if let Err(reasons) = accounts.trusting(&security.account).check() {
+                let reasons = reasons.into_iter();
+                wrong.extend(reasons.map(|why| format!("/0/{instance}: {why}")));
+            }
+        }
     }
 
     /// Accounts of servers: the instances of objects 0 and 1 that belong together.
@@ -143,6 +169,10 @@ impl Draft {
             .iter()
             .filter(|(_, security)| security.account.is_bootstrap);
         let Some((instance, security)) = own.next() else {
+            // Whoever overwrites his own account would leave no way back.
+            if self.own.is_some() {
+                wrong.push("the account of the bootstrap server is gone".to_owned());
+            }
             return accounts.gone();
         };
         if own.next().is_some() {
@@ -245,6 +275,11 @@ fn check_security(
     }
     if !account.is_bootstrap && account.ssid.is_some_and(|ssid| !is_ssid(ssid.0)) {
         wrong.push(format!("/0/{instance}/10 is not the id of a server"));
+    }
+    if account.mode == SecurityMode::NoSec && !accounts.terms().allow_unsecured {
+        wrong.push(format!(
+            "/0/{instance} has no security, which this box does not allow"
+        ));
     }
     for unbuilt in [id::MQTT, id::COSE] {
         if security.named.contains(&unbuilt) {

@@ -43,6 +43,7 @@ impl Accounts {
         if self.fallback().is_none() {
             let fallback = SavedFallback {
                 began: Moment::of(now),
+                awaited: settled.written.clone(),
                 foreign: foreign(&before, &wanted),
                 records: back,
             };
@@ -50,7 +51,7 @@ impl Accounts {
             self.hold(fallback, now);
         } else {
             // What has never been proven is nothing to come back to: the time begins anew.
-            records.extend(self.renew_fallback(now));
+            records.extend(self.renew_fallback(settled.written.clone(), now));
         }
 
         turn.shared.core.access = access;
@@ -67,8 +68,12 @@ impl Accounts {
         turn.shared.out.commit_all(records);
     }
 
-    /// A server has taken us: what to keep of it, once.
-    pub(crate) fn confirm(&mut self) -> Option<Record> {
+    /// A server has taken us: what to keep of it, once, where it is one of those that matter.
+    pub(crate) fn confirm(&mut self, ssid: Ssid) -> Option<Record> {
+        let awaited = &self.fallback()?.awaited;
+        if !awaited.is_empty() && !awaited.contains(&ssid) {
+            return None;
+        }
         self.take_fallback().map(|_| Record::Fallback(None))
     }
 
@@ -98,8 +103,13 @@ impl Accounts {
         Some(fallback.records)
     }
 
-    fn renew_fallback(&mut self, now: lamplighter_model::Now) -> Option<Record> {
+    fn renew_fallback(
+        &mut self,
+        awaited: Vec<Ssid>,
+        now: lamplighter_model::Now,
+    ) -> Option<Record> {
         let mut fallback = self.take_fallback()?;
+        fallback.awaited = awaited;
         fallback.began = Moment::of(now);
         let record = Record::Fallback(Some(Box::new(fallback.clone())));
         self.hold(fallback, now);

@@ -65,6 +65,8 @@ pub(super) struct Access {
 const MAX_ACCOUNTS: usize = 32;
 /// Instances of object 2 that it can write.
 const MAX_ACCESS: usize = 1024;
+/// Servers that one of them can name, with the default entry.
+const MAX_ENTRIES: usize = MAX_ACCOUNTS + 1;
 /// Writes of object 3 that wait.
 const MAX_DEVICE: usize = 64;
 
@@ -313,6 +315,10 @@ impl Draft {
             });
         }
         held.extend(values);
+        let is_long = |content: &Content| matches!(content, Content::Multiple(all) if all.len() > MAX_ENTRIES);
+        if held.values().any(is_long) {
+            return Err(Reject::bad_request("there are not that many servers"));
+        }
         let written = &mut self.access.written;
         if written.len() >= MAX_ACCESS && !written.contains_key(&path.instance) {
             return Err(full());

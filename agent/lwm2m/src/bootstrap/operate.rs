@@ -46,6 +46,9 @@ impl Bootstrap {
             Ok(wanted) => self.operate(wanted, &request, accounts, turn),
             Err(reject) => Err(reject.clone()),
         };
+        if result.is_ok() {
+            self.renew(turn.now.mono);
+        }
         request.payload.zeroize();
         let (name, path) = match &wanted {
             Ok(wanted) => (wanted.name(), wanted.path()),
@@ -79,8 +82,7 @@ impl Bootstrap {
         turn: &mut Turn<'_>,
     ) -> Result<Response, Reject> {
         let enabler = self.enabler();
-        let patience = self.visit.as_ref().map(super::Visit::patience);
-        let State::Writing { draft, until } = &mut self.state else {
+        let State::Writing { draft, .. } = &mut self.state else {
             return Err(match operation {
                 Operation::Finish => not_acceptable("there is no bootstrap to be finished"),
                 Operation::Delete(_)
@@ -91,7 +93,6 @@ impl Bootstrap {
                 }
             });
         };
-        *until = turn.now.mono + patience.unwrap_or_default();
         let catalogue = turn.catalogue();
         match operation {
             Operation::Delete(path) => {
@@ -145,6 +146,10 @@ impl Bootstrap {
         self.has_settled = true;
         self.last_error = None;
         self.cause = None;
+        if let Some(visit) = &mut self.visit {
+            // An answer that comes later begins nothing anew.
+            visit.forget();
+        }
         let echo = self.visit.as_ref().map(super::Visit::echo);
         let until = turn.now.mono + echo.unwrap_or_default();
         self.enter(State::Lingering { until }, turn.now);

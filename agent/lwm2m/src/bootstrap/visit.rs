@@ -81,6 +81,13 @@ impl Visit {
         self.endpoint.params().max_transmit_wait()
     }
 
+    /// Whatever was asked is of no interest any more.
+    pub(super) fn forget(&mut self) {
+        if let Some((id, _)) = self.exchange.take() {
+            self.endpoint.cancel(id);
+        }
+    }
+
     pub(super) fn ask(
         &mut self,
         asked: Asked,
@@ -136,14 +143,31 @@ impl Bootstrap {
                 }
             }
             Coap::Failed(id, failure) => {
-                let is_ours = visit.exchange.take_if(|(of, _)| *of == id).is_some();
-                if is_ours && matches!(self.state, State::Asking) {
-                    let reason = visit.failure_text(failure);
-                    self.fail(reason, turn.shared, turn.now);
+                let ours = visit.exchange.take_if(|(of, _)| *of == id);
+                match ours {
+                    Some((_, asked)) if matches!(self.state, State::Asking) => {
+                        let reason = visit.failure_text(failure);
+                        self.on_unanswered(asked, reason, accounts, turn);
+                    }
+                    Some(_) | None => {}
                 }
             }
             Coap::Notification(id, _) => visit.endpoint.cancel(id),
             Coap::Delivered(..) => {}
+        }
+    }
+
+    /// A server that has never heard of packs may be silent.
+    fn on_unanswered(
+        &mut self,
+        asked: Asked,
+        reason: &str,
+        accounts: &Accounts,
+        turn: &mut Turn<'_>,
+    ) {
+        match asked {
+            Asked::Pack => self.ask_for(Asked::Request, accounts, turn.shared, turn.now),
+            Asked::Request | Asked::RequestOf1_0 => self.fail(reason, turn.shared, turn.now),
         }
     }
 

@@ -130,7 +130,7 @@ impl Client {
 
     /// A server took us with the account that it has now.
     pub(super) fn taken(&mut self, ssid: Ssid) {
-        let Some(record) = self.accounts.confirm() else {
+        let Some(record) = self.accounts.confirm(ssid) else {
             return;
         };
         self.shared.out.commit(record);

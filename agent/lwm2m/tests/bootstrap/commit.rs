@@ -234,8 +234,37 @@ fn the_account_of_the_bootstrap_server_ends_after_its_time() {
         config.bootstrap.as_mut().expect("bootstrap").security.uri = format!("coap://{A}");
         config
     };
-    let again = again.restarted(other, 5);
+    let mut again = again.restarted(other, 5);
+    again.wait(500);
     assert!(again.client.bootstrap().uri.is_some());
+}
+
+/// That a server is still there proves nothing of the one that was given.
+#[test]
+fn only_a_server_that_was_given_confirms() {
+    let mut world = at_a();
+    world.script(B, mute);
+    world.command(Command::Bootstrap);
+    for request in [security(2, SSID_B, B), server(1, SSID_B, 600), finish()] {
+        assert!(world.ask(BS, request).code.is_success());
+    }
+    world.wait(100);
+    assert_eq!(world.servers(), [SSID_A, SSID_B]);
+    assert!(!has(&world, |event| matches!(
+        event,
+        BootstrapEvent::Confirmed(_)
+    )));
+    world.wait(2000);
+    assert_eq!(world.states(), [(SSID_A, ServerState::Registered)]);
+}
+
+#[test]
+fn a_bootstrap_server_cannot_cut_off_the_way_back() {
+    let mut world = at_a();
+    world.command(Command::Bootstrap);
+    world.ask(BS, security(0, SSID_B, B));
+    world.ask(BS, server(1, SSID_B, 600));
+    assert_eq!(world.ask(BS, finish()).code, Code::NOT_ACCEPTABLE);
 }
 
 #[test]

@@ -359,6 +359,27 @@ fn what_does_not_hold_together_is_named_at_finish() {
 }
 
 #[test]
+fn an_account_without_security_is_taken_only_where_that_is_allowed() {
+    let mut config = config(&[(SSID_A, A)]);
+    config
+        .bootstrap
+        .as_mut()
+        .expect("bootstrap")
+        .allow_unsecured = false;
+    let mut world = World::new(config);
+    world.wait(1);
+    world.command(Command::Bootstrap);
+    world.ask(BS, security(1, SSID_A, B));
+    let answer = world.ask(BS, finish());
+    assert_eq!(answer.code, Code::NOT_ACCEPTABLE);
+    assert!(
+        text(&answer).contains("has no security"),
+        "{}",
+        text(&answer)
+    );
+}
+
+#[test]
 fn after_finish_the_session_is_over() {
     let mut world = bootstrapping();
     for request in move_to_b() {

@@ -210,6 +210,33 @@ fn a_pack_needs_no_finish() {
 }
 
 #[test]
+fn a_server_that_is_silent_about_packs_is_asked_the_ordinary_way() {
+    fn silent(request: &Request) -> Option<Response> {
+        (request.path != ["bspack"]).then(|| Response::new(Code::CHANGED))
+    }
+    let mut config = config(&[]);
+    config.bootstrap.as_mut().expect("bootstrap").pack = true;
+    let mut world = World::new(config);
+    world.script(BS, silent);
+    world.wait(120);
+    assert_eq!(world.asked(BS, "/bs").len(), 1);
+}
+
+#[test]
+fn an_answer_behind_the_end_begins_nothing() {
+    let mut world = World::new(config(&[]));
+    world.script(BS, mute);
+    world.wait(1);
+    for request in move_to_b() {
+        assert!(world.ask(BS, request).code.is_success());
+    }
+    world.answer_late(BS, Code::CHANGED);
+    assert_eq!(world.ask(BS, finish()).code, Code::NOT_ACCEPTABLE);
+    assert_eq!(world.states(), [(SSID_B, ServerState::Registered)]);
+    assert_ne!(world.client.bootstrap_state().as_str(), "running");
+}
+
+#[test]
 fn without_a_pack_the_ordinary_way_follows() {
     fn knows_no_pack(request: &Request) -> Option<Response> {
         Some(Response::new(if request.path == ["bspack"] {

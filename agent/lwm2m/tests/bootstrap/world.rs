@@ -4,7 +4,7 @@
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use lamplighter_coap::{
-    Code, Endpoint, Event as Coap, ExchangeId, Method, Params, Request, Response,
+    Code, Endpoint, Event as Coap, ExchangeId, Method, Params, Request, RequestKey, Response,
 };
 use lamplighter_lwm2m::{
     boundary::{BootstrapEvent, Command, Event, Input, Kept, LinkEvent, LinkId, Output},
@@ -55,6 +55,8 @@ pub(crate) struct Peer {
     endpoint: Endpoint,
     exchanges: Vec<ExchangeId>,
     is_lost: bool,
+    /// Requests without an answer.
+    held: Vec<RequestKey>,
     link: Option<LinkId>,
     pub(crate) requests: Vec<(Duration, Request)>,
     responses: Vec<Response>,
@@ -302,6 +304,16 @@ impl World {
         assert_eq!(self.ask(host, write).code, Code::CHANGED);
     }
 
+    /// Answers all that was not answered.
+    pub(crate) fn answer_late(&mut self, host: &str, code: Code) {
+        let now = self.now;
+        let peer = self.peer(host);
+        for key in std::mem::take(&mut peer.held) {
+            peer.endpoint.respond(key, Response::new(code), now);
+        }
+        self.run();
+    }
+
     /// Everything to and from a server is lost from now on.
     pub(crate) fn lose(&mut self, host: &str) {
         self.peer(host).is_lost = true;
@@ -388,8 +400,9 @@ impl World {
                     Coap::Request(key, request) => {
                         let response = (peer.script)(&request);
                         peer.requests.push((self.now, request));
-                        if let Some(response) = response {
-                            peer.endpoint.respond(key, response, self.now);
+                        match response {
+                            Some(response) => peer.endpoint.respond(key, response, self.now),
+                            None => peer.held.push(key),
                         }
                     }
                     Coap::Response(_, response) => peer.responses.push(response),
@@ -414,6 +427,7 @@ impl Peer {
             endpoint: Endpoint::new(params, 99),
             datagrams: Vec::new(),
             exchanges: Vec::new(),
+            held: Vec::new(),
             is_lost: false,
             link: None,
             requests: Vec::new(),

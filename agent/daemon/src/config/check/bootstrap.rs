@@ -40,6 +40,7 @@ impl Checker<'_> {
         let standard = BootstrapConfig::new(security);
         let rollback = rollback.map(|seconds| Duration::from_secs(seconds.into()));
         Some(BootstrapConfig {
+            allow_unsecured: bootstrap.allow_unsecured == Some(true),
             coap,
             pack: bootstrap.pack.unwrap_or(false),
             retry,
