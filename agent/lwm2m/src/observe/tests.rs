@@ -468,3 +468,23 @@ fn what_comes_or_goes_is_told_to_those_whose_answer_is_another_by_it() {
     // What is observed and not there may have gone just now.
     assert_eq!(changed(&mut bench, "/3303/1"), [0, 3].map(token));
 }
+
+/// 1/x/2 and 1/x/3 stand where nothing is attached (lwm2m/30, 3).
+#[test]
+fn defaults_of_the_account_count_at_once() {
+    let mut bench = Bench::new();
+    assert!(bench.observe(0, single("/3303/0/5700")));
+    assert_eq!(bench.observations.timeout(), None);
+    bench.defaults.pmax = 10;
+    bench.act(Observations::defaults_changed);
+    let due = bench.now + Duration::from_secs(10);
+    assert_eq!(bench.observations.timeout(), Some(due));
+    bench.defaults.pmin = 5;
+    bench.act(Observations::defaults_changed);
+    bench.sampled(TEMPERATURE, Value::Float(21.0));
+    let due = bench.now + Duration::from_secs(5);
+    assert_eq!(bench.observations.timeout(), Some(due));
+    bench.defaults = Defaults::default();
+    bench.act(Observations::defaults_changed);
+    assert_eq!(bench.due(), [token(0)]);
+}
