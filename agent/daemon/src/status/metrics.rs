@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, fmt::Write};
 
 use lamplighter_model::device::LinkState;
 
-use super::{ReadView, ServerState, StatusView};
+use super::{ReadView, ServerState, ServerView, StatusView};
 
 /// What is counted since the start.
 #[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
@@ -63,33 +63,30 @@ pub(super) fn print(
             truth(server.state == ServerState::Registered),
         );
     }
-    text.family(
+    let mut per_server = |name, kind, help, figure: fn(&ServerView) -> u64| {
+        text.family(name, kind, help);
+        for server in &status.servers {
+            text.line(name, &[("server", &server.name)], figure(server) as f64);
+        }
+    };
+    per_server(
         "queued_samples",
         "gauge",
         "Samples that are stored for the server.",
+        |server| server.queued,
     );
-    for server in &status.servers {
-        let server_name = &[("server", &*server.name)];
-        text.line("queued_samples", server_name, server.queued as f64);
-    }
-    text.family(
+    per_server(
         "dropped_samples_total",
         "counter",
         "Samples that the server will not be told.",
+        |server| server.dropped,
     );
-    for server in &status.servers {
-        let server_name = &[("server", &*server.name)];
-        text.line("dropped_samples_total", server_name, server.dropped as f64);
-    }
-    text.family(
+    per_server(
         "intrusions_total",
         "counter",
         "Datagrams for the server's session that were not the server's.",
+        |server| server.intrusions,
     );
-    for server in &status.servers {
-        let server_name = &[("server", &*server.name)];
-        text.line("intrusions_total", server_name, server.intrusions as f64);
-    }
     text.family("device_online", "gauge", "1 while the device answers.");
     for device in &status.devices {
         text.line(

@@ -13,7 +13,7 @@ use crate::{
     catalogue::Catalogue,
     format::{Content, Decoded, Node, UNASSIGNED},
     object::{ACCESS_CONTROL, DEVICE, Device, SECURITY, SERVER},
-    operation::{check_range, check_room, gateway},
+    operation::{check_room, fitted_and, gateway},
     reject::Reject,
     security::{SecurityAccount, id},
     tree::{Held, initial},
@@ -241,7 +241,10 @@ impl Draft {
                 range,
                 ..known.clone()
             };
-            values.insert(known.id, fitted(node.content.clone(), &known)?);
+            values.insert(
+                known.id,
+                fitted_and(node.content.clone(), &known, |_| Ok(()))?,
+            );
         }
         match path.object {
             SECURITY => self.write_security(path.instance, &mut values, target.is_some()),
@@ -465,31 +468,6 @@ pub(super) fn write_device(
     device
         .write(resource, value, now)
         .map_err(|_| Reject::bad_request(format!("resource {resource} describes the box itself")))
-}
-
-/// Type, number and range of the values are as defined.
-fn fitted(content: Content, definition: &ResourceDef) -> Result<Content, Reject> {
-    let fit = |value: Value| {
-        let value = value
-            .fit(definition.data_type)
-            .map_err(|error| Reject::bad_request(error.to_string()))?;
-        check_range(&value, definition)?;
-        Ok(value)
-    };
-    match (content, definition.multiplicity) {
-        (Content::Single(value), Multiplicity::Single) => fit(value).map(Content::Single),
-        (Content::Multiple(values), Multiplicity::Multiple) => {
-            let values: Result<Vec<_>, Reject> = values
-                .into_iter()
-                .map(|(id, value)| Ok((id, fit(value)?)))
-                .collect();
-            values.map(Content::Multiple)
-        }
-        (Content::Single(_), Multiplicity::Multiple)
-        | (Content::Multiple(_), Multiplicity::Single) => Err(Reject::bad_request(
-            "one value for several, or several for one",
-        )),
-    }
 }
 
 fn full() -> Reject {

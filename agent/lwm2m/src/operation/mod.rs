@@ -44,7 +44,7 @@ pub(crate) use create::Deletion;
 pub(crate) use edit::{Edit, apply, check_room, gateway, gateway_resource};
 pub(crate) use local::from_local;
 pub(crate) use read::{answer_format, content};
-pub(crate) use write::check_range;
+pub(crate) use write::fitted_and;
 pub(crate) use write_attributes::observe_attributes;
 
 /// Who asks, and in what version.

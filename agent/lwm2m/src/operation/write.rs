@@ -226,12 +226,21 @@ pub(super) fn fitted(
     definition: &ResourceDef,
     context: Context<'_>,
 ) -> Result<Content, Reject> {
+    fitted_and(content, definition, |value| check_links(value, context))
+}
+
+/// Type, range and number of the values are as defined, and each of them passes a further `check`.
+pub(crate) fn fitted_and(
+    content: Content,
+    definition: &ResourceDef,
+    check: impl Fn(&Value) -> Result<(), Reject>,
+) -> Result<Content, Reject> {
     let fit = |value: Value| {
         let value = value
             .fit(definition.data_type)
             .map_err(|error| Reject::bad_request(error.to_string()))?;
         check_range(&value, definition)?;
-        check_links(&value, context)?;
+        check(&value)?;
         Ok(value)
     };
     match (content, definition.multiplicity) {
@@ -250,7 +259,7 @@ pub(super) fn fitted(
     }
 }
 
-pub(crate) fn check_range(value: &Value, definition: &ResourceDef) -> Result<(), Reject> {
+fn check_range(value: &Value, definition: &ResourceDef) -> Result<(), Reject> {
     let Some((low, high)) = definition.range else {
         return Ok(());
     };
