@@ -27,7 +27,11 @@ fn rights_are_exactly_what_was_assigned_to_servers_that_there_are() {
     let before = access.clone();
     access.assign(LAMP, &assigned(&[(0, 1), (101, 2), (103, 31)], 102));
     assert_eq!(acl(&access, LAMP), [(0, 1), (101, 2)]);
-    assert_eq!(may(&access, A, LAMP), "WC", "an object is made for all instances");
+    assert_eq!(
+        may(&access, A, LAMP),
+        "WC",
+        "an object is made for all instances"
+    );
     assert_eq!(
         may(&access, B, LAMP),
         "RWED",
