@@ -33,6 +33,7 @@ use crate::{
 
 mod intruders;
 mod keeping;
+mod leaving;
 mod messages;
 mod reporting;
 mod requests;

@@ -19,20 +19,26 @@ use crate::{
     tree::Held,
 };
 
+/// What is kept of servers whose accounts become others, or go.
+#[derive(Debug, Default)]
+pub(crate) struct Left {
+    /// What brings it back.
+    pub(crate) back: Vec<Record>,
+    /// What removes it.
+    pub(crate) removals: Vec<Record>,
+}
+
 impl Accounts {
     /// Keeps what a bootstrap server wants, before anything else leaves; servers are made of it by
-    /// the client.
-    pub(super) fn accept(&mut self, settled: Settled, turn: &mut Turn<'_>) {
+    /// the client. Whoever was not written stays as he is.
+    pub(crate) fn accept(&mut self, settled: Settled, left: Left, turn: &mut Turn<'_>) {
         let now = turn.now;
         let before = self.wanted();
         let given = self.given_record().cloned();
         let core = &turn.shared.core;
         let mut back = vec![Record::Given(given.map(Box::new))];
-        back.extend(
-            core.accounts()
-                .map(|(_, ssid, account)| Record::Account(ssid, Some(account.saved()))),
-        );
-        let mut records = removals(core);
+        back.extend(left.back);
+        let mut records = left.removals;
 
         self.set_given(Some(settled.given.clone()));
         let wanted = self.wanted();
@@ -51,7 +57,7 @@ impl Accounts {
             self.hold(fallback, now);
         } else {
             // What has never been proven is nothing to come back to: the time begins anew.
-            records.extend(self.renew_fallback(settled.written.clone(), now));
+            records.extend(self.renew_fallback(&settled.written, now));
         }
 
         turn.shared.core.access = access;
@@ -78,10 +84,9 @@ impl Accounts {
     }
 
     /// The accounts before count again; what is kept of them, for the servers to be made of.
-    pub(crate) fn roll_back(&mut self, turn: &mut Turn<'_>) -> Option<Vec<Record>> {
+    pub(crate) fn roll_back(&mut self, turn: &mut Turn<'_>) -> Option<SavedFallback> {
         let fallback = self.take_fallback()?;
         let core = &mut turn.shared.core;
-        let mut records = removals(core);
         let mut access = core.access.clone();
         for record in &fallback.records {
             if let Record::Given(given) = record {
@@ -96,20 +101,17 @@ impl Accounts {
             }
         }
         core.access = access;
-        records.extend(fallback.records.iter().cloned());
+        let mut records = fallback.records.clone();
         records.push(Record::Fallback(None));
-        // The later of two about the same thing counts.
         turn.shared.out.commit_all(records);
-        Some(fallback.records)
+        Some(fallback)
     }
 
-    fn renew_fallback(
-        &mut self,
-        awaited: Vec<Ssid>,
-        now: lamplighter_model::Now,
-    ) -> Option<Record> {
+    fn renew_fallback(&mut self, written: &[Ssid], now: lamplighter_model::Now) -> Option<Record> {
         let mut fallback = self.take_fallback()?;
-        fallback.awaited = awaited;
+        fallback.awaited.extend(written);
+        fallback.awaited.sort_unstable();
+        fallback.awaited.dedup();
         fallback.began = Moment::of(now);
         let record = Record::Fallback(Some(Box::new(fallback.clone())));
         self.hold(fallback, now);
@@ -135,32 +137,15 @@ impl Turn<'_> {
     }
 }
 
-/// What servers have written about themselves, and where they were left, does not outlive their
-/// account.
-fn removals(core: &CoreObjects) -> Vec<Record> {
-    let ids: Vec<Ssid> = core.accounts().map(|(_, ssid, _)| ssid).collect();
-    ids.into_iter()
-        .flat_map(|ssid| {
-            [
-                Record::Account(ssid, None),
-                Record::Registration(ssid, None),
-            ]
-        })
-        .collect()
-}
-
 /// Object 2 as it will be.
 fn rights(settled: &Settled, wanted: &[Wanted], core: &CoreObjects) -> AccessControl {
     let mut access = core.access.clone();
-    let mut free = (0..u16::MAX).map(ObjectInstanceId).filter(|id| {
-        let taken = |one: &Wanted| one.given.as_ref().is_some_and(|(taken, _)| taken == id);
-        !wanted.iter().any(taken)
-    });
     let accounts: Vec<(Ssid, ObjectInstanceId, Grants)> = wanted
         .iter()
         .filter_map(|one| {
             let given = one.given.as_ref().map(|(instance, _)| *instance);
-            let instance = given.or_else(|| free.next())?;
+            let stays = || Some(core.account_of(one.config.ssid)?.0);
+            let instance = given.or_else(stays)?;
             Some((one.config.ssid, instance, one.config.rights.clone()))
         })
         .collect();

@@ -126,7 +126,7 @@ impl Visit {
 }
 
 impl Bootstrap {
-    pub(super) fn on_event(&mut self, event: Coap, accounts: &mut Accounts, turn: &mut Turn<'_>) {
+    pub(super) fn on_event(&mut self, event: Coap, accounts: &Accounts, turn: &mut Turn<'_>) {
         let Some(visit) = &mut self.visit else {
             return;
         };
@@ -175,7 +175,7 @@ impl Bootstrap {
         &mut self,
         asked: Asked,
         response: Response,
-        accounts: &mut Accounts,
+        accounts: &Accounts,
         turn: &mut Turn<'_>,
     ) {
         let code = response.code;
@@ -202,7 +202,7 @@ impl Bootstrap {
     }
 
     /// What the pack names takes the place of what there is; nothing is left to be finished.
-    fn on_pack(&mut self, response: &Response, accounts: &mut Accounts, turn: &mut Turn<'_>) {
+    fn on_pack(&mut self, response: &Response, accounts: &Accounts, turn: &mut Turn<'_>) {
         self.begin_draft(accounts, turn);
         let result = self
             .take_pack(response, turn)

@@ -5,7 +5,7 @@ use lamplighter_model::{Now, Ssid};
 
 use super::Client;
 use crate::{
-    bootstrap::{self, BootstrapState, BootstrapStatus, Cause},
+    bootstrap::{self, BootstrapState, BootstrapStatus, Cause, Left, Settled},
     boundary::{BootstrapEvent, Event, Output},
     outbox::Loss,
     perform::Turn,
@@ -118,14 +118,36 @@ impl Client {
             shared: &mut self.shared,
             tree,
         };
-        self.bootstrap.settle(&mut self.accounts, &mut turn);
-        self.shared.is_bootstrapped = self.bootstrap.is_writing();
-        let has_settled = self.bootstrap.take_settled();
-        if has_settled {
-            self.replace_servers(&[], tree, now);
+        self.bootstrap.settle(&self.accounts, &mut turn);
+        let settled = self.bootstrap.take_settled();
+        let has_settled = settled.is_some();
+        if let Some(settled) = settled {
+            self.accept(*settled, tree, now);
         }
+        self.shared.is_bootstrapped = self.bootstrap.is_writing();
         self.purge_at = self.accounts.purge_at(now);
         has_settled
+    }
+
+    /// Keeps what a bootstrap server has finished, answers it, and carries it out.
+    fn accept(&mut self, settled: Settled, tree: &mut Tree, now: Now) {
+        let (written, servers) = (settled.written.clone(), settled.servers.clone());
+        let mut left = Left::default();
+        for (ssid, server) in &self.servers {
+            if !servers.contains(ssid) || written.contains(ssid) {
+                left.back.extend(server.kept(&self.shared.core, now));
+                left.removals.extend(server.removals());
+            }
+        }
+        let mut turn = Turn {
+            now,
+            shared: &mut self.shared,
+            tree,
+        };
+        self.accounts.accept(settled, left, &mut turn);
+        bootstrap::tell(BootstrapEvent::Finished(servers), turn.shared);
+        self.bootstrap.settle(&self.accounts, &mut turn);
+        self.replace_servers(&written, &[], tree, now);
     }
 
     /// A server took us with the account that it has now.
@@ -174,25 +196,30 @@ impl Client {
             shared: &mut self.shared,
             tree,
         };
-        let Some(records) = self.accounts.roll_back(&mut turn) else {
+        let Some(fallback) = self.accounts.roll_back(&mut turn) else {
             return;
         };
         self.bootstrap.stop(&mut self.shared, now);
         self.bootstrap.postpone(now);
         bootstrap::tell(BootstrapEvent::RolledBack, &mut self.shared);
-        self.replace_servers(&records, tree, now);
+        self.replace_servers(&fallback.awaited, &fallback.records, tree, now);
         if self.servers.is_empty() {
             self.want_bootstrap(Cause::NoServer, now);
         }
     }
 
-    /// Makes the servers that there are to be now. All of them register anew: what they know of this
-    /// box may be as different as what it knows of them.
-    fn replace_servers(&mut self, saved: &[Record], tree: &mut Tree, now: Now) {
+    /// Makes the servers that there are to be now. Those that were `written` register anew: what they
+    /// know of this box may be as different as what it knows of them. The others stay as they are, and
+    /// whoever has asked for silence has it. // design, 6: suspension
+    fn replace_servers(&mut self, written: &[Ssid], saved: &[Record], tree: &mut Tree, now: Now) {
         let wanted = self.accounts.wanted();
-        let former: Vec<Ssid> = self.servers.keys().copied().collect();
-        for ssid in former {
-            let after = wanted.iter().find(|one| one.config.ssid == ssid);
+        let after = |ssid: Ssid| wanted.iter().find(|one| one.config.ssid == ssid);
+        let present: Vec<Ssid> = self.servers.keys().copied().collect();
+        for ssid in present {
+            let after = after(ssid);
+            if after.is_some() && !written.contains(&ssid) {
+                continue;
+            }
             let is_foreign = after.is_some_and(|after| {
                 let server = self.servers.get(&ssid);
                 server.is_some_and(|server| after.is_foreign(server.config()))
@@ -200,7 +227,9 @@ impl Client {
             self.remove_server(ssid, is_foreign, tree, now);
         }
         for one in wanted {
-            self.add_server(one, saved, now);
+            if !self.servers.contains_key(&one.config.ssid) {
+                self.add_server(one, saved, now);
+            }
         }
         self.shared
             .core

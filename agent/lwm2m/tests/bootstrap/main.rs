@@ -3,4 +3,5 @@
 mod commit;
 mod operations;
 mod trigger;
+mod untouched;
 mod world;

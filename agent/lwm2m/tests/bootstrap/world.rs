@@ -61,6 +61,8 @@ pub(crate) struct Peer {
     pub(crate) requests: Vec<(Duration, Request)>,
     responses: Vec<Response>,
     pub(crate) script: Script,
+    /// Notifications that came.
+    pub(crate) told: usize,
 }
 
 pub(crate) fn accept(request: &Request) -> Option<Response> {
@@ -406,7 +408,8 @@ impl World {
                         }
                     }
                     Coap::Response(_, response) => peer.responses.push(response),
-                    Coap::Delivered(..) | Coap::Failed(..) | Coap::Notification(..) => {}
+                    Coap::Notification(..) => peer.told += 1,
+                    Coap::Delivered(..) | Coap::Failed(..) => {}
                 }
             }
             while let Some(datagram) = peer.endpoint.poll_transmit() {
@@ -433,6 +436,7 @@ impl Peer {
             requests: Vec::new(),
             responses: Vec::new(),
             script,
+            told: 0,
         }
     }
 }
