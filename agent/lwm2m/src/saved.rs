@@ -161,11 +161,13 @@ pub struct GivenAccount {
 #[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
 pub struct SavedFallback {
     pub began: Moment,
-    /// Ids that mean another server now: what is stored for the former is not for it.
-    pub foreign: Vec<Ssid>,
     /// The servers one of which has to take us; empty: any.
     #[serde(default)]
     pub awaited: Vec<Ssid>,
+    /// Ids that mean another server now, each with the number from which on what is stored is for
+    /// it: what was stored before is the former's.
+    #[serde(default)]
+    pub parted: Vec<(Ssid, u64)>,
     /// What brings them back.
     pub records: Vec<Record>,
 }

@@ -221,12 +221,6 @@ impl Server {
         self.registration.obey(wish, now);
     }
 
-    /// What is stored is for another server of the same id, which is no more.
-    pub(crate) fn discard_for_another(&mut self, shared: &mut Shared) {
-        self.discard_all(shared);
-        self.tell_losses(shared);
-    }
-
     pub(crate) const fn config(&self) -> &ServerConfig {
         &self.config
     }

@@ -181,6 +181,24 @@ impl Accounts {
         }
     }
 
+    /// Where a short id means another server than before, the number from which on what is stored
+    /// under it is for that.
+    pub(crate) fn parted(&self, ssid: Ssid) -> Option<u64> {
+        let parted = &self.fallback()?.parted;
+        let of = parted.iter().find(|(of, _)| *of == ssid);
+        of.map(|(_, from)| *from)
+    }
+
+    /// The same, had a bootstrap server given this.
+    pub(super) fn with_given(&self, given: Option<SavedGiven>) -> Self {
+        Self {
+            bootstrap: self.bootstrap.clone(),
+            servers: self.servers.clone(),
+            given,
+            fallback: None,
+        }
+    }
+
     /// Holds what comes back, for what is left of its time.
     pub(crate) fn hold(&mut self, fallback: SavedFallback, now: Now) {
         let elapsed = fallback.began.elapsed(now).unwrap_or_default();

@@ -22,7 +22,22 @@ impl Server {
             }
         };
         let registration = Record::Registration(ssid, Some(registration));
-        account.into_iter().chain([registration]).collect()
+        let reading = self.saved_reading();
+        let reading = reading.map(|reading| Record::Reading(ssid, Some(reading)));
+        let mut kept: Vec<Record> = account.into_iter().chain([registration]).collect();
+        kept.extend(reading);
+        kept.extend(self.kept_attributes(Path::Root));
+        kept
+    }
+
+    /// The attributes that it has attached below a path.
+    pub(crate) fn kept_attributes(&self, below: Path) -> Vec<Record> {
+        let attached = self.attached(below).filter_map(|address| {
+            let attributes = self.attributes.at(address)?;
+            let path = self.view.wire(address).to_string();
+            Some(Record::Attributes(self.config.ssid, path, Some(attributes)))
+        });
+        attached.collect()
     }
 
     /// What removes all that is kept of it.
@@ -31,10 +46,7 @@ impl Server {
         let observations = self.observations.tokens();
         let observations =
             observations.map(|token| Record::Observation(ssid, token.as_bytes().to_vec(), None));
-        let attributes = self.view.scopes().into_iter().flat_map(|scope| {
-            let path = Path::Root;
-            self.attributes.below(Address { scope, path })
-        });
+        let attributes = self.attached(Path::Root);
         let attributes = attributes
             .map(|address| Record::Attributes(ssid, self.view.wire(address).to_string(), None));
         [
@@ -47,5 +59,10 @@ impl Server {
         .chain(observations)
         .chain(attributes)
         .collect()
+    }
+
+    fn attached(&self, below: Path) -> impl Iterator<Item = Address> {
+        let scopes = self.view.scopes().into_iter();
+        scopes.flat_map(move |scope| self.attributes.below(Address { scope, path: below }))
     }
 }

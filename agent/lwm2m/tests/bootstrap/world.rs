@@ -321,6 +321,11 @@ impl World {
         self.peer(host).is_lost = true;
     }
 
+    /// Nothing is lost any more.
+    pub(crate) fn find(&mut self, host: &str) {
+        self.peer(host).is_lost = false;
+    }
+
     /// The servers that there are, with where they are.
     pub(crate) fn servers(&self) -> Vec<u16> {
         self.client.states().map(|(ssid, _)| ssid.0).collect()
