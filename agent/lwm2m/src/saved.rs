@@ -130,6 +130,9 @@ pub struct SavedGiven {
     /// When it had finished last.
     pub at: Option<Moment>,
     pub bootstrap: GivenBootstrap,
+    /// Whoever was alone before, and so may do everything where nobody says anything else.
+    #[serde(default)]
+    pub owner: Option<Ssid>,
     /// Accounts of the configuration that do not count any more.
     pub removed: Vec<Ssid>,
     pub servers: Vec<GivenAccount>,

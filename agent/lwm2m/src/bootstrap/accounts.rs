@@ -7,6 +7,7 @@ use lamplighter_model::{Now, ObjectInstanceId, Ssid};
 
 use super::draft::{Draft, Security, ServerDraft};
 use crate::{
+    access::Grants,
     config::{BootstrapConfig, RegistrationConfig, ServerConfig},
     object::{Account, CoreObjects},
     saved::{GivenAccount, GivenBootstrap, Moment, Record, SavedFallback, SavedGiven},
@@ -69,7 +70,36 @@ impl Accounts {
             config: config.clone(),
             given: None,
         });
-        given.chain(own).collect()
+        let mut wanted: Vec<Wanted> = given.chain(own).collect();
+        let owner = self.given.as_ref().and_then(|given| given.owner);
+        if let Some(owner) = owner
+            && !wanted.iter().any(Wanted::is_granted)
+        {
+            let owner = wanted.iter_mut().find(|one| one.config.ssid == owner);
+            owner
+                .into_iter()
+                .for_each(|one| one.config.rights.owner = true);
+        }
+        wanted
+    }
+
+    /// Whether the configuration says what a server may do.
+    pub(super) fn is_granted(&self, ssid: Ssid) -> bool {
+        let own = self.servers.get(&ssid);
+        own.is_some_and(|own| own.rights != Grants::default())
+    }
+
+    /// Who may do everything now because nobody else is there, or was when others came; and where it
+    /// is.
+    pub(super) fn former_owner(&self) -> Option<(Ssid, ServerUri)> {
+        let owner = self.given.as_ref().and_then(|given| given.owner);
+        let wanted = self.wanted();
+        let found = match (owner, wanted.as_slice()) {
+            (Some(owner), all) => all.iter().find(|one| one.config.ssid == owner)?,
+            (None, [sole]) => sole,
+            (None, _) => return None,
+        };
+        Some((found.config.ssid, found.config.uri.clone()))
     }
 
     /// The account of the bootstrap server, and its instance of object 0.

@@ -255,6 +255,11 @@ fn parted(before: &[Wanted], after: &[Wanted], next: &BTreeMap<Ssid, u64>) -> Ve
 }
 
 impl Wanted {
+    /// Whether it is said what the server may do.
+    pub(crate) fn is_granted(&self) -> bool {
+        self.config.rights != Grants::default()
+    }
+
     /// Whether the other of the same id is another server.
     pub(crate) fn is_foreign(&self, other: &crate::config::ServerConfig) -> bool {
         self.config.uri != other.uri

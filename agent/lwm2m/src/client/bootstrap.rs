@@ -242,7 +242,10 @@ impl Client {
     /// Makes the servers that there are to be now, as far as they are not there.
     fn join_servers(&mut self, saved: &[Record], tree: &mut Tree, now: Now) {
         for one in self.accounts.wanted() {
-            if !self.servers.contains_key(&one.config.ssid) {
+            let ssid = one.config.ssid;
+            if self.servers.contains_key(&ssid) {
+                self.shared.core.access.grant(ssid, one.config.rights);
+            } else {
                 self.add_server(one, saved, now);
             }
         }

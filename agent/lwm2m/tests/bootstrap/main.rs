@@ -2,6 +2,7 @@
 
 mod commit;
 mod operations;
+mod owner;
 mod rollback;
 mod trigger;
 mod untouched;
