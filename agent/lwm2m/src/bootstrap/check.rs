@@ -237,7 +237,13 @@ impl Draft {
         }
         if !security.is_written {
             let before = accounts.given_record().map(|given| given.bootstrap.clone());
-            return before.unwrap_or_default();
+            return match before {
+                Some(given @ GivenBootstrap::Given { .. }) => given,
+                // One that had its time is not the one that is talked over now.
+                Some(GivenBootstrap::Configured | GivenBootstrap::Gone { .. }) | None => {
+                    GivenBootstrap::Configured
+                }
+            };
         }
         check_security(*instance, security, accounts, wrong);
         GivenBootstrap::Given {

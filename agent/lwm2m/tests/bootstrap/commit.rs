@@ -240,6 +240,39 @@ fn the_account_of_the_bootstrap_server_ends_after_its_time() {
     assert!(again.client.bootstrap().uri.is_some());
 }
 
+/// Whoever types another key wants the bootstrap server to be asked again.
+#[test]
+fn another_key_is_another_account_of_the_bootstrap_server() {
+    let keyed = |key: &str| {
+        let mut config = config(&[(SSID_A, A)]);
+        let bootstrap = config.bootstrap.as_mut().expect("bootstrap");
+        bootstrap.security.account_timeout_s = 50;
+        let key = key.as_bytes().to_vec();
+        bootstrap.security.secret_key = Secret::new(key);
+        config
+    };
+    let mut world = World::new(keyed("swordfish"));
+    world.wait(1);
+    moved(&mut world);
+    world.wait(60);
+    assert_eq!(world.client.bootstrap().uri, None, "it had its time");
+    let mut same = world.restarted(keyed("swordfish"), 5);
+    same.wait(1);
+    assert_eq!(same.client.bootstrap().uri, None);
+    let mut other = same.restarted(keyed("sailfish"), 5);
+    other.wait(500);
+    assert!(other.client.bootstrap().uri.is_some());
+    // It works, and then has its time.
+    moved(&mut other);
+    other.wait(10);
+    assert!(other.client.bootstrap().uri.is_some());
+    other.wait(60);
+    assert_eq!(other.client.bootstrap().uri, None);
+    let mut again = other.restarted(keyed("sailfish"), 5);
+    again.wait(1);
+    assert_eq!(again.client.bootstrap().uri, None);
+}
+
 /// That a server is still there proves nothing of the one that was given.
 #[test]
 fn only_a_server_that_was_given_confirms() {
