@@ -34,6 +34,8 @@ pub enum Record {
     /// What comes back unless one of the accounts that were given takes us; `None` where nothing is
     /// on trial.
     Fallback(Option<Box<SavedFallback>>),
+    /// How much of the time on trial is over; `None` where nothing is on trial.
+    FallbackTime(Option<SavedTime>),
     /// Accounts that a bootstrap server gave; `None`: those of the configuration count.
     Given(Option<Box<SavedGiven>>),
     /// An instance that a server made, by its path; `None` removes it.
@@ -175,6 +177,14 @@ pub struct SavedFallback {
     pub records: Vec<Record>,
 }
 
+/// Time that is over, as far as it could be told.
+#[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq, Serialize)]
+pub struct SavedTime {
+    /// Until then.
+    pub at: Moment,
+    pub used: Duration,
+}
+
 /// What an instance that a server made holds.
 #[derive(Clone, Debug, Default, Deserialize, PartialEq, Serialize)]
 pub struct SavedInstance {
@@ -289,6 +299,7 @@ impl Record {
             Self::Date(_) => "date".to_owned(),
             Self::Device(_) => "device".to_owned(),
             Self::Fallback(_) => "fallback".to_owned(),
+            Self::FallbackTime(_) => "fallback-time".to_owned(),
             Self::Given(_) => "given".to_owned(),
             Self::Instance(path, _) => format!("instance{path}"),
             Self::Observation(ssid, token, _) => {
@@ -311,6 +322,7 @@ impl Record {
             | Self::Account(_, None)
             | Self::Attributes(_, _, None)
             | Self::Fallback(None)
+            | Self::FallbackTime(None)
             | Self::Given(None)
             | Self::Instance(_, None)
             | Self::Observation(_, _, None)
@@ -325,6 +337,7 @@ impl Record {
             | Self::Date(_)
             | Self::Device(_)
             | Self::Fallback(Some(_))
+            | Self::FallbackTime(Some(_))
             | Self::Given(Some(_))
             | Self::Instance(_, Some(_))
             | Self::Observation(_, _, Some(_))
@@ -353,6 +366,7 @@ impl Record {
             | Self::Date(_)
             | Self::Device(_)
             | Self::Fallback(_)
+            | Self::FallbackTime(_)
             | Self::Given(_)
             | Self::Instance(..)
             | Self::Queue(..)
@@ -412,6 +426,7 @@ mod tests {
             ),
             (Record::Device(SavedDevice::default()), "device"),
             (Record::Fallback(None), "fallback"),
+            (Record::FallbackTime(None), "fallback-time"),
             (Record::Given(None), "given"),
             (Record::Instance("/16/0".to_owned(), None), "instance/16/0"),
             (

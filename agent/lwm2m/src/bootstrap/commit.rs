@@ -73,18 +73,19 @@ impl Accounts {
             fallback.extend(settled.written, parted, turn.now);
             fallback.bring_back(back, &original);
             records.push(Record::Fallback(Some(Box::new(fallback.clone()))));
+            records.push(Record::FallbackTime(None));
             self.hold(fallback, turn.now);
         }
         turn.shared.out.commit_all(records);
     }
 
     /// A server has taken us: what to keep of it, once, where it is one of those that matter.
-    pub(crate) fn confirm(&mut self, ssid: Ssid) -> Option<Record> {
+    pub(crate) fn confirm(&mut self, ssid: Ssid) -> Option<Vec<Record>> {
         let awaited = &self.fallback()?.awaited;
         if !awaited.is_empty() && !awaited.contains(&ssid) {
             return None;
         }
-        self.take_fallback().map(|_| Record::Fallback(None))
+        self.take_fallback().map(|_| ended())
     }
 
     /// The accounts before count again; what else comes back with them.
@@ -167,7 +168,7 @@ impl Turn<'_> {
             }
         }
         let mut records = fallback.records.clone();
-        records.push(Record::Fallback(None));
+        records.extend(ended());
         self.shared.out.commit_all(records);
     }
 
@@ -235,6 +236,11 @@ fn rights(settled: &Settled, wanted: &[Wanted], core: &CoreObjects) -> AccessCon
         access.assign(*path, assigned);
     }
     access
+}
+
+/// Nothing is on trial any more.
+fn ended() -> Vec<Record> {
+    vec![Record::Fallback(None), Record::FallbackTime(None)]
 }
 
 /// Ids that are those of other servers than before, with the number that the next sample stored

@@ -75,6 +75,9 @@ impl Client {
         {
             self.roll_back(tree, now);
         }
+        if let Some(time) = self.accounts.poll_time(now) {
+            self.shared.out.push(Output::Journal(time));
+        }
         if self
             .accounts
             .purge_at(now)
@@ -90,11 +93,13 @@ impl Client {
     pub(super) fn bootstrap_timeout(&self) -> Option<(std::time::Duration, &'static str)> {
         let rollback = self.accounts.rollback_at();
         let rollback = rollback.map(|due| (due, "return to former accounts"));
+        let time = self.accounts.time_at();
+        let time = time.map(|due| (due, "time on trial"));
         let purge = self
             .purge_at
             .map(|due| (due, "end of the bootstrap account"));
         let own = self.bootstrap.timeout();
-        [own, rollback, purge].into_iter().flatten().min()
+        [own, rollback, time, purge].into_iter().flatten().min()
     }
 
     /// Whether anything moved that servers have to know.
@@ -164,10 +169,10 @@ impl Client {
 
     /// A server took us with the account that it has now.
     pub(super) fn taken(&mut self, ssid: Ssid, tree: &mut Tree, now: Now) {
-        let Some(record) = self.accounts.confirm(ssid) else {
+        let Some(records) = self.accounts.confirm(ssid) else {
             return;
         };
-        self.shared.out.commit(record);
+        self.shared.out.commit_all(records);
         self.bootstrap.reset();
         self.discard_former();
         self.disinherit();

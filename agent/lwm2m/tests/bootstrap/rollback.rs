@@ -7,6 +7,7 @@ use lamplighter_lwm2m::{
     boundary::{BootstrapEvent, Command},
     client::ClientConfig,
     format::ContentFormat,
+    saved::Record,
     server::ServerState,
 };
 use lamplighter_model::Value;
@@ -255,5 +256,31 @@ fn stored_samples_never_reach_the_next_provider() {
         assert!(world.kept.is_empty(), "stored for A and kept");
         assert!(world.asked(B, "/dp").is_empty());
         assert!(world.now > Duration::from_secs(600));
+    }
+}
+
+/// A box that does not know the date cannot tell how long it was off: it starts again and again, and
+/// comes to the end of the trial all the same, neither much too early nor never.
+#[test]
+fn restarts_do_not_begin_the_time_on_trial_anew() {
+    for (runs_for, least, most) in [(100, 8, 20), (1, 20, 31), (1700, 0, 2)] {
+        let mut world = World::without_date(owned());
+        world.wait(1);
+        world.script(B, mute);
+        bootstrap(&mut world, given(SSID_B, B));
+        let mut starts = 0;
+        loop {
+            world.wait(runs_for);
+            if world.servers() == [SSID_A] {
+                break;
+            }
+            starts += 1;
+            assert!(starts < 100, "it never ends");
+            world = world.restarted(owned(), 7);
+        }
+        assert!((least..=most).contains(&starts), "{runs_for}: {starts}");
+        let key = Record::FallbackTime(None).key();
+        assert!(world.writes[&key] <= 2 * 31, "{}", world.writes[&key]);
+        assert!(!world.saved.contains_key(&key));
     }
 }
