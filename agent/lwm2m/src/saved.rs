@@ -357,6 +357,7 @@ impl Record {
             | Self::Date(_)
             | Self::Device(_)
             | Self::Fallback(None)
+            | Self::FallbackTime(_)
             | Self::Given(_)
             | Self::Instance(..)
             | Self::Observation(_, _, None)
