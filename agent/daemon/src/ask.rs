@@ -9,7 +9,7 @@ use lamplighter_lwm2m::{
     boundary::{LocalAnswer, LocalRequest},
     reject::Reject,
 };
-use lamplighter_model::Path;
+use lamplighter_model::{Path, Sample};
 use lamplighter_site::boundary::Why;
 use tokio::{
     sync::{mpsc, oneshot},
@@ -52,6 +52,12 @@ pub enum Ask {
         server: Option<String>,
         /// Who wants it, for the event log.
         user: String,
+        reply: oneshot::Sender<Result<LocalAnswer, Reject>>,
+    },
+    /// Values of what is told by Send only, for one server; nobody wants it but the box itself.
+    Tell {
+        samples: Vec<Sample>,
+        server: String,
         reply: oneshot::Sender<Result<LocalAnswer, Reject>>,
     },
     /// Who commands the output of this name; `None` where no output has it.
@@ -134,6 +140,20 @@ impl Asker {
             paths,
             server,
             user,
+            reply,
+        })
+        .await
+    }
+
+    /// Answered when the server has confirmed it.
+    pub async fn tell(
+        &self,
+        samples: Vec<Sample>,
+        server: String,
+    ) -> Result<Result<LocalAnswer, Reject>, Unanswered> {
+        self.ask(|reply| Ask::Tell {
+            samples,
+            server,
             reply,
         })
         .await

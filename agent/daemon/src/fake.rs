@@ -170,6 +170,17 @@ async fn answer(mut questions: mpsc::Receiver<Ask>, script: Arc<Mutex<Script>>) 
                 let answer = script.reject.clone().map_or(Ok(LocalAnswer::Done), Err);
                 let _ = reply.send(answer);
             }
+            Ask::Tell {
+                samples,
+                server,
+                reply,
+            } => {
+                let told = samples.iter().map(|sample| sample.address.to_string());
+                let told = format!("Tell {server} {}", told.collect::<Vec<_>>().join(" "));
+                script.server_actions.push(told);
+                let answer = script.reject.clone().map_or(Ok(LocalAnswer::Done), Err);
+                let _ = reply.send(answer);
+            }
             Ask::Why(name, reply) => {
                 let _ = reply.send((name == "lamps.l1").then(|| why(name)));
             }

@@ -156,6 +156,7 @@ impl Agent {
             self.drain();
         };
         self.farewell(&mut waits).await;
+        self.events.put_away();
         self.store.close();
         Ok(ended)
     }
@@ -343,7 +344,28 @@ impl Agent {
                 server,
                 user,
                 reply,
-            } => self.send(paths, server.as_deref(), user, reply),
+            } => {
+                let request = SendRequest {
+                    paths,
+                    samples: Vec::new(),
+                    ssid: None,
+                    user: Some(user),
+                };
+                self.send(request, server.as_deref(), reply);
+            }
+            Ask::Tell {
+                samples,
+                server,
+                reply,
+            } => {
+                let request = SendRequest {
+                    paths: Vec::new(),
+                    samples,
+                    ssid: None,
+                    user: None,
+                };
+                self.send(request, Some(&server), reply);
+            }
             Ask::Why(name, reply) => {
                 let _ = reply.send(self.site.why(&name, self.clock.now()));
             }
@@ -370,9 +392,8 @@ impl Agent {
 
     fn send(
         &mut self,
-        paths: Vec<Path>,
+        request: SendRequest,
         server: Option<&str>,
-        user: String,
         reply: oneshot::Sender<Result<LocalAnswer, Reject>>,
     ) {
         let (client, ssid) = match server.map(|name| (name, self.server_names.get(name))) {
@@ -386,7 +407,7 @@ impl Agent {
             }
         };
         let id = self.expect_answer(reply);
-        let request = SendRequest { paths, ssid, user };
+        let request = SendRequest { ssid, ..request };
         self.core(client, Input::Command(Command::Send(id, request)));
     }
 

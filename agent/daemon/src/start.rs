@@ -35,7 +35,7 @@ use crate::{
     clock::{self, Clock},
     config::{Config, Hardware, Loaded, Problem, Source, UNSECURED},
     devices,
-    events::{self, Class, EventLog, News},
+    events::{self, Class, EventLog, Increments, News},
     link::Links,
     run::{Agent, Ended, THE_BOX, Waiting},
     status::Status,
@@ -237,7 +237,11 @@ pub async fn agent(
     if api.demo.is_some() {
         status.mark_demo();
     }
-    let mut served = Served(vec![tokio::spawn(control.serve(api.clone()))]);
+    let increments = increments(&api);
+    let mut served = Served(vec![
+        tokio::spawn(control.serve(api.clone())),
+        tokio::spawn(increments.run()),
+    ]);
     if let Some(web) = &config.web {
         served
             .page(web.listen, places, api, extras.announce)
@@ -274,6 +278,22 @@ pub async fn agent(
         path: "signals".to_owned(),
         error,
     })
+}
+
+fn increments(api: &Api) -> Increments {
+    let Api {
+        asker,
+        clock,
+        events,
+        status,
+        ..
+    } = api.clone();
+    Increments {
+        asker,
+        clock,
+        log: events,
+        status,
+    }
 }
 
 fn records_of(client: ClientId, records: Vec<(ClientId, Record)>) -> Vec<Record> {

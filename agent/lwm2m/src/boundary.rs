@@ -78,8 +78,7 @@ pub enum Command {
     Local(RequestId, LocalRequest),
     /// Register at once, whatever timer runs.
     Register(Ssid),
-    /// Tells servers the current values without being asked (Send), answered when they have
-    /// confirmed it.
+    /// Tells servers values without being asked (Send), answered when they have confirmed it.
     Send(RequestId, SendRequest),
     /// De-register everywhere; [`Event::Stopped`] follows when that is done or has timed out.
     Stop,
@@ -88,13 +87,17 @@ pub enum Command {
 }
 
 /// What is sent, to whom, and who wants it.
-#[derive(Clone, Debug, Eq, PartialEq)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct SendRequest {
+    /// Of which the current values are sent.
     pub paths: Vec<Path>,
+    /// Values of resources that are told by Send only, so that no current value is held of them.
+    pub samples: Vec<Sample>,
     /// Every server that takes a Send, where none is named.
     pub ssid: Option<Ssid>,
-    /// Name for the event log, e.g. `anna (page)`.
-    pub user: String,
+    /// Name for the event log, e.g. `anna (page)`; where the box sends by itself there is none, and
+    /// nothing is logged.
+    pub user: Option<String>,
 }
 
 /// An operation of a person at the box.

@@ -171,6 +171,17 @@ async fn class_and_format_are_written_together_or_not_at_all() {
     system.write(&write(3, 2)).await.unwrap();
     let refused = system.write(&write(1, 9)).await;
     assert!(matches!(refused, Err(Fault::BadValue(_))));
+    let interval = Assignment {
+        address: at(SECURITY, 4017),
+        index: None,
+        value: Value::Unsigned(60),
+    };
+    system.write(&[interval]).await.unwrap();
+    let wanted = [ResourceId(4013), ResourceId(4017)];
+    let samples = system.read(address(SECURITY), &wanted).await.unwrap();
+    let active = [Value::Integer(0b1000), Value::Unsigned(60)];
+    let values: Vec<Value> = samples.into_iter().map(|sample| sample.value).collect();
+    assert_eq!(values, active);
     let wanted = [ResourceId(4010), ResourceId(4015)];
     let samples = system.read(address(SECURITY), &wanted).await.unwrap();
     assert_eq!(
