@@ -27,6 +27,13 @@ pub enum Ask {
         known: &'static [u8],
         holding: BTreeSet<u8>,
     },
+    /// The zone of the machine has changed; nobody waits for an answer.
+    DeviceZone {
+        /// `Europe/Paris`
+        timezone: String,
+        /// `+02:00`
+        utc_offset: String,
+    },
     /// Ask the bootstrap server for accounts.
     Bootstrap {
         /// Who wants it, for the event log.
@@ -163,6 +170,15 @@ impl Asker {
     pub fn device_errors(&self, known: &'static [u8], holding: BTreeSet<u8>) -> bool {
         let errors = Ask::DeviceErrors { known, holding };
         self.0.try_send(errors).is_ok()
+    }
+
+    /// Tells the zone of the machine; false where the loop is too busy to hear it.
+    pub fn device_zone(&self, timezone: String, utc_offset: String) -> bool {
+        let zone = Ask::DeviceZone {
+            timezone,
+            utc_offset,
+        };
+        self.0.try_send(zone).is_ok()
     }
 
     pub async fn why(&self, name: String) -> Result<Option<Why>, Unanswered> {

@@ -140,7 +140,7 @@ async fn answer(mut questions: mpsc::Receiver<Ask>, script: Arc<Mutex<Script>>) 
     while let Some(ask) = questions.recv().await {
         let mut script = script.lock().unwrap();
         match ask {
-            Ask::DeviceErrors { .. } => {}
+            Ask::DeviceErrors { .. } | Ask::DeviceZone { .. } => {}
             Ask::Bootstrap { user, reply } => {
                 script.server_actions.push(format!("Bootstrap by {user}"));
                 let _ = reply.send(script.reject.clone().map_or(Ok(()), Err));

@@ -30,7 +30,7 @@ use lamplighter_lwm2m::{
     tree::Tree,
 };
 use lamplighter_model::{
-    Path, Ssid,
+    ObjectId, Path, Sample, Ssid,
     device::{
         Action, AdapterEvent, AdapterId, AdapterRequest, DeviceEvent, Fault, LinkState, OpId,
     },
@@ -64,8 +64,12 @@ pub const THE_BOX: ClientId = ClientId(0);
 /// How long the first Register waits for adapters to say what they have.
 const DECLARATIONS: Duration = Duration::from_millis(500);
 
-/// Error code of 3/0/11.
+/// Error codes of 3/0/11.
+const GPS_FAILURE: u8 = 3;
 const PERIPHERAL_MALFUNCTION: u8 = 8;
+
+/// Where the box is.
+const LOCATION: ObjectId = ObjectId(6);
 
 /// What the loop owns.
 #[derive(Debug)]
@@ -321,6 +325,13 @@ impl Agent {
                     self.device_error(*code, present);
                 }
             }
+            Ask::DeviceZone {
+                timezone,
+                utc_offset,
+            } => self.every_client(&Input::Command(Command::DeviceZone {
+                timezone,
+                utc_offset,
+            })),
             Ask::Bootstrap { user, reply } => {
                 // Nobody may be waiting any more.
                 let _ = reply.send(self.ask_for_bootstrap(&user));
@@ -372,18 +383,30 @@ impl Agent {
         }
     }
 
-    /// A device that is given up is a malfunction of the box's periphery (3/0/11).
+    /// A device that is given up is a malfunction of the box's periphery (3/0/11); where it tells the
+    /// position, it is that of the GPS too.
     fn note_offline(&mut self, id: AdapterId, state: LinkState) {
-        let was_any = !self.waiting.offline.is_empty();
+        let before = self.device_faults();
         if state == LinkState::Offline {
             self.waiting.offline.insert(id);
         } else {
             self.waiting.offline.remove(&id);
         }
-        let is_any = !self.waiting.offline.is_empty();
-        if is_any != was_any {
-            self.device_error(PERIPHERAL_MALFUNCTION, is_any);
+        for (after, before) in self.device_faults().into_iter().zip(before) {
+            if after != before {
+                let (code, present) = after;
+                self.device_error(code, present);
+            }
         }
+    }
+
+    fn device_faults(&self) -> [(u8, bool); 2] {
+        let mut offline = self.waiting.offline.iter();
+        let is_lost = offline.any(|id| self.status.tells(*id, LOCATION));
+        [
+            (GPS_FAILURE, is_lost),
+            (PERIPHERAL_MALFUNCTION, !self.waiting.offline.is_empty()),
+        ]
     }
 
     fn device_error(&mut self, code: u8, present: bool) {

@@ -21,7 +21,7 @@ use std::{
 
 use lamplighter_lwm2m::{bootstrap::BootstrapStatus, boundary::Event, server::Intrusions};
 use lamplighter_model::{
-    Now, Path, Quality, ResourceAddress, Sample, Ssid, Stamp, Value,
+    Now, ObjectId, Path, Quality, ResourceAddress, Sample, Ssid, Stamp, Value,
     device::{AdapterId, LinkState},
     object::Definitions,
 };
@@ -262,6 +262,13 @@ impl Status {
         let latest = Latest::of(sample);
         self.model()
             .describe((sample.address, sample.index), Some(&latest), now)
+    }
+
+    /// Whether a device tells something of an object.
+    pub fn tells(&self, device: AdapterId, object: ObjectId) -> bool {
+        let model = self.model();
+        let mut points = model.index.points_of(device).iter();
+        points.any(|address| address.path.object() == object)
     }
 
     pub fn trend(&self, address: ResourceAddress, now: Now) -> Option<TrendView> {

@@ -74,6 +74,11 @@ pub enum Command {
     /// Shows or removes an error code of object 3 (3/0/11), e.g. 16 for a configuration that does
     /// not load.
     DeviceError { code: u8, present: bool },
+    /// The zone of the machine (3/0/15) and its offset now (3/0/14), which servers may write over.
+    DeviceZone {
+        timezone: String,
+        utc_offset: String,
+    },
     /// A read, write, execute or discover with the same checks as a server's.
     Local(RequestId, LocalRequest),
     /// Register at once, whatever timer runs.

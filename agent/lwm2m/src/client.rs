@@ -222,6 +222,17 @@ impl Client {
                 self.shared.core.device.set_error(code, present);
                 self.shared.news.push(News::Sampled(ERRORS, None));
             }
+            Command::DeviceZone {
+                timezone,
+                utc_offset,
+            } => {
+                let changed = self.shared.core.device.set_zone(timezone, utc_offset);
+                let changed = changed
+                    .into_iter()
+                    .map(|id| ResourceAddress::gateway(3, 0, id));
+                let news = changed.map(|address| News::Sampled(address, None));
+                self.shared.news.extend(news);
+            }
             Command::Local(id, request) => self.on_local(id, request, tree, now),
             Command::Register(ssid) => {
                 if let Some(server) = self.servers.get_mut(&ssid) {

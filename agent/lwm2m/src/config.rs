@@ -192,6 +192,8 @@ impl ServerConfig {
 /// What object 3 says of this box.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct DeviceDescription {
+    /// Objects that tell of devices around the box: 3/0/22 names their instances.
+    pub described_by: Vec<ObjectId>,
     pub device_type: String,
     pub firmware: String,
     pub hardware: String,
