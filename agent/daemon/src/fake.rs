@@ -31,6 +31,7 @@ use crate::{
     ask::{Ask, Asker},
     events::{EventLog, LoadedLog},
     status::{Catalogue, DeviceEntry, GroupEntry, PointEntry, ServerEntry, Status},
+    store::History,
 };
 
 /// Second `s` of a machine that started at the epoch.
@@ -59,6 +60,7 @@ pub(crate) struct Site {
     pub(crate) status: Status,
     pub(crate) clock_s: Arc<AtomicU64>,
     pub(crate) events: EventLog,
+    pub(crate) history: Option<History>,
     asker: Asker,
     script: Arc<Mutex<Script>>,
 }
@@ -84,6 +86,7 @@ impl Site {
             status,
             clock_s,
             events: EventLog::new(clock, LoadedLog::default(), None),
+            history: None,
             asker,
             script,
         }
@@ -96,6 +99,7 @@ impl Site {
             clock: Arc::new(move || now_at(clock_s.load(Ordering::Relaxed))),
             demo: None,
             events: self.events.clone(),
+            history: self.history.clone(),
             status: self.status.clone(),
         }
     }

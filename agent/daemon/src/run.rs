@@ -45,6 +45,7 @@ use crate::{
     ask::{Ask, ServerAction},
     clock::{self, Clock},
     events::{self, Class, EventLog, News},
+    history::Recorder,
     link::{LinkKey, Links},
     status::{self, Status},
     store::{Store, Stored},
@@ -80,6 +81,7 @@ pub struct Agent {
     pub clients: BTreeMap<ClientId, Client>,
     pub clock: Clock,
     pub events: EventLog,
+    pub history: Recorder,
     pub links: Links,
     pub names: events::Names,
     pub server_names: BTreeMap<String, (ClientId, Ssid)>,
@@ -161,6 +163,7 @@ impl Agent {
         };
         self.farewell(&mut waits).await;
         self.events.put_away();
+        self.store.remember(self.history.put_away(self.clock.now()));
         self.store.close();
         Ok(ended)
     }
@@ -688,12 +691,20 @@ impl Agent {
         }
     }
 
-    fn show(&self, event: &DeviceEvent) {
+    fn show(&mut self, event: &DeviceEvent) {
         match event {
-            DeviceEvent::Changed(samples) => self.status.on_samples(samples),
+            DeviceEvent::Changed(samples) => self.show_samples(samples),
             DeviceEvent::Declared(declared) => self.status.on_removed(&declared.removed),
-            DeviceEvent::Done(_, Ok(answer)) => self.status.on_samples(&answer.samples),
+            DeviceEvent::Done(_, Ok(answer)) => self.show_samples(&answer.samples),
             DeviceEvent::Done(_, Err(_)) => {}
+        }
+    }
+
+    fn show_samples(&mut self, samples: &[Sample]) {
+        self.status.on_samples(samples);
+        let remembered = self.history.take(samples, self.clock.now());
+        if !remembered.is_empty() {
+            self.store.remember(remembered);
         }
     }
 

@@ -36,6 +36,7 @@ use crate::{
     config::{Config, Hardware, Loaded, Problem, Source, UNSECURED},
     devices,
     events::{self, Class, EventLog, Increments, News},
+    history::Recorder,
     link::Links,
     run::{Agent, Ended, THE_BOX, Waiting},
     status::Status,
@@ -238,6 +239,7 @@ pub async fn agent(
         clock: now_source,
         demo: extras.demo,
         events: events.clone(),
+        history: (config.store.history_max > 0).then(|| store.history()),
         status: status.clone(),
     };
     if api.demo.is_some() {
@@ -263,6 +265,7 @@ pub async fn agent(
         clients: [(THE_BOX, client)].into(),
         clock,
         events,
+        history: recorder(&config, loaded.history_next),
         links: Links::default(),
         names: events_names(&config),
         server_names: server_names(&config),
@@ -300,6 +303,12 @@ fn increments(api: &Api) -> Increments {
         log: events,
         status,
     }
+}
+
+fn recorder(config: &Config, next: u64) -> Recorder {
+    let is_kept = config.store.history_max > 0;
+    let points = config.points().filter(|_| is_kept);
+    Recorder::new(points.map(|point| point.address), next)
 }
 
 fn records_of(client: ClientId, records: Vec<(ClientId, Record)>) -> Vec<Record> {

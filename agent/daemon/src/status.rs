@@ -264,6 +264,19 @@ impl Status {
             .describe((sample.address, sample.index), Some(&latest), now)
     }
 
+    /// Whether there are points under a path.
+    pub fn has_points(&self, path: Path) -> bool {
+        let model = self.model();
+        let mut points = model.index.by_address.keys();
+        points.any(|address| {
+            let is_inside = |resource: &Path| match *resource {
+                Path::ResourceInstance(of, _) => of == address.path,
+                Path::Root | Path::Object(_) | Path::Instance(_) | Path::Resource(_) => false,
+            };
+            lies_under(path, (*address, None)) || is_inside(&path)
+        })
+    }
+
     /// Whether a device tells something of an object.
     pub fn tells(&self, device: AdapterId, object: ObjectId) -> bool {
         let model = self.model();

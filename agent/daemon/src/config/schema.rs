@@ -277,6 +277,9 @@ pub struct Store {
     /// Most that is kept for all servers together while they cannot be reached; the oldest goes
     /// first. Default: `"256MiB"`.
     pub queue_max: Option<String>,
+    /// Most that is kept of the history of points, for people at the box; the oldest goes first.
+    /// `"0"`: none. Default: `"256MiB"`.
+    pub history_max: Option<String>,
     /// Most that is kept of the log of events; the oldest go first. Default: `"16MiB"`.
     pub events_max: Option<String>,
 }

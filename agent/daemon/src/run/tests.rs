@@ -57,6 +57,7 @@ fn agent(text: &str) -> Agent {
         clients: [(ClientId(0), Client::new(client, Vec::new(), now))].into(),
         clock,
         events: EventLog::new(move || clock.now(), LoadedLog::default(), None),
+        history: Recorder::new(std::iter::empty(), 0),
         links: Links::default(),
         names: events::Names::default(),
         server_names: BTreeMap::new(),

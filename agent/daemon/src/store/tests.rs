@@ -3,6 +3,7 @@
 mod cut;
 mod events;
 mod flash;
+mod history;
 
 use std::path::PathBuf;
 

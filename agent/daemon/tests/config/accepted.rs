@@ -246,3 +246,18 @@ fn names_stand_for_paths_and_back() {
     assert_eq!(names.name_of(path("/3308/0/5900")), Some("ahu.setpoint"));
     assert_eq!(names.nearest("ahu.setpiont"), Some("ahu.setpoint"));
 }
+
+#[test]
+fn what_is_kept_of_points_is_bounded_or_nothing() {
+    let bound = |line: &str| {
+        let checked = check("history", &format!("{SERVER}[store]\n{line}\n"));
+        assert_eq!(checked.problems, [], "{line}");
+        checked.config.unwrap().store.history_max
+    };
+    assert_eq!(bound(""), 256 << 20);
+    assert_eq!(bound("history_max = \"16MiB\""), 16 << 20);
+    assert_eq!(bound("history_max = \"0\""), 0);
+    let checked = check("history", "[store]\nhistory_max = \"0MiB\"\n");
+    let problems = checked.problems.iter().map(ToString::to_string);
+    assert!(problems.last().unwrap().contains("out of range"));
+}
