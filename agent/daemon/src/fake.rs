@@ -275,6 +275,7 @@ fn catalogue() -> Catalogue {
             name: "main".to_owned(),
             ssid: Ssid(101),
             uri: "coap://lwm2m.example:5683".to_owned(),
+            rights: lamplighter_lwm2m::access::Grants::default(),
         }],
     }
 }

@@ -50,6 +50,45 @@ async fn status_has_the_shape_that_scripts_rely_on() {
 }
 
 #[tokio::test]
+async fn servers_are_shown_with_what_they_may_do() {
+    let cabinet = Control::start();
+    let only = cabinet.get("/api/v1/servers").await.json();
+    let all = json!({ "*": "RWEDC" });
+    assert_eq!(
+        (&only[0]["owner"], &only[0]["rights"]),
+        (&json!(true), &all)
+    );
+    let server = |name: &str, ssid, owner, rights: &[(&str, &str)]| {
+        let rights = rights
+            .iter()
+            .map(|(pattern, rights)| (pattern.parse().unwrap(), rights.parse().unwrap()));
+        crate::status::ServerEntry {
+            name: name.to_owned(),
+            ssid: Ssid(ssid),
+            uri: "coap://a".to_owned(),
+            rights: lamplighter_lwm2m::access::Grants {
+                owner,
+                rights: rights.collect(),
+            },
+        }
+    };
+    let servers = vec![
+        server("a", 1, true, &[("*", "R")]),
+        server("b", 2, false, &[("/3416", "EWR"), ("*", "R")]),
+        server("c", 3, false, &[]),
+    ];
+    cabinet.site.status.on_servers(servers, now_at(1));
+    let three = cabinet.get("/api/v1/servers").await.json();
+    let shown = three.as_array().unwrap().iter();
+    let shown: Vec<_> = shown
+        .map(|server| (&server["owner"], &server["rights"]))
+        .collect();
+    let (some, none) = (json!({ "*": "R", "/3416": "RWE" }), json!({}));
+    let (yes, no) = (json!(true), json!(false));
+    assert_eq!(shown, [(&yes, &all), (&no, &some), (&no, &none)]);
+}
+
+#[tokio::test]
 async fn the_history_of_a_point_is_told_in_parts() {
     let directory = crate::fake::directory("api-history");
     let clock = crate::clock::Clock::of(lamplighter_model::BootId(1));
