@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, time::Duration};
 use lamplighter_model::{Address, InstancePath, Now, Path, ResourceAddress, Ssid};
 
 pub use crate::config::{
-    BootstrapConfig, Change, ClientConfig, Creation, DeviceDescription, RegistrationConfig,
+    BootstrapConfig, Change, ClientConfig, Creation, DeviceDescription, Limits, RegistrationConfig,
     RetryConfig, ServerConfig, VersionChoice,
 };
 use crate::{
