@@ -13,6 +13,7 @@ pub mod devices;
 pub mod events;
 #[cfg(test)]
 mod fake;
+mod history;
 mod link;
 pub mod logging;
 mod preview;

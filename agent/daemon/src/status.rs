@@ -21,7 +21,7 @@ use std::{
 
 use lamplighter_lwm2m::{bootstrap::BootstrapStatus, boundary::Event, server::Intrusions};
 use lamplighter_model::{
-    Now, Path, Quality, ResourceAddress, Sample, Ssid, Stamp, Value,
+    Now, ObjectId, Path, Quality, ResourceAddress, Sample, Ssid, Stamp, Value,
     device::{AdapterId, LinkState},
     object::Definitions,
 };
@@ -262,6 +262,26 @@ impl Status {
         let latest = Latest::of(sample);
         self.model()
             .describe((sample.address, sample.index), Some(&latest), now)
+    }
+
+    /// Whether there are points under a path.
+    pub fn has_points(&self, path: Path) -> bool {
+        let model = self.model();
+        let mut points = model.index.by_address.keys();
+        points.any(|address| {
+            let is_inside = |resource: &Path| match *resource {
+                Path::ResourceInstance(of, _) => of == address.path,
+                Path::Root | Path::Object(_) | Path::Instance(_) | Path::Resource(_) => false,
+            };
+            lies_under(path, (*address, None)) || is_inside(&path)
+        })
+    }
+
+    /// Whether a device tells something of an object.
+    pub fn tells(&self, device: AdapterId, object: ObjectId) -> bool {
+        let model = self.model();
+        let mut points = model.index.points_of(device).iter();
+        points.any(|address| address.path.object() == object)
     }
 
     pub fn trend(&self, address: ResourceAddress, now: Now) -> Option<TrendView> {

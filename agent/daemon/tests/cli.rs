@@ -275,7 +275,8 @@ fn without_an_agent_commands_end_with_4() {
 #[test]
 fn servers_are_listed_and_told_what_to_do() {
     let place = Place::new(CONFIG);
-    let list = r#"[{"name":"main","uri":"coap://a:5683","state":"registering","last_error":"no answer yet, asking again"}]"#;
+    let list = r#"[{"name":"main","uri":"coap://a:5683","state":"registering","last_error":"no answer yet, asking again",
+        "owner":true,"rights":{"*":"RWEDC"}},{"name":"grid","rights":{"*":"R","/3416":"RWE"}},{"name":"other"}]"#;
     let agent = place.agent(vec![
         answer("200 OK", list),
         answer("200 OK", r#"{"server":"main","result":"done"}"#),
@@ -288,6 +289,19 @@ fn servers_are_listed_and_told_what_to_do() {
         said.out,
         said.err
     );
+    let rows: Vec<Vec<&str>> = said
+        .out
+        .lines()
+        .skip_while(|line| !line.starts_with("SERVER  OWNER"))
+        .map(|line| line.split_whitespace().collect())
+        .collect();
+    let expected = [
+        &["SERVER", "OWNER", "RIGHTS"][..],
+        &["main", "yes", "*", "RWEDC"],
+        &["grid", "no", "*", "R,", "/3416", "RWE"],
+        &["other", "no", "as", "object", "2", "says"],
+    ];
+    assert_eq!(rows, expected, "{}", said.out);
     let said = place.run(&["server", "refresh", "main", "--json"]);
     assert!(
         said.exit == 0 && said.out.contains("\"done\""),

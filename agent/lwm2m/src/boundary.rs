@@ -74,12 +74,16 @@ pub enum Command {
     /// Shows or removes an error code of object 3 (3/0/11), e.g. 16 for a configuration that does
     /// not load.
     DeviceError { code: u8, present: bool },
+    /// The zone of the machine (3/0/15) and its offset now (3/0/14), which servers may write over.
+    DeviceZone {
+        timezone: String,
+        utc_offset: String,
+    },
     /// A read, write, execute or discover with the same checks as a server's.
     Local(RequestId, LocalRequest),
     /// Register at once, whatever timer runs.
     Register(Ssid),
-    /// Tells servers the current values without being asked (Send), answered when they have
-    /// confirmed it.
+    /// Tells servers values without being asked (Send), answered when they have confirmed it.
     Send(RequestId, SendRequest),
     /// De-register everywhere; [`Event::Stopped`] follows when that is done or has timed out.
     Stop,
@@ -88,13 +92,17 @@ pub enum Command {
 }
 
 /// What is sent, to whom, and who wants it.
-#[derive(Clone, Debug, Eq, PartialEq)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct SendRequest {
+    /// Of which the current values are sent.
     pub paths: Vec<Path>,
+    /// Values of resources that are told by Send only, so that no current value is held of them.
+    pub samples: Vec<Sample>,
     /// Every server that takes a Send, where none is named.
     pub ssid: Option<Ssid>,
-    /// Name for the event log, e.g. `anna (page)`.
-    pub user: String,
+    /// Name for the event log, e.g. `anna (page)`; where the box sends by itself there is none, and
+    /// nothing is logged.
+    pub user: Option<String>,
 }
 
 /// An operation of a person at the box.

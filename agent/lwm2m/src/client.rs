@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, time::Duration};
 use lamplighter_model::{Address, InstancePath, Now, Path, ResourceAddress, Ssid};
 
 pub use crate::config::{
-    BootstrapConfig, Change, ClientConfig, Creation, DeviceDescription, RegistrationConfig,
+    BootstrapConfig, Change, ClientConfig, Creation, DeviceDescription, Limits, RegistrationConfig,
     RetryConfig, ServerConfig, VersionChoice,
 };
 use crate::{
@@ -209,6 +209,17 @@ impl Client {
             Command::DeviceError { code, present } => {
                 self.shared.core.device.set_error(code, present);
                 self.shared.news.push(News::Sampled(ERRORS, None));
+            }
+            Command::DeviceZone {
+                timezone,
+                utc_offset,
+            } => {
+                let changed = self.shared.core.device.set_zone(timezone, utc_offset);
+                let changed = changed
+                    .into_iter()
+                    .map(|id| ResourceAddress::gateway(3, 0, id));
+                let news = changed.map(|address| News::Sampled(address, None));
+                self.shared.news.extend(news);
             }
             Command::Local(id, request) => self.on_local(id, request, tree, now),
             Command::Register(ssid) => {

@@ -142,6 +142,7 @@ impl Server {
             return_spread: account.registration.return_spread,
         };
         let mut registration = Registration::new(terms, rng);
+        let limits = config.limits;
         let (session, unusable) = match config.security.session_over(&config.coap) {
             Ok(session) => (session, None),
             Err(why) => (Session::plain(), Some(why.to_string())),
@@ -149,7 +150,7 @@ impl Server {
         registration.remember(saved.as_ref());
         Self {
             asked: Duration::ZERO,
-            attributes: AttributeStore::default(),
+            attributes: AttributeStore::new(limits.attribute_paths),
             config,
             endpoint,
             exchanges: BTreeMap::new(),
@@ -158,7 +159,7 @@ impl Server {
             last_error: None,
             link: Link::default(),
             notifications: BTreeMap::new(),
-            observations: Observations::default(),
+            observations: Observations::new(limits),
             outbox: Outbox::default(),
             registration,
             saved,

@@ -268,7 +268,7 @@ pub struct Hold {
 #[derive(Clone, Debug, Subcommand)]
 #[command(after_help = SERVER_HELP)]
 pub enum Server {
-    /// Show the servers and their state
+    /// Show the servers, their state and what they may do
     List,
     /// Register at once, also after `deregister`
     #[command(after_help = "Example:\n  lamplighter server register main")]

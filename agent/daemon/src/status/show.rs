@@ -1,5 +1,7 @@
 //! From the model to what is printed.
 
+use std::collections::BTreeMap;
+
 use lamplighter_model::{DataType, Now, Quality, Stamp, device::LinkState, object::ResourceDef};
 
 use super::{
@@ -66,10 +68,32 @@ impl Model {
                 .retry_at
                 .map(|at| at.saturating_sub(now.mono).as_secs_f64()),
             asleep: server.asleep,
+            owner: self.owns(entry),
+            rights: self.rights(entry),
             queued: server.queued,
             dropped: server.dropped,
             intrusions: server.intrusions.total(),
         })
+    }
+
+    /// Nobody else is there to own anything.
+    fn is_alone(&self) -> bool {
+        self.index.catalogue.servers.len() == 1
+    }
+
+    fn owns(&self, entry: &ServerEntry) -> bool {
+        entry.rights.owner || self.is_alone()
+    }
+
+    /// An owner may do everything, whatever is said besides.
+    fn rights(&self, entry: &ServerEntry) -> BTreeMap<String, String> {
+        if self.owns(entry) {
+            return BTreeMap::from([("*".to_owned(), "RWEDC".to_owned())]);
+        }
+        let rights = entry.rights.rights.iter();
+        rights
+            .map(|(pattern, rights)| (pattern.to_string(), rights.to_string()))
+            .collect()
     }
 
     pub(super) fn device_views(&self, now: Now) -> Vec<DeviceView> {

@@ -1,5 +1,7 @@
 //! What the API prints, as values of their own: fields are added, never renamed.
 
+use std::collections::BTreeMap;
+
 use serde::{Deserialize, Serialize};
 use serde_json::{Number, Value as Json};
 
@@ -54,6 +56,14 @@ pub struct ServerView {
     /// Queue mode: the server does not expect the box to hear it now.
     #[serde(default)]
     pub asleep: bool,
+    /// Whether the instances that the box makes are its own.
+    #[serde(default)]
+    pub owner: bool,
+    /// What it may do (R read, W write, E execute, D delete, C create) to which objects or instances,
+    /// as the configuration says; the only server may do everything. What servers and a bootstrap
+    /// server have said besides stands in object 2.
+    #[serde(default)]
+    pub rights: BTreeMap<String, String>,
     /// Samples that are stored for it.
     pub queued: u64,
     /// Samples that it will not be told.

@@ -396,8 +396,11 @@ impl Accounts {
     fn local(&self, ssid: Ssid, security: &SecurityAccount, uri: ServerUri) -> ServerConfig {
         let own = self.servers.get(&ssid).cloned();
         let own = own.unwrap_or_else(|| {
-            let name = format!("server-{ssid}");
-            ServerConfig::new(&name, ssid, uri.clone())
+            let terms = self.terms();
+            let mut server = ServerConfig::new(&format!("server-{ssid}"), ssid, uri.clone());
+            server.limits = terms.limits;
+            server.coap.max_body = terms.coap.max_body;
+            server
         });
         ServerConfig {
             // Core 1.2, E.2: where 1/x/23 is absent nothing is sent unasked.

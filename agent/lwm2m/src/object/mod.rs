@@ -64,7 +64,7 @@ pub(crate) struct Changes {
 pub(crate) fn is_core_backed(path: ResourcePath) -> bool {
     match path.object().0 {
         0 | 1 | 2 | 7 | 21 | 23 => true,
-        3 => device::RESOURCES.contains(&path.resource.0),
+        3 => device::RESOURCES.contains(&path.resource.0) || path.resource.0 == device::LINKS,
         _ => false,
     }
 }
@@ -173,7 +173,10 @@ impl CoreObjects {
         let account = account
             .into_iter()
             .flat_map(|(_, account)| account.resources());
-        account.chain(others.iter().copied()).map(ResourceId)
+        let has_links = instance == DEVICE_INSTANCE && self.device.has_links();
+        let links = has_links.then_some(device::LINKS);
+        let all = account.chain(others.iter().copied()).chain(links);
+        all.map(ResourceId)
     }
 
     pub(crate) fn has_resource(&self, path: ResourcePath) -> bool {
