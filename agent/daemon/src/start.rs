@@ -252,6 +252,7 @@ pub async fn agent(
         asks,
         clients: [(THE_BOX, client)].into(),
         clock,
+        clock_watch: clock::Watch::default(),
         events,
         links: Links::default(),
         names: events_names(&config),
