@@ -232,7 +232,7 @@ fn why(name: String) -> Why {
     }
 }
 
-fn catalogue() -> Catalogue {
+pub(crate) fn catalogue() -> Catalogue {
     let lamp = |number: u16| {
         let (command, level) = (format!("/3416/{number}/1"), format!("/3416/{number}/3"));
         PointEntry {

@@ -1,5 +1,6 @@
 //! The shell: the only crate of the product with network sockets, files and clocks.
 
+mod advice;
 pub mod api;
 pub mod ask;
 mod atomic;
@@ -10,6 +11,7 @@ pub mod config;
 #[cfg(feature = "demo")]
 pub mod demo;
 pub mod devices;
+mod doctor;
 pub mod events;
 #[cfg(test)]
 mod fake;

@@ -80,6 +80,7 @@ pub struct Agent {
     /// The endpoints of this box over one tree; the first is the box itself.
     pub clients: BTreeMap<ClientId, Client>,
     pub clock: Clock,
+    pub clock_watch: clock::Watch,
     pub events: EventLog,
     pub history: Recorder,
     pub links: Links,
@@ -148,6 +149,7 @@ impl Agent {
     /// Runs until a signal, a reboot or a factory reset, then de-registers everywhere.
     pub async fn run(mut self) -> std::io::Result<Ended> {
         let mut waits = Waits::new()?;
+        self.watch_clock();
         self.hear_declarations().await;
         self.waiting.is_queue_changed = true;
         self.know_servers();
@@ -239,12 +241,23 @@ impl Agent {
     /// again.
     fn handle_due(&mut self) -> Duration {
         let due = self.deadline();
-        if due > clock::mono() {
+        let mono = clock::mono();
+        if mono >= self.clock_watch.due() {
+            self.watch_clock();
+        } else if due > mono {
             return due;
         }
         self.on(Happening::Timer);
         self.drain();
         self.deadline()
+    }
+
+    fn watch_clock(&mut self) {
+        let now = self.clock.now();
+        if let Some(trust) = self.clock_watch.look(now) {
+            self.status.on_clock(trust);
+            self.every_client(&Input::Clock(trust));
+        }
     }
 
     /// When core or site want to be called again.
@@ -818,6 +831,7 @@ fn log(event: &Event) {
             ssid,
             reason,
             retry_in,
+            ..
         } => {
             tracing::warn!(%ssid, reason, ?retry_in, "Registration failed");
         }

@@ -265,6 +265,7 @@ pub async fn agent(
         asks,
         clients: [(THE_BOX, client)].into(),
         clock,
+        clock_watch: clock::Watch::default(),
         events,
         history: recorder(&config, loaded.history_next),
         links: Links::default(),

@@ -15,7 +15,7 @@ use crate::{
     client::Change,
     reject::Reject,
     saved::Record,
-    server::{Intrusions, ServerUri},
+    server::{Cause, Intrusions, ServerUri},
 };
 
 /// One LwM2M endpoint of this box. The shell names it with everything that it passes between a
@@ -49,6 +49,8 @@ pub struct Kept {
 /// What the core is told.
 #[derive(Clone, Debug)]
 pub enum Input {
+    /// Whether the date can be believed: at the start, when that changes, and once a day.
+    Clock(ClockTrust),
     Command(Command),
     Committed(CommitId),
     Configure(Change),
@@ -62,6 +64,16 @@ pub enum Input {
     Link(LinkId, LinkEvent),
     Received(LinkId, Vec<u8>),
     Timeout,
+}
+
+/// Who vouches for the date of [`lamplighter_model::Now`], where there is one.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub enum ClockTrust {
+    /// Nobody: it may be right, or that of the last shut-down.
+    #[default]
+    Estimated,
+    /// NTP, a real-time clock, GNSS or the modem.
+    Trusted,
 }
 
 /// What people and the daemon want.
@@ -260,6 +272,7 @@ pub enum Event {
     ListShortened(Ssid),
     /// Register or Update did not succeed; `retry_in` until the next attempt.
     RegistrationFailed {
+        cause: Cause,
         ssid: Ssid,
         reason: String,
         retry_in: Duration,

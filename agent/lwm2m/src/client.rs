@@ -23,6 +23,7 @@ use crate::{
 
 mod accounts;
 mod bootstrap;
+mod clock;
 #[cfg(test)]
 mod cost;
 mod operations;
@@ -125,6 +126,7 @@ impl Client {
             }
         }
         match input {
+            Input::Clock(trust) => self.on_clock(trust, tree, now),
             Input::Command(command) => self.on_command(command, tree, now),
             Input::Committed(id) => turn.shared.out.committed(id),
             Input::Configure(change) => self.configure(change, tree, now),

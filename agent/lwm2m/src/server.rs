@@ -31,6 +31,7 @@ use crate::{
     view::View,
 };
 
+mod cause;
 mod intruders;
 mod keeping;
 mod leaving;
@@ -46,6 +47,8 @@ mod status;
 mod telling;
 mod uri;
 
+pub use cause::Cause;
+pub(crate) use cause::Trouble;
 pub use intruders::Intrusions;
 use keeping::Uplink;
 pub use status::{ServerState, ServerStatus};
@@ -272,7 +275,8 @@ impl Server {
                 self.last_error = Some(reason.clone());
                 self.abandon_exchanges();
                 self.distrust(turn);
-                self.registration.disconnected(&reason, now);
+                let trouble = Cause::Link.told(reason);
+                self.registration.disconnected(trouble, now);
             }
             LinkEvent::Replacement(new) => {
                 if let Some(former) = self.link.former.replace(link) {
@@ -329,7 +333,8 @@ impl Server {
         if std::mem::take(&mut self.link.in_vain)
             && let Some(why) = self.unusable.clone()
         {
-            self.registration.disconnected(&why, turn.now);
+            let trouble = Cause::Account.told(why);
+            self.registration.disconnected(trouble, turn.now);
         }
         // What is to leave goes first: a Close may follow. Only a Disable is kept before its answer
         // leaves.
@@ -425,7 +430,8 @@ impl Server {
                     self.last_error = Some(reason.clone());
                     self.distrust(turn);
                     self.session.distrust();
-                    self.registration.unanswered(purpose, reason, turn.now);
+                    let trouble = Cause::Silence.told(reason);
+                    self.registration.unanswered(purpose, trouble, turn.now);
                 }
             }
             Coap::Notification(id, _) => self.endpoint.cancel(id),
@@ -450,13 +456,15 @@ impl Server {
             Step::Deregister { location } => {
                 self.send(Purpose::Deregister, messages::deregister(location), turn)
             }
-            Step::Failed { reason, retry_in } => {
-                self.last_error = Some(reason.clone());
+            Step::Failed { trouble, retry_in } => {
+                let Trouble { cause, words } = trouble;
+                self.last_error = Some(words.clone());
                 turn.shared
                     .out
                     .push(Output::Event(Event::RegistrationFailed {
+                        cause,
                         ssid,
-                        reason,
+                        reason: words,
                         retry_in,
                     }));
             }

@@ -6,6 +6,7 @@ use lamplighter_coap::Code;
 use lamplighter_lwm2m::{
     boundary::{Event, LocalOperation},
     reject::Reject,
+    server::Cause,
 };
 use lamplighter_model::{
     Quality, Ssid, Value,
@@ -194,6 +195,7 @@ async fn events_are_told_in_order_and_followed() {
 async fn failures_are_listed_as_problems_until_they_end() {
     let cabinet = Control::start();
     let failed = Event::RegistrationFailed {
+        cause: Cause::Silence,
         ssid: Ssid(101),
         reason: "no answer".to_owned(),
         retry_in: Duration::from_secs(60),

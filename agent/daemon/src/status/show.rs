@@ -4,9 +4,11 @@ use std::collections::BTreeMap;
 
 use lamplighter_model::{DataType, Now, Quality, Stamp, device::LinkState, object::ResourceDef};
 
+use crate::advice;
+
 use super::{
-    BootstrapView, Device, DeviceEntry, DeviceView, GroupEntry, GroupState, GroupView, Key,
-    KindView, Latest, Model, PointEntry, PointKind, PointView, ProblemView, ReadView, Server,
+    BootstrapView, ClockView, Device, DeviceEntry, DeviceView, GroupEntry, GroupState, GroupView,
+    Key, KindView, Latest, Model, PointEntry, PointKind, PointView, ProblemView, ReadView, Server,
     ServerEntry, ServerState, ServerView, StatusView, json_of,
     time::{rfc3339, text_of},
 };
@@ -27,6 +29,7 @@ impl Model {
             endpoint: self.index.catalogue.endpoint.clone(),
             version: env!("CARGO_PKG_VERSION").to_owned(),
             time: now.unix.map(rfc3339),
+            clock: ClockView::of(now, self.clock),
             uptime_s: now.mono.saturating_sub(self.started.mono).as_secs(),
             bootstrap: self.bootstrap_view(now),
             demo: self.demo,
@@ -148,22 +151,24 @@ impl Model {
 
     /// What is wrong now: stated problems, then servers and devices that are not there.
     fn problem_views(&self, now: Now) -> Vec<ProblemView> {
-        let problem = |about: String, text: String, since| ProblemView {
+        let problem = |about: String, text: String, hint: Option<&str>, since| ProblemView {
             about,
             text,
+            hint: hint.map(str::to_owned),
             since: text_of(since, now),
             since_s: age(since, now),
         };
-        let stated = self
-            .problems
-            .iter()
-            .map(|(about, stated)| problem(about.clone(), stated.text.clone(), stated.since));
+        let stated = self.problems.iter().map(|(about, stated)| {
+            let hint = advice::about(about, &stated.text);
+            problem(about.clone(), stated.text.clone(), hint, stated.since)
+        });
         let servers = self.index.catalogue.servers.iter().filter_map(|entry| {
             let server = self.servers.get(&entry.ssid)?;
             let text = server_trouble(server)?;
             Some(problem(
                 format!("server {}", entry.name),
                 text,
+                server.cause.map(advice::on),
                 server.since,
             ))
         });
@@ -173,6 +178,7 @@ impl Model {
             Some(problem(
                 format!("device {}", entry.name),
                 text,
+                Some(advice::DEVICE),
                 device.since,
             ))
         });

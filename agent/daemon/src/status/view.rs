@@ -5,7 +5,8 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 use serde_json::{Number, Value as Json};
 
-use lamplighter_model::{Quality, Value, device::LinkState};
+use lamplighter_lwm2m::boundary::ClockTrust;
+use lamplighter_model::{Now, Quality, Value, device::LinkState};
 
 /// `GET /status`.
 #[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
@@ -18,6 +19,8 @@ pub struct StatusView {
     pub version: String,
     /// The box's date; null while it is unknown.
     pub time: Option<String>,
+    #[serde(default)]
+    pub clock: ClockView,
     pub uptime_s: u64,
     /// The bootstrap server; null where there is no account.
     #[serde(default)]
@@ -36,6 +39,28 @@ pub struct BootstrapView {
     pub since: Option<String>,
     pub since_s: f64,
     pub last_error: Option<String>,
+}
+
+/// Whether the date can be believed.
+#[derive(Clone, Copy, Debug, Default, Deserialize, Eq, PartialEq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum ClockView {
+    /// A date for which nobody vouches.
+    Estimated,
+    /// By NTP or a real-time clock.
+    Trusted,
+    #[default]
+    Unknown,
+}
+
+impl ClockView {
+    pub fn of(now: Now, trust: ClockTrust) -> Self {
+        match (now.unix, trust) {
+            (None, _) => Self::Unknown,
+            (Some(_), ClockTrust::Estimated) => Self::Estimated,
+            (Some(_), ClockTrust::Trusted) => Self::Trusted,
+        }
+    }
 }
 
 /// One of `GET /servers`.
@@ -130,6 +155,9 @@ pub struct ProblemView {
     /// What it is about: `device ahu1`, `server main` …
     pub about: String,
     pub text: String,
+    /// What to do about it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub hint: Option<String>,
     pub since: Option<String>,
     pub since_s: f64,
 }

@@ -12,7 +12,7 @@
 
 use lamplighter_dtls::{Closed, Established, Frozen, Mark, Session, SessionEvent};
 
-use super::Server;
+use super::{Cause, Server};
 use crate::{
     boundary::Output,
     perform::{Shared, Turn},
@@ -103,6 +103,14 @@ impl Server {
         }
     }
 
+    /// The date is another, or was believed too early.
+    pub(crate) fn judge_session(&mut self, turn: &mut Turn<'_>) {
+        let clock = turn.shared.dates.clock(turn.now);
+        if self.link.id.is_some() && !self.session.is_valid(clock) {
+            self.session.restart(clock, turn.now.mono);
+        }
+    }
+
     /// A request that was repeated twice over a session that has been silent since: the server has
     /// most likely lost it.
     pub(super) fn doubt_session(&mut self, turn: &mut Turn<'_>) {
@@ -127,7 +135,8 @@ impl Server {
     pub(super) fn session_closed(&mut self, why: Closed, turn: &mut Turn<'_>) {
         if self.link.id.is_some() {
             self.distrust(turn);
-            self.registration.disconnected(&why.to_string(), turn.now);
+            let trouble = Cause::Handshake(why).told(why.to_string());
+            self.registration.disconnected(trouble, turn.now);
         }
     }
 

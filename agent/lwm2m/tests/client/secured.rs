@@ -19,13 +19,16 @@ use lamplighter_model::{BootId, Now, UnixTime};
 
 use crate::common::{SSID, config};
 
+/// Of the start of the first machine.
+pub(crate) const TODAY: i64 = 1_800_000_000;
+
 const KEY: &[u8] = b"swordfish-swordfish";
 /// Content type of records with a Connection ID. // RFC 9146, 4
 const WITH_CONNECTION_ID: u8 = 25;
 const HANDSHAKE: u8 = 22;
 
 /// A box, a server with DTLS, and what passed between them.
-struct World {
+pub(crate) struct World {
     client: Client,
     tree: Tree,
     dtls: TestServer,
@@ -33,21 +36,22 @@ struct World {
     link: Option<LinkId>,
     now: Duration,
     boot: u32,
+    pub(crate) date: Option<i64>,
     /// Whether the server knows the registration.
     is_known: bool,
     /// Nothing reaches anybody.
     is_cut: bool,
     requests: Vec<(Duration, Request)>,
-    events: Vec<Event>,
+    pub(crate) events: Vec<Event>,
     /// What the box has sent since the test has looked.
     sent: Vec<Vec<u8>>,
-    opened: usize,
-    stored: BTreeMap<RecordKey, Record>,
+    pub(crate) opened: usize,
+    pub(crate) stored: BTreeMap<RecordKey, Record>,
     /// A removal of a session that the store has not been told to be durable yet.
     is_pending: bool,
 }
 
-fn secured() -> ClientConfig {
+pub(crate) fn secured() -> ClientConfig {
     let mut config = config();
     let server = &mut config.servers[0];
     server.uri = "coaps://server.example".parse().unwrap();
@@ -64,18 +68,19 @@ fn secured() -> ClientConfig {
 }
 
 impl World {
-    fn new(config: ClientConfig, settings: Settings) -> Self {
+    pub(crate) fn new(config: ClientConfig, settings: Settings) -> Self {
         let mut dtls = TestServer::new(settings).unwrap();
         dtls.admit(b"cab-17", Key::new(KEY.to_vec()));
         let now = Duration::from_secs(1000);
         Self {
             tree: Tree::new(Arc::clone(&config.definitions)),
-            client: Client::new(config, Vec::new(), at(now, 1)),
+            client: Client::new(config, Vec::new(), at(now, 1, Some(TODAY))),
             dtls,
             peers: BTreeMap::new(),
             link: None,
             now,
             boot: 1,
+            date: Some(TODAY),
             is_known: false,
             is_cut: false,
             requests: Vec::new(),
@@ -105,7 +110,7 @@ impl World {
         self.boot = boot;
         self.now += Duration::from_secs(5);
         self.tree = Tree::new(Arc::clone(&config.definitions));
-        self.client = Client::new(config, records, at(self.now, boot));
+        self.client = Client::new(config, records, self.at());
         self.link = None;
         self.sent.clear();
         self.requests.clear();
@@ -113,13 +118,17 @@ impl World {
         self
     }
 
-    fn input(&mut self, input: Input) {
-        self.client
-            .handle(input, &mut self.tree, at(self.now, self.boot));
+    fn at(&self) -> Now {
+        at(self.now, self.boot, self.date)
+    }
+
+    pub(crate) fn input(&mut self, input: Input) {
+        let now = self.at();
+        self.client.handle(input, &mut self.tree, now);
         self.run();
     }
 
-    fn run(&mut self) {
+    pub(crate) fn run(&mut self) {
         loop {
             let mut inputs = Vec::new();
             while let Some(output) = self.client.poll() {
@@ -130,13 +139,13 @@ impl World {
                 return;
             }
             for input in inputs {
-                self.client
-                    .handle(input, &mut self.tree, at(self.now, self.boot));
+                let now = self.at();
+                self.client.handle(input, &mut self.tree, now);
             }
         }
     }
 
-    fn wait(&mut self, time: Duration) {
+    pub(crate) fn wait(&mut self, time: Duration) {
         let end = self.now + time;
         for _ in 0..100_000 {
             let client = self.client.poll_timeout().map(|(due, _)| due);
@@ -255,7 +264,7 @@ impl World {
     }
 
     /// Methods and paths of the requests since the test has asked.
-    fn asked(&mut self) -> Vec<String> {
+    pub(crate) fn asked(&mut self) -> Vec<String> {
         let requests = self.requests.drain(..);
         let told = |request: Request| {
             let method = format!("{:?}", request.method).to_uppercase();
@@ -265,7 +274,7 @@ impl World {
     }
 
     /// Datagrams of handshakes that the box has sent since the test has asked.
-    fn handshakes(&mut self) -> usize {
+    pub(crate) fn handshakes(&mut self) -> usize {
         let sent = self.sent.drain(..);
         sent.filter(|datagram| datagram[0] == HANDSHAKE).count()
     }
@@ -295,12 +304,13 @@ impl World {
     }
 }
 
-fn at(now: Duration, boot: u32) -> Now {
-    let seconds = 1_800_000_000 + i64::try_from(now.as_secs()).unwrap();
+/// `date`: of the start of the machine, where it is known.
+fn at(now: Duration, boot: u32, date: Option<i64>) -> Now {
+    let since = i64::try_from(now.as_secs()).unwrap();
     Now {
         boot: BootId(boot),
         mono: now,
-        unix: Some(UnixTime::from_seconds(seconds)),
+        unix: date.map(|date| UnixTime::from_seconds(date + since)),
     }
 }
 
@@ -444,6 +454,38 @@ fn a_clean_stop_puts_the_session_away_and_the_next_start_uses_it_once() {
         panic!("nothing is kept for a crash");
     };
     assert_eq!(kept.mark, None);
+}
+
+/// When the box begins a flight of a handshake next.
+fn next_flight(world: &mut World) -> Duration {
+    world.sent.clear();
+    for _ in 0..1000 {
+        if world.handshakes() > 0 {
+            return world.now;
+        }
+        world.wait(Duration::from_millis(100));
+    }
+    panic!("no handshake");
+}
+
+#[test]
+fn a_session_that_was_taken_up_shakes_hands_at_the_pace_of_its_account() {
+    let mut config = secured();
+    let pause = Duration::from_secs(7);
+    config.servers[0].coap.ack_timeout = pause;
+    let mut world = World::new(config.clone(), Settings::default());
+    world.run();
+    world.stop();
+    world.is_cut = true;
+    let mut world = world.restarted(config, 2);
+    assert_eq!(world.handshakes(), 0);
+    // The server has forgotten it: nobody answers.
+    let first = next_flight(&mut world);
+    let second = next_flight(&mut world);
+    assert!(
+        (second - first).abs_diff(pause) <= Duration::from_millis(200),
+        "{first:?} {second:?}"
+    );
 }
 
 #[test]
