@@ -118,6 +118,30 @@ impl CoreObjects {
         accounts.for_each(|(_, account)| account.can_bootstrap = can_bootstrap);
     }
 
+    /// 1/x/12 of all accounts; where it is another now.
+    pub(crate) fn set_bootstrapped(&mut self, at: Option<i64>) -> Vec<ResourcePath> {
+        let mut changed = Vec::new();
+        for (instance, (_, account)) in &mut self.accounts {
+            if account.bootstrapped != at {
+                account.bootstrapped = at;
+                let path = InstancePath::new(SERVER.0, instance.0);
+                changed.push(path.resource(server::LAST_BOOTSTRAPPED));
+            }
+        }
+        changed
+    }
+
+    /// 1/x/11 of a server, where it is another now, and what is to be kept.
+    pub(crate) fn set_alert(&mut self, ssid: Ssid, alert: u8) -> Option<(ResourcePath, Record)> {
+        let mut accounts = self.accounts.iter_mut();
+        let (instance, (_, account)) = accounts.find(|(_, (of, _))| *of == ssid)?;
+        if account.alert.replace(alert) == Some(alert) {
+            return None;
+        }
+        let path = InstancePath::new(SERVER.0, instance.0).resource(server::ALERT);
+        Some((path, Record::Account(ssid, Some(account.saved()))))
+    }
+
     pub(crate) fn remove(&mut self, ssid: Ssid) {
         self.accounts.retain(|_, (of, _)| *of != ssid);
         self.access.remove(ssid);

@@ -15,7 +15,8 @@ use lamplighter_dtls::{Closed, Established, Frozen, Mark, Session, SessionEvent}
 use super::{Cause, Server};
 use crate::{
     boundary::Output,
-    perform::{Shared, Turn},
+    operation::gateway_resource,
+    perform::{News, Shared, Turn},
     registration::Phase,
     saved::{Record, SavedSession},
     security::Secret,
@@ -133,6 +134,15 @@ impl Server {
 
     /// The session ended by itself.
     pub(super) fn session_closed(&mut self, why: Closed, turn: &mut Turn<'_>) {
+        let alert = why.alert();
+        if let Some(alert) = alert
+            && let Some((path, record)) = turn.shared.core.set_alert(self.config.ssid, alert)
+        {
+            // 1/x/11 // lwm2m/60: the last that was received
+            turn.shared.out.push(Output::Journal(record));
+            let news = News::Sampled(gateway_resource(path), None);
+            turn.shared.news.push(news);
+        }
         if self.link.id.is_some() {
             self.distrust(turn);
             let trouble = Cause::Handshake(why).told(why.to_string());

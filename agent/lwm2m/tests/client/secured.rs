@@ -42,6 +42,7 @@ pub(crate) struct World {
     /// Nothing reaches anybody.
     is_cut: bool,
     requests: Vec<(Duration, Request)>,
+    responses: Vec<Response>,
     pub(crate) events: Vec<Event>,
     /// What the box has sent since the test has looked.
     sent: Vec<Vec<u8>>,
@@ -84,6 +85,7 @@ impl World {
             is_known: false,
             is_cut: false,
             requests: Vec::new(),
+            responses: Vec::new(),
             events: Vec::new(),
             sent: Vec::new(),
             opened: 0,
@@ -237,6 +239,9 @@ impl World {
                 continue;
             };
             while let Some(event) = peer.poll_event() {
+                if let Coap::Response(_, response) = &event {
+                    self.responses.push(response.clone());
+                }
                 if let Coap::Request(key, request) = event {
                     let is_register = request.path == ["rd"];
                     let is_end = request.method == Method::Delete;
@@ -261,6 +266,23 @@ impl World {
                 self.dtls.send(client, &message, self.now);
             }
         }
+    }
+
+    /// The answer to a Read of the server.
+    fn read(&mut self, path: &[&str]) -> Response {
+        let path = path.iter().map(|part| (*part).to_owned()).collect();
+        let mut peers = self.peers.iter_mut();
+        let (client, peer) = peers.next_back().unwrap();
+        let read = Request {
+            accept: Some(0),
+            ..Request::new(Method::Get, path)
+        };
+        peer.request(read, self.now);
+        while let Some(message) = peer.poll_transmit() {
+            self.dtls.send(*client, &message, self.now);
+        }
+        self.run();
+        self.responses.pop().unwrap()
     }
 
     /// Methods and paths of the requests since the test has asked.
@@ -526,6 +548,27 @@ fn a_wrong_key_is_told_and_does_not_loop() {
     assert!(reasons[0].contains("another key"), "{reasons:?}");
     world.wait(Duration::from_secs(50));
     assert_eq!(world.opened, 1);
+}
+
+/// 1/x/11: why a server refused us last is there to be read once it takes us again.
+#[test]
+fn the_last_alert_of_a_server_is_shown_over_restarts() {
+    let mut world = World::registered(Settings::default());
+    assert_eq!(world.read(&["1", "0", "11"]).code, Code::NOT_FOUND);
+    world.forget(true);
+    let mut stranger = secured();
+    stranger.servers[0].security.identity = b"cab-18".to_vec();
+    let mut world = world.restarted(stranger, 2);
+    world.wait(Duration::from_secs(50));
+    let told = |event: &Event| matches!(event, Event::RegistrationFailed { reason, .. } if reason.contains("alert 115"));
+    assert!(world.events.iter().any(told), "{:?}", world.events);
+    let mut world = world.restarted(secured(), 3);
+    // RFC 4279, 2: unknown_psk_identity.
+    let answer = world.read(&["1", "0", "11"]);
+    assert_eq!(
+        (answer.code, answer.payload),
+        (Code::CONTENT, b"115".to_vec())
+    );
 }
 
 #[test]
