@@ -27,6 +27,7 @@ mod bootstrap;
 mod cost;
 mod operations;
 mod order;
+mod queues;
 mod rights;
 mod sequence;
 mod telling;
@@ -128,16 +129,8 @@ impl Client {
             Input::Committed(id) => turn.shared.out.committed(id),
             Input::Configure(change) => self.configure(change, tree, now),
             Input::Device(event) => self.on_device(event, tree, now),
-            Input::Kept(ssid, kept) => {
-                if let Some(server) = self.servers.get_mut(&ssid) {
-                    server.fetched(kept);
-                }
-            }
-            Input::KeptDropped(ssid, first, count) => {
-                if let Some(server) = self.servers.get_mut(&ssid) {
-                    server.dropped(first, count);
-                }
-            }
+            Input::Kept(ssid, kept) => self.on_kept(ssid, kept),
+            Input::KeptDropped(ssid, first, count) => self.on_dropped(ssid, first, count),
             Input::Link(link, event) => self.on_link(link, event, tree, now),
             Input::Received(link, datagram) => {
                 if let Some(server) = self.servers.values_mut().find(|server| server.owns(link)) {
@@ -349,7 +342,7 @@ impl Client {
                 }
             }
             News::Reached(sent) => self.reached(sent),
-            News::Taken(ssid) => self.taken(ssid),
+            News::Taken(ssid) => self.taken(ssid, tree, now),
             News::Tried => self.try_servers(),
             News::Sampled(resource, index) => {
                 let is_default = resource.path.object() == crate::object::SERVER;

@@ -33,6 +33,7 @@ use crate::{
 
 mod intruders;
 mod keeping;
+mod leaving;
 mod messages;
 mod reporting;
 mod requests;
@@ -236,12 +237,6 @@ impl Server {
             queue_mode: account.queue_mode,
         };
         self.registration.obey(wish, now);
-    }
-
-    /// What is stored is for another server of the same id, which is no more.
-    pub(crate) fn discard_for_another(&mut self, shared: &mut Shared) {
-        self.discard_all(shared);
-        self.tell_losses(shared);
     }
 
     pub(crate) const fn config(&self) -> &ServerConfig {
