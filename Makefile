@@ -44,7 +44,7 @@ deny: ## Licences, bans and sources, where cargo-deny is installed (a test check
 
 release: ## The stripped program, in target/release/lamplighter
 	@tests/install rust
-	$(CARGO) build --release --locked --package lamplighter
+	agent/daemon/layout/build
 
 figures: ## Start-up time, memory and size of the demo site, measured now
 	@tests/run figures

@@ -5,7 +5,7 @@ use std::{
     collections::BTreeMap,
     io,
     net::{Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket},
-    ops::Bound,
+    os::fd::AsRawFd,
     task::{Context, Poll},
 };
 
@@ -37,13 +37,15 @@ type Socket = AsyncFd<UdpSocket>;
 /// All open links.
 #[derive(Debug)]
 pub struct Links {
-    sockets: BTreeMap<LinkKey, Socket>,
+    /// So few that to look at each costs less than a tree.
+    sockets: Vec<(LinkKey, Socket)>,
     opened: mpsc::UnboundedReceiver<(LinkKey, io::Result<Socket>)>,
     opening: mpsc::UnboundedSender<(LinkKey, io::Result<Socket>)>,
     /// Links that were asked for and not closed before they came up.
     awaited: BTreeMap<LinkKey, AbortHandle>,
-    /// Heard last; the next look begins behind it, so that no link drowns the others.
-    last: Option<LinkKey>,
+    /// Where the next look begins: behind the socket that was heard last, so that no link drowns
+    /// the others.
+    first: usize,
     buffer: Box<[u8; DATAGRAM_MAX]>,
 }
 
@@ -51,11 +53,11 @@ impl Default for Links {
     fn default() -> Self {
         let (opening, opened) = mpsc::unbounded_channel();
         Self {
-            sockets: BTreeMap::new(),
+            sockets: Vec::new(),
             opened,
             opening,
             awaited: BTreeMap::new(),
-            last: None,
+            first: 0,
             buffer: Box::new([0; DATAGRAM_MAX]),
         }
     }
@@ -77,12 +79,12 @@ impl Links {
         if let Some(task) = self.awaited.remove(&id) {
             task.abort();
         }
-        self.sockets.remove(&id);
+        self.sockets.retain(|(key, _)| *key != id);
     }
 
     /// Sends now or not at all: CoAP repeats what gets lost. Says what the socket reports.
     pub fn transmit(&self, id: LinkKey, datagram: &[u8]) -> Option<LinkEvent> {
-        let socket = self.sockets.get(&id)?;
+        let socket = find(&self.sockets, id)?;
         match socket.get_ref().send(datagram) {
             Ok(_) => None,
             Err(error) => trouble(&error),
@@ -92,7 +94,7 @@ impl Links {
     /// The next datagram that waits on a link, without waiting for one; `Err` says what the socket
     /// reports instead.
     pub fn receive(&mut self, id: LinkKey) -> Option<Result<Vec<u8>, LinkEvent>> {
-        let socket = self.sockets.get(&id)?;
+        let socket = find(&self.sockets, id)?;
         let buffer = &mut self.buffer[..];
         match socket.try_io(Interest::READABLE, |socket| socket.recv(buffer)) {
             Ok(length) => Some(Ok(self.buffer[..length].to_vec())),
@@ -114,7 +116,7 @@ impl Links {
             }
             let event = match opened {
                 Ok(socket) => {
-                    self.sockets.insert(id, socket);
+                    self.sockets.push((id, socket));
                     LinkEvent::Up
                 }
                 Err(error) => LinkEvent::Down(error.to_string()),
@@ -129,15 +131,12 @@ impl Links {
         &mut self,
         context: &mut Context<'_>,
     ) -> Poll<(LinkKey, Result<(), LinkEvent>)> {
-        let behind = self.last.map_or(Bound::Unbounded, Bound::Excluded);
-        let order = self
-            .sockets
-            .range((behind, Bound::Unbounded))
-            .chain(self.sockets.iter())
-            .take(self.sockets.len());
-        for (id, socket) in order {
+        let count = self.sockets.len();
+        let begin = self.first.min(count);
+        for at in (begin..count).chain(0..begin) {
+            let (id, socket) = &self.sockets[at];
             if let Poll::Ready(ready) = socket.poll_read_ready(context) {
-                self.last = Some(*id);
+                self.first = at + 1;
                 let trouble = ready.err();
                 let trouble = trouble.map(|error| LinkEvent::Down(error.to_string()));
                 return Poll::Ready((*id, trouble.map_or(Ok(()), Err)));
@@ -145,6 +144,11 @@ impl Links {
         }
         Poll::Pending
     }
+}
+
+fn find(sockets: &[(LinkKey, Socket)], id: LinkKey) -> Option<&Socket> {
+    let (_, socket) = sockets.iter().find(|(key, _)| *key == id)?;
+    Some(socket)
 }
 
 /// What an error of the socket means for the link; `None` where it means nothing.
@@ -187,16 +191,17 @@ fn connect_to(address: SocketAddr) -> io::Result<Socket> {
     let socket = UdpSocket::bind(any)?;
     socket.set_nonblocking(true)?;
     socket.connect(address)?;
-    listen(socket)
+    watch(socket)
 }
 
+/// Wakes whoever waits when there is something to read.
 #[expect(
     deprecated,
-    reason = "it is for types that may change their descriptor, which a socket of std never does; \
-              what shall be used instead is unsafe"
+    reason = "it is for types that may change their descriptor, which ours never do; what shall be \
+              used instead is unsafe"
 )]
-fn listen(socket: UdpSocket) -> io::Result<Socket> {
-    AsyncFd::with_interest(socket, Interest::READABLE)
+pub(crate) fn watch<T: AsRawFd>(source: T) -> io::Result<AsyncFd<T>> {
+    AsyncFd::with_interest(source, Interest::READABLE)
 }
 
 #[cfg(test)]
@@ -237,7 +242,7 @@ mod tests {
             links.open(key(id), uri(&peer));
             poll_fn(|context| links.poll_opened(context)).await;
         }
-        for socket in links.sockets.values() {
+        for (_, socket) in &links.sockets {
             let address = socket.get_ref().local_addr().unwrap();
             peer.send_to(b"x", address).unwrap();
             socket.readable().await.unwrap().retain_ready();

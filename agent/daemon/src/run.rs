@@ -189,7 +189,7 @@ impl Agent {
 
     /// Waits for what happens next, until `due` at most.
     async fn next(&mut self, due: Duration, waits: &mut Waits) -> Happening {
-        waits.wake_at(due, clock::mono());
+        waits.wake_at(due);
         poll_fn(|context| self.poll_next(waits, context)).await
     }
 
@@ -262,10 +262,11 @@ impl Agent {
 
     /// When core or site want to be called again.
     fn deadline(&self) -> Duration {
-        let clients = self.clients.values().filter_map(Client::poll_timeout);
-        let deadlines = clients.chain(self.site.poll_timeout());
-        let next = deadlines.map(|(at, _)| at).min();
-        next.unwrap_or(Duration::MAX)
+        let mut next = Duration::MAX;
+        for client in self.clients.values() {
+            next = next.min(client.poll_timeout().map_or(Duration::MAX, |(at, _)| at));
+        }
+        next.min(self.site.poll_timeout().map_or(Duration::MAX, |(at, _)| at))
     }
 
     fn on(&mut self, happening: Happening) {
@@ -553,8 +554,7 @@ impl Agent {
 
     /// Tells people where the servers stand, and the site whether any can be reached.
     fn tell_states(&mut self) -> bool {
-        let states = self.clients.values().flat_map(Client::states);
-        if states.eq(self.waiting.servers.iter().copied()) {
+        if self.are_states_told() {
             return false;
         }
         let now = self.clock.now();
@@ -572,6 +572,18 @@ impl Agent {
         true
     }
 
+    fn are_states_told(&self) -> bool {
+        let mut told = self.waiting.servers.iter();
+        for client in self.clients.values() {
+            for state in client.states() {
+                if told.next() != Some(&state) {
+                    return false;
+                }
+            }
+        }
+        told.next().is_none()
+    }
+
     /// Tells people how much is stored for the servers.
     fn tell_queues(&mut self) {
         if !std::mem::take(&mut self.waiting.is_queue_changed) {
@@ -587,15 +599,17 @@ impl Agent {
 
     /// Tells people which servers do not expect to be heard.
     fn tell_sleep(&mut self) {
-        for (ssid, asleep) in self.clients.values().flat_map(Client::asleep) {
-            let told = &mut self.waiting.asleep;
-            let is_new = if asleep {
-                told.insert(ssid)
-            } else {
-                told.remove(&ssid)
-            };
-            if is_new {
-                self.status.on_sleep(ssid, asleep, self.clock.now());
+        for client in self.clients.values() {
+            for (ssid, asleep) in client.asleep() {
+                let told = &mut self.waiting.asleep;
+                let is_new = if asleep {
+                    told.insert(ssid)
+                } else {
+                    told.remove(&ssid)
+                };
+                if is_new {
+                    self.status.on_sleep(ssid, asleep, self.clock.now());
+                }
             }
         }
     }

@@ -64,6 +64,8 @@ pub(crate) struct Server {
     config: ServerConfig,
     endpoint: Endpoint,
     exchanges: BTreeMap<ExchangeId, Purpose>,
+    /// Bytes of IP and UDP in front of a datagram.
+    headers: u64,
     /// As people were last told.
     intrusions: Intrusions,
     /// Requests that came before the registration was complete.
@@ -154,6 +156,7 @@ impl Server {
         Self {
             asked: Duration::ZERO,
             attributes: AttributeStore::new(limits.attribute_paths),
+            headers: headers(&config.uri),
             config,
             endpoint,
             exchanges: BTreeMap::new(),
@@ -258,7 +261,7 @@ impl Server {
 
     pub(crate) fn receive(&mut self, datagram: Vec<u8>, shared: &mut Shared, now: Now) {
         self.stir(now.mono);
-        let (length, headers) = (datagram.len(), self.headers());
+        let (length, headers) = (datagram.len(), self.headers);
         shared.core.count(Direction::Received, length, headers, now);
         self.session.receive(datagram, now.mono);
     }
@@ -395,7 +398,7 @@ impl Server {
             SessionEvent::Transmit(datagram) => {
                 self.stir(turn.now.mono);
                 if let Some(link) = self.link.id {
-                    let (length, headers) = (datagram.len(), self.headers());
+                    let (length, headers) = (datagram.len(), self.headers);
                     let shared = &mut turn.shared;
                     shared
                         .core
@@ -404,16 +407,6 @@ impl Server {
                 }
             }
         }
-    }
-
-    /// Bytes of IP and UDP in front of a datagram; of IPv4 where a name does not say which.
-    fn headers(&self) -> u64 {
-        let ip = if self.config.uri.host.contains(':') {
-            40
-        } else {
-            20
-        };
-        ip + 8
     }
 
     fn on_event(&mut self, event: Coap, turn: &mut Turn<'_>) {
@@ -658,6 +651,12 @@ impl Server {
             ssid,
         }
     }
+}
+
+/// Of IPv4 where a name does not say which.
+fn headers(uri: &ServerUri) -> u64 {
+    let ip = if uri.host.contains(':') { 40 } else { 20 };
+    ip + 8
 }
 
 /// How far the date, in seconds since 1970, is ahead of the monotonic clock; nothing while it is

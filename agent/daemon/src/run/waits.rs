@@ -1,21 +1,26 @@
 //! What the loop waits for, besides datagrams: signals and its one timer.
 
 use std::{
-    pin::Pin,
-    task::{Context, Poll},
+    io,
+    os::fd::{AsFd, AsRawFd, RawFd},
+    task::{Context, Poll, ready},
     time::Duration,
 };
 
+use nix::sys::{
+    time::TimeSpec,
+    timerfd::{ClockId, Expiration, TimerFd, TimerFlags, TimerSetTimeFlags},
+};
 use tokio::{
+    io::unix::AsyncFd,
     signal::unix::{Signal, SignalKind, signal},
-    time::{Sleep, sleep},
 };
 
 use super::bell::Bell;
+use crate::link;
 
-/// Longest sleep. Timers of the runtime stand still while the machine is suspended, our deadlines do
-/// not.
-const LONGEST_SLEEP: Duration = Duration::from_secs(60);
+/// Seconds of this start of the machine that every kernel can count.
+const LATEST: Duration = Duration::from_secs(i32::MAX as u64);
 
 /// How the loop waits.
 #[derive(Debug)]
@@ -32,17 +37,22 @@ pub(super) struct Waits {
 #[derive(Debug)]
 pub(super) struct Signals([(&'static str, Signal); 3]);
 
-/// One timer of the runtime for all deadlines. It is only moved to an earlier time: where what it
-/// was for is gone, it fires for nothing. That costs less than to move it with every datagram.
+/// One timer of the kernel for all deadlines, by the clock that they are counted by: it goes on while
+/// the machine is suspended. It is only moved to an earlier time: where what it was for is gone, it
+/// fires for nothing. That costs less than to move it with every datagram; and while the runtime has
+/// no timer of its own to look after, it waits for sockets only.
 #[derive(Debug)]
 pub(super) struct Timer {
-    sleep: Pin<Box<Sleep>>,
-    /// When it fires, by our clock.
+    alarm: AsyncFd<Alarm>,
+    /// When it fires; never, while nothing is set.
     due: Duration,
 }
 
+#[derive(Debug)]
+struct Alarm(TimerFd);
+
 impl Waits {
-    pub(super) fn new() -> std::io::Result<Self> {
+    pub(super) fn new() -> io::Result<Self> {
         let hangup = signal(SignalKind::hangup())?;
         let interrupt = signal(SignalKind::interrupt())?;
         let terminate = signal(SignalKind::terminate())?;
@@ -54,22 +64,14 @@ impl Waits {
                 ("SIGINT", interrupt),
                 ("SIGTERM", terminate),
             ]),
-            timer: Timer {
-                sleep: Box::pin(sleep(Duration::ZERO)),
-                due: Duration::ZERO,
-            },
+            timer: Timer::new()?,
         })
     }
 
     /// The timer fires at `due` or before.
-    pub(super) fn wake_at(&mut self, due: Duration, now: Duration) {
-        let timer = &mut self.timer;
-        let due = due.min(now + LONGEST_SLEEP);
-        // It may not have fired although it should have, after a suspension.
-        if timer.due <= now || due < timer.due {
-            timer.sleep.set(sleep(due.saturating_sub(now)));
-            timer.due = due;
-            self.bell.ring();
+    pub(super) fn wake_at(&mut self, due: Duration) {
+        if due < self.timer.due {
+            self.timer.set(due);
         }
     }
 }
@@ -86,58 +88,95 @@ impl Signals {
 }
 
 impl Timer {
-    pub(super) fn poll_fired(&mut self, context: &mut Context<'_>) -> Poll<()> {
-        let fired = self.sleep.as_mut().poll(context);
-        if fired.is_ready() {
-            self.due = Duration::ZERO;
+    fn new() -> io::Result<Self> {
+        let flags = TimerFlags::TFD_NONBLOCK | TimerFlags::TFD_CLOEXEC;
+        let alarm = Alarm(TimerFd::new(ClockId::CLOCK_BOOTTIME, flags)?);
+        Ok(Self {
+            alarm: link::watch(alarm)?,
+            due: Duration::MAX,
+        })
+    }
+
+    fn set(&mut self, due: Duration) {
+        // 0 would mean never.
+        let at = due.clamp(Duration::from_nanos(1), LATEST);
+        let expiration = Expiration::OneShot(TimeSpec::from_duration(at));
+        let Alarm(timer) = self.alarm.get_ref();
+        match timer.set(expiration, TimerSetTimeFlags::TFD_TIMER_ABSTIME) {
+            Ok(()) => self.due = due,
+            Err(error) => tracing::error!(%error, "The timer cannot be set"),
         }
-        fired
+    }
+
+    pub(super) fn poll_fired(&mut self, context: &mut Context<'_>) -> Poll<()> {
+        // An error means that the runtime ends.
+        while let Ok(mut alarm) = ready!(self.alarm.poll_read_ready(context)) {
+            if alarm.try_io(|alarm| Ok(alarm.get_ref().0.wait()?)).is_ok() {
+                self.due = Duration::MAX;
+                return Poll::Ready(());
+            }
+        }
+        Poll::Pending
+    }
+}
+
+impl AsRawFd for Alarm {
+    fn as_raw_fd(&self) -> RawFd {
+        self.0.as_fd().as_raw_fd()
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use std::{future::poll_fn, task::Waker};
+    use std::future::poll_fn;
 
     use super::*;
+    use crate::clock;
 
-    const fn seconds(seconds: u64) -> Duration {
-        Duration::from_secs(seconds)
-    }
-
-    #[tokio::test(start_paused = true)]
+    #[tokio::test]
     async fn the_timer_is_moved_to_earlier_times_only() {
         let mut waits = Waits::new().unwrap();
-        waits.wake_at(seconds(20), seconds(10));
-        waits.wake_at(seconds(30), seconds(10));
-        assert_eq!(waits.timer.due, seconds(20));
-        waits.wake_at(seconds(15), seconds(10));
-        let before = tokio::time::Instant::now();
-        poll_fn(|context| waits.timer.poll_fired(context)).await;
-        assert_eq!(before.elapsed().as_secs(), 5);
-        waits.wake_at(seconds(30), seconds(15));
-        poll_fn(|context| waits.timer.poll_fired(context)).await;
-        assert_eq!(before.elapsed().as_secs(), 20);
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn a_timer_that_was_due_while_the_machine_was_suspended_is_set_anew() {
-        let mut waits = Waits::new().unwrap();
-        waits.wake_at(seconds(60), seconds(0));
-        waits.wake_at(seconds(3601), seconds(3600));
-        let before = tokio::time::Instant::now();
-        poll_fn(|context| waits.timer.poll_fired(context)).await;
-        assert_eq!(before.elapsed().as_secs(), 1);
+        let far = clock::mono() + Duration::from_secs(3600);
+        let seconds = Duration::from_secs;
+        waits.wake_at(far);
+        waits.wake_at(far + seconds(1));
+        assert_eq!(waits.timer.due, far);
+        waits.wake_at(far - seconds(1));
+        assert_eq!(waits.timer.due, far - seconds(1));
     }
 
     #[tokio::test]
-    async fn a_moved_timer_is_looked_at() {
+    async fn a_timer_fires_once_and_can_be_set_again() {
         let mut waits = Waits::new().unwrap();
-        let context = Context::from_waker(Waker::noop());
-        let Waits { bell, .. } = &mut waits;
-        assert!(bell.poll(&context, |_| Poll::<()>::Pending).is_pending());
-        waits.wake_at(seconds(1), seconds(0));
-        let found = waits.bell.poll(&context, |_| Poll::Ready(()));
-        assert!(found.is_ready());
+        for due in [Duration::ZERO, clock::mono()] {
+            waits.wake_at(due);
+            poll_fn(|context| waits.timer.poll_fired(context)).await;
+            assert_eq!(waits.timer.due, Duration::MAX);
+            let again = poll_fn(|context| Poll::Ready(waits.timer.poll_fired(context)));
+            assert!(again.await.is_pending());
+        }
+    }
+
+    #[tokio::test]
+    async fn a_timer_that_fires_rings_the_bell() {
+        let mut waits = Waits::new().unwrap();
+        let silent = |waits: &mut Waits, context: &mut Context<'_>| {
+            let Waits { bell, timer, .. } = waits;
+            bell.poll(context, |context| timer.poll_fired(context))
+        };
+        let first = poll_fn(|context| Poll::Ready(silent(&mut waits, context)));
+        assert!(first.await.is_pending());
+        waits.wake_at(clock::mono());
+        poll_fn(|context| silent(&mut waits, context)).await;
+    }
+
+    #[tokio::test]
+    async fn no_deadline_is_too_far_or_too_near() {
+        let mut waits = Waits::new().unwrap();
+        waits.wake_at(Duration::MAX);
+        waits.wake_at(Duration::MAX - Duration::from_secs(1));
+        assert!(waits.timer.due < Duration::MAX);
+        waits.wake_at(Duration::ZERO);
+        poll_fn(|context| waits.timer.poll_fired(context)).await;
     }
 }
