@@ -97,7 +97,9 @@ fn at_the_end_of_the_lifetime_a_new_link_is_registered_over() {
         (301, Step::Register),
     ] {
         let mut machine = Machine::registered(300);
-        machine.registration.disconnected("reset", machine.now());
+        machine
+            .registration
+            .disconnected(Cause::Link.told("reset"), machine.now());
         machine.steps();
         machine.now = secs(seconds);
         machine.connect();
@@ -109,9 +111,13 @@ fn at_the_end_of_the_lifetime_a_new_link_is_registered_over() {
 fn at_the_end_of_the_lifetime_links_that_break_have_the_pauses_of_the_table() {
     for (seconds, pause) in [(299, 1), (300, 60), (301, 60)] {
         let mut machine = Machine::registered(300);
-        machine.registration.disconnected("reset", machine.now());
+        machine
+            .registration
+            .disconnected(Cause::Link.told("reset"), machine.now());
         machine.now = secs(seconds);
-        machine.registration.disconnected("reset", machine.now());
+        machine
+            .registration
+            .disconnected(Cause::Link.told("reset"), machine.now());
         assert!(is_within(machine.next(), pause), "after {seconds} s");
     }
 }
