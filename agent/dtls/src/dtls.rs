@@ -404,7 +404,7 @@ impl Dtls {
     }
 }
 
-#[cfg(all(test, feature = "test-server"))]
+#[cfg(test)]
 mod tests {
     use super::*;
     use crate::{

@@ -145,7 +145,7 @@ impl Judge {
     }
 
     pub(crate) fn keep_name(&mut self, wrong: bool) {
-        for seen in self.seen.iter_mut().filter(|seen| seen.depth == 0) {
+        for seen in &mut self.seen {
             seen.flaws.name |= wrong;
         }
     }
@@ -384,6 +384,58 @@ mod tests {
         assert_eq!(leaf, Err(Untrusted::Other));
     }
 
+    // Whatever the usage leaves out, a certificate that is good for nothing stays refused.
+    #[test]
+    fn no_usage_passes_over_what_is_wrong_with_the_certificate_itself() {
+        let flaw = |set: fn(&mut Flaws)| {
+            let mut flaws = Flaws::default();
+            set(&mut flaws);
+            flaws
+        };
+        let cases = [
+            (flaw(|flaws| flaws.purpose = true), Untrusted::Purpose),
+            (flaw(|flaws| flaws.weak = true), Untrusted::Weak),
+            (flaw(|flaws| flaws.other = true), Untrusted::Unreadable),
+        ];
+        for (flaws, why) in cases {
+            for (usage, server) in [
+                (Usage::CaConstraint, CA),
+                (Usage::ServiceCertificateConstraint, LEAF),
+                (Usage::TrustAnchorAssertion, CA),
+                (Usage::DomainIssued, LEAF),
+            ] {
+                let judge = judge(usage, server, Time::Trusted(1500));
+                assert_eq!(flawed(judge, flaws), Err(why), "{usage:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_wrong_name_is_remembered_for_the_chain_that_is_built_anew() {
+        let mut judge = judge(Usage::TrustAnchorAssertion, CA, Time::Trusted(1500));
+        assert!(!judge.begin_again());
+        assert_eq!(judge.seen, []);
+        judge.see(seen(0, LEAF));
+        judge.seen[0].flaws.name = true;
+        assert!(judge.begin_again());
+        judge.see(seen(0, LEAF));
+        judge.keep_name(false);
+        assert_eq!(judge.clone().decide(), VALID);
+        judge.keep_name(true);
+        assert_eq!(judge.decide(), Err(Untrusted::Name));
+    }
+
+    #[test]
+    fn the_name_that_is_an_address_is_that_of_the_server_itself() {
+        let other = Some("192.0.2.9".parse().unwrap());
+        let mut judge = judge(Usage::DomainIssued, b"", Time::Unknown);
+        (judge.address, judge.seen) = (other, Vec::new());
+        judge.see(seen(1, CA));
+        assert_eq!(judge.seen[0].flaws, Flaws::default());
+        judge.see(seen(0, LEAF));
+        assert!(judge.seen[1].flaws.name);
+    }
+
     #[test]
     fn nothing_named_means_that_the_trust_store_decides() {
         let unnamed = || judge(Usage::DomainIssued, b"", Time::Trusted(1500));
@@ -405,6 +457,10 @@ mod tests {
         };
         assert_eq!(at(Time::Trusted(1500), 0, false), VALID);
         assert_eq!(at(Time::Trusted(2001), 0, false), Err(Untrusted::Expired));
+        // The first second and the last belong to it.
+        for now in [1000, 2000] {
+            assert_eq!(at(Time::Trusted(now), now, false), VALID);
+        }
         assert_eq!(
             at(Time::Trusted(999), 0, false),
             Err(Untrusted::NotYetValid)
@@ -462,6 +518,42 @@ mod tests {
         assert_eq!(judge.decide(), VALID);
         judge.rules.server[0] ^= 1;
         assert_eq!(judge.decide(), Err(Untrusted::Other));
+    }
+
+    #[test]
+    fn every_reason_has_words_of_its_own() {
+        let all = [
+            Untrusted::Chain,
+            Untrusted::ClockUnknown,
+            Untrusted::Expired,
+            Untrusted::Name,
+            Untrusted::NotYetValid,
+            Untrusted::Other,
+            Untrusted::Purpose,
+            Untrusted::Unreadable,
+            Untrusted::Weak,
+        ];
+        let words: std::collections::BTreeSet<_> = all.iter().map(ToString::to_string).collect();
+        assert!(words.len() == all.len() && !words.contains(""));
+    }
+
+    // RFC 5280, 4.1.2.5: dates to the end of 9999.
+    #[test]
+    fn every_day_of_four_centuries_follows_the_one_before() {
+        let is_leap = |year| year % 4 == 0 && (year % 100 != 0 || year % 400 == 0);
+        let mut expected = unix_time([1899, 12, 31], [0, 0, 0]);
+        assert_eq!(expected, -2_208_988_800 - 86_400);
+        for year in 1900..2301 {
+            let february = if is_leap(year) { 29 } else { 28 };
+            let lengths = [31, february, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31];
+            for (month, length) in (1..).zip(lengths) {
+                for day in 1..=length {
+                    expected += 86_400;
+                    assert_eq!(unix_time([year, month, day], [0, 0, 0]), expected);
+                }
+            }
+        }
+        assert_eq!(unix_time([1970, 1, 2], [1, 2, 3]), 86_400 + 3723);
     }
 
     #[test]

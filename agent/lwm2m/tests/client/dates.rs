@@ -77,9 +77,11 @@ fn refused(
 }
 
 fn reasons(world: &World) -> Vec<String> {
-    let reason = |event: &Event| match event {
-        Event::RegistrationFailed { reason, .. } => Some(reason.clone()),
-        _ => None,
+    let reason = |event: &Event| {
+        let Event::RegistrationFailed { reason, .. } = event else {
+            return None;
+        };
+        Some(reason.clone())
     };
     world.events.iter().filter_map(reason).collect()
 }
@@ -135,9 +137,11 @@ fn a_server_that_was_believed_without_a_date_is_left_when_the_date_says_no() {
 fn a_date_that_was_trusted_outlives_the_clock() {
     let mut world = World::new(account(), showing("server"));
     world.input(Input::Clock(ClockTrust::Trusted));
-    let kept = world.stored.values().find_map(|record| match record {
-        Record::Date(date) => Some(date.seconds()),
-        _ => None,
+    let kept = world.stored.values().find_map(|record| {
+        let Record::Date(date) = record else {
+            return None;
+        };
+        Some(date.seconds())
     });
     assert!(kept.is_some_and(|kept| kept >= TODAY), "{kept:?}");
 }

@@ -1,5 +1,4 @@
 //! Servers that cannot be agreed with: how often it is tried, and that nobody else waits for it.
-#![expect(clippy::unwrap_used, reason = "a panic is how a test fails")]
 
 use std::time::Duration;
 
@@ -16,14 +15,17 @@ use crate::secured::{World, secured};
 
 /// Cause and pause of the failures since the test has asked.
 fn failures(world: &mut World) -> Vec<(Ssid, Cause, Duration)> {
-    let failure = |event: Event| match event {
-        Event::RegistrationFailed {
+    let failure = |event: Event| {
+        let Event::RegistrationFailed {
             cause,
             ssid,
             retry_in,
             ..
-        } => Some((ssid, cause, retry_in)),
-        _ => None,
+        } = event
+        else {
+            return None;
+        };
+        Some((ssid, cause, retry_in))
     };
     world.events.drain(..).filter_map(failure).collect()
 }
