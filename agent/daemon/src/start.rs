@@ -246,11 +246,7 @@ pub async fn agent(
     if api.demo.is_some() {
         status.mark_demo();
     }
-    let increments = increments(&api);
-    let mut served = Served(vec![
-        tokio::spawn(control.serve(api.clone())),
-        tokio::spawn(increments.run()),
-    ]);
+    let mut served = serve(control, &api);
     if let Some(web) = &config.web {
         served
             .page(web.listen, places, api, extras.announce)
@@ -291,20 +287,19 @@ pub async fn agent(
     })
 }
 
-fn increments(api: &Api) -> Increments {
-    let Api {
-        asker,
-        clock,
-        events,
-        status,
-        ..
-    } = api.clone();
-    Increments {
-        asker,
-        clock,
-        log: events,
-        status,
-    }
+/// What always runs beside the loop.
+fn serve(control: ControlSocket, api: &Api) -> Served {
+    let of_api = api.clone();
+    let increments = Increments {
+        asker: of_api.asker,
+        clock: of_api.clock,
+        log: of_api.events,
+        status: of_api.status,
+    };
+    Served(vec![
+        tokio::spawn(control.serve(api.clone())),
+        tokio::spawn(increments.run()),
+    ])
 }
 
 fn recorder(config: &Config, next: u64) -> Recorder {
