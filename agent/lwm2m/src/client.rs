@@ -105,6 +105,7 @@ impl Client {
             client.restore(record, now);
         }
         client.disinherit();
+        client.withhold_stored();
         client.start(now);
         client.resume_bootstrap(now);
         client
@@ -136,6 +137,11 @@ impl Client {
             Input::KeptDropped(ssid, first, count) => {
                 if let Some(server) = self.servers.get_mut(&ssid) {
                     server.dropped(first, count);
+                }
+            }
+            Input::KeptErased(ssid, count) => {
+                if let Some(server) = self.servers.get_mut(&ssid) {
+                    server.erased(count);
                 }
             }
             Input::Link(link, event) => self.on_link(link, event, tree, now),
@@ -359,7 +365,11 @@ impl Client {
             News::Sampled(resource, index) => {
                 let is_default = resource.path.object() == crate::object::SERVER;
                 let is_uncovered = turn.shared.core.access.is_about_hidden(resource.path);
+                let judged = turn.shared.core.access.judged(resource.path);
                 for server in self.servers.values_mut() {
+                    if let Some(instance) = judged {
+                        server.rights_changed(instance, &mut turn);
+                    }
                     if is_default {
                         server.defaults_changed(&turn);
                     }

@@ -44,6 +44,7 @@ mod sleep;
 mod status;
 mod telling;
 mod uri;
+mod withholding;
 
 pub use intruders::Intrusions;
 use keeping::Uplink;
@@ -223,6 +224,8 @@ impl Server {
     /// What is stored is for another server of the same id, which is no more.
     pub(crate) fn discard_for_another(&mut self, shared: &mut Shared) {
         self.discard_all(shared);
+        let everything = Output::Erase(self.config.ssid, vec![Path::Root]);
+        shared.out.push(everything);
         self.tell_losses(shared);
     }
 

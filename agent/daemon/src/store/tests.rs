@@ -1,6 +1,7 @@
 //! The store as a whole, on real files.
 
 mod cut;
+mod erase;
 mod events;
 mod flash;
 
@@ -117,6 +118,7 @@ impl Still {
             Stored::Kept(..)
             | Stored::Committed(..)
             | Stored::Dropped { .. }
+            | Stored::Erased(..)
             | Stored::SiteSaved
             | Stored::Trouble(_) => None,
         });
@@ -352,6 +354,7 @@ fn a_disk_that_hangs_costs_bounded_memory_and_the_oldest_samples() {
                 Stored::Dropped { count, .. } => dropped += count,
                 Stored::Trouble(Some(_)) => {}
                 Stored::Committed(..)
+                | Stored::Erased(..)
                 | Stored::Kept(..)
                 | Stored::SiteSaved
                 | Stored::Trouble(None) => panic!("{report:?}"),

@@ -185,6 +185,7 @@ impl World {
             Output::Answer(..)
             | Output::Close(_)
             | Output::Device(..)
+            | Output::Erase(..)
             | Output::Fetch(..)
             | Output::Forget(..)
             | Output::Host(_)
