@@ -39,6 +39,8 @@ mod operate;
 mod visit;
 
 pub(crate) use accounts::{Accounts, Wanted};
+pub(crate) use check::Settled;
+pub(crate) use commit::Left;
 
 use draft::Draft;
 use visit::{Asked, Visit};
@@ -48,12 +50,12 @@ use visit::{Asked, Visit};
 pub(crate) struct Bootstrap {
     backoff: Backoff,
     cause: Option<Cause>,
-    /// What was committed is to be carried out by the client.
-    has_settled: bool,
     last_error: Option<String>,
     /// After a failure nobody makes it come sooner.
     not_before: Duration,
     rng: Rng,
+    /// What has been finished, for the client to keep and to carry out before anything is answered.
+    settled: Option<Box<Settled>>,
     since: Stamp,
     state: State,
     visit: Option<Visit>,
@@ -130,10 +132,10 @@ impl Bootstrap {
         Self {
             backoff: Backoff::new(RetryPolicy::from(crate::client::RetryConfig::default())),
             cause: None,
-            has_settled: false,
             last_error: None,
             not_before: Duration::ZERO,
             rng,
+            settled: None,
             since: now.stamp(),
             state: State::Idle,
             visit: None,
@@ -217,9 +219,9 @@ impl Bootstrap {
         self.visit.as_ref().is_some_and(|visit| visit.link == link)
     }
 
-    /// Once after the accounts have become others.
-    pub(crate) const fn take_settled(&mut self) -> bool {
-        std::mem::replace(&mut self.has_settled, false)
+    /// What the server has finished, once. Its answer leaves with the next [`Self::settle`].
+    pub(crate) const fn take_settled(&mut self) -> Option<Box<Settled>> {
+        self.settled.take()
     }
 
     pub(crate) fn timeout(&self) -> Option<(Duration, &'static str)> {
@@ -319,10 +321,12 @@ impl Bootstrap {
         }
     }
 
-    /// Carries on what this turn has begun, until nothing moves.
-    pub(crate) fn settle(&mut self, accounts: &mut Accounts, turn: &mut Turn<'_>) {
+    /// Carries on what this turn has begun, until nothing moves or there is something to be kept.
+    pub(crate) fn settle(&mut self, accounts: &Accounts, turn: &mut Turn<'_>) {
         let now = turn.now;
-        while let Some(visit) = &mut self.visit {
+        while self.settled.is_none()
+            && let Some(visit) = &mut self.visit
+        {
             if let Some(event) = visit.session.poll() {
                 self.on_session(event, accounts, turn);
             } else if let Some(datagram) = visit.endpoint.poll_transmit() {

@@ -173,8 +173,8 @@ pub enum Output {
     /// For people and bridges, never needed by the protocol.
     Event(Event),
     /// What is stored for a server of these paths, and of all below, is to leave the disk without a
-    /// trace, also what is delivered already; answered by [`Input::KeptErased`]. With the root, nothing
-    /// is kept of the queue.
+    /// trace, and so is what is delivered already; answered by [`Input::KeptErased`]. With the root,
+    /// nothing is kept of the queue.
     Erase(Ssid, Vec<Path>),
     /// Wants the samples of a server's queue from this number on, at most so many; answered by
     /// [`Input::Kept`].

@@ -17,7 +17,7 @@ use crate::{
     outbox::Outbox,
     perform::{News, Shared, Turn},
     saved::{Record, SavedInstance, SavedObservation},
-    server::{Server, ServerState, ServerStatus},
+    server::{Earliest, Server, ServerState, ServerStatus},
     tree::Tree,
 };
 
@@ -27,6 +27,7 @@ mod bootstrap;
 mod cost;
 mod operations;
 mod order;
+mod queues;
 mod rights;
 mod sequence;
 mod telling;
@@ -129,16 +130,8 @@ impl Client {
             Input::Committed(id) => turn.shared.out.committed(id),
             Input::Configure(change) => self.configure(change, tree, now),
             Input::Device(event) => self.on_device(event, tree, now),
-            Input::Kept(ssid, kept) => {
-                if let Some(server) = self.servers.get_mut(&ssid) {
-                    server.fetched(kept);
-                }
-            }
-            Input::KeptDropped(ssid, first, count) => {
-                if let Some(server) = self.servers.get_mut(&ssid) {
-                    server.dropped(first, count);
-                }
-            }
+            Input::Kept(ssid, kept) => self.on_kept(ssid, kept),
+            Input::KeptDropped(ssid, first, count) => self.on_dropped(ssid, first, count),
             Input::KeptErased(ssid, count) => {
                 if let Some(server) = self.servers.get_mut(&ssid) {
                     server.erased(count);
@@ -166,18 +159,13 @@ impl Client {
 
     /// When [`Input::Timeout`] is due, and who asked for it.
     pub fn poll_timeout(&self) -> Option<(Duration, &'static str)> {
-        let waiting = self
-            .shared
-            .waiting
-            .timeout()
-            .map(|due| (due, "device deadline"));
-        self.servers
-            .values()
-            .filter_map(Server::timeout)
-            .chain(waiting)
-            .chain(self.shared.trials.timeout().map(|due| (due, "trial")))
-            .chain(self.bootstrap_timeout())
-            .min()
+        let mut next = Earliest(self.bootstrap_timeout());
+        for server in self.servers.values() {
+            server.timeouts(&mut next);
+        }
+        next.take(self.shared.waiting.timeout(), "device deadline");
+        next.take(self.shared.trials.timeout(), "trial");
+        next.0
     }
 
     /// All servers, in the order of their ids.
@@ -360,7 +348,7 @@ impl Client {
                 }
             }
             News::Reached(sent) => self.reached(sent),
-            News::Taken(ssid) => self.taken(ssid),
+            News::Taken(ssid) => self.taken(ssid, tree, now),
             News::Tried => self.try_servers(),
             News::Sampled(resource, index) => {
                 let is_default = resource.path.object() == crate::object::SERVER;

@@ -34,6 +34,8 @@ pub enum Record {
     /// What comes back unless one of the accounts that were given takes us; `None` where nothing is
     /// on trial.
     Fallback(Option<Box<SavedFallback>>),
+    /// How much of the time on trial is over; `None` where nothing is on trial.
+    FallbackTime(Option<SavedTime>),
     /// Accounts that a bootstrap server gave; `None`: those of the configuration count.
     Given(Option<Box<SavedGiven>>),
     /// An instance that a server made, by its path; `None` removes it.
@@ -130,6 +132,9 @@ pub struct SavedGiven {
     /// When it had finished last.
     pub at: Option<Moment>,
     pub bootstrap: GivenBootstrap,
+    /// Whoever was alone before, and so may do everything where nobody says anything else.
+    #[serde(default)]
+    pub owner: Option<Ssid>,
     /// Accounts of the configuration that do not count any more.
     pub removed: Vec<Ssid>,
     pub servers: Vec<GivenAccount>,
@@ -161,13 +166,23 @@ pub struct GivenAccount {
 #[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
 pub struct SavedFallback {
     pub began: Moment,
-    /// Ids that mean another server now: what is stored for the former is not for it.
-    pub foreign: Vec<Ssid>,
     /// The servers one of which has to take us; empty: any.
     #[serde(default)]
     pub awaited: Vec<Ssid>,
+    /// Ids that mean another server now, each with the number from which on what is stored is for
+    /// it: what was stored before is the former's.
+    #[serde(default)]
+    pub parted: Vec<(Ssid, u64)>,
     /// What brings them back.
     pub records: Vec<Record>,
+}
+
+/// Time that is over, as far as it could be told.
+#[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq, Serialize)]
+pub struct SavedTime {
+    /// Until then.
+    pub at: Moment,
+    pub used: Duration,
 }
 
 /// What an instance that a server made holds.
@@ -284,6 +299,7 @@ impl Record {
             Self::Date(_) => "date".to_owned(),
             Self::Device(_) => "device".to_owned(),
             Self::Fallback(_) => "fallback".to_owned(),
+            Self::FallbackTime(_) => "fallback-time".to_owned(),
             Self::Given(_) => "given".to_owned(),
             Self::Instance(path, _) => format!("instance{path}"),
             Self::Observation(ssid, token, _) => {
@@ -299,6 +315,64 @@ impl Record {
         })
     }
 
+    /// What is to be kept instead where the state comes to another board: a registration, its
+    /// observations and its session stay with the board that made them. `None`: the record itself.
+    pub fn on_another_board(&self) -> Option<Self> {
+        match self {
+            Self::Fallback(Some(fallback)) => {
+                let mut fallback = fallback.clone();
+                let mut is_changed = false;
+                for record in &mut fallback.records {
+                    if let Some(other) = record.on_another_board() {
+                        *record = other;
+                        is_changed = true;
+                    }
+                }
+                is_changed.then_some(Self::Fallback(Some(fallback)))
+            }
+            Self::Observation(ssid, token, Some(_)) => {
+                Some(Self::Observation(*ssid, token.clone(), None))
+            }
+            Self::Registration(
+                ssid,
+                Some(SavedRegistration::Registered {
+                    version, refused, ..
+                }),
+            ) => {
+                let left = SavedRegistration::None {
+                    version: *version,
+                    refused: *refused,
+                };
+                Some(Self::Registration(*ssid, Some(left)))
+            }
+            Self::Session(ssid, Some(_)) => Some(Self::Session(*ssid, None)),
+            Self::Trial(key, Some(record)) => {
+                let other = record.on_another_board()?;
+                Some(Self::Trial(key.clone(), Some(Box::new(other))))
+            }
+            Self::Access(..)
+            | Self::AccessNumbers(_)
+            | Self::Account(..)
+            | Self::Attributes(..)
+            | Self::Date(_)
+            | Self::Device(_)
+            | Self::Fallback(None)
+            | Self::FallbackTime(_)
+            | Self::Given(_)
+            | Self::Instance(..)
+            | Self::Observation(_, _, None)
+            | Self::Queue(..)
+            | Self::Reading(..)
+            | Self::Registration(
+                _,
+                Some(SavedRegistration::Disabled { .. } | SavedRegistration::None { .. }) | None,
+            )
+            | Self::Session(_, None)
+            | Self::Statistics(_)
+            | Self::Trial(_, None) => None,
+        }
+    }
+
     /// Whether the store may delete what it has under the key instead of keeping this.
     pub const fn is_removal(&self) -> bool {
         match self {
@@ -306,6 +380,7 @@ impl Record {
             | Self::Account(_, None)
             | Self::Attributes(_, _, None)
             | Self::Fallback(None)
+            | Self::FallbackTime(None)
             | Self::Given(None)
             | Self::Instance(_, None)
             | Self::Observation(_, _, None)
@@ -320,6 +395,7 @@ impl Record {
             | Self::Date(_)
             | Self::Device(_)
             | Self::Fallback(Some(_))
+            | Self::FallbackTime(Some(_))
             | Self::Given(Some(_))
             | Self::Instance(_, Some(_))
             | Self::Observation(_, _, Some(_))
@@ -348,6 +424,7 @@ impl Record {
             | Self::Date(_)
             | Self::Device(_)
             | Self::Fallback(_)
+            | Self::FallbackTime(_)
             | Self::Given(_)
             | Self::Instance(..)
             | Self::Queue(..)
@@ -407,6 +484,7 @@ mod tests {
             ),
             (Record::Device(SavedDevice::default()), "device"),
             (Record::Fallback(None), "fallback"),
+            (Record::FallbackTime(None), "fallback-time"),
             (Record::Given(None), "given"),
             (Record::Instance("/16/0".to_owned(), None), "instance/16/0"),
             (

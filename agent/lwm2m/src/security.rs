@@ -12,6 +12,7 @@ use lamplighter_dtls::{
 };
 use lamplighter_model::{ObjectLink, ResourceId, Ssid, Value};
 use serde::{Deserialize, Serialize};
+use sha2::{Digest as _, Sha256};
 use zeroize::Zeroizing;
 
 use crate::{
@@ -284,17 +285,24 @@ impl SecurityAccount {
         })
     }
 
-    /// Tells accounts apart without saying anything of their keys: where, who and how.
+    /// Tells accounts apart, also by their keys, of which it says nothing.
     pub(crate) fn fingerprint(&self) -> u64 {
         let mode = [number_of(self.mode)];
-        let parts = [self.uri.as_bytes(), &[0], &self.identity, &[0], &mode];
-        // FNV-1a: stable over versions, which the standard's hasher is not.
-        parts
-            .concat()
-            .iter()
-            .fold(0xcbf2_9ce4_8422_2325, |hash, byte| {
-                (hash ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3)
-            })
+        let parts = [
+            self.uri.as_bytes(),
+            &self.identity,
+            &mode,
+            self.secret_key.expose(),
+            &self.server_key,
+        ];
+        let mut hash = Sha256::new();
+        for part in parts {
+            hash.update((part.len() as u64).to_le_bytes());
+            hash.update(part);
+        }
+        let hash = hash.finalize();
+        let first = hash.iter().take(8);
+        first.fold(0, |number, byte| number << 8 | u64::from(*byte))
     }
 }
 

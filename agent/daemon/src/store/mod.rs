@@ -7,6 +7,7 @@
 //! `flush_s`. A disk that refuses is reported, and the box goes on without it.
 
 mod base;
+mod board;
 mod dates;
 mod disk;
 mod events;
@@ -39,6 +40,7 @@ use lamplighter_model::Ssid;
 use lamplighter_site::saved::SavedSite;
 use tokio::sync::{mpsc, oneshot};
 
+pub(crate) use board::recognise;
 use dates::Dates;
 use disk::Disk;
 pub(crate) use disk::StateDir;
@@ -196,8 +198,8 @@ impl Store {
         });
     }
 
-    /// Nothing of the samples of these paths, and of all below, is to be found on the disk any more,
-    /// were they forgotten already or not; with the root, nothing of the queue.
+    /// Nothing of the samples of these paths, and of all below, is to be found on the disk any more, nor
+    /// of any that were forgotten; with the root, nothing of the queue.
     pub fn erase(&self, client: ClientId, ssid: Ssid, paths: Vec<lamplighter_model::Path>) {
         let owner = (client, ssid);
         self.shared.put(|inbox| inbox.erase(owner, paths));

@@ -7,9 +7,10 @@ use lamplighter_model::{Now, ObjectInstanceId, Ssid};
 
 use super::draft::{Draft, Security, ServerDraft};
 use crate::{
+    access::Grants,
     config::{BootstrapConfig, RegistrationConfig, ServerConfig},
     object::{Account, CoreObjects},
-    saved::{GivenAccount, GivenBootstrap, Moment, Record, SavedFallback, SavedGiven},
+    saved::{GivenAccount, GivenBootstrap, Moment, Record, SavedFallback, SavedGiven, SavedTime},
     security::SecurityAccount,
     server::ServerUri,
 };
@@ -23,7 +24,16 @@ pub(crate) struct Accounts {
     servers: BTreeMap<Ssid, ServerConfig>,
     given: Option<SavedGiven>,
     /// What comes back unless a server takes us.
-    fallback: Option<(Duration, SavedFallback)>,
+    fallback: Option<Trial>,
+}
+
+/// What is on trial.
+#[derive(Debug)]
+struct Trial {
+    due: Duration,
+    fallback: SavedFallback,
+    /// When it is saved next how much of the time is over.
+    note_at: Duration,
 }
 
 /// An account as the client is to use it.
@@ -33,6 +43,10 @@ pub(crate) struct Wanted {
     /// Where a bootstrap server gave it.
     pub(crate) given: Option<(ObjectInstanceId, Account)>,
 }
+
+/// How often it is saved how much of the time on trial is over, at most, and how seldom.
+const NOTES: u32 = 30;
+const MIN_STEP: Duration = Duration::from_secs(60);
 
 impl Accounts {
     pub(crate) fn new(
@@ -55,7 +69,13 @@ impl Accounts {
         }
         for record in saved {
             if let Record::Fallback(Some(fallback)) = record {
-                accounts.hold(fallback.as_ref().clone(), now);
+                let time = saved.iter().find_map(|record| {
+                    let Record::FallbackTime(time) = record else {
+                        return None;
+                    };
+                    *time
+                });
+                accounts.hold_on(fallback.as_ref().clone(), time, now);
             }
         }
         accounts
@@ -69,7 +89,36 @@ impl Accounts {
             config: config.clone(),
             given: None,
         });
-        given.chain(own).collect()
+        let mut wanted: Vec<Wanted> = given.chain(own).collect();
+        let owner = self.given.as_ref().and_then(|given| given.owner);
+        if let Some(owner) = owner
+            && !wanted.iter().any(Wanted::is_granted)
+        {
+            let owner = wanted.iter_mut().find(|one| one.config.ssid == owner);
+            owner
+                .into_iter()
+                .for_each(|one| one.config.rights.owner = true);
+        }
+        wanted
+    }
+
+    /// Whether the configuration says what a server may do.
+    pub(super) fn is_granted(&self, ssid: Ssid) -> bool {
+        let own = self.servers.get(&ssid);
+        own.is_some_and(|own| own.rights != Grants::default())
+    }
+
+    /// Who may do everything now because nobody else is there, or was when others came; and where it
+    /// is.
+    pub(super) fn former_owner(&self) -> Option<(Ssid, ServerUri)> {
+        let owner = self.given.as_ref().and_then(|given| given.owner);
+        let wanted = self.wanted();
+        let found = match (owner, wanted.as_slice()) {
+            (Some(owner), all) => all.iter().find(|one| one.config.ssid == owner)?,
+            (None, [sole]) => sole,
+            (None, _) => return None,
+        };
+        Some((found.config.ssid, found.config.uri.clone()))
     }
 
     /// The account of the bootstrap server, and its instance of object 0.
@@ -176,25 +225,87 @@ impl Accounts {
 
     pub(crate) const fn fallback(&self) -> Option<&SavedFallback> {
         match &self.fallback {
-            Some((_, fallback)) => Some(fallback),
+            Some(trial) => Some(&trial.fallback),
             None => None,
         }
     }
 
-    /// Holds what comes back, for what is left of its time.
+    /// Where a short id means another server than before, the number from which on what is stored
+    /// under it is for that.
+    pub(crate) fn parted(&self, ssid: Ssid) -> Option<u64> {
+        let parted = &self.fallback()?.parted;
+        let of = parted.iter().find(|(of, _)| *of == ssid);
+        of.map(|(_, from)| *from)
+    }
+
+    /// The same, had a bootstrap server given this.
+    pub(super) fn with_given(&self, given: Option<SavedGiven>) -> Self {
+        Self {
+            bootstrap: self.bootstrap.clone(),
+            servers: self.servers.clone(),
+            given,
+            fallback: None,
+        }
+    }
+
+    /// Holds what comes back; the time begins.
     pub(crate) fn hold(&mut self, fallback: SavedFallback, now: Now) {
-        let elapsed = fallback.began.elapsed(now).unwrap_or_default();
-        let left = self.terms().rollback.saturating_sub(elapsed);
-        self.fallback = Some((now.mono + left, fallback));
+        self.fallback = Some(Trial {
+            due: now.mono + self.terms().rollback,
+            fallback,
+            note_at: now.mono + self.step(),
+        });
+    }
+
+    /// After a start: for what is left of the time. A pause whose length no clock can tell counts as a
+    /// step, so that a box that starts again and again comes to the end as well.
+    fn hold_on(&mut self, fallback: SavedFallback, time: Option<SavedTime>, now: Now) {
+        let time = time.unwrap_or(SavedTime {
+            at: fallback.began,
+            used: Duration::ZERO,
+        });
+        let step = self.step();
+        let elapsed = time.at.elapsed(now);
+        let used = time.used + elapsed.unwrap_or(step);
+        self.fallback = Some(Trial {
+            due: now.mono + self.terms().rollback.saturating_sub(used),
+            fallback,
+            note_at: now.mono + elapsed.map_or(Duration::ZERO, |_| step),
+        });
+    }
+
+    /// How much of the time is over, when that is to be saved. Seldom, as it only matters where the
+    /// date is unknown after a restart.
+    pub(crate) fn poll_time(&mut self, now: Now) -> Option<Record> {
+        let (rollback, step) = (self.terms().rollback, self.step());
+        let trial = self.fallback.as_mut()?;
+        if trial.note_at > now.mono {
+            return None;
+        }
+        trial.note_at = now.mono + step;
+        let left = trial.due.saturating_sub(now.mono);
+        Some(Record::FallbackTime(Some(SavedTime {
+            at: Moment::of(now),
+            used: rollback.saturating_sub(left),
+        })))
+    }
+
+    /// When [`Self::poll_time`] has something to save.
+    pub(crate) fn time_at(&self) -> Option<Duration> {
+        self.fallback.as_ref().map(|trial| trial.note_at)
+    }
+
+    fn step(&self) -> Duration {
+        (self.terms().rollback / NOTES).max(MIN_STEP)
     }
 
     pub(crate) fn take_fallback(&mut self) -> Option<SavedFallback> {
-        self.fallback.take().map(|(_, fallback)| fallback)
+        self.fallback.take().map(|trial| trial.fallback)
     }
 
     /// When what was before comes back.
     pub(crate) fn rollback_at(&self) -> Option<Duration> {
-        self.fallback.as_ref().map(|(due, _)| *due)
+        self.fallback.as_ref().map(|trial| trial.due)
     }
 
     /// When the account of the bootstrap server ends (0/x/12); not while what it gave is on trial.

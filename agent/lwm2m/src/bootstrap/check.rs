@@ -13,7 +13,7 @@ use crate::{
     catalogue::Catalogue,
     config::ServerConfig,
     format::Content,
-    object::{Account, Assigned, SERVER},
+    object::{Account, Assigned, CoreObjects, SERVER},
     saved::{GivenAccount, GivenBootstrap, Moment, SavedGiven, SavedInstance},
     security::{SecurityMode, id},
     server::{Scheme, ServerUri},
@@ -32,6 +32,16 @@ pub(crate) struct Settled {
     pub(crate) stored: BTreeMap<InstancePath, Option<Held>>,
     /// Servers whose accounts are others than before.
     pub(crate) written: Vec<Ssid>,
+}
+
+/// Who may do what after a bootstrap.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+enum Owner {
+    /// Whoever may do everything before stays, and still may.
+    Former(Ssid),
+    Nobody,
+    /// The configuration says it, or object 2; or there is only one.
+    Said,
 }
 
 /// Resources of object 1 that every account has; 8 is there by itself.
@@ -56,6 +66,14 @@ impl Draft {
         }
         let bootstrap = self.bootstrap(accounts, &mut wrong);
         self.check_kept(&pairs, accounts, &mut wrong);
+        let owner = self.owner(&pairs, &access, accounts, catalogue.core);
+        if owner == Owner::Nobody {
+            let who: Vec<String> = pairs.keys().map(Ssid::to_string).collect();
+            let who = who.join(" and ");
+            wrong.push(format!(
+                "object 2 does not say who of the servers {who} may write"
+            ));
+        }
         if !wrong.is_empty() {
             wrong.truncate(MAX_REASONS);
             return Err(wrong);
@@ -93,6 +111,10 @@ impl Draft {
             given: SavedGiven {
                 at: Some(Moment::of(now)),
                 bootstrap,
+                owner: match owner {
+                    Owner::Former(ssid) => Some(ssid),
+                    Owner::Nobody | Owner::Said => None,
+                },
                 removed,
                 servers,
             },
@@ -100,6 +122,41 @@ impl Draft {
             stored: self.stored,
             written,
         })
+    }
+
+    /// Who has rights where there are several servers (design, 6: nobody is left to guess; lwm2m/20,
+    /// 11: it has to be arranged inside the session, and Anjay makes the former server the owner).
+    fn owner(
+        &self,
+        pairs: &BTreeMap<Ssid, (ObjectInstanceId, ObjectInstanceId)>,
+        access: &[(InstancePath, Assigned)],
+        accounts: &Accounts,
+        core: &CoreObjects,
+    ) -> Owner {
+        if pairs.keys().any(|ssid| accounts.is_granted(*ssid)) {
+            return Owner::Said;
+        }
+        let is_there = |ssid: &Ssid, uri: &ServerUri| {
+            let security = pairs.get(ssid).and_then(|(id, _)| self.security.get(id));
+            security.is_some_and(|security| security.account.uri.parse().as_ref() == Ok(uri))
+        };
+        if let Some((ssid, uri)) = accounts.former_owner()
+            && is_there(&ssid, &uri)
+        {
+            return Owner::Former(ssid);
+        }
+        let gives =
+            |(who, bits): (&u16, &u8)| *bits != 0 && (*who == 0 || pairs.contains_key(&Ssid(*who)));
+        let is_said = access.iter().any(|(_, assigned)| {
+            pairs.contains_key(&Ssid(assigned.owner)) || assigned.entries.iter().any(gives)
+        });
+        // What was said of them before, unless all of it goes.
+        let stays =
+            !self.access.is_cleared && pairs.keys().any(|ssid| core.access.speaks_of(*ssid));
+        match pairs.len() < 2 || is_said || stays {
+            true => Owner::Said,
+            false => Owner::Nobody,
+        }
     }
 
     /// What is taken over with an instance of object 1 that was written must be of use by itself.
@@ -180,7 +237,13 @@ impl Draft {
         }
         if !security.is_written {
             let before = accounts.given_record().map(|given| given.bootstrap.clone());
-            return before.unwrap_or_default();
+            return match before {
+                Some(given @ GivenBootstrap::Given { .. }) => given,
+                // One that had its time is not the one that is talked over now.
+                Some(GivenBootstrap::Configured | GivenBootstrap::Gone { .. }) | None => {
+                    GivenBootstrap::Configured
+                }
+            };
         }
         check_security(*instance, security, accounts, wrong);
         GivenBootstrap::Given {

@@ -35,7 +35,7 @@ impl Bootstrap {
     pub(super) fn on_request(
         &mut self,
         mut request: Request,
-        accounts: &mut Accounts,
+        accounts: &Accounts,
         turn: &mut Turn<'_>,
     ) -> Response {
         if matches!(self.state, State::Asking | State::Listening { .. }) {
@@ -78,7 +78,7 @@ impl Bootstrap {
         &mut self,
         operation: &Operation,
         request: &Request,
-        accounts: &mut Accounts,
+        accounts: &Accounts,
         turn: &mut Turn<'_>,
     ) -> Result<Response, Reject> {
         let enabler = self.enabler();
@@ -119,13 +119,13 @@ impl Bootstrap {
         }
     }
 
-    /// Checks the draft and keeps it. What is committed here is before the answer.
+    /// Checks the draft. It is kept before the answer leaves.
     ///
     /// # Errors
     /// 4.06 with the reasons; the server may put it right.
     pub(super) fn conclude(
         &mut self,
-        accounts: &mut Accounts,
+        accounts: &Accounts,
         turn: &mut Turn<'_>,
     ) -> Result<(), Reject> {
         let State::Writing { draft, .. } = &self.state else {
@@ -141,9 +141,7 @@ impl Bootstrap {
                 return Err(not_acceptable(reasons));
             }
         };
-        let servers = settled.servers.clone();
-        accounts.accept(settled, turn);
-        self.has_settled = true;
+        self.settled = Some(Box::new(settled));
         self.last_error = None;
         self.cause = None;
         if let Some(visit) = &mut self.visit {
@@ -153,7 +151,6 @@ impl Bootstrap {
         let echo = self.visit.as_ref().map(super::Visit::echo);
         let until = turn.now.mono + echo.unwrap_or_default();
         self.enter(State::Lingering { until }, turn.now);
-        tell(BootstrapEvent::Finished(servers), turn.shared);
         Ok(())
     }
 }

@@ -7,6 +7,7 @@ use lamplighter_coap::{
 };
 use lamplighter_dtls::Session;
 use lamplighter_model::{ObjectInstanceId, Path};
+use zeroize::Zeroize as _;
 
 use super::{Accounts, Bootstrap, State};
 use crate::{
@@ -126,7 +127,7 @@ impl Visit {
 }
 
 impl Bootstrap {
-    pub(super) fn on_event(&mut self, event: Coap, accounts: &mut Accounts, turn: &mut Turn<'_>) {
+    pub(super) fn on_event(&mut self, event: Coap, accounts: &Accounts, turn: &mut Turn<'_>) {
         let Some(visit) = &mut self.visit else {
             return;
         };
@@ -174,13 +175,17 @@ impl Bootstrap {
     fn on_response(
         &mut self,
         asked: Asked,
-        response: Response,
-        accounts: &mut Accounts,
+        mut response: Response,
+        accounts: &Accounts,
         turn: &mut Turn<'_>,
     ) {
         let code = response.code;
         match asked {
-            Asked::Pack if code.is_success() => self.on_pack(&response, accounts, turn),
+            Asked::Pack if code.is_success() => {
+                self.on_pack(&response, accounts, turn);
+                // It holds keys.
+                response.payload.zeroize();
+            }
             // lwm2m/40, 8: whatever the refusal, the ordinary way follows.
             Asked::Pack => self.ask_for(Asked::Request, accounts, turn.shared, turn.now),
             Asked::Request | Asked::RequestOf1_0 if code.is_success() => {
@@ -202,7 +207,7 @@ impl Bootstrap {
     }
 
     /// What the pack names takes the place of what there is; nothing is left to be finished.
-    fn on_pack(&mut self, response: &Response, accounts: &mut Accounts, turn: &mut Turn<'_>) {
+    fn on_pack(&mut self, response: &Response, accounts: &Accounts, turn: &mut Turn<'_>) {
         self.begin_draft(accounts, turn);
         let result = self
             .take_pack(response, turn)

@@ -10,7 +10,7 @@ use crate::{
     operation::gateway,
     perform::Turn,
     rng::Rng,
-    saved::{Record, SavedRegistration},
+    saved::{Record, SavedQueue, SavedRegistration},
     server::Server,
     tree::Tree,
 };
@@ -82,6 +82,7 @@ impl Client {
                 | Record::Date(_)
                 | Record::Device(_)
                 | Record::Fallback(_)
+                | Record::FallbackTime(_)
                 | Record::Given(_)
                 | Record::Instance(..)
                 | Record::Observation(..)
@@ -105,7 +106,14 @@ impl Client {
             Some(instance) => core.add_at(instance, (ssid, account), grants),
             None => core.add(ssid, account, grants),
         }
-        if let Some(outbox) = self.former.remove(&ssid) {
+        if let Some(from) = self.accounts.parted(ssid) {
+            // What was stored under the id before is another's.
+            server.restore_queue(SavedQueue {
+                dropped: 0,
+                first: from,
+                next: from,
+            });
+        } else if let Some(outbox) = self.former.remove(&ssid) {
             server.take_over(outbox);
         }
         self.servers.insert(ssid, server);
@@ -132,7 +140,7 @@ impl Client {
             server.registration.deregister(now);
             server.settle(&mut turn);
             server.give_up(is_final, &mut turn);
-            self.former.insert(ssid, server.into_outbox());
+            self.put_away(ssid, server.into_outbox());
             // One of the same id may come: it must not begin with the same message ids, as whoever
             // knows them takes what it says for a repetition (RFC 7252, 4.5).
             self.seed = Rng::new(self.seed).next();
@@ -156,13 +164,7 @@ impl Client {
             }
             Record::Instance(path, Some(saved)) => self.saved_instances.push((path, saved)),
             Record::Observation(ssid, token, Some(saved)) => self.saved.push((ssid, token, saved)),
-            Record::Queue(ssid, saved) => {
-                match self.servers.get_mut(&ssid) {
-                    Some(server) => server.restore_queue(saved),
-                    // Its numbers go on where the account comes back.
-                    None => self.former.entry(ssid).or_default().restore(saved),
-                }
-            }
+            Record::Queue(ssid, saved) => self.restore_queue(ssid, saved),
             Record::Reading(ssid, Some(saved)) => {
                 if let Some(server) = self.servers.get_mut(&ssid) {
                     server.restore_reading(&saved);
@@ -178,6 +180,7 @@ impl Client {
             | Record::Account(..)
             | Record::Attributes(_, _, None)
             | Record::Fallback(_)
+            | Record::FallbackTime(_)
             | Record::Given(_)
             | Record::Instance(_, None)
             | Record::Observation(_, _, None)

@@ -5,10 +5,10 @@ use lamplighter_model::{Now, Ssid};
 
 use super::Client;
 use crate::{
-    bootstrap::{self, BootstrapState, BootstrapStatus, Cause},
+    bootstrap::{self, BootstrapState, BootstrapStatus, Cause, Left, Settled},
     boundary::{BootstrapEvent, Event, Output},
-    outbox::Loss,
-    perform::Turn,
+    object::ACCESS_CONTROL,
+    perform::{News, Turn},
     saved::Record,
     tree::Tree,
 };
@@ -34,12 +34,6 @@ impl Client {
         self.shared
             .core
             .set_bootstrap(self.accounts.bootstrap().is_some());
-        let foreign = self.accounts.fallback().map(|held| held.foreign.clone());
-        for ssid in foreign.into_iter().flatten() {
-            if let Some(server) = self.servers.get_mut(&ssid) {
-                server.discard_for_another(&mut self.shared);
-            }
-        }
         if self.servers.is_empty() {
             self.want_bootstrap(Cause::NoServer, now);
         }
@@ -81,6 +75,9 @@ impl Client {
         {
             self.roll_back(tree, now);
         }
+        if let Some(time) = self.accounts.poll_time(now) {
+            self.shared.out.push(Output::Journal(time));
+        }
         if self
             .accounts
             .purge_at(now)
@@ -96,11 +93,13 @@ impl Client {
     pub(super) fn bootstrap_timeout(&self) -> Option<(std::time::Duration, &'static str)> {
         let rollback = self.accounts.rollback_at();
         let rollback = rollback.map(|due| (due, "return to former accounts"));
+        let time = self.accounts.time_at();
+        let time = time.map(|due| (due, "time on trial"));
         let purge = self
             .purge_at
             .map(|due| (due, "end of the bootstrap account"));
         let own = self.bootstrap.timeout();
-        [own, rollback, purge].into_iter().flatten().min()
+        [own, rollback, time, purge].into_iter().flatten().min()
     }
 
     /// Whether anything moved that servers have to know.
@@ -118,37 +117,69 @@ impl Client {
             shared: &mut self.shared,
             tree,
         };
-        self.bootstrap.settle(&mut self.accounts, &mut turn);
-        self.shared.is_bootstrapped = self.bootstrap.is_writing();
-        let has_settled = self.bootstrap.take_settled();
-        if has_settled {
-            self.replace_servers(&[], tree, now);
+        self.bootstrap.settle(&self.accounts, &mut turn);
+        let settled = self.bootstrap.take_settled();
+        let has_settled = settled.is_some();
+        if let Some(settled) = settled {
+            self.accept(*settled, tree, now);
         }
+        self.shared.is_bootstrapped = self.bootstrap.is_writing();
         self.purge_at = self.accounts.purge_at(now);
         has_settled
     }
 
-    /// A server took us with the account that it has now.
-    pub(super) fn taken(&mut self, ssid: Ssid) {
-        let Some(record) = self.accounts.confirm(ssid) else {
-            return;
+    /// Keeps what a bootstrap server has finished, answers it, and carries it out.
+    fn accept(&mut self, settled: Settled, tree: &mut Tree, now: Now) {
+        let (written, servers) = (settled.written.clone(), settled.servers.clone());
+        let left = self.left(&settled, now);
+        let mut turn = Turn {
+            now,
+            shared: &mut self.shared,
+            tree,
         };
-        self.shared.out.commit(record);
-        self.bootstrap.reset();
-        let servers = &self.servers;
-        for (former, outbox) in &mut self.former {
-            if servers.contains_key(former) {
-                continue;
-            }
-            if let Some((upto, samples)) = outbox.discard_all(Loss::Cancelled) {
-                self.shared.out.push(Output::Forget(*former, upto));
-                self.shared.out.push(Output::Event(Event::Discarded {
-                    ssid: *former,
-                    samples,
-                    reason: Loss::Cancelled.as_str(),
-                }));
+        self.accounts.accept(settled, left, &mut turn);
+        bootstrap::tell(BootstrapEvent::Finished(servers), turn.shared);
+        self.bootstrap.settle(&self.accounts, &mut turn);
+        self.leave_servers(&written, tree, now);
+        self.join_servers(&[], tree, now);
+    }
+
+    /// What goes with the accounts that are not what they were.
+    fn left(&self, settled: &Settled, now: Now) -> Left {
+        let mut left = Left::default();
+        for (ssid, server) in &self.servers {
+            if !settled.servers.contains(ssid) || settled.written.contains(ssid) {
+                left.back.extend(server.kept(&self.shared.core, now));
+                left.removals.extend(server.removals());
+            } else {
+                let gone = settled.stored.iter().filter(|(_, held)| held.is_none());
+                let gone = gone.flat_map(|(path, _)| server.kept_attributes((*path).into()));
+                left.back.extend(gone);
             }
         }
+        let former = self
+            .former
+            .iter()
+            .map(|(ssid, outbox)| (*ssid, outbox.next()));
+        let present = self.servers.iter();
+        let present = present.map(|(ssid, server)| (*ssid, server.next_number()));
+        left.next = former.chain(present).collect();
+        left
+    }
+
+    /// A server took us with the account that it has now.
+    pub(super) fn taken(&mut self, ssid: Ssid, tree: &mut Tree, now: Now) {
+        let Some(records) = self.accounts.confirm(ssid) else {
+            return;
+        };
+        self.shared.out.commit_all(records);
+        self.bootstrap.reset();
+        self.discard_former();
+        self.disinherit();
+        if !self.disinherited.is_empty() {
+            self.shared.news.push(News::Listed(ACCESS_CONTROL));
+        }
+        self.drop_orphans(tree, now);
         bootstrap::tell(BootstrapEvent::Confirmed(ssid), &mut self.shared);
     }
 
@@ -169,38 +200,64 @@ impl Client {
     }
 
     fn roll_back(&mut self, tree: &mut Tree, now: Now) {
-        let mut turn = Turn {
-            now,
-            shared: &mut self.shared,
-            tree,
-        };
-        let Some(records) = self.accounts.roll_back(&mut turn) else {
+        let Some(fallback) = self.accounts.roll_back() else {
             return;
         };
         self.bootstrap.stop(&mut self.shared, now);
         self.bootstrap.postpone(now);
         bootstrap::tell(BootstrapEvent::RolledBack, &mut self.shared);
-        self.replace_servers(&records, tree, now);
+        self.leave_servers(&fallback.awaited, tree, now);
+        let mut turn = Turn {
+            now,
+            shared: &mut self.shared,
+            tree,
+        };
+        turn.bring_back(&fallback);
+        self.join_servers(&fallback.records, tree, now);
+        self.discard_former();
         if self.servers.is_empty() {
             self.want_bootstrap(Cause::NoServer, now);
         }
     }
 
-    /// Makes the servers that there are to be now. All of them register anew: what they know of this
-    /// box may be as different as what it knows of them.
-    fn replace_servers(&mut self, saved: &[Record], tree: &mut Tree, now: Now) {
+    /// Leaves the servers that there are not to be any more, and those that were `written`: they
+    /// register anew, as what they know of this box may be as different as what it knows of them. The
+    /// others stay as they are, and whoever has asked for silence has it. // design, 6: suspension
+    fn leave_servers(&mut self, written: &[Ssid], tree: &mut Tree, now: Now) {
         let wanted = self.accounts.wanted();
-        let former: Vec<Ssid> = self.servers.keys().copied().collect();
-        for ssid in former {
+        let is_on_trial = self.accounts.fallback().is_some();
+        let present: Vec<Ssid> = self.servers.keys().copied().collect();
+        for ssid in present {
             let after = wanted.iter().find(|one| one.config.ssid == ssid);
-            let is_foreign = after.is_some_and(|after| {
+            if after.is_some() && !written.contains(&ssid) {
+                continue;
+            }
+            let is_another = after.is_some_and(|after| {
                 let server = self.servers.get(&ssid);
                 server.is_some_and(|server| after.is_foreign(server.config()))
             });
-            self.remove_server(ssid, is_foreign, tree, now);
+            let comes_back =
+                self.former.contains_key(&ssid) || self.accounts.parted(ssid).is_some();
+            let is_over = after.is_none() && !is_on_trial;
+            let is_final = (is_over || is_another) && !comes_back;
+            self.remove_server(ssid, is_final, tree, now);
         }
-        for one in wanted {
-            self.add_server(one, saved, now);
+    }
+
+    /// Makes the servers that there are to be now, as far as they are not there.
+    fn join_servers(&mut self, saved: &[Record], tree: &mut Tree, now: Now) {
+        for one in self.accounts.wanted() {
+            let ssid = one.config.ssid;
+            if self.servers.contains_key(&ssid) {
+                self.shared.core.access.grant(ssid, one.config.rights);
+            } else {
+                self.add_server(one, saved, now);
+            }
+        }
+        for record in saved {
+            if let Record::Attributes(..) | Record::Reading(..) = record {
+                self.restore(record.clone(), now);
+            }
         }
         self.shared
             .core

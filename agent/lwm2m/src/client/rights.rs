@@ -53,8 +53,11 @@ impl Client {
     }
 
     /// Servers without an account have no rights and own nothing; what nobody else has a right on
-    /// goes with them.
+    /// goes with them. Not while they may come back.
     pub(super) fn disinherit(&mut self) {
+        if self.accounts.fallback().is_some() {
+            return;
+        }
         let (orphans, records) = self.shared.core.access.disinherit();
         self.disinherited.extend(records);
         self.orphans.extend(orphans);

@@ -178,7 +178,7 @@ impl Device {
     }
 
     /// Resources that hold something else than in `before`. The ticking of the clock is no change.
-    pub(super) fn different(&self, before: &Self) -> impl Iterator<Item = u16> {
+    pub(crate) fn different(&self, before: &Self) -> impl Iterator<Item = u16> {
         let changed = [
             (id::ERRORS, self.errors != before.errors),
             (id::TIME, self.clock != before.clock),

@@ -199,6 +199,10 @@ impl Observations {
         orphans.map(|(token, _)| *token).collect()
     }
 
+    pub(crate) fn tokens(&self) -> impl Iterator<Item = Token> {
+        self.relations.keys().copied()
+    }
+
     pub(crate) fn get(&self, token: Token) -> Option<&Relation> {
         self.relations.get(&token)
     }

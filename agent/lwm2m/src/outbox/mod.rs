@@ -383,6 +383,16 @@ impl Outbox {
         newest.is_some_and(|newest| newest.value == sample.value)
     }
 
+    /// Others have stored under the same id: their samples are behind ours, up to this number.
+    pub(crate) fn go_on(&mut self, next: u64) {
+        self.next = self.next.max(next);
+    }
+
+    /// Whether an answer of the store is under way.
+    pub(crate) const fn is_waiting_for_store(&self) -> bool {
+        self.asked.is_some() || self.stale > 0
+    }
+
     /// Everything goes. The answer is up to which number the store is to forget, and how many
     /// nobody will be told.
     pub(crate) fn discard_all(&mut self, loss: Loss) -> Option<(u64, u64)> {

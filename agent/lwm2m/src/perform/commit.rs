@@ -98,7 +98,7 @@ impl Turn<'_> {
     }
 
     /// Gives an instance that servers made its values; the answer is to be kept.
-    fn store(&mut self, path: InstancePath, held: &Held) -> Result<Record, Reject> {
+    pub(crate) fn store(&mut self, path: InstancePath, held: &Held) -> Result<Record, Reject> {
         let changed = self
             .tree
             .store(gateway(path), held, self.now.stamp())

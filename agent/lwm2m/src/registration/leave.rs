@@ -64,6 +64,32 @@ impl Registration {
         self.leave(After::Off, now);
     }
 
+    /// What to keep of a server that is left now: the silence that it has asked for, if any.
+    pub(crate) fn left_behind(&self, now: Now) -> SavedRegistration {
+        let (version, refused) = (self.version(), self.versions.refused());
+        match self.state {
+            State::Disabled { until }
+            | State::Leaving {
+                after: After::Disabled { until },
+                ..
+            } => SavedRegistration::Disabled {
+                began: Moment::of(now),
+                lasts: until.saturating_sub(now.mono),
+                version: Some(version),
+                refused,
+            },
+            State::Leaving {
+                after: After::Off, ..
+            }
+            | State::Held
+            | State::Off
+            | State::Opening { .. }
+            | State::Registered(_)
+            | State::Registering
+            | State::Waiting { .. } => SavedRegistration::None { version, refused },
+        }
+    }
+
     pub(super) fn leaving_ended(&mut self) {
         if let State::Leaving { after, .. } = self.state {
             self.left(after);

@@ -564,6 +564,13 @@ impl Server {
             return;
         }
         self.uplink.reading_changed = None;
+        let reading = self.saved_reading();
+        let record = Record::Reading(self.config.ssid, reading);
+        turn.shared.out.push(Output::Journal(record));
+    }
+
+    /// How far the queue was read, where something was passed by.
+    pub(super) fn saved_reading(&self) -> Option<SavedReading> {
         let parked = self.outbox.parked();
         let saved = parked.iter().map(|(part, parked)| SavedParked {
             count: parked.count,
@@ -571,12 +578,10 @@ impl Server {
             last: parked.last,
             path: self.view.wire(address_of(*part)).to_string(),
         });
-        let reading = (!parked.is_empty()).then(|| SavedReading {
+        (!parked.is_empty()).then(|| SavedReading {
             cursor: self.outbox.settled(),
             parked: saved.collect(),
-        });
-        let record = Record::Reading(self.config.ssid, reading);
-        turn.shared.out.push(Output::Journal(record));
+        })
     }
 
     pub(super) fn reading_timeout(&self) -> Option<Duration> {
@@ -616,6 +621,11 @@ impl Server {
     pub(crate) fn take_over(&mut self, outbox: Outbox) {
         self.outbox = outbox;
         self.outbox.doubt();
+    }
+
+    /// The number that the next sample gets.
+    pub(crate) const fn next_number(&self) -> u64 {
+        self.outbox.next()
     }
 
     pub(crate) fn into_outbox(self) -> Outbox {

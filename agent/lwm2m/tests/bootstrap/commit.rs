@@ -6,6 +6,7 @@ use lamplighter_lwm2m::{
     client::ClientConfig,
     format::ContentFormat,
     saved::Record,
+    security::{Secret, SecurityAccount, SecurityMode},
     server::ServerState,
 };
 use lamplighter_model::{Ssid, Value};
@@ -239,6 +240,39 @@ fn the_account_of_the_bootstrap_server_ends_after_its_time() {
     assert!(again.client.bootstrap().uri.is_some());
 }
 
+/// Whoever types another key wants the bootstrap server to be asked again.
+#[test]
+fn another_key_is_another_account_of_the_bootstrap_server() {
+    let keyed = |key: &str| {
+        let mut config = config(&[(SSID_A, A)]);
+        let bootstrap = config.bootstrap.as_mut().expect("bootstrap");
+        bootstrap.security.account_timeout_s = 50;
+        let key = key.as_bytes().to_vec();
+        bootstrap.security.secret_key = Secret::new(key);
+        config
+    };
+    let mut world = World::new(keyed("swordfish"));
+    world.wait(1);
+    moved(&mut world);
+    world.wait(60);
+    assert_eq!(world.client.bootstrap().uri, None, "it had its time");
+    let mut same = world.restarted(keyed("swordfish"), 5);
+    same.wait(1);
+    assert_eq!(same.client.bootstrap().uri, None);
+    let mut other = same.restarted(keyed("sailfish"), 5);
+    other.wait(500);
+    assert!(other.client.bootstrap().uri.is_some());
+    // It works, and then has its time.
+    moved(&mut other);
+    other.wait(10);
+    assert!(other.client.bootstrap().uri.is_some());
+    other.wait(60);
+    assert_eq!(other.client.bootstrap().uri, None);
+    let mut again = other.restarted(keyed("sailfish"), 5);
+    again.wait(1);
+    assert_eq!(again.client.bootstrap().uri, None);
+}
+
 /// That a server is still there proves nothing of the one that was given.
 #[test]
 fn only_a_server_that_was_given_confirms() {
@@ -358,7 +392,7 @@ fn no_key_is_in_what_can_be_printed() {
     let key = b"swordfish-0123456789";
     let mut config: ClientConfig = config(&[(SSID_A, A)]);
     let security = &mut config.servers[0].security;
-    security.secret_key = lamplighter_lwm2m::security::Secret::new(key.to_vec());
+    security.secret_key = Secret::new(key.to_vec());
     let printed = format!("{config:?}");
     let mut world = World::new(config);
     world.wait(1);
@@ -380,4 +414,50 @@ fn no_key_is_in_what_can_be_printed() {
     let decimal = format!("{key:?}");
     let decimal = decimal.trim_matches(['[', ']']);
     assert!(!printed.contains("swordfish") && !printed.contains(decimal));
+}
+
+/// A server that was met with a certificate is not spoiled by a bootstrap server that is met otherwise
+/// and changes a number only: whom this box trusts is said by the table of the server.
+#[test]
+fn a_lifetime_that_is_written_leaves_a_certificate_what_it_is() {
+    let file = |name: &str| {
+        let root = concat!(env!("CARGO_MANIFEST_DIR"), "/../../tests/vectors/dtls");
+        std::fs::read(format!("{root}/{name}")).expect("a test vector")
+    };
+    let certified = || {
+        let mut config = config(&[(SSID_A, A)]);
+        let server = &mut config.servers[0];
+        server.uri = format!("coaps://{A}").parse().expect("a URI");
+        server.security = SecurityAccount {
+            certificate_usage: Some(2),
+            identity: file("client.der"),
+            mode: SecurityMode::X509,
+            secret_key: Secret::new(file("client.key.der")),
+            ssid: Some(Ssid(SSID_A)),
+            trust_store: vec![file("authority.der")],
+            uri: format!("coaps://{A}"),
+            ..SecurityAccount::default()
+        };
+        config
+    };
+    let mut world = World::new(certified());
+    world.wait(1);
+    world.command(Command::Bootstrap);
+    let lifetime = [("/1/0/1", Value::Integer(500))];
+    let written = write("/1/0/1", &lifetime, ContentFormat::Text);
+    assert_eq!(world.ask(BS, written).code, Code::CHANGED);
+    let answer = world.ask(BS, finish());
+    let why = String::from_utf8_lossy(&answer.payload).into_owned();
+    assert_eq!(answer.code, Code::CHANGED, "{why}");
+    for restarts in [false, true] {
+        if restarts {
+            world = world.restarted(certified(), 5);
+        }
+        let before = world.peer(A).datagrams.len();
+        world.wait(60);
+        assert_eq!(world.servers(), [SSID_A]);
+        let new = &world.peers[A].datagrams[before..];
+        // RFC 6347, 4.1: a handshake, which nothing but usable credentials begin.
+        assert!(!new.is_empty() && new.iter().all(|datagram| datagram[0] == 22));
+    }
 }

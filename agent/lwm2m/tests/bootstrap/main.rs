@@ -2,5 +2,8 @@
 
 mod commit;
 mod operations;
+mod owner;
+mod rollback;
 mod trigger;
+mod untouched;
 mod world;

@@ -38,6 +38,8 @@ pub(crate) struct World {
     /// Outputs that are performed until the power is cut.
     pub(crate) cut: Option<usize>,
     pub(crate) events: Vec<Event>,
+    /// The box does not know the date.
+    is_dateless: bool,
     pub(crate) kept: BTreeMap<(Ssid, u64), Kept>,
     links: BTreeMap<LinkId, String>,
     pub(crate) now: Duration,
@@ -45,6 +47,8 @@ pub(crate) struct World {
     pub(crate) outputs: usize,
     pub(crate) peers: BTreeMap<String, Peer>,
     pub(crate) saved: BTreeMap<RecordKey, Record>,
+    /// Records that were written, of each key.
+    pub(crate) writes: BTreeMap<RecordKey, usize>,
     pub(crate) tree: Tree,
 }
 
@@ -61,6 +65,8 @@ pub(crate) struct Peer {
     pub(crate) requests: Vec<(Duration, Request)>,
     responses: Vec<Response>,
     pub(crate) script: Script,
+    /// Notifications that came.
+    pub(crate) told: usize,
 }
 
 pub(crate) fn accept(request: &Request) -> Option<Response> {
@@ -109,10 +115,19 @@ pub(crate) fn config(servers: &[(u16, &str)]) -> ClientConfig {
 
 impl World {
     pub(crate) fn new(config: ClientConfig) -> Self {
-        Self::start(config, Vec::new(), Duration::from_secs(1000), 1)
+        Self::start(config, Vec::new(), Duration::from_secs(1000), (1, false))
     }
 
-    fn start(config: ClientConfig, saved: Vec<Record>, now: Duration, boot: u32) -> Self {
+    pub(crate) fn without_date(config: ClientConfig) -> Self {
+        Self::start(config, Vec::new(), Duration::from_secs(1000), (1, true))
+    }
+
+    fn start(
+        config: ClientConfig,
+        saved: Vec<Record>,
+        now: Duration,
+        (boot, is_dateless): (u32, bool),
+    ) -> Self {
         let mut tree = Tree::new(Arc::clone(&config.definitions));
         let refused = tree.declare(&Declared {
             added: vec![Declaration {
@@ -124,12 +139,13 @@ impl World {
         assert!(refused.is_empty());
         let records = saved.iter().cloned();
         let records = records.map(|record| (record.key(), record)).collect();
-        let client = Client::new(config, saved, at(now, boot));
+        let client = Client::new(config, saved, at(now, boot, is_dateless));
         Self {
             boot,
             client,
             cut: None,
             events: Vec::new(),
+            is_dateless,
             kept: BTreeMap::new(),
             links: BTreeMap::new(),
             now,
@@ -139,6 +155,7 @@ impl World {
                 .map(|(host, script)| (host.to_owned(), Peer::new(script)))
                 .collect(),
             saved: records,
+            writes: BTreeMap::new(),
             tree,
         }
     }
@@ -165,13 +182,18 @@ impl World {
             seed: config.seed + u64::from(self.boot),
             ..config
         };
-        let mut world = Self::start(config, records, now, self.boot + 1);
+        let mut world = Self::start(config, records, now, (self.boot + 1, self.is_dateless));
         world.kept = self.kept;
+        world.writes = self.writes;
         world.peers = self.peers;
         for peer in world.peers.values_mut() {
             peer.link = None;
         }
         world
+    }
+
+    fn at(&self) -> Now {
+        at(self.now, self.boot, self.is_dateless)
     }
 
     pub(crate) fn script(&mut self, host: &str, script: Script) {
@@ -183,7 +205,7 @@ impl World {
     }
 
     pub(crate) fn input(&mut self, input: Input) {
-        let now = at(self.now, self.boot);
+        let now = self.at();
         self.client.handle(input, &mut self.tree, now);
         self.run();
     }
@@ -193,7 +215,7 @@ impl World {
     }
 
     pub(crate) fn sample(&mut self, degrees: f64) {
-        let stamp = at(self.now, self.boot).stamp();
+        let stamp = self.at().stamp();
         let sample = Sample::good(TEMPERATURE, Value::Float(degrees), stamp);
         self.input(Input::Device(DeviceEvent::Changed(vec![sample])));
     }
@@ -220,7 +242,7 @@ impl World {
                 return;
             }
             for input in inputs {
-                let now = at(self.now, self.boot);
+                let now = self.at();
                 self.client.handle(input, &mut self.tree, now);
             }
         }
@@ -319,6 +341,11 @@ impl World {
         self.peer(host).is_lost = true;
     }
 
+    /// Nothing is lost any more.
+    pub(crate) fn find(&mut self, host: &str) {
+        self.peer(host).is_lost = false;
+    }
+
     /// The servers that there are, with where they are.
     pub(crate) fn servers(&self) -> Vec<u16> {
         self.client.states().map(|(ssid, _)| ssid.0).collect()
@@ -390,6 +417,7 @@ impl World {
 
     fn save(&mut self, record: Record) {
         let key = record.key();
+        *self.writes.entry(key.clone()).or_default() += 1;
         if record.is_removal() {
             self.saved.remove(&key);
         } else {
@@ -410,7 +438,8 @@ impl World {
                         }
                     }
                     Coap::Response(_, response) => peer.responses.push(response),
-                    Coap::Delivered(..) | Coap::Failed(..) | Coap::Notification(..) => {}
+                    Coap::Notification(..) => peer.told += 1,
+                    Coap::Delivered(..) | Coap::Failed(..) => {}
                 }
             }
             while let Some(datagram) = peer.endpoint.poll_transmit() {
@@ -437,16 +466,17 @@ impl Peer {
             requests: Vec::new(),
             responses: Vec::new(),
             script,
+            told: 0,
         }
     }
 }
 
-fn at(mono: Duration, boot: u32) -> Now {
+fn at(mono: Duration, boot: u32, is_dateless: bool) -> Now {
     let unix = 1_790_000_000 + i64::try_from(mono.as_secs()).expect("a short time");
     Now {
         boot: BootId(boot),
         mono,
-        unix: Some(UnixTime::from_seconds(unix)),
+        unix: (!is_dateless).then(|| UnixTime::from_seconds(unix)),
     }
 }
 

@@ -7,7 +7,7 @@ use lamplighter_model::{InstancePath, ObjectInstanceId, Ssid};
 use super::{AccessControl, Account};
 use crate::{
     access::{Grants, Rights},
-    saved::Record,
+    saved::{Record, SavedEntry},
 };
 
 /// The rights on one instance, as a bootstrap server wants them.
@@ -57,6 +57,25 @@ impl AccessControl {
             self.set_entry(path, who, Some(Rights::from_bits(bits)));
         }
         self.set_owner(path, assigned.owner);
+    }
+
+    /// The configuration says this of a server that stays.
+    pub(crate) fn grant(&mut self, ssid: Ssid, grants: Grants) {
+        if let Some(account) = self.accounts.get_mut(&ssid) {
+            account.grants = grants;
+        }
+    }
+
+    /// Whether somebody has given rights to a server, or made it an owner.
+    pub(crate) fn speaks_of(&self, ssid: Ssid) -> bool {
+        let is_right = |(who, entry): (&u16, &SavedEntry)| {
+            *who == ssid.0 && entry.is.is_some_and(|bits| bits != 0)
+        };
+        let mut changed = self.changed.values();
+        changed.any(|saved| {
+            let owner = saved.owner.map(|owner| owner.is);
+            owner == Some(ssid.0) || saved.entries.iter().any(is_right)
+        })
     }
 
     /// What is to be kept of all that is different from `before`.
