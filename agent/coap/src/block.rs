@@ -440,6 +440,13 @@ impl Snapshots {
         ))
     }
 
+    /// No further block of anything is given away.
+    pub(crate) fn clear(&mut self, timers: &mut Timers) {
+        for target in self.kept.keys().copied().collect::<Vec<u64>>() {
+            self.drop_one(target, timers);
+        }
+    }
+
     /// What was kept last of the answers to requests that differ in their body only.
     pub(crate) fn newest(&self, bare: u64) -> Option<u64> {
         let alike = self.kept.iter().filter(|(_, kept)| kept.bare == bare);

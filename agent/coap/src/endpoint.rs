@@ -234,6 +234,13 @@ impl Endpoint {
         self.settle(send);
     }
 
+    /// The peer may not know any more what it has read: no block follows that it has not fetched, and
+    /// no answer that carries content is repeated.
+    pub fn forget_content(&mut self) {
+        self.theirs.forget_bodies(&mut self.cx.timers);
+        self.udp.forget_content(&mut self.cx);
+    }
+
     /// Whether a request of ours had to be sent more than once and is still not acknowledged.
     pub fn is_repeated(&self, exchange: ExchangeId) -> bool {
         let send = self.ours.send_of(exchange);
@@ -355,7 +362,7 @@ mod tests {
     use super::*;
     use crate::{
         block::Block,
-        message::{Code, Options},
+        message::{Code, Method, Options},
         wire::{Envelope, Kind},
     };
 
@@ -438,5 +445,68 @@ mod tests {
         while endpoint.poll_transmit().is_some() {}
         endpoint.udp.check_bounds(&nothing);
         endpoint.theirs.check_bounds(&nothing);
+    }
+
+    fn read(mid: u16, block2: Option<Block>) -> Vec<u8> {
+        let token = Token::new(&mid.to_be_bytes()).unwrap();
+        let mut message = Message::new(Method::Get.code(), token);
+        message.options = Options {
+            path: vec!["6".to_owned()],
+            block2,
+            ..Options::default()
+        };
+        Envelope {
+            kind: Kind::Confirmable,
+            mid,
+            message,
+        }
+        .encode()
+    }
+
+    fn answered(endpoint: &mut Endpoint, now: Duration) {
+        let Some(Event::Request(key, _)) = endpoint.poll_event() else {
+            panic!("no request");
+        };
+        let response = Response::content(Code::CONTENT, 0, vec![7; 3_000]);
+        endpoint.respond(key, response, now);
+    }
+
+    fn sent(endpoint: &mut Endpoint) -> usize {
+        std::iter::from_fn(|| endpoint.poll_transmit()).count()
+    }
+
+    #[test]
+    fn what_was_read_is_neither_repeated_nor_continued_when_it_is_secret_by_now() {
+        let mut endpoint = Endpoint::new(Params::default(), 1);
+        let next = Block {
+            num: 1,
+            more: false,
+            szx: 6,
+        };
+        // Answered in the acknowledgement, the rest to be fetched.
+        endpoint.receive(&read(1, None), Duration::ZERO);
+        answered(&mut endpoint, Duration::ZERO);
+        endpoint.receive(&read(1, None), Duration::ZERO);
+        endpoint.receive(&read(2, Some(next)), Duration::ZERO);
+        assert_eq!(sent(&mut endpoint), 3);
+        // Answered late, by a message that waits for its acknowledgement.
+        endpoint.receive(&read(3, None), Duration::ZERO);
+        let late = Duration::from_secs(5);
+        endpoint.handle_timeout(late);
+        answered(&mut endpoint, late);
+        assert_eq!(sent(&mut endpoint), 2);
+
+        endpoint.forget_content();
+        for repeated in [read(1, None), read(2, Some(next)), read(3, None)] {
+            endpoint.receive(&repeated, late);
+        }
+        assert_eq!(sent(&mut endpoint), 1, "the empty acknowledgement");
+        while let Some(due) = endpoint.poll_timeout() {
+            endpoint.handle_timeout(due);
+        }
+        assert_eq!(sent(&mut endpoint), 0);
+        // The next block is asked for anew, and whoever answers looks at the rights.
+        endpoint.receive(&read(4, Some(next)), late);
+        assert!(matches!(endpoint.poll_event(), Some(Event::Request(..))));
     }
 }

@@ -9,7 +9,7 @@ use std::{
     time::Duration,
 };
 
-use crate::params::Params;
+use crate::{params::Params, wire};
 
 /// May the message be handled again once it is forgotten early?
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -29,7 +29,7 @@ pub(crate) enum Reply {
 
 #[derive(Debug)]
 pub(crate) struct Seen {
-    /// Never iterated, so its order does not matter.
+    /// Its order does not matter: whoever goes through it does the same to all.
     entries: HashMap<u16, Entry, BuildHasherDefault<MidHasher>>,
     again: VecDeque<Place>,
     once: VecDeque<Place>,
@@ -123,6 +123,16 @@ impl Seen {
         }
         entry.reply = Reply::Bytes(bytes);
         self.strip(params.max_seen_bytes);
+    }
+
+    /// Duplicates of reads are not told again what was read: it may be secret by now.
+    pub(crate) fn silence(&mut self) {
+        let reads = self.entries.values_mut();
+        let told = reads.filter(|entry| {
+            entry.class == Class::Again
+                && matches!(&entry.reply, Reply::Bytes(bytes) if wire::holds_content(bytes))
+        });
+        told.for_each(|entry| entry.reply = Reply::Silence);
     }
 
     /// Drops what is older than its time; says when to come again.

@@ -236,6 +236,21 @@ impl Udp {
         }
     }
 
+    /// What was read is not repeated any more.
+    pub(crate) fn forget_content(&mut self, cx: &mut Context) {
+        self.seen.silence();
+        let is_content =
+            |pending: &Pending| pending.role == Role::Answer && wire::holds_content(&pending.bytes);
+        let answers = self.in_flight.iter();
+        let answers: Vec<u16> = answers
+            .filter(|(_, pending)| is_content(pending))
+            .map(|(mid, _)| *mid)
+            .collect();
+        for mid in answers {
+            self.settle(mid, cx);
+        }
+    }
+
     /// A request of the peer that gets no answer at all.
     pub(crate) fn ignore(&mut self, key: RequestKey) {
         self.waiting.remove(key);

@@ -169,6 +169,11 @@ fn first_byte(kind: Kind) -> u8 {
     }
 }
 
+/// Whether an encoded message is an answer that carries what was read.
+pub(crate) fn holds_content(datagram: &[u8]) -> bool {
+    datagram.get(1) == Some(&Code::CONTENT.to_byte())
+}
+
 /// The message id of a confirmable message, as far as the header can be trusted.
 pub(crate) fn confirmable_mid(datagram: &[u8]) -> Option<u16> {
     let [first, _, high, low, ..] = datagram else {

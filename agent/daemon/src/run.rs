@@ -493,6 +493,10 @@ impl Agent {
                 self.waiting.is_queue_changed = true;
                 self.core(client, Input::KeptDropped(ssid, first, count));
             }
+            Stored::Erased(client, ssid, count) => {
+                self.waiting.is_queue_changed = true;
+                self.core(client, Input::KeptErased(ssid, count));
+            }
             Stored::Kept(client, ssid, kept) => self.core(client, Input::Kept(ssid, kept)),
             Stored::SiteSaved => {
                 for output in self.waiting.behind_save.take().into_iter().flatten() {
@@ -647,6 +651,10 @@ impl Agent {
                 self.waiting.ops.insert(ours, (id, op));
                 let now = self.clock.now();
                 self.site.handle(SiteInput::Request(ours, request), now);
+            }
+            Output::Erase(ssid, paths) => {
+                self.waiting.is_queue_changed = true;
+                self.store.erase(id, ssid, paths);
             }
             Output::Event(event) => self.on_event(id, &event),
             Output::Fetch(ssid, from, limit) => self.store.fetch(id, ssid, from, limit),

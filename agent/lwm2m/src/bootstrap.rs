@@ -245,15 +245,15 @@ impl Bootstrap {
             return self.stop(shared, now);
         };
         let account = accounts.trusting(account);
+        let coap = accounts.terms().coap;
         let (uri, session) = match account.check().and_then(|uri| {
-            let session = account.session().map_err(|why| vec![why.to_string()])?;
-            Ok((uri, session))
+            let session = account.session_over(&coap);
+            Ok((uri, session.map_err(|why| vec![why.to_string()])?))
         }) {
             Ok(made) => made,
             Err(reasons) => return self.fail(&reasons.join("; "), shared, now),
         };
         let link = shared.new_link();
-        let coap = accounts.terms().coap;
         self.visit = Some(Visit::new(link, session, coap, self.rng.next()));
         shared.out.push(Output::Open(link, uri, Transport::Udp));
         let until = now.mono + OPEN_TIMEOUT;

@@ -46,6 +46,14 @@ pub struct Kept {
     pub sample: Sample,
 }
 
+impl Kept {
+    /// Whether it is a sample of one of these paths, or of what lies below.
+    pub fn is_below(&self, paths: &[Path]) -> bool {
+        let path = Path::Resource(self.sample.address.path);
+        paths.iter().any(|above| above.contains(path))
+    }
+}
+
 /// What the core is told.
 #[derive(Clone, Debug)]
 pub enum Input {
@@ -61,6 +69,8 @@ pub enum Input {
     /// The queue of the server exceeded its bound: the first number that is still there, and how
     /// many samples went.
     KeptDropped(Ssid, u64, u64),
+    /// So many samples that were still to be told went by [`Output::Erase`].
+    KeptErased(Ssid, u64),
     Link(LinkId, LinkEvent),
     Received(LinkId, Vec<u8>),
     Timeout,
@@ -182,6 +192,10 @@ pub enum Output {
     Device(OpId, DeviceRequest),
     /// For people and bridges, never needed by the protocol.
     Event(Event),
+    /// What is stored for a server of these paths, and of all below, is to leave the disk without a
+    /// trace, and so is what is delivered already; answered by [`Input::KeptErased`]. With the root,
+    /// nothing is kept of the queue.
+    Erase(Ssid, Vec<Path>),
     /// Wants the samples of a server's queue from this number on, at most so many; answered by
     /// [`Input::Kept`].
     Fetch(Ssid, u64, usize),

@@ -107,6 +107,7 @@ impl<'a> Catalogue<'a> {
         if object == ACCESS_CONTROL {
             let mut instances: Vec<_> = self.access_controls(scope).collect();
             instances.sort_unstable();
+            instances.dedup();
             return instances;
         }
         let mut instances: Vec<_> = self

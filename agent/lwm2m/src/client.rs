@@ -107,6 +107,7 @@ impl Client {
             client.restore(record, now);
         }
         client.disinherit();
+        client.withhold_stored();
         client.start(now);
         client.resume_bootstrap(now);
         client
@@ -133,6 +134,11 @@ impl Client {
             Input::Device(event) => self.on_device(event, tree, now),
             Input::Kept(ssid, kept) => self.on_kept(ssid, kept),
             Input::KeptDropped(ssid, first, count) => self.on_dropped(ssid, first, count),
+            Input::KeptErased(ssid, count) => {
+                if let Some(server) = self.servers.get_mut(&ssid) {
+                    server.erased(count);
+                }
+            }
             Input::Link(link, event) => self.on_link(link, event, tree, now),
             Input::Received(link, datagram) => {
                 if let Some(server) = self.servers.values_mut().find(|server| server.owns(link)) {
@@ -360,7 +366,11 @@ impl Client {
             News::Sampled(resource, index) => {
                 let is_default = resource.path.object() == crate::object::SERVER;
                 let is_uncovered = turn.shared.core.access.is_about_hidden(resource.path);
+                let judged = turn.shared.core.access.judged(resource.path);
                 for server in self.servers.values_mut() {
+                    if let Some(instance) = judged {
+                        server.rights_changed(instance, &mut turn);
+                    }
                     if is_default {
                         server.defaults_changed(&turn);
                     }

@@ -46,6 +46,7 @@ mod sleep;
 mod status;
 mod telling;
 mod uri;
+mod withholding;
 
 pub use cause::Cause;
 pub(crate) use cause::Trouble;
@@ -201,6 +202,8 @@ impl Server {
     pub(crate) fn give_up(&mut self, is_final: bool, turn: &mut Turn<'_>) {
         if is_final {
             self.discard_all(turn.shared);
+            let everything = Output::Erase(self.config.ssid, vec![Path::Root]);
+            turn.shared.out.push(everything);
             self.tell_losses(turn.shared);
         }
         self.forget_reporting(turn);

@@ -289,6 +289,13 @@ impl Rig {
                 let input = CoreInput::Kept(ssid, kept.cloned().collect());
                 self.inputs.push_back(input);
             }
+            Output::Erase(ssid, paths) => {
+                let queue = self.kept.entry(ssid).or_default();
+                let before = queue.len();
+                queue.retain(|kept| !kept.is_below(&paths));
+                let erased = (before - queue.len()) as u64;
+                self.inputs.push_back(CoreInput::KeptErased(ssid, erased));
+            }
             Output::Forget(ssid, up_to) => {
                 let queue = self.kept.entry(ssid).or_default();
                 queue.retain(|kept| kept.number > up_to);

@@ -30,6 +30,8 @@ struct State {
     /// Where the server sees the agent.
     back: Arc<UdpSocket>,
     cut: bool,
+    /// What the server sent since it is held back.
+    held: Option<Vec<Vec<u8>>>,
     /// So many more pass from the server until it is cut.
     left: Option<usize>,
     server: SocketAddr,
@@ -67,6 +69,7 @@ impl Relay {
                 agent: None,
                 back: Arc::new(socket()),
                 cut: false,
+                held: None,
                 left: None,
                 server: address(server),
                 up: Vec::new(),
@@ -100,6 +103,26 @@ impl Relay {
     pub fn mend(&self) {
         let mut state = locked(&self.shared.state);
         (state.cut, state.left) = (false, None);
+    }
+
+    /// What the server sends waits on its way from now on.
+    pub fn hold(&self) {
+        locked(&self.shared.state).held = Some(Vec::new());
+    }
+
+    /// How many datagrams wait.
+    pub fn held(&self) -> usize {
+        let state = locked(&self.shared.state);
+        state.held.as_ref().map_or(0, Vec::len)
+    }
+
+    /// What waits arrives, late and in its order.
+    pub fn release(&self) {
+        let mut state = locked(&self.shared.state);
+        let (held, agent) = (state.held.take(), state.agent.unwrap());
+        for datagram in held.unwrap_or_default() {
+            self.shared.front.send_to(&datagram, agent).unwrap();
+        }
     }
 
     /// The server sees the agent at another port from now on, as behind a router that forgot it.
@@ -212,6 +235,10 @@ impl Shared {
                 state.cut |= left == Some(0);
                 state.left = left.map(|left| left.saturating_sub(1));
                 state.down.push(datagram.to_vec());
+                if let Some(held) = &mut state.held {
+                    held.push(datagram.to_vec());
+                    return None;
+                }
             }
         }
         let receiver = match way {

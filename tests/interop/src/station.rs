@@ -3,7 +3,7 @@
 use std::{
     ffi::OsString,
     net::TcpListener,
-    path::PathBuf,
+    path::{Path, PathBuf},
     sync::{
         Arc,
         atomic::{AtomicU64, Ordering},
@@ -30,7 +30,8 @@ pub const LAMPS: u16 = 8;
 /// Between two looks at what a test waits for.
 const PAUSE: Duration = Duration::from_millis(50);
 
-const UNIT: u8 = 17;
+/// Of the plant.
+pub const UNIT: u8 = 17;
 /// Registers and coils of the plant.
 const COUNT_AT: u16 = 0;
 const SETPOINT_AT: u16 = 2;
@@ -100,13 +101,7 @@ impl Setup {
         let uri = relay
             .as_ref()
             .map_or_else(|| leshan.uri.clone(), Relay::uri);
-        for (name, definition) in definitions() {
-            let mut definition = String::from_utf8(definition).unwrap();
-            if let Some((text, instead)) = self.believes {
-                definition = definition.replace(text, instead);
-            }
-            write(&directory.join("objects").join(name), definition);
-        }
+        define(&directory, self.believes);
         let file = configuration(self.name, &uri, self.server, &plant, &self.tables);
         let agent = Agent::run(&directory, &file, &[]);
         let registered = leshan.event(within, |event| event["event"] == "registered");
@@ -177,6 +172,17 @@ poll_s = 0.5
     )
 }
 
+/// Puts the definitions of our test objects beside the configuration of a box.
+pub fn define(directory: &Path, believes: Option<(&str, &str)>) {
+    for (name, definition) in definitions() {
+        let mut definition = String::from_utf8(definition).unwrap();
+        if let Some((text, instead)) = believes {
+            definition = definition.replace(text, instead);
+        }
+        write(&directory.join("objects").join(name), definition);
+    }
+}
+
 /// Definitions of objects that neither the box nor a server has, as files: name and content.
 pub(crate) fn definitions() -> Vec<(OsString, Vec<u8>)> {
     let folder = root().join("tests/interop/peers/objects");
@@ -233,6 +239,17 @@ impl Plant {
     pub fn answer_after(&self, late: Duration) {
         let late_ms = u64::try_from(late.as_millis()).unwrap();
         self.late_ms.store(late_ms, Ordering::Relaxed);
+    }
+
+    pub const fn port(&self) -> u16 {
+        self.port
+    }
+
+    /// Sets holding registers from this one on, whether they are there or not.
+    pub fn set(&self, at: u16, registers: &[u16]) {
+        self.units.with(UNIT, |bank| {
+            bank.holding.extend((at..).zip(registers.iter().copied()));
+        });
     }
 
     /// Sets what the plant counts.

@@ -10,7 +10,7 @@ use lamplighter_lwm2m::{
     boundary::Kept,
     saved::{Record, RecordKey, SavedQueue},
 };
-use lamplighter_model::Ssid;
+use lamplighter_model::{Path, Ssid};
 
 use crate::chance::Chance;
 
@@ -122,6 +122,22 @@ impl Store {
         self.seen.apply(entry.clone());
         self.samples.0.push_back((now, entry));
         self.age(now);
+    }
+
+    /// What lies below these paths leaves at once and for good; how many samples that were.
+    pub fn erase(&mut self, ssid: Ssid, paths: &[Path]) -> u64 {
+        self.samples.0.retain(|(_, entry)| {
+            !matches!(entry, Entry::Keep(of, kept) if *of == ssid && kept.is_below(paths))
+        });
+        let mut erased = 0;
+        for content in [&mut self.disk, &mut self.seen] {
+            if let Some(queue) = content.queues.get_mut(&ssid) {
+                let before = queue.kept.len();
+                queue.kept.retain(|kept| !kept.is_below(paths));
+                erased = (before - queue.kept.len()) as u64;
+            }
+        }
+        erased
     }
 
     /// Samples that wait for this server.

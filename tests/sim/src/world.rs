@@ -624,6 +624,10 @@ impl World {
                 let takes = cabinet.devices.takes;
                 self.delay(id, takes, What::Device(op, request));
             }
+            Output::Erase(ssid, paths) => {
+                let erased = cabinet.store.erase(ssid, &paths);
+                self.later(id, Duration::ZERO, Input::KeptErased(ssid, erased));
+            }
             Output::Event(event) => self.on_event(id, event),
             Output::Fetch(ssid, from, at_most) => {
                 let kept = cabinet.store.fetch(ssid, from, at_most);

@@ -156,6 +156,10 @@ impl Theirs {
         }
     }
 
+    pub(crate) fn forget_bodies(&mut self, timers: &mut Timers) {
+        self.snapshots.clear(timers);
+    }
+
     pub(crate) fn on_assembly_due(&mut self, target: u64, timers: &mut Timers) {
         self.assemblies.drop_one(target, timers);
     }

@@ -176,7 +176,7 @@ pub struct Bootstrap {
     /// (0/x/12). Default: 0.
     pub account_timeout_s: Option<u32>,
     /// Seconds after which the former accounts come back where none of the new servers has taken
-    /// this box, 60–86400. Default: 1800.
+    /// this box, 5–86400. Default: 1800.
     pub rollback_s: Option<u32>,
     /// Ask for all accounts in one answer first, as LwM2M 1.2 has it. Default: false.
     pub pack: Option<bool>,

@@ -18,6 +18,8 @@ pub(super) const FILE: &str = "store.db";
 const CACHE_KIB: i64 = 128;
 /// How long it waits for somebody who is looking.
 const BUSY_MS: u32 = 2000;
+/// Bytes of zeros that are written at once.
+const FILLER: i64 = 65_536;
 /// `PRAGMA user_version` of the tables below.
 const VERSION: i64 = 1;
 
@@ -65,6 +67,8 @@ pub(super) struct Block {
 #[derive(Debug)]
 pub(super) struct Changes<'a> {
     pub(super) added: Option<(Block, &'a [u8])>,
+    /// Those without samples go.
+    pub(super) rewritten: &'a [(Block, &'a [u8])],
     pub(super) removed: &'a [i64],
     pub(super) cursors: &'a BTreeMap<Owner, SavedQueue>,
 }
@@ -95,6 +99,8 @@ impl Base {
         connection.pragma_update_and_check(None, mode, "PERSIST", |_| Ok(()))?;
         connection.pragma_update_and_check(None, "journal_size_limit", 65536, |_| Ok(()))?;
         connection.pragma_update(None, "temp_store", "MEMORY")?;
+        // What is deleted is zeroed where its page is written anyway; see `erase` for the others.
+        connection.pragma_update_and_check(None, "secure_delete", "FAST", |_| Ok(()))?;
         let version: i64 = connection.pragma_query_value(None, "user_version", |row| row.get(0))?;
         match version {
             VERSION => {}
@@ -147,11 +153,52 @@ impl Base {
         disk.before_commit()?;
         transaction.commit().map_err(io::Error::other)
     }
+
+    /// As [`Self::change`], and nothing that is not in the tables any more can be found in the files.
+    pub(super) fn erase(&mut self, disk: &mut dyn Disk, changes: &Changes<'_>) -> io::Result<()> {
+        let changed = self.change(disk, changes).and_then(|()| self.fill(disk));
+        // Where only its head is zeroed the journal holds what was written over.
+        self.set("journal_mode", "DELETE")?;
+        self.set("journal_mode", "PERSIST")?;
+        changed
+    }
+
+    fn set(&self, pragma: &str, value: &str) -> io::Result<()> {
+        let set = self
+            .0
+            .pragma_update_and_check(None, pragma, value, |_| Ok(()));
+        set.map_err(io::Error::other)
+    }
+
+    /// Pages that blocks have left long ago still hold their bytes: they are filled with zeros.
+    fn fill(&mut self, disk: &mut dyn Disk) -> io::Result<()> {
+        let free = |pragma| self.0.pragma_query_value(None, pragma, |row| row.get(0));
+        let free = |pragma| -> io::Result<i64> { free(pragma).map_err(io::Error::other) };
+        let rows = free("freelist_count")? * free("page_size")? / FILLER + 1;
+        let transaction = self.0.transaction().map_err(io::Error::other)?;
+        let filled = transaction
+            .execute_batch("CREATE TABLE filler (zeros BLOB)")
+            .and_then(|()| fill(&transaction, rows))
+            .and_then(|()| transaction.execute_batch("DROP TABLE filler"));
+        filled.map_err(io::Error::other)?;
+        disk.before_commit()?;
+        transaction.commit().map_err(io::Error::other)
+    }
+}
+
+fn fill(transaction: &Transaction<'_>, rows: i64) -> rusqlite::Result<()> {
+    for _ in 0..rows {
+        transaction.execute("INSERT INTO filler VALUES (zeroblob(?1))", [FILLER])?;
+    }
+    Ok(())
 }
 
 fn apply(transaction: &Transaction<'_>, changes: &Changes<'_>) -> rusqlite::Result<()> {
     for seq in changes.removed {
         transaction.execute("DELETE FROM queue WHERE seq = ?1", [seq])?;
+    }
+    for (block, bytes) in changes.rewritten {
+        rewrite(transaction, block, bytes)?;
     }
     if let Some((block, bytes)) = changes.added {
         let (client, server) = block.owner;
@@ -183,6 +230,25 @@ fn apply(transaction: &Transaction<'_>, changes: &Changes<'_>) -> rusqlite::Resu
             ],
         )?;
     }
+    Ok(())
+}
+
+fn rewrite(transaction: &Transaction<'_>, block: &Block, bytes: &[u8]) -> rusqlite::Result<()> {
+    if block.samples == 0 {
+        transaction.execute("DELETE FROM queue WHERE seq = ?1", [block.seq])?;
+        return Ok(());
+    }
+    transaction.execute(
+        "UPDATE queue SET first = ?2, last = ?3, samples = ?4, bytes = ?5, block = ?6 WHERE seq = ?1",
+        params![
+            block.seq,
+            block.first.cast_signed(),
+            block.last.cast_signed(),
+            block.samples.cast_signed(),
+            block.bytes.cast_signed(),
+            bytes
+        ],
+    )?;
     Ok(())
 }
 

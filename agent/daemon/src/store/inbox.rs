@@ -2,7 +2,7 @@
 //! been taken yet is bounded: a newer record replaces an older one, samples have a bound in bytes.
 
 use std::{
-    collections::{BTreeMap, VecDeque},
+    collections::{BTreeMap, BTreeSet, VecDeque},
     sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
@@ -11,7 +11,7 @@ use lamplighter_lwm2m::{
     boundary::{ClientId, CommitId, Kept},
     saved::Record,
 };
-use lamplighter_model::Value;
+use lamplighter_model::{Path, Value};
 use lamplighter_site::saved::SavedSite;
 
 use super::{WaitingEvents, base::Owner, history::Asked, records::Key};
@@ -43,6 +43,8 @@ pub(super) struct Inbox {
     pub(super) changes: BTreeMap<Key, (ClientId, Record)>,
     pub(super) commits: Vec<(ClientId, CommitId)>,
     pub(super) events: WaitingEvents,
+    /// Of whom nothing of these paths may stay.
+    pub(super) erased: BTreeMap<Owner, BTreeSet<Path>>,
     pub(super) forgotten: BTreeMap<Owner, u64>,
     pub(super) searches: Vec<Asked>,
     pub(super) kept: BTreeMap<Owner, Waiting>,
@@ -99,6 +101,7 @@ impl Inbox {
             && self.changes.is_empty()
             && self.commits.is_empty()
             && self.events.is_empty()
+            && self.erased.is_empty()
             && self.forgotten.is_empty()
             && self.searches.is_empty()
             && self.kept.is_empty()
@@ -122,6 +125,10 @@ impl Inbox {
             self.changes.insert(key, (client, record));
         }
         is_free
+    }
+
+    pub(super) fn erase(&mut self, owner: Owner, paths: Vec<Path>) {
+        self.erased.entry(owner).or_default().extend(paths);
     }
 
     pub(super) fn save_site(&mut self, site: SavedSite) {

@@ -127,6 +127,8 @@ pub enum Stored {
         first: u64,
         count: u64,
     },
+    /// Answers [`Store::erase`]: so many samples that nobody had fetched and forgotten yet.
+    Erased(ClientId, Ssid, u64),
     /// Answers [`Store::fetch`].
     Kept(ClientId, Ssid, Vec<Kept>),
     SiteSaved,
@@ -212,6 +214,13 @@ impl Store {
             let known = inbox.forgotten.entry((client, ssid)).or_default();
             *known = up_to.max(*known);
         });
+    }
+
+    /// Nothing of the samples of these paths, and of all below, is to be found on the disk any more, nor
+    /// of any that were forgotten; with the root, nothing of the queue.
+    pub fn erase(&self, client: ClientId, ssid: Ssid, paths: Vec<lamplighter_model::Path>) {
+        let owner = (client, ssid);
+        self.shared.put(|inbox| inbox.erase(owner, paths));
     }
 
     /// The next report.

@@ -4,6 +4,7 @@
 use std::{collections::VecDeque, io};
 
 use lamplighter_lwm2m::{boundary::Kept, saved::SavedQueue};
+use lamplighter_model::Path;
 
 use super::{
     base::{Block, Owner},
@@ -89,6 +90,17 @@ impl Packed {
         }
         self.last = kept.number;
         self.samples += 1;
+    }
+
+    /// The block that it replaces, as it is then.
+    const fn as_block(&self, block: Block) -> Block {
+        Block {
+            first: self.first,
+            last: self.last,
+            samples: self.samples,
+            bytes: self.bytes.len() as u64,
+            ..block
+        }
     }
 }
 
@@ -269,9 +281,14 @@ impl Queue {
     /// Begins the tail anew with what it still has to hold.
     fn renew(&mut self, shelf: &mut Shelf, few: Few) -> io::Result<()> {
         self.tail.end();
+        let live = self.live(|_| true)?;
+        self.renew_with(shelf, few, live)
+    }
+
+    /// The same, with only this of it.
+    fn renew_with(&mut self, shelf: &mut Shelf, few: Few, mut live: Packed) -> io::Result<()> {
         // Little enough to be written anew; more becomes a block.
         let carried = shelf.half() / 4;
-        let mut live = self.live()?;
         let mut matters = live.samples > 0;
         if matters && (few == Few::Sealed || live.bytes.len() > carried) {
             self.seal(shelf, &live)?;
@@ -287,6 +304,65 @@ impl Queue {
         Ok(())
     }
 
+    /// Nothing of what lies below these paths is on the disk when it returns: neither what is still to
+    /// be told nor what was delivered. Tells how much of the former that was.
+    pub(super) fn erase(&mut self, shelf: &mut Shelf, paths: &[Path]) -> io::Result<u64> {
+        let stays = |kept: &Kept| !kept.is_below(paths);
+        let (before, live) = (self.live(|_| true)?.samples, self.live(stays)?);
+        let mut erased = before - live.samples;
+        let mut rewritten = Vec::new();
+        for block in &self.blocks {
+            let (packed, gone) = self.without(shelf, *block, paths)?;
+            erased += gone;
+            if packed.samples < block.samples {
+                rewritten.push((*block, packed));
+            }
+        }
+        self.reader = None;
+        self.tail.end();
+        self.renew_with(shelf, Few::Carried, live)?;
+        self.tail.wipe_rest(shelf.disk())?;
+        self.rewrite(shelf, &rewritten)?;
+        Ok(erased)
+    }
+
+    /// What stays of a block, and how many of the others were still to be told.
+    fn without(
+        &self,
+        shelf: &mut Shelf,
+        block: Block,
+        paths: &[Path],
+    ) -> io::Result<(Packed, u64)> {
+        let mut all = Vec::new();
+        let mut reader = Reader::new(block.seq, shelf.get(block.seq)?);
+        // Of a block that is damaged, what can be read stays.
+        let _ = reader.read(0, usize::MAX, &mut all);
+        let (mut packed, mut gone) = (Packed::new(), 0);
+        for kept in all {
+            if !kept.is_below(paths) {
+                packed.push(&kept);
+            } else if kept.number >= self.cursor {
+                gone += 1;
+            }
+        }
+        Ok((packed, gone))
+    }
+
+    fn rewrite(&mut self, shelf: &mut Shelf, rewritten: &[(Block, Packed)]) -> io::Result<()> {
+        let changed: Vec<(Block, &[u8])> = rewritten
+            .iter()
+            .map(|(block, packed)| (packed.as_block(*block), &packed.bytes[..]))
+            .collect();
+        shelf.erase(self.owner, self.saved(), &changed)?;
+        for (block, _) in changed {
+            match self.blocks.iter_mut().find(|known| known.seq == block.seq) {
+                Some(known) if block.samples > 0 => *known = block,
+                Some(_) | None => self.blocks.retain(|known| known.seq != block.seq),
+            }
+        }
+        Ok(())
+    }
+
     fn state(&self) -> Vec<u8> {
         let mut frame = vec![STATE];
         pack::put_numbers(&[self.cursor, self.next, self.dropped], &mut frame);
@@ -299,13 +375,13 @@ impl Queue {
         sealed.max(self.cursor)
     }
 
-    /// What the tail holds and is still needed.
-    fn live(&self) -> io::Result<Packed> {
+    /// What the tail holds and is still needed, as far as it `stays`.
+    fn live(&self, stays: impl Fn(&Kept) -> bool) -> io::Result<Packed> {
         let floor = self.floor();
         let mut live = Packed::new();
         let body = self.packed.bytes.get(1..).unwrap_or_default();
         let each = |kept: Kept| {
-            if kept.number >= floor {
+            if kept.number >= floor && stays(&kept) {
                 live.push(&kept);
             }
         };

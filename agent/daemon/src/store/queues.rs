@@ -11,6 +11,8 @@ use lamplighter_lwm2m::{
     saved::{Record, SavedQueue},
 };
 
+use lamplighter_model::Path;
+
 use super::{
     base::{Block, Owner},
     queue::{self, HISTORY, Queue},
@@ -109,6 +111,26 @@ impl Queues {
             Some(queue) => queue.forget(shelf, up_to),
             None => Ok(()),
         }
+    }
+
+    /// Nothing of what lies below these paths is on the disk when it returns. Tells how many of those
+    /// samples were neither delivered nor discarded.
+    pub(super) fn erase(
+        &mut self,
+        shelf: &mut Shelf,
+        owner: Owner,
+        paths: &[Path],
+    ) -> io::Result<u64> {
+        let Some(queue) = self.0.get_mut(&owner) else {
+            return Ok(0);
+        };
+        let count = queue.erase(shelf, paths)?;
+        if paths.contains(&Path::Root) {
+            shelf.disk().remove(&queue::file(owner))?;
+            shelf.disk().sync_names()?;
+            self.0.remove(&owner);
+        }
+        Ok(count)
     }
 
     /// Makes everything durable.

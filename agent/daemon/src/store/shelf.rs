@@ -48,6 +48,10 @@ pub(super) struct Dropped {
     pub(super) count: u64,
 }
 
+const fn size(block: &Block) -> u64 {
+    block.bytes + OVERHEAD
+}
+
 /// What the database says of the queues.
 pub(super) type Contents = (Vec<Block>, Vec<(Owner, SavedQueue)>);
 
@@ -77,7 +81,7 @@ impl Shelf {
         let contents = (base.blocks()?, base.cursors()?);
         self.next = contents.0.last().map_or(1, |block| block.seq + 1);
         for block in &contents.0 {
-            self.room_of(block.owner).bytes += block.bytes + OVERHEAD;
+            self.room_of(block.owner).bytes += size(block);
         }
         Ok(contents)
     }
@@ -159,6 +163,32 @@ impl Shelf {
         Ok(())
     }
 
+    /// Blocks get other bytes, or go where no sample is left; nothing of the former ones, nor of any
+    /// that went before, can be found in the database when it returns.
+    pub(super) fn erase(
+        &mut self,
+        owner: Owner,
+        saved: SavedQueue,
+        rewritten: &[(Block, &[u8])],
+    ) -> io::Result<()> {
+        let Some(base) = &mut self.base else {
+            // There is no database, and so nothing in it.
+            return Ok(());
+        };
+        self.cursors.insert(owner, saved);
+        let changes = Changes {
+            added: None,
+            rewritten,
+            removed: &self.gone,
+            cursors: &self.cursors,
+        };
+        base.erase(self.disk.as_mut(), &changes)?;
+        self.gone.clear();
+        self.cursors.clear();
+        self.bytes = base.blocks()?.iter().map(size).sum();
+        Ok(())
+    }
+
     fn change(&mut self, added: Option<(Block, &[u8])>) -> io::Result<()> {
         self.base()?;
         let Some(base) = &mut self.base else {
@@ -166,6 +196,7 @@ impl Shelf {
         };
         let changes = Changes {
             added,
+            rewritten: &[],
             removed: &self.gone,
             cursors: &self.cursors,
         };

@@ -165,6 +165,17 @@ impl Tail {
         Ok(())
     }
 
+    /// Makes what counts durable, and writes over all that is behind it and before it.
+    pub(super) fn wipe_rest(&mut self, disk: &mut dyn Disk) -> io::Result<()> {
+        self.sync(disk)?;
+        let other = self.place(!self.is_second);
+        disk.write_at(&self.file, other as u64, &vec![0; self.half])?;
+        let rest = self.half.saturating_sub(self.at);
+        let behind = self.place(self.is_second) + self.at;
+        disk.write_at(&self.file, behind as u64, &vec![0; rest])?;
+        self.sync(disk)
+    }
+
     /// Gives the file its size and its name for good, once.
     fn make(&mut self, disk: &mut dyn Disk) -> io::Result<()> {
         if self.is_made {

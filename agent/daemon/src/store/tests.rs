@@ -2,6 +2,7 @@
 
 mod board;
 mod cut;
+mod erase;
 mod events;
 mod flash;
 mod history;
@@ -119,6 +120,7 @@ impl Still {
             Stored::Kept(..)
             | Stored::Committed(..)
             | Stored::Dropped { .. }
+            | Stored::Erased(..)
             | Stored::SiteSaved
             | Stored::Trouble(_) => None,
         });
@@ -354,6 +356,7 @@ fn a_disk_that_hangs_costs_bounded_memory_and_the_oldest_samples() {
                 Stored::Dropped { count, .. } => dropped += count,
                 Stored::Trouble(Some(_)) => {}
                 Stored::Committed(..)
+                | Stored::Erased(..)
                 | Stored::Kept(..)
                 | Stored::SiteSaved
                 | Stored::Trouble(None) => panic!("{report:?}"),

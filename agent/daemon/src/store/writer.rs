@@ -1,8 +1,13 @@
 //! The store thread: takes what waits, writes all of it, reports.
 
-use std::{collections::BTreeMap, io, time::Duration};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    io,
+    time::Duration,
+};
 
 use lamplighter_lwm2m::boundary::{ClientId, Kept};
+use lamplighter_model::Path;
 use lamplighter_site::saved::SavedSite;
 use tokio::sync::mpsc;
 
@@ -63,6 +68,8 @@ struct State {
     due: Option<Duration>,
     /// The site's state, as long as it waits for the disk.
     site: Option<SavedSite>,
+    /// What is still to be erased.
+    erased: BTreeMap<Owner, BTreeSet<Path>>,
     /// What the disk could not give.
     wanted: Vec<Wanted>,
     /// Why the disk has refused.
@@ -136,6 +143,10 @@ impl Writer {
             let forgotten = self.queues.forget(&mut self.shelf, owner, up_to);
             self.note(Part::Queues, forgotten);
         }
+        for (owner, paths) in inbox.erased {
+            self.state.erased.entry(owner).or_default().extend(paths);
+        }
+        self.erase(&mut reports);
         self.state.wanted.extend(inbox.wanted);
         self.fetch(&mut reports);
         inbox
@@ -189,6 +200,20 @@ impl Writer {
                 lost: 0,
             };
             shared.lock().put_back(owner, refused);
+        }
+    }
+
+    /// What cannot be erased now is tried again with the next flush.
+    fn erase(&mut self, reports: &mut Vec<Stored>) {
+        for (owner, paths) in std::mem::take(&mut self.state.erased) {
+            let below: Vec<Path> = paths.iter().copied().collect();
+            match self.queues.erase(&mut self.shelf, owner, &below) {
+                Ok(count) => reports.push(Stored::Erased(owner.0, owner.1, count)),
+                Err(error) => {
+                    self.state.erased.insert(owner, paths);
+                    self.note(Part::Queues, Err(error));
+                }
+            }
         }
     }
 
@@ -272,6 +297,7 @@ impl Writer {
         let waits = self.records.is_unsynced()
             || self.state.site.is_some()
             || self.events.is_unsynced()
+            || !self.state.erased.is_empty()
             || !self.state.wanted.is_empty()
             || self.queues.is_unsynced(&self.shelf);
         match waits {
@@ -292,6 +318,7 @@ impl Writer {
         let flushed = flushed.and_then(|()| self.dates.note(self.shelf.disk(), now));
         self.note(Part::Queues, flushed);
         let mut reports = Vec::new();
+        self.erase(&mut reports);
         self.fetch(&mut reports);
         self.tell_trouble();
         for report in reports {

@@ -9,6 +9,7 @@ use crate::{
     object::Account,
     operation::gateway,
     perform::Turn,
+    rng::Rng,
     saved::{Record, SavedQueue, SavedRegistration},
     server::Server,
     tree::Tree,
@@ -141,6 +142,9 @@ impl Client {
             server.settle(&mut turn);
             server.give_up(is_final, &mut turn);
             self.put_away(ssid, server.into_outbox());
+            // One of the same id may come: it must not begin with the same message ids, as whoever
+            // knows them takes what it says for a repetition (RFC 7252, 4.5).
+            self.seed = Rng::new(self.seed).next();
         }
         self.shared.core.remove(ssid);
     }

@@ -125,6 +125,7 @@ impl Pair {
             Output::Answer(..)
             | Output::Open(..)
             | Output::Close(_)
+            | Output::Erase(..)
             | Output::Event(_)
             | Output::Fetch(..)
             | Output::Forget(..)

@@ -1,6 +1,6 @@
 //! What is stored for servers that are not there now, or were before another took their id.
 
-use lamplighter_model::Ssid;
+use lamplighter_model::{Path, Ssid};
 
 use super::Client;
 use crate::{
@@ -70,6 +70,7 @@ impl Client {
     /// Nobody comes back any more to whom it could be told.
     pub(super) fn discard_former(&mut self) {
         for (ssid, outbox) in &mut self.former {
+            let is_shared = self.servers.contains_key(ssid);
             if let Some((upto, samples)) = outbox.discard_all(Loss::Cancelled) {
                 self.shared.out.push(Output::Forget(*ssid, upto));
                 self.shared.out.push(Output::Event(Event::Discarded {
@@ -78,6 +79,13 @@ impl Client {
                     reason: Loss::Cancelled.as_str(),
                 }));
             }
+            // What another has stored under the same id since stays.
+            let erased = if is_shared {
+                Vec::new()
+            } else {
+                vec![Path::Root]
+            };
+            self.shared.out.push(Output::Erase(*ssid, erased));
         }
         let servers = &self.servers;
         self.former.retain(|ssid, _| !servers.contains_key(ssid));

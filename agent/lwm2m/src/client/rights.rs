@@ -68,6 +68,13 @@ impl Client {
         }
     }
 
+    /// After a start: what servers may not read since may still be stored for them.
+    pub(super) fn withhold_stored(&mut self) {
+        for server in self.servers.values_mut() {
+            server.withhold_stored(&mut self.shared);
+        }
+    }
+
     /// Servers without an account have no rights and own nothing; what nobody else has a right on
     /// goes with them. Not while they may come back.
     pub(super) fn disinherit(&mut self) {

@@ -108,6 +108,23 @@ impl AccessControl {
                 .is_some_and(|target| target.object == LOCATION)
     }
 
+    /// The instance of which a resource of object 2 says who may do what to it.
+    pub(crate) fn judged(&self, path: ResourcePath) -> Option<InstancePath> {
+        let is_ours = path.object() == ACCESS_CONTROL;
+        let target = is_ours
+            .then(|| self.target(path.instance.instance))
+            .flatten();
+        target.filter(|target| target.instance.0 != NOBODY)
+    }
+
+    /// The instances about which servers have changed what the configuration says, and that this one
+    /// may not read.
+    pub(crate) fn withheld(&self, ssid: Ssid) -> impl Iterator<Item = InstancePath> {
+        let changed = self.changed.keys().copied();
+        let changed = changed.filter(|path| path.instance.0 != NOBODY);
+        changed.filter(move |path| !self.allows(ssid, Right::Read, *path))
+    }
+
     /// The instance of object 2 about an instance.
     pub(crate) fn number(&self, path: InstancePath) -> Option<InstancePath> {
         let is_spoken_of = self.is_enabled() && path.object != ACCESS_CONTROL;

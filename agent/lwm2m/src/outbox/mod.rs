@@ -20,7 +20,7 @@
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
-use lamplighter_model::{ResourceAddress, ResourceInstanceId, Sample, Stamp, Value};
+use lamplighter_model::{Path, ResourceAddress, ResourceInstanceId, Sample, Stamp, Value};
 
 use crate::{boundary::Kept, saved::SavedQueue};
 
@@ -39,6 +39,8 @@ pub(crate) struct Outbox {
     buffer: VecDeque<Kept>,
     confirmed: u64,
     cursor: u64,
+    /// So many of those that were to be told the store has no more, and that is counted already.
+    erased: u64,
     /// The oldest that the store has to hold.
     first: u64,
     /// Everything from the position up to here (exclusive) stands in `buffer`.
@@ -329,7 +331,10 @@ impl Outbox {
             // What the store was given and has no more cannot be told.
             self.loaded = self.loaded.max(asked);
             if self.rereading.is_none() {
-                self.losses.add(Loss::Store, self.loaded - from);
+                let missing = self.loaded - from;
+                let known = missing.min(self.erased);
+                self.erased -= known;
+                self.losses.add(Loss::Store, missing - known);
             }
         }
         self.skip_gap();
@@ -356,6 +361,26 @@ impl Outbox {
         if self.loaded < first {
             self.reload();
         }
+    }
+
+    /// What lies below is not to be told any more; the store erases it, and counts.
+    pub(crate) fn erase(&mut self, below: Path) {
+        let is_below = |part: &Part| below.contains(Path::Resource(part.0.path));
+        self.buffer.retain(|kept| !is_below(&part(kept)));
+        self.newest.retain(|part, _| !is_below(part));
+        self.parked.retain(|part, _| !is_below(part));
+        self.skip_gap();
+    }
+
+    /// The store has erased so many of those that were to be told, which its next answers will lack.
+    pub(crate) fn erased(&mut self, count: u64) {
+        self.erased = self.erased.saturating_add(count);
+    }
+
+    /// Whether the newest of its part had the same value.
+    pub(crate) fn repeats(&self, sample: &Sample) -> bool {
+        let newest = self.newest.get(&(sample.address, sample.index));
+        newest.is_some_and(|newest| newest.value == sample.value)
     }
 
     /// Others have stored under the same id: their samples are behind ours, up to this number.

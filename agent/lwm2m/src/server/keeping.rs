@@ -206,7 +206,11 @@ impl Server {
         {
             return;
         }
-        let samples = self.latest(resource, index, turn);
+        let found = turn.catalogue().resource(resource);
+        let is_core = found.is_some_and(|found| found.owner == Owner::Core);
+        let mut samples = self.latest(resource, index, turn);
+        // Devices tell again and again what they measure; the core only what has changed.
+        samples.retain(|sample| is_core || !self.outbox.repeats(sample));
         let kept = self.outbox.queue(samples);
         self.hand_over(kept, turn.shared);
     }

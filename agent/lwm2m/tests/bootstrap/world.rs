@@ -378,6 +378,10 @@ impl World {
                 let kept = kept.map(|(_, kept)| kept.clone()).collect();
                 inputs.push(Input::Kept(ssid, kept));
             }
+            Output::Erase(ssid, paths) => {
+                self.kept
+                    .retain(|(of, _), kept| *of != ssid || !kept.is_below(&paths));
+            }
             Output::Forget(ssid, upto) => {
                 self.kept
                     .retain(|(of, number), _| *of != ssid || *number > upto);

@@ -378,6 +378,12 @@ impl World {
                 let kept = kept.map(|(_, kept)| kept.clone()).collect();
                 inputs.push(Input::Kept(ssid, kept));
             }
+            Output::Erase(ssid, paths) => {
+                let before = self.kept.len();
+                self.kept.retain(|_, kept| !kept.is_below(&paths));
+                let erased = (before - self.kept.len()) as u64;
+                inputs.push(Input::KeptErased(ssid, erased));
+            }
             Output::Forget(_, upto) => self.kept = self.kept.split_off(&(upto + 1)),
             Output::Keep(_, kept) => {
                 for kept in kept {

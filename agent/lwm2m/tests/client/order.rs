@@ -90,6 +90,7 @@ impl Servers {
             }
             Output::Answer(..)
             | Output::Device(..)
+            | Output::Erase(..)
             | Output::Fetch(..)
             | Output::Forget(..)
             | Output::Host(_)

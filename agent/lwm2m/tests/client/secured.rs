@@ -196,6 +196,7 @@ impl World {
             Output::Answer(..)
             | Output::Close(_)
             | Output::Device(..)
+            | Output::Erase(..)
             | Output::Fetch(..)
             | Output::Forget(..)
             | Output::Host(_)

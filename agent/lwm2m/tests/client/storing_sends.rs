@@ -9,14 +9,14 @@ use lamplighter_lwm2m::{
     format::{self, Content, ContentFormat},
 };
 use lamplighter_model::{
-    Path, ResourceAddress, Sample, Value,
+    DataType, Path, ResourceAddress, Sample, Value,
     device::{Declaration, Declared, DeviceEvent},
-    object::Operations,
+    object::{Definitions, Multiplicity, ObjectDef, Operations, ResourceDef},
     tables,
 };
 
 use crate::{
-    common::{World, accept_all, config},
+    common::{World, accept_all, config, definitions},
     stored::{
         SENML_CBOR, disconnect, notified, number, numbers, observing, reconnect, sent, unix, unmute,
     },
@@ -116,12 +116,58 @@ fn samples_whose_date_never_becomes_known_are_told_without_and_counted() {
     assert_eq!(status.dropped.undated, 2);
 }
 
+fn alarms(world: &World) -> usize {
+    let sends = world.requests.iter();
+    sends.filter(|(_, request)| request.path == ["dp"]).count()
+}
+
+/// A device is polled, and most of the time it says what it said before.
+#[test]
+fn an_alarm_that_is_measured_again_is_no_news() {
+    let alarm = ResourceAddress::gateway(3303, 0, 6050);
+    let config = ClientConfig {
+        definitions: Arc::new(with_alarm(alarm)),
+        ..config()
+    };
+    let mut world = World::new(config, Vec::new(), accept_all);
+    world.run();
+    let declared = Declared {
+        added: vec![Declaration {
+            address: alarm,
+            operations: Operations::R,
+        }],
+        removed: Vec::new(),
+    };
+    world.input(Input::Device(DeviceEvent::Declared(declared)));
+    for (value, sends) in [(0, 1), (0, 1), (7, 2), (7, 2), (7, 2), (0, 3), (7, 4)] {
+        world.sample(alarm, Value::Integer(value));
+        world.seconds(5);
+        assert_eq!(alarms(&world), sends, "{value}");
+    }
+}
+
+/// With an alarm among the temperatures.
+fn with_alarm(alarm: ResourceAddress) -> Definitions {
+    let mut definitions = definitions();
+    let object = definitions.object(alarm.path.object()).expect("defined");
+    let mut object = ObjectDef::clone(object);
+    let definition = ResourceDef {
+        id: alarm.path.resource,
+        name: "Alarm Number".to_owned(),
+        operations: Operations::R,
+        multiplicity: Multiplicity::Single,
+        mandatory: false,
+        data_type: DataType::Integer,
+        range: None,
+        unit: String::new(),
+    };
+    object.resources.insert(definition.id, definition);
+    definitions.insert(object);
+    definitions
+}
+
 #[test]
 fn an_alarm_that_nobody_observes_goes_by_send() {
-    let alarms = |world: &World| {
-        let sends = world.requests.iter();
-        sends.filter(|(_, request)| request.path == ["dp"]).count()
-    };
     let mut world = World::registered();
     let alarm = |code, present| Input::Command(Command::DeviceError { code, present });
     world.input(alarm(16, true));

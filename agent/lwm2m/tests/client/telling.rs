@@ -1,8 +1,15 @@
 //! Who is told, and how: states and measurements, the level of the observation, rights, limits.
 
 use lamplighter_coap::{Code, Method, Request, Response};
-use lamplighter_lwm2m::client::{ServerConfig, VersionChoice};
-use lamplighter_model::{Ssid, Value, device::Answer};
+use lamplighter_lwm2m::{
+    boundary::Input,
+    client::{ServerConfig, VersionChoice},
+};
+use lamplighter_model::{
+    ResourceAddress, Ssid, Value,
+    device::{Answer, Declaration, Declared, DeviceEvent},
+    object::Operations,
+};
 
 use crate::{
     common::{
@@ -353,4 +360,54 @@ fn nothing_is_told_while_the_right_to_read_is_taken() {
     world.sample(TEMPERATURE, Value::Float(30.0));
     world.seconds(2);
     assert!(world.notifications.len() >= before + 2);
+}
+
+/// Neither what is stored, as nothing shows that it has arrived, nor what is on its way.
+#[test]
+fn what_was_told_before_the_right_was_taken_is_not_told_again() {
+    let mut world = two_servers();
+    observe(&mut world, "/3303/0/5700", &["con=1"]);
+    let rights = rights_of(&mut world, 3303, 0);
+    let temperatures = |world: &World| {
+        let kept = world.kept.values();
+        kept.filter(|kept| kept.sample.address == TEMPERATURE)
+            .count()
+    };
+    world.seconds(10);
+    world.lossy = true;
+    world.sample(TEMPERATURE, Value::Float(25.0));
+    world.lossy = false;
+    assert_eq!(temperatures(&world), 1);
+    let body = format!(r#"[{{"bn":"{rights}2/","n":"101","v":0}}]"#);
+    let path = format!("{rights}2");
+    let response = world.ask(request(Method::Put, &path, Some(JSON), body.as_bytes()));
+    assert_eq!(response.code, Code::CHANGED, "{}", text(&response));
+    assert_eq!(temperatures(&world), 0);
+    let told = world.notifications.len();
+    world.seconds(250);
+    assert_eq!(world.notifications.len(), told);
+    let status = world.client.servers().next().expect("the owner");
+    assert_eq!(status.dropped.unauthorized, 1);
+}
+
+/// Core and devices may both have something to say in one instance; object 2 speaks of it once.
+#[test]
+fn object_2_tells_each_instance_once() {
+    let mut world = two_servers();
+    let battery = ResourceAddress::gateway(3, 0, 9);
+    let declared = Declared {
+        added: vec![Declaration {
+            address: battery,
+            operations: Operations::R,
+        }],
+        removed: Vec::new(),
+    };
+    world.input(Input::Device(DeviceEvent::Declared(declared)));
+    let all = world.ask(accepting("/2", JSON));
+    let records: Vec<serde_json::Value> = serde_json::from_str(text(&all)).expect("JSON");
+    let about_device = records.iter().filter(|record| {
+        let name = record["n"].as_str().unwrap_or_default();
+        name.ends_with('0') && record["v"] == 3
+    });
+    assert_eq!(about_device.count(), 1, "{}", text(&all));
 }

@@ -326,6 +326,12 @@ impl World {
                 let kept = kept.map(|(_, kept)| kept.clone()).collect();
                 inputs.push(Input::Kept(ssid, kept));
             }
+            Output::Erase(ssid, paths) => {
+                let kept = self.kept.entry(ssid).or_default();
+                let before = kept.len();
+                kept.retain(|_, kept| !kept.is_below(&paths));
+                inputs.push(Input::KeptErased(ssid, (before - kept.len()) as u64));
+            }
             Output::Forget(ssid, to) => {
                 let kept = self.kept.entry(ssid).or_default();
                 *kept = kept.split_off(&(to + 1));

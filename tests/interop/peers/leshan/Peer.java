@@ -119,7 +119,8 @@ abstract class Peer {
         try {
             perform(number, command, answer);
         } catch (Exception error) {
-            answer.put("error", error.getClass().getSimpleName() + ": " + error.getMessage());
+            String cause = error.getCause() == null ? "" : " (" + error.getCause().getMessage() + ")";
+            answer.put("error", error.getClass().getSimpleName() + ": " + error.getMessage() + cause);
         }
         emit(answer);
     }

@@ -5,6 +5,9 @@
 
 mod address;
 mod attributes;
+mod b3_4_user_change;
+mod b3_5_provider_change;
+mod bootstrap;
 mod cabinet;
 mod composite;
 mod device;
@@ -12,6 +15,7 @@ mod late;
 mod many;
 mod observe;
 mod old;
+mod place;
 mod queue;
 mod read;
 mod register;
@@ -20,5 +24,6 @@ mod security;
 mod send;
 mod shelf;
 mod storing;
+mod town;
 mod versions;
 mod write;

@@ -24,7 +24,7 @@ impl Checker<'_> {
             bootstrap.account_timeout_s,
             (0, 31_536_000),
         );
-        let rollback = self.seconds(&at, "rollback_s", bootstrap.rollback_s, (60, 86_400));
+        let rollback = self.seconds(&at, "rollback_s", bootstrap.rollback_s, (5, 86_400));
         let retry = RetryConfig {
             count: self.seconds(&at, "retry_count", bootstrap.retry_count, (1, 100)),
             timer_s: self.seconds(&at, "retry_timer_s", bootstrap.retry_timer_s, (1, 86_400)),
