@@ -39,7 +39,7 @@ use crate::{
     link::Links,
     run::{Agent, Ended, THE_BOX, Waiting},
     status::Status,
-    store::Store,
+    store::{self, Store},
     system,
     web::{self, Page, WebConfig},
 };
@@ -206,6 +206,7 @@ pub async fn agent(
     let clock = Clock::start(&places.state_dir);
     let now = clock.now();
     let seed = clock::seed();
+    let is_moved = is_moved(&places.state_dir, &hardware);
     let (store, loaded) = Store::open(&places.state_dir, config.store, clock);
     let status = Status::new(catalogue(&config), now);
     let mut tree = Tree::new(Arc::clone(&definitions));
@@ -220,7 +221,7 @@ pub async fn agent(
     }
     let kept = (store.event_sink(), places.state_dir.clone());
     let events = EventLog::new(move || clock.now(), loaded.events, Some(kept));
-    tell_start(&last_good, &events);
+    tell_start(&last_good, is_moved, &events);
     let (asker, asks) = Asker::new(ASKS);
     let system = system_parts(places, &events, &asker);
     let mut devices = devices::start(&config, system, clock.for_adapters(), seed);
@@ -302,10 +303,23 @@ fn system_parts(places: &Places, events: &EventLog, asker: &Asker) -> system::Pa
     }
 }
 
+/// Whether the state was made on another board, whose registrations and sessions are gone then.
+fn is_moved(state_dir: &Path, hardware: &Hardware) -> bool {
+    let serial = hardware.serial.as_ref().map(|(serial, _)| serial.as_str());
+    store::recognise(state_dir, serial).unwrap_or_else(|error| {
+        tracing::error!(%error, "Cannot keep which board the state is of");
+        false
+    })
+}
+
 /// The first lines of this run in the log.
-fn tell_start(last_good: &[Problem], events: &EventLog) {
+fn tell_start(last_good: &[Problem], is_moved: bool, events: &EventLog) {
     let version = env!("CARGO_PKG_VERSION");
     events.tell(News::new(Class::System, "started").text(format!("lamplighter {version}")));
+    if is_moved {
+        let text = "the state is of another board: registrations and sessions are dropped";
+        events.tell(News::new(Class::System, "other_board").text(text));
+    }
     if !last_good.is_empty() {
         let count = last_good.len();
         let text = format!("the files have {count} problems");
@@ -489,7 +503,7 @@ fn timezone() -> String {
 /// Forgets what servers changed and who commands what; the configuration of the operator stays.
 fn reset(state_dir: &Path) {
     tracing::warn!("Factory reset: the agent's state is deleted");
-    if let Err(error) = crate::store::erase(state_dir) {
+    if let Err(error) = store::erase(state_dir) {
         tracing::error!(directory = %state_dir.display(), %error, "Cannot delete");
     }
 }

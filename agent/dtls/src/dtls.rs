@@ -68,7 +68,21 @@ enum State {
 }
 
 /// What a resumption needs.
-struct Memory(Zeroizing<Vec<u8>>);
+struct Memory {
+    /// A handshake with it has failed. Anybody can make one fail, and the server itself where it
+    /// cannot cope with what is offered: so it is offered once more, then not again.
+    is_doubted: bool,
+    session: Zeroizing<Vec<u8>>,
+}
+
+impl Memory {
+    const fn new(session: Zeroizing<Vec<u8>>) -> Self {
+        Self {
+            is_doubted: false,
+            session,
+        }
+    }
+}
 
 impl std::fmt::Debug for Memory {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
@@ -103,11 +117,11 @@ impl Dtls {
         let session = content.session;
         dtls.validity = content.validity;
         match content.kind {
-            Kind::Memory => dtls.memory = Some(Memory(session)),
+            Kind::Memory => dtls.memory = Some(Memory::new(session)),
             Kind::Association => {
                 let engine = client::thaw(&dtls.peer, &session);
                 let mut engine = engine.ok_or(Stale::Damaged)?;
-                dtls.memory = engine.memory().map(Memory);
+                dtls.memory = engine.memory().map(Memory::new);
                 dtls.state = State::Open(engine);
             }
         }
@@ -146,7 +160,7 @@ impl Dtls {
         }
         self.distrusted = false;
         self.state = State::Idle;
-        let memory = self.memory.as_ref().map(|memory| memory.0.as_slice());
+        let memory = self.memory.as_ref().map(|memory| memory.session.as_slice());
         match client::begin(&self.peer, self.clock, memory) {
             Ok(engine) => {
                 self.state = State::Shaking(engine);
@@ -170,10 +184,10 @@ impl Dtls {
         match &mut self.state {
             State::Idle => {}
             State::Open(engine) => {
-                let copy = datagram.clone();
+                let (copy, seen) = (datagram.clone(), engine.window());
                 engine.input(datagram);
                 if !self.read_all(now) {
-                    self.count_flaw(copy);
+                    self.count_flaw(copy, seen);
                 }
             }
             State::Shaking(engine) => {
@@ -207,7 +221,7 @@ impl Dtls {
             Step::Failed(why) => {
                 self.counters.failed += 1;
                 if why != Closed::TimedOut {
-                    self.memory = None;
+                    self.doubt_memory();
                 }
                 self.end(why);
             }
@@ -215,6 +229,13 @@ impl Dtls {
                 self.established();
                 self.read_all(now);
             }
+        }
+    }
+
+    fn doubt_memory(&mut self) {
+        self.memory = self.memory.take().filter(|memory| !memory.is_doubted);
+        if let Some(memory) = &mut self.memory {
+            memory.is_doubted = true;
         }
     }
 
@@ -228,7 +249,7 @@ impl Dtls {
             let verdict = engine.judge().and_then(|judge| judge.verdict);
             self.validity = verdict.and_then(Result::ok);
         }
-        self.memory = engine.memory().map(Memory);
+        self.memory = engine.memory().map(Memory::new);
         self.state = State::Open(engine);
         let established = if is_resumed {
             self.counters.resumed += 1;
@@ -264,10 +285,15 @@ impl Dtls {
         self.transmit() || useful
     }
 
-    fn count_flaw(&mut self, datagram: Vec<u8>) {
+    /// `seen`: what was seen before it came.
+    fn count_flaw(&mut self, datagram: Vec<u8>, seen: (u64, u64)) {
         let State::Open(engine) = &self.state else {
             return;
         };
+        // An alert that asks for nothing is the server's all the same.
+        if engine.window() != seen {
+            return;
+        }
         match engine.flaw(datagram) {
             Some(Flaw::Forged) => self.counters.forged += 1,
             Some(Flaw::Malformed) => self.counters.malformed += 1,
@@ -339,7 +365,7 @@ impl Dtls {
         let memory = self.memory.as_ref()?;
         let content = Content {
             kind: Kind::Memory,
-            session: memory.0.clone(),
+            session: memory.session.clone(),
             validity: self.validity,
         };
         Frozen::new(&content, &self.peer, hardware)
@@ -375,5 +401,95 @@ impl Dtls {
         if self.events.len() < MAX_EVENTS {
             self.events.push_back(event);
         }
+    }
+}
+
+#[cfg(all(test, feature = "test-server"))]
+mod tests {
+    use super::*;
+    use crate::{
+        security::{Certificate, Matching, Secret, Usage},
+        test_server::{ServerCertificate, ServerEvent, Settings, TestServer},
+        verify::Time,
+    };
+
+    fn file(name: &str) -> Vec<u8> {
+        let root = concat!(env!("CARGO_MANIFEST_DIR"), "/../../tests/vectors/dtls");
+        std::fs::read(format!("{root}/{name}.der")).unwrap()
+    }
+
+    fn peer() -> Peer {
+        let certificate = Certificate {
+            chain: vec![file("client")],
+            key: Secret::new(file("client.key")),
+            matching: Matching::Exact,
+            server: Vec::new(),
+            strict_time: false,
+            trust_store: vec![file("authority")],
+            usage: Usage::TrustAnchorAssertion,
+        };
+        let security = Security::Certificate(Box::new(certificate));
+        Peer::new("server.example", security)
+    }
+
+    /// With a server whose certificate was valid then.
+    fn established(clock: Clock) -> Dtls {
+        let mut server = TestServer::new(Settings {
+            certificate: Some(ServerCertificate {
+                chain: vec![file("expired"), file("issuer")],
+                key: Secret::new(file("server.key")),
+                trust: vec![file("authority")],
+            }),
+            ..Settings::default()
+        })
+        .unwrap();
+        let (mut dtls, now) = (Dtls::new(peer()).unwrap(), Duration::ZERO);
+        let address = "192.0.2.1:5684".parse().unwrap();
+        dtls.start(clock, now);
+        loop {
+            match dtls.poll() {
+                Some(SessionEvent::Transmit(sent)) => server.receive(address, &sent, now),
+                Some(SessionEvent::Established(Established::Full)) => return dtls,
+                other => assert_eq!(other, None),
+            }
+            while let Some(event) = server.poll() {
+                if let ServerEvent::Transmit(_, sent) = event {
+                    dtls.receive(sent, now);
+                }
+            }
+        }
+    }
+
+    // A server that gives its sessions no name leaves nothing for a resumption.
+    #[test]
+    fn without_a_memory_a_session_still_ends_with_its_certificate() {
+        let then = 1_609_372_800;
+        let at = |time| Clock {
+            floor: 0,
+            time: Time::Trusted(time),
+        };
+        let started = |mut dtls: Dtls, time| {
+            dtls.start(at(time), Duration::ZERO);
+            dtls.poll()
+        };
+        let alive = || {
+            let mut dtls = established(at(then));
+            dtls.memory = None;
+            dtls
+        };
+        let thawed = || {
+            let frozen = alive().freeze(b"board").unwrap();
+            let mark = frozen.mark();
+            let mut dtls = Dtls::thaw(peer(), frozen, mark, b"board").unwrap();
+            dtls.memory = None;
+            dtls
+        };
+        let goes_on = Some(SessionEvent::Established(Established::Continued));
+        let begins = |event: Option<SessionEvent>| matches!(event, Some(SessionEvent::Transmit(_)));
+        let later = then + 3 * 86_400;
+        assert_eq!(started(alive(), then), goes_on);
+        assert_eq!(started(thawed(), then), goes_on);
+        assert!(begins(started(alive(), later)));
+        assert!(begins(started(thawed(), later)));
     }
 }

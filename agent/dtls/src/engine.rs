@@ -370,6 +370,15 @@ impl Engine {
         let _ = unsafe { sys::mbedtls_ssl_close_notify(self.ssl()) };
     }
 
+    /// Which records were seen. It is another whenever one was authentic, whatever was in it.
+    pub(crate) const fn window(&self) -> (u64, u64) {
+        // SAFETY: no C code runs.
+        unsafe {
+            let ssl = self.ssl();
+            ((*ssl).private_in_window_top, (*ssl).private_in_window)
+        }
+    }
+
     /// Why nothing came of a datagram. Costs as much as reading it.
     pub(crate) fn flaw(&self, mut datagram: Vec<u8>) -> Option<Flaw> {
         /// Of all records under the keys of a first handshake. // RFC 6347, 4.1
@@ -902,6 +911,21 @@ mod server {
                 }
             }
             Ok(())
+        }
+
+        /// An alert that ends nothing.
+        pub(crate) fn warn(&mut self, alert: u8) {
+            unsafe extern "C" {
+                // ssl_misc.h
+                fn mbedtls_ssl_send_alert_message(
+                    ssl: *mut sys::mbedtls_ssl_context,
+                    level: c_uchar,
+                    message: c_uchar,
+                ) -> c_int;
+            }
+            const WARNING: c_uchar = 1;
+            // SAFETY: the context is set up. Whether the alert can be sent does not matter.
+            let _ = unsafe { mbedtls_ssl_send_alert_message(self.ssl(), WARNING, alert) };
         }
 
         /// Who the client has shown to be: the identity of its key, or the common name of its

@@ -408,6 +408,54 @@ mod tests {
         assert!(printed.contains("Secret") && !printed.contains("75, 75"));
     }
 
+    // What is kept of a session is good for its account only.
+    #[test]
+    fn accounts_that_differ_in_anything_differ_in_their_fingerprint() {
+        let certificate = Certificate {
+            chain: vec![b"ab".to_vec(), b"c".to_vec()],
+            key: Secret::new(b"key".to_vec()),
+            matching: Matching::Exact,
+            server: b"server".to_vec(),
+            strict_time: false,
+            trust_store: vec![b"d".to_vec()],
+            usage: Usage::DomainIssued,
+        };
+        let peer = |change: fn(&mut Certificate)| {
+            let mut certificate = certificate.clone();
+            change(&mut certificate);
+            Peer::new("server", Security::Certificate(Box::new(certificate)))
+        };
+        let with = |change: fn(&mut Peer)| {
+            let mut peer = peer(|_| {});
+            change(&mut peer);
+            peer
+        };
+        let accounts = [
+            psk(1, 16),
+            psk(2, 15),
+            with(|_| {}),
+            with(|peer| peer.connection_id = false),
+            with(|peer| peer.host = "other".to_owned()),
+            with(|peer| peer.sni = Some("other".to_owned())),
+            with(|peer| peer.suites = vec![0xC0AC]),
+            peer(|account| account.strict_time = true),
+            peer(|account| account.usage = Usage::CaConstraint),
+            peer(|account| account.matching = Matching::Sha256),
+            peer(|account| account.server = b"another".to_vec()),
+            peer(|account| account.key = Secret::new(b"another".to_vec())),
+            // The same bytes with other borders between certificates, and between the lists.
+            peer(|account| account.chain = vec![b"a".to_vec(), b"bc".to_vec()]),
+            peer(|account| {
+                account.chain = vec![b"ab".to_vec()];
+                account.trust_store = vec![b"c".to_vec(), b"d".to_vec()];
+            }),
+        ];
+        let prints: std::collections::BTreeSet<_> =
+            accounts.iter().map(Peer::fingerprint).collect();
+        assert_eq!(prints.len(), accounts.len());
+        assert_eq!(with(|_| {}).fingerprint(), accounts[2].fingerprint());
+    }
+
     #[test]
     fn the_name_of_the_account_goes_before_the_host() {
         let mut peer = psk(1, 16);

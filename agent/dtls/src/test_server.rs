@@ -298,6 +298,14 @@ impl TestServer {
         sent
     }
 
+    /// Sends an alert that ends nothing. // RFC 5246, 7.2
+    pub fn warn(&mut self, id: ClientId, alert: u8) {
+        if let Some(client) = self.clients.get_mut(&id) {
+            client.engine.warn(alert);
+            self.transmit(id);
+        }
+    }
+
     /// Says goodbye to a client.
     pub fn close(&mut self, id: ClientId) {
         if let Some(client) = self.clients.get_mut(&id) {

@@ -17,7 +17,7 @@ use crate::{
     outbox::Outbox,
     perform::{News, Shared, Turn},
     saved::{Record, SavedInstance, SavedObservation},
-    server::{Server, ServerState, ServerStatus},
+    server::{Earliest, Server, ServerState, ServerStatus},
     tree::Tree,
 };
 
@@ -153,18 +153,13 @@ impl Client {
 
     /// When [`Input::Timeout`] is due, and who asked for it.
     pub fn poll_timeout(&self) -> Option<(Duration, &'static str)> {
-        let waiting = self
-            .shared
-            .waiting
-            .timeout()
-            .map(|due| (due, "device deadline"));
-        self.servers
-            .values()
-            .filter_map(Server::timeout)
-            .chain(waiting)
-            .chain(self.shared.trials.timeout().map(|due| (due, "trial")))
-            .chain(self.bootstrap_timeout())
-            .min()
+        let mut next = Earliest(self.bootstrap_timeout());
+        for server in self.servers.values() {
+            server.timeouts(&mut next);
+        }
+        next.take(self.shared.waiting.timeout(), "device deadline");
+        next.take(self.shared.trials.timeout(), "trial");
+        next.0
     }
 
     /// All servers, in the order of their ids.

@@ -318,6 +318,64 @@ impl Record {
         })
     }
 
+    /// What is to be kept instead where the state comes to another board: a registration, its
+    /// observations and its session stay with the board that made them. `None`: the record itself.
+    pub fn on_another_board(&self) -> Option<Self> {
+        match self {
+            Self::Fallback(Some(fallback)) => {
+                let mut fallback = fallback.clone();
+                let mut is_changed = false;
+                for record in &mut fallback.records {
+                    if let Some(other) = record.on_another_board() {
+                        *record = other;
+                        is_changed = true;
+                    }
+                }
+                is_changed.then_some(Self::Fallback(Some(fallback)))
+            }
+            Self::Observation(ssid, token, Some(_)) => {
+                Some(Self::Observation(*ssid, token.clone(), None))
+            }
+            Self::Registration(
+                ssid,
+                Some(SavedRegistration::Registered {
+                    version, refused, ..
+                }),
+            ) => {
+                let left = SavedRegistration::None {
+                    version: *version,
+                    refused: *refused,
+                };
+                Some(Self::Registration(*ssid, Some(left)))
+            }
+            Self::Session(ssid, Some(_)) => Some(Self::Session(*ssid, None)),
+            Self::Trial(key, Some(record)) => {
+                let other = record.on_another_board()?;
+                Some(Self::Trial(key.clone(), Some(Box::new(other))))
+            }
+            Self::Access(..)
+            | Self::AccessNumbers(_)
+            | Self::Account(..)
+            | Self::Attributes(..)
+            | Self::Date(_)
+            | Self::Device(_)
+            | Self::Fallback(None)
+            | Self::FallbackTime(_)
+            | Self::Given(_)
+            | Self::Instance(..)
+            | Self::Observation(_, _, None)
+            | Self::Queue(..)
+            | Self::Reading(..)
+            | Self::Registration(
+                _,
+                Some(SavedRegistration::Disabled { .. } | SavedRegistration::None { .. }) | None,
+            )
+            | Self::Session(_, None)
+            | Self::Statistics(_)
+            | Self::Trial(_, None) => None,
+        }
+    }
+
     /// Whether the store may delete what it has under the key instead of keeping this.
     pub const fn is_removal(&self) -> bool {
         match self {

@@ -101,8 +101,23 @@ struct Link {
     silence: Option<&'static str>,
 }
 
+/// The first of many deadlines, and whose it is.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Earliest(pub(crate) Option<(Duration, &'static str)>);
+
 /// Notifications whose fate is awaited.
 const MAX_NOTIFICATIONS: usize = 2048;
+
+impl Earliest {
+    pub(crate) fn take(&mut self, due: Option<Duration>, who: &'static str) {
+        let Some(due) = due else {
+            return;
+        };
+        if self.0.is_none_or(|(first, _)| due < first) {
+            self.0 = Some((due, who));
+        }
+    }
+}
 
 impl Server {
     /// `name`: of this endpoint.
@@ -281,27 +296,29 @@ impl Server {
         self.session.handle_timeout(now.mono);
         self.endpoint.handle_timeout(now.mono);
         self.registration.handle_timeout(now);
-        let rules = Self::rules(&self.attributes, self.config.ssid, turn);
-        self.observations.handle_timeout(rules);
+        if self
+            .observations
+            .timeout()
+            .is_some_and(|due| due <= now.mono)
+        {
+            let rules = Self::rules(&self.attributes, self.config.ssid, turn);
+            self.observations.handle_timeout(rules);
+        }
         self.fall_asleep(now.mono);
     }
 
-    pub(crate) fn timeout(&self) -> Option<(Duration, &'static str)> {
-        let named = |due: Option<Duration>, who| due.map(|due| (due, who));
-        [
-            self.registration.timeout(),
-            named(self.endpoint.poll_timeout(), "retransmission"),
-            named(self.session.poll_timeout(), "session"),
-            named(self.observations.timeout(), "notification"),
-            named(self.uplink_timeout(), "stored samples"),
-            named(self.reading_timeout(), "how far the queue was read"),
-            named(self.orphans_until, "end of former observations"),
-            named(self.sleep_at(), "sleep"),
-            named(self.link.in_vain.then_some(Duration::ZERO), "no session"),
-        ]
-        .into_iter()
-        .flatten()
-        .min()
+    pub(crate) fn timeouts(&self, next: &mut Earliest) {
+        if let Some((due, who)) = self.registration.timeout() {
+            next.take(Some(due), who);
+        }
+        next.take(self.endpoint.poll_timeout(), "retransmission");
+        next.take(self.session.poll_timeout(), "session");
+        next.take(self.observations.timeout(), "notification");
+        next.take(self.uplink_timeout(), "stored samples");
+        next.take(self.reading_timeout(), "how far the queue was read");
+        next.take(self.orphans_until, "end of former observations");
+        next.take(self.sleep_at(), "sleep");
+        next.take(self.link.in_vain.then_some(Duration::ZERO), "no session");
     }
 
     /// Carries on what this turn has begun, until nothing moves.

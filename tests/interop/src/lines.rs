@@ -45,10 +45,11 @@ impl Lines {
         self.child.id()
     }
 
-    /// Writes one line to the child.
+    /// Writes one line to the child, at once: some would take each part for a message.
     pub fn say(&mut self, line: &str) {
         let input = self.input.as_mut().expect("stdin is open");
-        writeln!(input, "{line}")
+        input
+            .write_all(format!("{line}\n").as_bytes())
             .and_then(|()| input.flush())
             .expect("the child listens");
     }

@@ -7,6 +7,7 @@
 //! `flush_s`. A disk that refuses is reported, and the box goes on without it.
 
 mod base;
+mod board;
 mod dates;
 mod disk;
 mod events;
@@ -39,6 +40,7 @@ use lamplighter_model::Ssid;
 use lamplighter_site::saved::SavedSite;
 use tokio::sync::{mpsc, oneshot};
 
+pub(crate) use board::recognise;
 use dates::Dates;
 use disk::Disk;
 pub(crate) use disk::StateDir;

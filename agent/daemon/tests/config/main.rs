@@ -3,6 +3,7 @@
 
 mod accepted;
 mod creation;
+mod handshake;
 mod last_good;
 mod layers;
 mod problems;

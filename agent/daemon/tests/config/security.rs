@@ -11,13 +11,13 @@ use lamplighter_lwm2m::security::SecurityMode;
 
 use crate::{directory, put, put_secret, source};
 
-fn vector(name: &str) -> PathBuf {
+pub(crate) fn vector(name: &str) -> PathBuf {
     let vectors = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/vectors/dtls");
     vectors.canonicalize().unwrap().join(name)
 }
 
 /// One server with these words in `security`, beside a good one, and files in `credentials/`.
-fn check(security: &str, credentials: &[(&str, &[u8])]) -> Checked {
+pub(crate) fn check(security: &str, credentials: &[(&str, &[u8])]) -> Checked {
     let directory = directory("security");
     let text = format!(
         "[server.good]\nuri = \"coaps://192.0.2.5\"\nshort_id = 101\nowner = true\n\
@@ -34,7 +34,7 @@ fn check(security: &str, credentials: &[(&str, &[u8])]) -> Checked {
     checked
 }
 
-fn x509(cert: &str, further: &str) -> String {
+pub(crate) fn x509(cert: &str, further: &str) -> String {
     format!(
         "mode = \"x509\"\nca = \"{}\"\ncert = \"{}\"\nkey = \"credential:client\"\n{further}",
         vector("authority.der").display(),
@@ -43,7 +43,7 @@ fn x509(cert: &str, further: &str) -> String {
 }
 
 /// What the vector's private key is as a credential.
-fn key(name: &str) -> Vec<u8> {
+pub(crate) fn key(name: &str) -> Vec<u8> {
     let der = fs::read(vector(name)).unwrap();
     let hex: String = der.iter().map(|byte| format!("{byte:02x}")).collect();
     format!("hex:{hex}").into_bytes()
@@ -173,6 +173,54 @@ fn a_certificate_that_is_over_is_told_and_used() {
     );
 }
 
+// What the usage asks for and the account does not name.
+#[test]
+fn a_usage_without_what_it_speaks_of_is_told() {
+    let client = key("client.key.der");
+    let files = [("client", &client[..])];
+    for usage in ["ca_constraint", "service_certificate_constraint"] {
+        let words = x509("client.der", &format!("usage = \"{usage}\""));
+        assert_told(
+            &words,
+            &files,
+            1,
+            "neither a server certificate nor an authority",
+        );
+        let checked = check(&words, &files);
+        let hint = checked.problems[0].hint.as_deref();
+        assert_eq!(hint, Some("write `ca`, and `server_cert` or `server_hash`"));
+    }
+    let two = "server_cert = \"credential:two\"";
+    let both = [read("server.der"), read("issuer.der")]
+        .map(|der| pem(&der))
+        .concat();
+    let files = [("client", &client[..]), ("two", both.as_bytes())];
+    assert_told(
+        &x509("client.der", two),
+        &files,
+        5,
+        "the file has 2 certificates",
+    );
+    let none = "server_cert = \"credential:two\"";
+    let files = [("client", &client[..]), ("two", &b"?"[..])];
+    assert_told(
+        &x509("client.der", none),
+        &files,
+        5,
+        "holds no certificate that can be read",
+    );
+}
+
+fn read(name: &str) -> Vec<u8> {
+    fs::read(vector(name)).unwrap()
+}
+
+fn pem(der: &[u8]) -> String {
+    use base64::{Engine as _, engine::general_purpose::STANDARD};
+    let text = STANDARD.encode(der);
+    format!("-----BEGIN CERTIFICATE-----\n{text}\n-----END CERTIFICATE-----\n")
+}
+
 #[test]
 fn what_does_not_fit_together_is_an_error() {
     for (security, words) in [
@@ -190,6 +238,26 @@ fn what_does_not_fit_together_is_an_error() {
         (
             "mode = \"x509\"\nserver_hash = \"00\"",
             "that is not a hash in hex",
+        ),
+        (
+            "mode = \"x509\"\nserver_hash = \"no hex\"",
+            "64 digits of SHA-256, 96 of SHA-384 or 128 of SHA-512",
+        ),
+        (
+            "mode = \"x509\"\nserver_hash = \"00\"\nserver_cert = \"/a\"",
+            "`server_cert` says the same",
+        ),
+        (
+            "mode = \"x509\"\nusage = \"ca-constraint\"",
+            "did you mean `ca_constraint`?",
+        ),
+        (
+            "mode = \"psk\"\nidentity = \"a\"\nkey = \"credential:main-psk\"\nusage = \"domain_issued\"",
+            "`usage` means nothing in mode \"psk\"",
+        ),
+        (
+            "mode = \"psk\"\nidentity = \"a\"\nkey = \"credential:main-psk\"\nserver_hash = \"00\"",
+            "`server_hash` means nothing in mode \"psk\"",
         ),
     ] {
         let checked = check(security, &[]);

@@ -20,6 +20,26 @@ fn a_replayed_record_is_dropped_and_counted() {
     assert!(pair.exchange());
 }
 
+// It is the server's, and asks for nothing.
+#[test]
+fn a_warning_of_the_server_is_no_attack() {
+    let mut pair = Pair::psk();
+    pair.start();
+    assert!(pair.exchange());
+    // user_canceled // RFC 5246, 7.2
+    pair.server.warn(pair.client(), 90);
+    assert_eq!(pair.run(), []);
+    let counters = pair.counters();
+    let attacks = (counters.forged, counters.malformed, counters.replayed);
+    assert_eq!(attacks, (0, 0, 0));
+    // Twice the same is one.
+    let warning = pair.answered.last().cloned().unwrap();
+    pair.session.receive(warning, pair.now);
+    assert_eq!(pair.run(), []);
+    assert_eq!(pair.counters().replayed, 1);
+    assert!(pair.exchange());
+}
+
 #[test]
 fn a_forged_record_is_dropped_and_counted() {
     let mut pair = Pair::psk();

@@ -112,14 +112,33 @@ fn a_resumption_that_fails_is_followed_by_a_full_handshake() {
     other.start();
     std::mem::swap(&mut pair.server, &mut other.server);
     assert_eq!(pair.established(), Established::Full);
-    // A handshake that ends with an alert costs the memory.
+    // A server that refuses with an alert is asked once more for the same, then never again.
     pair.server.admit(
         crate::pair::IDENTITY,
         lamplighter_dtls::Secret::new(b"changed".to_vec()),
     );
     pair.server.forget(true);
-    assert_eq!(pair.start(), [SessionEvent::Closed(Closed::Peer(20))]);
-    assert!(pair.session.remember(b"board").is_none());
+    for is_kept in [true, false] {
+        assert_eq!(pair.start(), [SessionEvent::Closed(Closed::Peer(20))]);
+        assert_eq!(pair.session.remember(b"board").is_some(), is_kept);
+    }
+}
+
+// In a handshake nothing is protected yet: whoever can send in the server's name can end it.
+#[test]
+fn a_forged_refusal_does_not_cost_the_memory() {
+    let mut pair = without_connection_id();
+    pair.start();
+    for _ in 0..2 {
+        pair.lose.0 = true;
+        pair.move_to("192.0.2.18:5000");
+        pair.start();
+        let refused = [21, 0xfe, 0xfd, 0, 0, 0, 0, 0, 0, 0, 0, 0, 2, 2, 40];
+        pair.session.receive(refused.to_vec(), pair.now);
+        assert_eq!(pair.run(), [SessionEvent::Closed(Closed::Peer(40))]);
+        pair.lose.0 = false;
+        assert_eq!(pair.established(), Established::Resumed);
+    }
 }
 
 #[test]

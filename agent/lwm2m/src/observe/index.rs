@@ -106,3 +106,45 @@ fn pairs<'a>(
 ) -> impl Iterator<Item = (Token, Address)> + use<'a> {
     tokens.iter().map(|token| (*token, *target))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn address(path: &str) -> Address {
+        Address::gateway(path.parse::<Path>().unwrap())
+    }
+
+    fn token(number: u8) -> Token {
+        Token::new(&[number]).unwrap()
+    }
+
+    #[test]
+    fn each_is_found_once_around_an_address() {
+        let mut index = Index::default();
+        let targets = ["/", "/3303", "/3303/0", "/3303/0/5700", "/3303/1"].map(address);
+        for (number, target) in (0..).zip(targets) {
+            index.insert(target, token(number));
+        }
+        let [root, object, instance, resource, _] = targets;
+        let expected = [
+            (token(2), instance),
+            (token(3), resource),
+            (token(1), object),
+            (token(0), root),
+        ];
+        assert_eq!(index.around(instance), expected);
+    }
+
+    #[test]
+    fn nothing_is_left_of_what_is_removed() {
+        let mut index = Index::default();
+        let target = address("/3303/0");
+        index.insert(target, token(1));
+        index.insert(target, token(2));
+        index.remove(target, token(1));
+        assert_eq!(index.below(target), [(token(2), target)]);
+        index.remove(target, token(2));
+        assert!(index.by_target.is_empty());
+    }
+}

@@ -472,12 +472,11 @@ impl Relation {
     /// The attributes that hold for a member, with the defaults of the account.
     fn effective(&self, target: Address, rules: Rules<'_>) -> Attributes {
         let mut attributes = self.attributes_of(target, rules).sound();
-        let set = |seconds: u32| (seconds > 0).then_some(seconds);
-        attributes.pmin = attributes.pmin.or_else(|| set(rules.defaults.pmin));
+        attributes.pmin = attributes.pmin.or(Some(rules.defaults.pmin));
         if self.members.len() > WIDE_COMPOSITE || is_above_instances(target) {
             attributes.pmin = attributes.pmin.max(Some(WIDE_PMIN));
         }
-        attributes.pmax = attributes.pmax.or_else(|| set(rules.defaults.pmax));
+        attributes.pmax = attributes.pmax.or(Some(rules.defaults.pmax));
         attributes
     }
 

@@ -162,13 +162,13 @@ impl Live {
 }
 
 impl Pending {
-    /// An Update did not get through: what it said is still to be said.
+    /// An Update did not get through: what it said is still to be said. That there was to be one is
+    /// not: whoever sets it aside knows when the next comes.
     pub(super) fn add(&mut self, unsaid: Option<Self>) {
         let unsaid = unsaid.unwrap_or_default();
         self.binding |= unsaid.binding;
         self.lifetime |= unsaid.lifetime;
         self.objects = self.objects.or(unsaid.objects);
-        self.trigger |= unsaid.trigger;
     }
 }
 

@@ -341,3 +341,43 @@ fn two_observations_of_one_path_store_a_sample_once() {
     reconnect(&mut world);
     assert_eq!(values(&notified(&world, "/3303/0")), [1, 2, 3, 4, 5]);
 }
+
+#[test]
+fn what_was_measured_again_without_a_change_is_stored_once_in_the_longest_time() {
+    let mut world = observing(SENML_CBOR);
+    world.attributes("/3303/0/5700", &["pmax=60"]);
+    disconnect(&mut world);
+    for _ in 0..12 {
+        number(&mut world, 0);
+        world.seconds(15);
+    }
+    let kept: Vec<_> = world
+        .kept
+        .values()
+        .map(|kept| kept.sample.at.mono)
+        .collect();
+    assert_eq!(kept.len(), 3, "{kept:?}");
+    assert!(
+        kept.windows(2)
+            .all(|pair| pair[1] - pair[0] == Duration::from_secs(60))
+    );
+}
+
+#[test]
+fn of_what_is_observed_together_only_what_has_changed_is_stored() {
+    let other = ResourceAddress::gateway(3303, 1, 5700);
+    let mut world = observing(SENML_CBOR);
+    world.sample(other, Value::Float(20.0));
+    observe(&mut world, "/3303", SENML_CBOR);
+    disconnect(&mut world);
+    world.seconds(10);
+    world.sample(other, Value::Float(20.0));
+    number(&mut world, 1);
+    world.seconds(10);
+    let kept: Vec<_> = world
+        .kept
+        .values()
+        .map(|kept| kept.sample.address)
+        .collect();
+    assert_eq!(kept, [TEMPERATURE]);
+}

@@ -22,6 +22,8 @@ const URIS: [&str; 5] = [
     "coap://",
     "",
 ];
+/// The longest, as a lifetime of one second asks for two Updates in each.
+const PAUSE: Duration = Duration::from_secs(500);
 const DELETES: [&str; 8] = ["/", "/0", "/1", "/2", "/0/0", "/0/1", "/1/0", "/16"];
 /// Formats that carry instances.
 const CARRIERS: [ContentFormat; 4] = [
@@ -51,9 +53,9 @@ pub(crate) fn bootstrap(bytes: &[u8]) {
     };
     assert_eq!(servers(&again), servers(&rig.client), "after a power cut");
     assert_eq!(again.bootstrap().uri, rig.client.bootstrap().uri);
-    // Until former accounts are back; a lifetime of one second asks for two Updates in each.
+    // Until former accounts are back.
     for _ in 0..8 {
-        rig.pass(Duration::from_secs(500));
+        rig.pass(PAUSE);
     }
 }
 
@@ -82,7 +84,7 @@ impl Rig {
             6 => self.ask(Method::Delete, input.one_of(&DELETES)),
             7 => self.ask(Method::Post, "/bs"),
             8 => self.request(input),
-            9 => self.pass(input.pause()),
+            9 => self.pass(input.pause().min(PAUSE)),
             10 => {
                 let command = match input.byte() % 3 {
                     0 => Command::Bootstrap,

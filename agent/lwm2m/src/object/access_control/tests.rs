@@ -2,6 +2,7 @@
 
 use super::*;
 
+mod given;
 mod handover;
 
 const A: Ssid = Ssid(101);

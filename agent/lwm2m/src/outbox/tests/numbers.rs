@@ -221,16 +221,16 @@ fn what_is_discarded_is_counted_with_what_was_parked() {
 #[test]
 fn losses_are_counted_by_reason() {
     let mut outbox = Outbox::default();
-    for (loss, samples) in [
-        (Loss::Bound, 1),
-        (Loss::Cancelled, 2),
-        (Loss::Limited, 4),
-        (Loss::Refused, 8),
-        (Loss::Store, 16),
-        (Loss::Unauthorized, 32),
+    for (loss, samples, word) in [
+        (Loss::Bound, 1, "full"),
+        (Loss::Cancelled, 2, "not want"),
+        (Loss::Limited, 4, "hqmax"),
+        (Loss::Refused, 8, "refused"),
+        (Loss::Store, 16, "lost"),
+        (Loss::Unauthorized, 32, "may not"),
     ] {
+        assert!(loss.as_str().contains(word), "{}", loss.as_str());
         outbox.lose(loss, samples);
-        assert!(!loss.as_str().is_empty());
     }
     outbox.undated(64);
     let losses = Losses {

@@ -160,3 +160,17 @@ fn a_disable_is_at_most_a_day() {
     machine.reply(Purpose::Deregister, reply(Code::DELETED));
     assert_eq!(machine.next(), secs(86_400));
 }
+
+#[test]
+fn what_nobody_answers_after_the_stop_is_not_repeated() {
+    for purpose in [Purpose::Register, Purpose::Update] {
+        let mut machine = Machine::standard(300);
+        machine.registration.start(None, Duration::ZERO, at(0));
+        machine.connect();
+        machine.registration.stop(at(1));
+        machine.steps();
+        machine.lose(purpose);
+        assert_eq!(machine.steps(), []);
+        assert_eq!(machine.registration.timeout(), None);
+    }
+}

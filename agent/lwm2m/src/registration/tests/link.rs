@@ -73,3 +73,39 @@ fn spurious_calls_do_nothing() {
     machine.lose(Purpose::Register);
     assert_eq!(machine.steps(), []);
 }
+
+#[test]
+fn a_link_that_is_there_gets_the_time_that_a_session_needs() {
+    let mut machine = Machine::standard(300);
+    machine.registration.start(None, Duration::ZERO, at(0));
+    machine.now = secs(50);
+    machine.registration.link_up(machine.now());
+    assert_eq!(machine.next(), secs(150));
+}
+
+#[test]
+fn at_the_end_of_the_lifetime_a_new_link_is_registered_over() {
+    for (seconds, step) in [
+        (299, update(false, false)),
+        (300, Step::Register),
+        (301, Step::Register),
+    ] {
+        let mut machine = Machine::registered(300);
+        machine.registration.disconnected("reset", machine.now());
+        machine.steps();
+        machine.now = secs(seconds);
+        machine.connect();
+        assert_eq!(machine.steps(), [step], "after {seconds} s");
+    }
+}
+
+#[test]
+fn at_the_end_of_the_lifetime_links_that_break_have_the_pauses_of_the_table() {
+    for (seconds, pause) in [(299, 1), (300, 60), (301, 60)] {
+        let mut machine = Machine::registered(300);
+        machine.registration.disconnected("reset", machine.now());
+        machine.now = secs(seconds);
+        machine.registration.disconnected("reset", machine.now());
+        assert!(is_within(machine.next(), pause), "after {seconds} s");
+    }
+}

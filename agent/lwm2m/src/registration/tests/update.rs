@@ -306,3 +306,40 @@ fn queue_mode_that_changes_is_told_by_the_binding() {
     machine.reply(Purpose::Update, reply(Code::CHANGED));
     assert_eq!(machine.steps(), [Step::Registered { anew: false }]);
 }
+
+#[test]
+fn a_binding_that_was_not_heard_is_said_again() {
+    let mut machine = Machine::registered(300);
+    machine.write(|wish| wish.queue_mode = true);
+    let told = machine.steps();
+    machine.registration.moved(machine.now());
+    assert_eq!(machine.steps(), told);
+}
+
+#[test]
+fn objects_that_appear_during_an_update_wait_for_their_time_or_go_at_once_after_it() {
+    for (seconds, steps) in [(0, vec![]), (1, vec![update(false, true)])] {
+        let mut machine = Machine::registered(3600);
+        machine.registration.trigger(machine.now());
+        machine.registration.objects_changed(machine.now());
+        machine.steps();
+        machine.now = secs(seconds);
+        machine.reply(Purpose::Update, reply(Code::CHANGED));
+        assert_eq!(machine.steps().split_off(1), steps, "after {seconds} s");
+    }
+}
+
+#[test]
+fn an_account_that_is_written_as_it_was_does_not_disturb_an_overloaded_server() {
+    let mut machine = Machine::registered(3600);
+    machine.registration.trigger(machine.now());
+    let overloaded = Reply {
+        max_age: Some(secs(30)),
+        ..reply(Code::SERVICE_UNAVAILABLE)
+    };
+    machine.reply(Purpose::Update, overloaded);
+    machine.steps();
+    machine.write(|_| ());
+    assert_eq!(machine.steps(), []);
+    assert_eq!(machine.next(), secs(30));
+}

@@ -203,3 +203,24 @@ fn a_version_of_before_there_was_a_higher_one_is_left_at_the_next_register() {
     machine.reply(Purpose::Update, reply(Code::NOT_FOUND));
     assert_eq!(machine.registration.version(), Enabler::V1_2);
 }
+
+#[test]
+fn the_highest_version_that_nobody_has_accepted_yet_is_given_up_for_a_bad_request() {
+    let saved = |version| SavedRegistration::None {
+        version,
+        refused: None,
+    };
+    for (version, then) in [
+        (Enabler::V1_2, Enabler::V1_1),
+        (Enabler::V1_1, Enabler::V1_1),
+    ] {
+        let mut machine = Machine::standard(300);
+        machine
+            .registration
+            .start(Some(saved(version)), Duration::ZERO, at(0));
+        machine.connect();
+        machine.reply(Purpose::Register, reply(Code::BAD_REQUEST));
+        machine.steps();
+        assert_eq!(machine.registration.version(), then);
+    }
+}
