@@ -80,10 +80,16 @@ impl Shelf {
         let base = self.base()?;
         let contents = (base.blocks()?, base.cursors()?);
         self.next = contents.0.last().map_or(1, |block| block.seq + 1);
-        for block in &contents.0 {
+        self.count(&contents.0);
+        Ok(contents)
+    }
+
+    /// These are all blocks that there are.
+    fn count(&mut self, blocks: &[Block]) {
+        (self.queues.bytes, self.history.bytes) = (0, 0);
+        for block in blocks {
             self.room_of(block.owner).bytes += size(block);
         }
-        Ok(contents)
     }
 
     pub(super) fn disk(&mut self) -> &mut dyn Disk {
@@ -123,7 +129,7 @@ impl Shelf {
         self.cursors.insert(block.owner, saved);
         self.change(Some((block, bytes)))?;
         self.next += 1;
-        self.room_of(block.owner).bytes += block.bytes + OVERHEAD;
+        self.room_of(block.owner).bytes += size(&block);
         Ok(block)
     }
 
@@ -134,7 +140,7 @@ impl Shelf {
     /// A block is not needed any more.
     pub(super) fn remove(&mut self, block: Block) {
         let room = self.room_of(block.owner);
-        room.bytes = room.bytes.saturating_sub(block.bytes + OVERHEAD);
+        room.bytes = room.bytes.saturating_sub(size(&block));
         self.gone.push(block.seq);
     }
 
@@ -185,7 +191,8 @@ impl Shelf {
         base.erase(self.disk.as_mut(), &changes)?;
         self.gone.clear();
         self.cursors.clear();
-        self.bytes = base.blocks()?.iter().map(size).sum();
+        let blocks = base.blocks()?;
+        self.count(&blocks);
         Ok(())
     }
 
