@@ -244,6 +244,19 @@ impl Accounts {
         of.map(|(_, from)| *from)
     }
 
+    /// The number before which nothing that is stored under the id of a server is for it.
+    pub(crate) fn stored_from(&self, ssid: Ssid) -> u64 {
+        let mut given = self.given_servers().iter();
+        let given = given.find(|given| given.ssid == ssid);
+        given.map_or(0, |given| given.from)
+    }
+
+    /// Accounts of the configuration that a bootstrap server has taken away.
+    pub(crate) fn removed(&self) -> Vec<Ssid> {
+        let given = self.given.as_ref();
+        given.map_or_else(Vec::new, |given| given.removed.clone())
+    }
+
     /// The same, had a bootstrap server given this.
     pub(super) fn with_given(&self, given: Option<SavedGiven>) -> Self {
         Self {
