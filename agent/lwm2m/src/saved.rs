@@ -160,6 +160,9 @@ pub enum GivenBootstrap {
 /// An account that a bootstrap server gave, with the instances of objects 0 and 1 that hold it.
 #[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
 pub struct GivenAccount {
+    /// What was stored under the id before this number was for another server.
+    #[serde(default)]
+    pub from: u64,
     pub security: (u16, SecurityAccount),
     pub server: (u16, SavedInstance),
     pub ssid: Ssid,

@@ -244,6 +244,19 @@ impl Accounts {
         of.map(|(_, from)| *from)
     }
 
+    /// The number before which nothing that is stored under the id of a server is for it.
+    pub(crate) fn stored_from(&self, ssid: Ssid) -> u64 {
+        let mut given = self.given_servers().iter();
+        let given = given.find(|given| given.ssid == ssid);
+        given.map_or(0, |given| given.from)
+    }
+
+    /// Accounts of the configuration that a bootstrap server has taken away.
+    pub(crate) fn removed(&self) -> Vec<Ssid> {
+        let given = self.given.as_ref();
+        given.map_or_else(Vec::new, |given| given.removed.clone())
+    }
+
     /// The same, had a bootstrap server given this.
     pub(super) fn with_given(&self, given: Option<SavedGiven>) -> Self {
         Self {
@@ -257,7 +270,7 @@ impl Accounts {
     /// Holds what comes back; the time begins.
     pub(crate) fn hold(&mut self, fallback: SavedFallback, now: Now) {
         self.fallback = Some(Trial {
-            due: now.mono + self.terms().rollback,
+            due: now.mono + self.rollback(),
             fallback,
             note_at: now.mono + self.step(),
         });
@@ -274,7 +287,7 @@ impl Accounts {
         let elapsed = time.at.elapsed(now);
         let used = time.used + elapsed.unwrap_or(step);
         self.fallback = Some(Trial {
-            due: now.mono + self.terms().rollback.saturating_sub(used),
+            due: now.mono + self.rollback().saturating_sub(used),
             fallback,
             note_at: now.mono + elapsed.map_or(Duration::ZERO, |_| step),
         });
@@ -283,11 +296,12 @@ impl Accounts {
     /// How much of the time is over, when that is to be saved. Seldom, as it only matters where the
     /// date is unknown after a restart.
     pub(crate) fn poll_time(&mut self, now: Now) -> Option<Record> {
-        let (rollback, step) = (self.terms().rollback, self.step());
-        let trial = self.fallback.as_mut()?;
-        if trial.note_at > now.mono {
+        // Asked at every turn.
+        if self.fallback.as_ref()?.note_at > now.mono {
             return None;
         }
+        let (rollback, step) = (self.rollback(), self.step());
+        let trial = self.fallback.as_mut()?;
         trial.note_at = now.mono + step;
         let left = trial.due.saturating_sub(now.mono);
         Some(Record::FallbackTime(Some(SavedTime {
@@ -302,7 +316,12 @@ impl Accounts {
     }
 
     fn step(&self) -> Duration {
-        (self.terms().rollback / NOTES).max(MIN_STEP)
+        (self.rollback() / NOTES).max(MIN_STEP)
+    }
+
+    fn rollback(&self) -> Duration {
+        let own = self.bootstrap.as_ref();
+        own.map_or(BootstrapConfig::ROLLBACK, |own| own.rollback)
     }
 
     pub(crate) fn take_fallback(&mut self) -> Option<SavedFallback> {

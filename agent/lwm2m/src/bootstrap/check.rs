@@ -268,6 +268,7 @@ impl Draft {
         let resources = self.servers.get(&server)?.held.clone();
         let account = self.security.get(&security)?.account.clone();
         Some(GivenAccount {
+            from: 0,
             security: (security.0, account),
             server: (
                 server.0,

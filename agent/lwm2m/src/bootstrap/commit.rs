@@ -35,14 +35,19 @@ pub(crate) struct Left {
 impl Accounts {
     /// Keeps what a bootstrap server wants, before anything else leaves; servers are made of it by
     /// the client. Whoever was not written stays as he is.
-    pub(crate) fn accept(&mut self, settled: Settled, left: Left, turn: &mut Turn<'_>) {
+    pub(crate) fn accept(&mut self, mut settled: Settled, left: Left, turn: &mut Turn<'_>) {
         let given = self.given_record().cloned();
         let mut back = vec![Record::Given(given.map(Box::new))];
         back.extend(left.back);
         let original = self.original();
-        self.set_given(Some(settled.given.clone()));
-        let wanted = self.wanted();
+        let wanted = self.with_given(Some(settled.given.clone())).wanted();
         let parted = parted(&original, &wanted, &left.next);
+        for given in &mut settled.given.servers {
+            let others = parted.iter().find(|(ssid, _)| *ssid == given.ssid);
+            let others = others.map(|(_, from)| *from);
+            given.from = others.unwrap_or_else(|| self.stored_from(given.ssid));
+        }
+        self.set_given(Some(settled.given.clone()));
         let access = rights(&settled, &wanted, &turn.shared.core);
 
         // Whoever changes his own account only puts nothing on trial.

@@ -107,15 +107,21 @@ impl Client {
             Some(instance) => core.add_at(instance, (ssid, account), grants),
             None => core.add(ssid, account, grants),
         }
-        if let Some(from) = self.accounts.parted(ssid) {
-            // What was stored under the id before is another's.
-            server.restore_queue(SavedQueue {
-                dropped: 0,
-                first: from,
-                next: from,
-            });
-        } else if let Some(outbox) = self.former.remove(&ssid) {
-            server.take_over(outbox);
+        // What was stored under the id before another server got it is the former's.
+        let former = match self.accounts.parted(ssid) {
+            Some(_) => None,
+            None => self.former.remove(&ssid),
+        };
+        match former {
+            Some(outbox) => server.take_over(outbox),
+            None => {
+                let from = self.accounts.stored_from(ssid);
+                server.restore_queue(SavedQueue {
+                    dropped: 0,
+                    first: from,
+                    next: from,
+                });
+            }
         }
         self.servers.insert(ssid, server);
     }

@@ -35,6 +35,7 @@ impl Client {
         self.shared
             .core
             .set_bootstrap(self.accounts.bootstrap().is_some());
+        self.discard_removed();
         if self.servers.is_empty() {
             self.want_bootstrap(Cause::NoServer, now);
         }

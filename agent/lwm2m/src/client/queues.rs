@@ -40,7 +40,19 @@ impl Client {
     pub(super) fn restore_queue(&mut self, ssid: Ssid, saved: SavedQueue) {
         let server = self.servers.get_mut(&ssid);
         match (server, self.accounts.parted(ssid)) {
-            (Some(server), None) => server.restore_queue(saved),
+            (Some(server), None) => {
+                let from = self.accounts.stored_from(ssid);
+                let lost = saved.first < from;
+                server.restore_queue(SavedQueue {
+                    first: saved.first.max(from),
+                    next: saved.next.max(from),
+                    ..saved
+                });
+                if lost {
+                    // The power went before the store had forgotten it.
+                    self.shared.out.push(Output::Forget(ssid, from - 1));
+                }
+            }
             // Its numbers go on where the account comes back.
             (None, _) => self.former.entry(ssid).or_default().restore(saved),
             (Some(server), Some(from)) => {
@@ -67,9 +79,24 @@ impl Client {
         }
     }
 
+    /// After a start: of accounts that a bootstrap server has taken away for good the store may not
+    /// have forgotten everything.
+    pub(super) fn discard_removed(&mut self) {
+        if self.accounts.fallback().is_some() {
+            return;
+        }
+        let removed = self.accounts.removed();
+        self.discard_of(|ssid| removed.contains(&ssid));
+    }
+
     /// Nobody comes back any more to whom it could be told.
     pub(super) fn discard_former(&mut self) {
-        for (ssid, outbox) in &mut self.former {
+        self.discard_of(|_| true);
+    }
+
+    fn discard_of(&mut self, is_meant: impl Fn(Ssid) -> bool) {
+        let former = self.former.iter_mut();
+        for (ssid, outbox) in former.filter(|(ssid, _)| is_meant(**ssid)) {
             let is_shared = self.servers.contains_key(ssid);
             if let Some((upto, samples)) = outbox.discard_all(Loss::Cancelled) {
                 self.shared.out.push(Output::Forget(*ssid, upto));

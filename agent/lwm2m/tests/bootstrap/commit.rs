@@ -55,6 +55,31 @@ fn the_former_server_is_left_and_the_new_one_confirms() {
     );
 }
 
+/// What devices say of themselves is not a bootstrap server's to take away.
+#[test]
+fn what_devices_have_declared_outlives_a_bootstrap() {
+    let mut world = at_a();
+    world.sample(21.5);
+    world.command(Command::Bootstrap);
+    for request in [
+        request(Method::Delete, "/"),
+        security(1, SSID_B, B),
+        server(0, SSID_B, 600),
+        finish(),
+    ] {
+        assert!(world.ask(BS, request).code.is_success());
+    }
+    for restarts in [false, true] {
+        if restarts {
+            world = world.restarted(config(&[(SSID_A, A)]), 5);
+            world.wait(1);
+            world.sample(21.5);
+        }
+        let answer = world.ask(B, request(Method::Get, "/3303"));
+        assert_eq!(answer.code, Code::CONTENT);
+    }
+}
+
 #[test]
 fn accounts_that_were_given_outlive_restarts_and_win_over_the_file() {
     let mut world = at_a();

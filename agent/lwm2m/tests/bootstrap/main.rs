@@ -4,6 +4,7 @@ mod commit;
 mod operations;
 mod owner;
 mod rollback;
+mod secured;
 mod trigger;
 mod untouched;
 mod world;

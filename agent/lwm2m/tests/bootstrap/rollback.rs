@@ -284,3 +284,31 @@ fn restarts_do_not_begin_the_time_on_trial_anew() {
         assert!(!world.saved.contains_key(&key));
     }
 }
+
+/// Wherever the power goes while the new server takes us: what was stored for the former is told to
+/// neither of the two then, or still to the former.
+#[test]
+fn a_power_cut_while_a_new_server_takes_us_tells_it_nothing_of_the_former() {
+    for id in [SSID_A, SSID_B] {
+        let mut whole = behind();
+        let before = whole.outputs;
+        bootstrap(&mut whole, given(id, B));
+        whole.wait(1);
+        for cut in before..=whole.outputs {
+            let mut world = behind();
+            world.cut = Some(cut);
+            world.command(Command::Bootstrap);
+            for request in given(id, B) {
+                if !world.is_dead() {
+                    world.post(BS, request);
+                }
+            }
+            let mut again = world.restarted(owned(), 5);
+            again.wait(600);
+            assert!(again.asked(B, "/dp").is_empty(), "cut behind {cut}");
+            let is_b = again.states() == [(id, ServerState::Registered)]
+                && again.asked(B, "/rd").len() > 0;
+            assert!(!is_b || again.kept.is_empty(), "cut behind {cut}");
+        }
+    }
+}

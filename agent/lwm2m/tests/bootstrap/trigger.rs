@@ -255,3 +255,41 @@ fn without_a_pack_the_ordinary_way_follows() {
         assert!(world.ask(BS, request).code.is_success());
     }
 }
+
+/// Factory: what the file says comes first, and nobody else is asked. // lwm2m/40, 10: int-6
+#[test]
+fn a_box_whose_server_takes_it_asks_nobody_else() {
+    let mut world = World::new(config(&[(SSID_A, A)]));
+    world.wait(20_000);
+    assert_eq!(world.states(), [(SSID_A, ServerState::Registered)]);
+    assert!(world.peers[BS].datagrams.is_empty());
+}
+
+/// lwm2m/40, 8: what a pack would have left is nothing, and the ordinary way follows.
+#[test]
+fn a_pack_that_does_not_hold_together_changes_nothing() {
+    fn half(request: &Request) -> Option<Response> {
+        if request.path != ["bspack"] {
+            return Some(Response::new(Code::CHANGED));
+        }
+        let pack = write_all(&[security(1, SSID_B, B)]);
+        Some(Response {
+            content_format: pack.content_format,
+            payload: pack.payload,
+            ..Response::new(Code::CONTENT)
+        })
+    }
+    let mut config = config(&[(SSID_A, A)]);
+    config.bootstrap.as_mut().expect("bootstrap").pack = true;
+    let mut world = World::new(config);
+    world.script(BS, half);
+    world.wait(1);
+    world.command(Command::Bootstrap);
+    world.wait(1);
+    assert_eq!(world.states(), [(SSID_A, ServerState::Registered)]);
+    assert_eq!(world.asked(BS, "/bs").len(), 1);
+    for request in move_to_b() {
+        assert!(world.ask(BS, request).code.is_success());
+    }
+    assert_eq!(world.states(), [(SSID_B, ServerState::Registered)]);
+}

@@ -64,7 +64,13 @@ fn filled(directory: &Path) -> Still {
     }
     still.forget(9_999);
     still.writer.write();
-    assert_eq!(traces(directory).len(), 2, "the database and the tail");
+    let found = traces(directory);
+    for name in ["store.db", "queue-0-101.tail"] {
+        assert!(
+            found.iter().any(|found| found == name),
+            "{name} in {found:?}"
+        );
+    }
     still
 }
 

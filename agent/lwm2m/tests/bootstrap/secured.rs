@@ -1,0 +1,243 @@
+//! A bootstrap over DTLS: keys on the way in, and what a wrong one comes to.
+
+use std::{collections::BTreeMap, net::SocketAddr, time::Duration};
+
+use lamplighter_coap::{
+    Code, Endpoint, Event as Coap, Method, Params, Request, RequestKey, Response,
+};
+use lamplighter_dtls::{
+    Secret as Key,
+    test_server::{ClientId, ServerEvent, Settings, TestServer},
+};
+use lamplighter_lwm2m::{
+    boundary::{BootstrapEvent, Event, Input, LinkEvent, LinkId, Output},
+    client::{BootstrapConfig, Client, ClientConfig},
+    security::{Secret, SecurityAccount, SecurityMode},
+    tree::Tree,
+};
+use lamplighter_model::{BootId, Now};
+
+use crate::world::{SSID_B, config, finish, security, server};
+
+const KEY: &[u8] = b"swordfish-swordfish";
+
+/// A box and its bootstrap server; other servers are not there.
+struct Pair {
+    answers: Vec<Code>,
+    client: Client,
+    dtls: TestServer,
+    events: Vec<Event>,
+    link: Option<LinkId>,
+    now: Duration,
+    opened: Vec<u64>,
+    peers: BTreeMap<ClientId, Endpoint>,
+    requests: Vec<Request>,
+    tree: Tree,
+}
+
+fn keyed(key: &[u8]) -> ClientConfig {
+    let mut config = config(&[]);
+    config.bootstrap = Some(BootstrapConfig {
+        allow_unsecured: true,
+        ..BootstrapConfig::new(SecurityAccount {
+            identity: b"cab-17".to_vec(),
+            mode: SecurityMode::Psk,
+            secret_key: Secret::new(key.to_vec()),
+            uri: "coaps://bs.example".to_owned(),
+            ..SecurityAccount::default()
+        })
+    });
+    config
+}
+
+impl Pair {
+    fn new(key: &[u8]) -> Self {
+        let mut dtls = TestServer::new(Settings::default()).expect("a server");
+        dtls.admit(b"cab-17", Key::new(KEY.to_vec()));
+        let now = Duration::from_secs(1000);
+        let config = keyed(key);
+        Self {
+            answers: Vec::new(),
+            tree: Tree::new(config.definitions.clone()),
+            client: Client::new(config, Vec::new(), at(now)),
+            dtls,
+            events: Vec::new(),
+            link: None,
+            now,
+            opened: Vec::new(),
+            peers: BTreeMap::new(),
+            requests: Vec::new(),
+        }
+    }
+
+    fn wait(&mut self, seconds: u64) {
+        let end = self.now + Duration::from_secs(seconds);
+        self.input(Input::Timeout);
+        for _ in 0..10_000 {
+            let client = self.client.poll_timeout().map(|(due, _)| due);
+            let peers = self.peers.values().filter_map(Endpoint::poll_timeout);
+            let due = peers.chain(client).chain(self.dtls.poll_timeout()).min();
+            let Some(due) = due.filter(|due| *due <= end) else {
+                self.now = end;
+                return;
+            };
+            self.now = self.now.max(due);
+            self.dtls.handle_timeout(self.now);
+            for peer in self.peers.values_mut() {
+                peer.handle_timeout(self.now);
+            }
+            self.input(Input::Timeout);
+        }
+        panic!("timers do not come to rest");
+    }
+
+    fn input(&mut self, input: Input) {
+        self.client.handle(input, &mut self.tree, at(self.now));
+        loop {
+            let mut inputs = Vec::new();
+            while let Some(output) = self.client.poll() {
+                self.perform(output, &mut inputs);
+            }
+            self.serve(&mut inputs);
+            if inputs.is_empty() {
+                return;
+            }
+            for input in inputs {
+                self.client.handle(input, &mut self.tree, at(self.now));
+            }
+        }
+    }
+
+    fn perform(&mut self, output: Output, inputs: &mut Vec<Input>) {
+        match output {
+            Output::Commit(id, _) => inputs.push(Input::Committed(id)),
+            Output::Close(link) if self.link == Some(link) => self.link = None,
+            Output::Event(event) => self.events.push(event),
+            Output::Open(link, uri, _) if uri.host == "bs.example" => {
+                self.opened.push(self.now.as_secs());
+                self.link = Some(link);
+                inputs.push(Input::Link(link, LinkEvent::Up));
+            }
+            Output::Open(link, ..) => {
+                let why = LinkEvent::Down("no such host".to_owned());
+                inputs.push(Input::Link(link, why));
+            }
+            Output::Transmit(link, datagram) => {
+                self.dtls.receive(address(link), &datagram, self.now);
+            }
+            Output::Answer(..)
+            | Output::Close(_)
+            | Output::Device(..)
+            | Output::Fetch(..)
+            | Output::Forget(..)
+            | Output::Host(_)
+            | Output::Journal(_)
+            | Output::Keep(..) => {}
+        }
+    }
+
+    fn serve(&mut self, inputs: &mut Vec<Input>) {
+        while let Some(event) = self.dtls.poll() {
+            match event {
+                ServerEvent::Application(client, message) => {
+                    let endpoint = || Endpoint::new(Params::default(), 99);
+                    let peer = self.peers.entry(client).or_insert_with(endpoint);
+                    peer.receive(&message, self.now);
+                }
+                ServerEvent::Closed(client) => drop(self.peers.remove(&client)),
+                ServerEvent::Established(..) => {}
+                ServerEvent::Transmit(to, datagram) => {
+                    let link = self.link.filter(|link| address(*link) == to);
+                    inputs.extend(link.map(|link| Input::Received(link, datagram)));
+                }
+            }
+            self.pump();
+        }
+    }
+
+    fn pump(&mut self) {
+        for (client, peer) in &mut self.peers {
+            let mut asked: Vec<(RequestKey, Request)> = Vec::new();
+            while let Some(event) = peer.poll_event() {
+                match event {
+                    Coap::Request(key, request) => asked.push((key, request)),
+                    Coap::Response(_, response) => self.answers.push(response.code),
+                    Coap::Delivered(..) | Coap::Failed(..) | Coap::Notification(..) => {}
+                }
+            }
+            for (key, request) in asked {
+                self.requests.push(request);
+                peer.respond(key, Response::new(Code::CHANGED), self.now);
+            }
+            while let Some(message) = peer.poll_transmit() {
+                self.dtls.send(*client, &message, self.now);
+            }
+        }
+    }
+
+    fn ask(&mut self, request: Request) -> Code {
+        let (_, peer) = self.peers.iter_mut().next_back().expect("a session");
+        peer.request(request, self.now);
+        self.pump();
+        self.input(Input::Timeout);
+        self.answers.pop().expect("an answer")
+    }
+
+    fn told(&self, wanted: fn(&BootstrapEvent) -> bool) -> usize {
+        let told = |event: &&Event| matches!(event, Event::Bootstrap(event) if wanted(event));
+        self.events.iter().filter(told).count()
+    }
+}
+
+fn at(now: Duration) -> Now {
+    Now {
+        boot: BootId(1),
+        mono: now,
+        unix: None,
+    }
+}
+
+/// Each link has a port of its own, as a new socket has.
+fn address(link: LinkId) -> SocketAddr {
+    SocketAddr::from(([192, 0, 2, 1], 10_000 + link.0 as u16))
+}
+
+#[test]
+fn accounts_come_over_a_session_with_a_key() {
+    let mut pair = Pair::new(KEY);
+    pair.wait(1);
+    assert_eq!(pair.requests[0].path, ["bs"]);
+    assert_eq!(pair.requests[0].method, Method::Post);
+    assert_eq!(pair.ask(security(1, SSID_B, "b.example")), Code::CHANGED);
+    assert_eq!(pair.ask(server(0, SSID_B, 600)), Code::CHANGED);
+    assert_eq!(pair.ask(finish()), Code::CHANGED);
+    let servers: Vec<u16> = pair.client.states().map(|(ssid, _)| ssid.0).collect();
+    assert_eq!(servers, [SSID_B]);
+    // The session ends with what was to be said over it.
+    pair.wait(200);
+    assert!(pair.peers.is_empty() && pair.link.is_none());
+}
+
+/// A wrong key is told with its reason, and tried by the table: 60, 120, 240 … seconds and what a
+/// handshake takes.
+#[test]
+fn a_wrong_key_is_told_and_tried_no_faster_than_the_table() {
+    let mut pair = Pair::new(b"another-key-entirely");
+    pair.wait(1500);
+    let reason = |event: &BootstrapEvent| matches!(event, BootstrapEvent::Failed { reason, .. } if reason.contains("key"));
+    assert!(pair.told(reason) >= 4);
+    assert_eq!(
+        pair.told(reason),
+        pair.told(|event| matches!(event, BootstrapEvent::Failed { .. }))
+    );
+    assert!(pair.requests.is_empty());
+    let pauses: Vec<u64> = pair
+        .opened
+        .windows(2)
+        .map(|pair| pair[1] - pair[0])
+        .collect();
+    assert!(pauses[0] >= 60 && pauses.is_sorted(), "{pauses:?}");
+    assert!((4..=6).contains(&pair.opened.len()), "{:?}", pair.opened);
+    let error = pair.client.bootstrap().last_error;
+    assert!(error.is_some_and(|error| error.contains("key")));
+}
