@@ -30,7 +30,7 @@ use lamplighter_lwm2m::{
     tree::Tree,
 };
 use lamplighter_model::{
-    ObjectId, Path, Sample, Ssid,
+    ObjectId, Sample, Ssid,
     device::{
         Action, AdapterEvent, AdapterId, AdapterRequest, DeviceEvent, Fault, LinkState, OpId,
     },

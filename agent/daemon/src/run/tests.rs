@@ -129,7 +129,9 @@ async fn while_the_disk_is_slow_values_are_told_and_commands_wait() {
         agent.waiting.behind_save.as_ref().map(VecDeque::len),
         Some(2)
     );
-    let seen = agent.status.last_known(Path::Root, agent.clock.now());
+    let seen = agent
+        .status
+        .last_known(lamplighter_model::Path::Root, agent.clock.now());
     assert!(seen.iter().any(|view| view.path == "/3303/0/5700"));
     // No adapter runs in this test, so the command that was let go comes back as a fault.
     agent.on_stored(Stored::SiteSaved);
