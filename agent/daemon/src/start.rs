@@ -246,14 +246,11 @@ pub async fn agent(
     if api.demo.is_some() {
         status.mark_demo();
     }
-    let mut served = serve(control, &api);
+    let mut served = serve(control, &api, extras.follow, clock);
     if let Some(web) = &config.web {
         served
             .page(web.listen, places, api, extras.announce)
             .await?;
-    }
-    if let Some(Follow(follow)) = extras.follow {
-        served.0.push(tokio::spawn(follow(status.clone(), clock)));
     }
 
     let agent = Agent {
@@ -288,7 +285,8 @@ pub async fn agent(
 }
 
 /// What always runs beside the loop.
-fn serve(control: ControlSocket, api: &Api) -> Served {
+fn serve(control: ControlSocket, api: &Api, follow: Option<Follow>, clock: Clock) -> Served {
+    let follow = follow.map(|Follow(follow)| follow(api.status.clone(), clock));
     let of_api = api.clone();
     let increments = Increments {
         asker: of_api.asker,
@@ -296,10 +294,12 @@ fn serve(control: ControlSocket, api: &Api) -> Served {
         log: of_api.events,
         status: of_api.status,
     };
-    Served(vec![
+    let always = [
         tokio::spawn(control.serve(api.clone())),
         tokio::spawn(increments.run()),
-    ])
+    ];
+    let follow = follow.map(tokio::spawn);
+    Served(always.into_iter().chain(follow).collect())
 }
 
 fn recorder(config: &Config, next: u64) -> Recorder {

@@ -60,7 +60,7 @@ impl History {
 impl Search {
     /// Samples are numbered by the milliseconds of their date, as far as that rises and is known: a
     /// block tells so from when to when it is.
-    pub(super) fn from_number(&self) -> u64 {
+    pub(super) fn first_number(&self) -> u64 {
         let from = self.from.map_or(0, |from| from.0.max(0).cast_unsigned());
         self.next.unwrap_or(from)
     }

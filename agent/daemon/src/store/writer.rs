@@ -257,7 +257,7 @@ impl Writer {
                 search.is_within(kept)
             }
         };
-        let found = queues.search(shelf, search.from_number(), search.limit, is_wanted);
+        let found = queues.search(shelf, search.first_number(), search.limit, is_wanted);
         let found = found.map(|(kept, next)| Found {
             samples: kept.into_iter().map(|kept| kept.sample).collect(),
             next,
