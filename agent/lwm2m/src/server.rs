@@ -36,6 +36,7 @@ mod intruders;
 mod keeping;
 mod leaving;
 mod messages;
+mod refusal;
 mod reporting;
 mod requests;
 mod restore;
@@ -273,6 +274,7 @@ impl Server {
         let now = turn.now;
         match event {
             LinkEvent::Up if self.link.id == Some(link) => {
+                self.observations.path_changed();
                 self.registration.link_up(now);
                 self.start_session(turn);
             }
@@ -291,6 +293,7 @@ impl Server {
                 self.link.id = Some(new);
                 self.abandon_exchanges();
                 self.distrust(turn);
+                self.observations.path_changed();
                 self.start_session(turn);
             }
             LinkEvent::Refused if self.link.id == Some(link) => {

@@ -14,7 +14,9 @@ use lamplighter_lwm2m::{
     server::ServerState,
     tree::Tree,
 };
-use lamplighter_model::{BootId, Now, Ssid, UnixTime, object::Definitions};
+use lamplighter_model::{
+    BootId, Now, Path, ResourceAddress, Ssid, UnixTime, Value, object::Definitions,
+};
 
 use crate::{
     devices::Devices,
@@ -64,6 +66,8 @@ pub struct Cabinet {
     pub devices: Devices,
     /// Stored samples that power cuts took.
     pub cut_off: Vec<(Ssid, Kept)>,
+    /// What was measured after a power cut had taken the observation, until it was observed again.
+    pub unasked: Vec<(Ssid, Path, Value)>,
     boot: u32,
     booted: Duration,
     /// Starts of the process.
@@ -104,6 +108,7 @@ impl Cabinet {
             store: Store::default(),
             devices: Devices::default(),
             cut_off: Vec::new(),
+            unasked: Vec::new(),
             boot: 1,
             booted: now,
             run: 0,
@@ -157,6 +162,20 @@ impl Cabinet {
             boot: BootId(self.boot),
             mono: self.mono(now),
             unix: Some(Self::unix(now)),
+        }
+    }
+
+    /// The devices have a new value, while the box is on.
+    pub(crate) fn measured(&mut self, address: ResourceAddress, value: &Value, now: Duration) {
+        let given = (now, address, value.clone());
+        self.devices.given.push(given.clone());
+        self.devices.fresh.push(given);
+        let path = Path::Resource(address.path);
+        for server in &self.settings.servers {
+            let ssid = ssid_of(*server);
+            if self.store.has_forgotten(ssid, path) {
+                self.unasked.push((ssid, path, value.clone()));
+            }
         }
     }
 

@@ -2,7 +2,7 @@
 //! samples. After a power cut each of them has everything up to some point behind the last flush.
 
 use std::{
-    collections::{BTreeMap, VecDeque},
+    collections::{BTreeMap, BTreeSet, VecDeque},
     time::Duration,
 };
 
@@ -48,6 +48,8 @@ pub struct Store {
     seen: Content,
     records: Unflushed,
     samples: Unflushed,
+    /// What servers observe, and power cuts have taken the records of.
+    forgotten: BTreeSet<(Ssid, String)>,
     /// What was written longer ago is on the disk.
     pub flush: Duration,
     /// Samples that one queue holds.
@@ -61,6 +63,7 @@ impl Default for Store {
             seen: Content::default(),
             records: Unflushed::default(),
             samples: Unflushed::default(),
+            forgotten: BTreeSet::new(),
             flush: Duration::from_secs(60),
             bound: 100_000,
         }
@@ -79,6 +82,9 @@ impl Store {
     }
 
     pub fn journal(&mut self, record: Record, now: Duration) {
+        if let Some(observed) = observed(&record) {
+            self.forgotten.remove(&observed);
+        }
         let entry = Entry::Record(Box::new(record));
         self.seen.apply(entry.clone());
         self.records.0.push_back((now, entry));
@@ -165,6 +171,7 @@ impl Store {
     pub fn cut(&mut self, chance: &mut Chance, now: Duration) -> Vec<(Ssid, Kept)> {
         self.age(now);
         let before = self.seen.all();
+        self.forgotten.extend(self.seen.observed());
         for unflushed in [&mut self.records, &mut self.samples] {
             let entries = std::mem::take(&mut unflushed.0);
             let left = chance.index(entries.len() + 1);
@@ -178,12 +185,20 @@ impl Store {
             left.next = left.next.max(queue.next);
         }
         self.seen = self.disk.clone();
+        let observed: BTreeSet<_> = self.seen.observed().collect();
+        self.forgotten.retain(|lost| !observed.contains(lost));
         let after = self.seen.all();
         before
             .into_iter()
             .filter(|(key, _)| !after.contains_key(key))
             .map(|((ssid, _), kept)| (ssid, kept))
             .collect()
+    }
+
+    /// Whether a power cut has taken what said that this server observes this path, and it has not
+    /// observed it since: the box cannot know that anybody waits for it.
+    pub fn has_forgotten(&self, ssid: Ssid, path: Path) -> bool {
+        self.forgotten.contains(&(ssid, path.to_string()))
     }
 
     /// What the next start finds.
@@ -243,6 +258,10 @@ impl Content {
         }
     }
 
+    fn observed(&self) -> impl Iterator<Item = (Ssid, String)> {
+        self.records.values().filter_map(observed)
+    }
+
     fn drop_before(&mut self, ssid: Ssid, first: u64) {
         if let Some(queue) = self.queues.get_mut(&ssid) {
             let before = queue.kept.len();
@@ -259,5 +278,54 @@ impl Content {
                 kept.map(|kept| ((*ssid, kept.number), kept.clone()))
             })
             .collect()
+    }
+}
+
+/// What the record says that a server observes, or did before it registered the box anew.
+fn observed(record: &Record) -> Option<(Ssid, String)> {
+    let Record::Observation(ssid, _, Some(saved)) = record else {
+        return None;
+    };
+    Some((*ssid, saved.path.clone()))
+}
+
+#[cfg(test)]
+mod tests {
+    use lamplighter_lwm2m::saved::SavedObservation;
+
+    use super::*;
+
+    const SSID: Ssid = Ssid(101);
+
+    fn observation(path: &str) -> Record {
+        let saved = SavedObservation {
+            attributes: None,
+            composite: None,
+            format: 112,
+            is_orphan: false,
+            path: path.to_owned(),
+        };
+        Record::Observation(SSID, path.as_bytes().to_vec(), Some(saved))
+    }
+
+    #[test]
+    fn a_power_cut_forgets_what_was_not_flushed_until_it_is_observed_again() {
+        let path = |text: &str| -> Path { text.parse().expect("a path") };
+        let (old, new) = (path("/3303/0/5700"), path("/3304/0/5700"));
+        let at = Duration::from_secs;
+        // Chance leaves it in one of two cuts.
+        for seed in 0..20 {
+            let mut store = Store::default();
+            store.journal(observation("/3303/0/5700"), at(0));
+            store.journal(observation("/3304/0/5700"), at(70));
+            assert!(!store.has_forgotten(SSID, new), "the power has not failed");
+            store.cut(&mut Chance::new(seed), at(80));
+            let is_left = store.load().contains(&observation("/3304/0/5700"));
+            assert_eq!(store.has_forgotten(SSID, new), !is_left);
+            assert!(!store.has_forgotten(SSID, old), "on the disk");
+            assert!(!store.has_forgotten(Ssid(102), new));
+            store.journal(observation("/3304/0/5700"), at(90));
+            assert!(!store.has_forgotten(SSID, new));
+        }
     }
 }

@@ -70,17 +70,20 @@ impl Telling {
         listener.complete_since = None;
     }
 
-    /// A sample that had to be told to this server and was not, nor was lost with the power.
+    /// A sample that had to be told to this server and was not, nor was lost with the power, or
+    /// measured while the box did not know of the observation, which was.
     pub(crate) fn missing(&self, server: ServerId, cabinet: &Cabinet) -> Option<(Path, u32)> {
         let ssid = ssid_of(server);
-        let lost: BTreeSet<(Path, u32)> = cabinet
-            .cut_off
-            .iter()
-            .filter(|(of, _)| *of == ssid)
-            .filter_map(|(_, kept)| {
-                let number = kept.sample.value.as_f64()?;
-                Some((Path::Resource(kept.sample.address.path), number as u32))
-            })
+        let cut_off = cabinet.cut_off.iter().map(|(of, kept)| {
+            let path = Path::Resource(kept.sample.address.path);
+            (*of, path, &kept.sample.value)
+        });
+        let unasked = cabinet.unasked.iter();
+        let unasked = unasked.map(|(of, path, value)| (*of, *path, value));
+        let lost: BTreeSet<(Path, u32)> = cut_off
+            .chain(unasked)
+            .filter(|(of, ..)| *of == ssid)
+            .filter_map(|(_, path, value)| Some((path, value.as_f64()? as u32)))
             .collect();
         let fresh = cabinet.devices.fresh.iter();
         let mut demanded = fresh.filter_map(|(at, address, value)| {

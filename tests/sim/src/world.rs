@@ -227,9 +227,7 @@ impl World {
         let cabinet = &mut self.boxes[id.0];
         let value = cabinet.devices.number();
         if cabinet.is_on() {
-            let given = (self.now, address, value.clone());
-            cabinet.devices.given.push(given.clone());
-            cabinet.devices.fresh.push(given);
+            cabinet.measured(address, &value, self.now);
         }
         self.change(id, address, value.clone());
         value

@@ -184,12 +184,43 @@ impl Observations {
         self.update(token, Relation::orphan);
     }
 
+    /// The server does not know it, though it may want it.
+    pub(crate) fn doubt(&mut self, token: Token) {
+        self.update(token, Relation::doubt);
+    }
+
+    /// The server is reached in another way than before.
+    pub(crate) fn path_changed(&mut self) {
+        self.relations.values_mut().for_each(Relation::path_changed);
+    }
+
+    /// Whether the server is told all of it by another observation.
+    pub(crate) fn is_told_by_another(&self, token: Token) -> bool {
+        let Some(relation) = self.relations.get(&token) else {
+            return false;
+        };
+        let others = self.relations.iter().filter(|(of, _)| **of != token);
+        let mut others = others.filter(|(_, other)| !other.is_orphan());
+        others.any(|(_, other)| {
+            let told = &other.subscription.targets;
+            relation.addresses().all(|address| told.contain(address))
+        })
+    }
+
+    /// Whether only such observations ask for it of which nobody knows whether the server still
+    /// wants them.
+    pub(crate) fn is_doubted(&self, (resource, index): Part) -> bool {
+        let concerned = self.index.concerned(resource, index).into_iter();
+        let relations = concerned.filter_map(|(token, _)| self.relations.get(&token));
+        let mut asking = relations
+            .filter(|relation| relation.covers(resource, index))
+            .peekable();
+        asking.peek().is_some() && asking.all(Relation::is_doubted)
+    }
+
     /// Orphans that a new observation takes the place of.
     pub(crate) fn orphans_in(&self, targets: &Targets) -> Vec<Token> {
-        let within = |address: Address| {
-            let mut outer = targets.addresses().iter();
-            outer.any(|outer| outer.scope == address.scope && outer.path.contains(address.path))
-        };
+        let within = |address: Address| targets.contain(address);
         let orphans = self
             .relations
             .iter()

@@ -52,9 +52,6 @@ pub(crate) struct Relation {
     dirty: BTreeSet<Part>,
     /// A confirmable notification is on its way; newer values wait for its end.
     in_flight: bool,
-    /// The server has forgotten it by a new registration and may come back: what it would be told
-    /// is stored.
-    is_orphan: bool,
     /// When the server last confirmed that it listens.
     last_confirmed: Duration,
     last_sent: Duration,
@@ -66,7 +63,24 @@ pub(crate) struct Relation {
     seen: u64,
     /// The server was told something in this run of the agent.
     spoken: bool,
+    standing: Standing,
     pub(crate) subscription: Subscription,
+}
+
+/// Whether the server has it, as far as anybody can tell.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+enum Standing {
+    /// A notification of it was confirmed over the present path.
+    Confirmed,
+    /// The server does not know it, and perhaps never did: what it would be told is stored, and
+    /// waits for a new Observe.
+    Doubted,
+    /// The server has forgotten it by a new registration and may come back: what it would be told
+    /// is stored.
+    Forgotten,
+    /// Nothing shows yet that the answer to the Observe has arrived, or that the server did not
+    /// drop it as the path changed.
+    Unconfirmed,
 }
 
 /// One of the paths that an observation watches.
@@ -141,6 +155,11 @@ impl Targets {
         }
     }
 
+    pub(super) fn contain(&self, address: Address) -> bool {
+        let mut targets = self.addresses().iter();
+        targets.any(|target| target.scope == address.scope && target.path.contains(address.path))
+    }
+
     /// What the answers are about as a whole.
     pub(crate) const fn common(&self) -> Address {
         match self {
@@ -163,7 +182,6 @@ impl Relation {
             confirm: false,
             dirty: BTreeSet::new(),
             in_flight: false,
-            is_orphan: false,
             last_confirmed: now,
             last_sent: now,
             members: members.collect(),
@@ -172,6 +190,7 @@ impl Relation {
             scheduled: None,
             seen: 0,
             spoken: true,
+            standing: Standing::Unconfirmed,
             subscription,
         };
         relation.sent(sent, rules);
@@ -205,12 +224,33 @@ impl Relation {
 
     /// The server knows it no more.
     pub(super) const fn orphan(&mut self) {
-        self.is_orphan = true;
+        self.standing = Standing::Forgotten;
         self.in_flight = false;
     }
 
+    /// The server does not know it, though it may want it.
+    pub(super) const fn doubt(&mut self) {
+        self.standing = Standing::Doubted;
+        self.in_flight = false;
+    }
+
+    /// What was confirmed over the former path says nothing of the new one.
+    pub(super) const fn path_changed(&mut self) {
+        if matches!(self.standing, Standing::Confirmed) {
+            self.standing = Standing::Unconfirmed;
+        }
+    }
+
+    pub(crate) const fn is_confirmed(&self) -> bool {
+        matches!(self.standing, Standing::Confirmed)
+    }
+
+    pub(crate) const fn is_doubted(&self) -> bool {
+        matches!(self.standing, Standing::Doubted)
+    }
+
     pub(crate) const fn is_orphan(&self) -> bool {
-        self.is_orphan
+        matches!(self.standing, Standing::Doubted | Standing::Forgotten)
     }
 
     /// What has changed since the server was told.
@@ -427,6 +467,9 @@ impl Relation {
         let was_waited_for = std::mem::take(&mut self.in_flight);
         if acknowledged {
             self.last_confirmed = rules.catalogue.now.mono;
+            if !self.is_orphan() {
+                self.standing = Standing::Confirmed;
+            }
             return;
         }
         if !was_waited_for {

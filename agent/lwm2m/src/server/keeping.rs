@@ -24,7 +24,7 @@ use crate::{
     tree::Owner,
 };
 
-use super::sending::Flight;
+use super::{refusal::Refused, sending::Flight};
 
 /// The way to the server: what is under way, and how far it can be trusted.
 #[derive(Debug)]
@@ -50,7 +50,7 @@ pub(super) struct Uplink {
     /// The registration request under way.
     request: Option<Mark>,
     /// Observations whose notifications were refused, until an Update shows why.
-    reset: Vec<Token>,
+    pub(super) refused: Vec<Refused>,
     /// A Send was refused, and an Update was to show whether the server knows us at all.
     pub(super) has_asked: bool,
     /// Samples that are told one by one, since together they were refused.
@@ -116,7 +116,7 @@ impl Default for Uplink {
             reading_changed: None,
             reconsiders: false,
             request: None,
-            reset: Vec::new(),
+            refused: Vec::new(),
             was_muted: true,
             cancelled: Vec::new(),
             has_asked: false,
@@ -463,29 +463,14 @@ impl Server {
     /// The server has answered a registration request.
     pub(super) fn trust(&mut self, anew: bool, turn: &mut Turn<'_>) {
         self.uplink.is_suspect = false;
-        let reset = std::mem::take(&mut self.uplink.reset);
+        let refused = std::mem::take(&mut self.uplink.refused);
         if anew {
             self.uplink.takes_no_send = false;
             self.uplink.not_before = None;
             self.await_observations(AWAIT_FIRST, turn.now.mono);
         } else {
-            for token in reset {
-                self.end_observation(token, turn);
-            }
+            self.judge(refused, turn);
         }
-    }
-
-    /// The server refuses a notification: it has cancelled the observation, or was started again
-    /// and knows nothing of us. An Update shows which of the two.
-    pub(super) fn reset(&mut self, token: Token, turn: &mut Turn<'_>) {
-        if !self.is_storing(turn) {
-            return self.end_observation(token, turn);
-        }
-        self.forget_observer(token);
-        self.observations.orphan(token);
-        self.uplink.reset.push(token);
-        self.uplink.is_suspect = true;
-        self.registration.suspect(turn.now);
     }
 
     /// Nothing is heard any more of what is under way to an observer.

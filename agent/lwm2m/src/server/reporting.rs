@@ -18,7 +18,7 @@ use crate::{
     waiting::Ask,
 };
 
-/// How long what a server observed before a new registration is stored for it, at most.
+/// How long what a server observed and knows no more is stored for it, at most.
 pub(super) const MAX_ORPHANED: Duration = Duration::from_secs(3600);
 
 impl Server {
@@ -265,14 +265,20 @@ impl Server {
         }
     }
 
-    /// The server has not come back to what it observed before it registered us anew.
+    /// The server has not come back to what it observed before it registered us anew. What it did
+    /// not know although it knew us it does not want: that is discarded.
     pub(super) fn end_orphans(&mut self, turn: &mut Turn<'_>) {
         if self.orphans_until.is_none_or(|until| until > turn.now.mono) {
             return;
         }
         self.orphans_until = None;
         for token in self.observations.orphans() {
-            self.drop_observation(token, turn);
+            let relation = self.observations.get(token);
+            if relation.is_some_and(|relation| relation.is_doubted()) {
+                self.end_observation(token, turn);
+            } else {
+                self.drop_observation(token, turn);
+            }
         }
     }
 

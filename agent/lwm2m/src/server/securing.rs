@@ -73,7 +73,11 @@ impl Server {
         let now = turn.now;
         match how {
             Established::Continued => {}
-            Established::Full | Established::Resumed => self.security.is_kept = false,
+            Established::Full | Established::Resumed => {
+                self.security.is_kept = false;
+                // lwm2m/30, 1: a server may drop its observations with the session.
+                self.observations.path_changed();
+            }
         }
         self.keep_session(turn.shared);
         let is_new = how == Established::Full;

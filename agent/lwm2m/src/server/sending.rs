@@ -127,8 +127,9 @@ impl Server {
         }
         self.uplink.reconsiders = false;
         let parked = self.outbox.parked().iter();
-        let has_way = |(resource, index): &Part| {
-            !is_muted || self.observations.covering(*resource, *index).is_some()
+        let has_way = |part: &Part| {
+            let is_sent = !is_muted && !self.awaits_observation(*part, turn);
+            is_sent || self.observations.covering(part.0, part.1).is_some()
         };
         let from = parked
             .filter(|(part, _)| has_way(part))
@@ -173,7 +174,8 @@ impl Server {
             .observations
             .covering(head.sample.address, head.sample.index);
         let Some((token, relation)) = covering else {
-            return if by_send { Route::Send } else { Route::Wait };
+            let is_sent = by_send && !self.awaits_observation(outbox::part(head), turn);
+            return if is_sent { Route::Send } else { Route::Wait };
         };
         let covered = waiting
             .iter()
@@ -300,6 +302,7 @@ impl Server {
             && self.outbox.overtakes(kept).is_none()
             && !self.is_surplus(kept)
             && !self.is_cancelled(kept)
+            && !self.awaits_observation(outbox::part(kept), turn)
             && self.may_read(kept.sample.address.path, turn)
             && date_wait(&kept.sample, turn).is_none()
     }

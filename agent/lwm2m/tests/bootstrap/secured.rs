@@ -128,6 +128,7 @@ impl Pair {
             Output::Answer(..)
             | Output::Close(_)
             | Output::Device(..)
+            | Output::Erase(..)
             | Output::Fetch(..)
             | Output::Forget(..)
             | Output::Host(_)

@@ -18,6 +18,7 @@ mod operations;
 mod order;
 mod portfolio;
 mod reasons;
+mod refusals;
 mod refused;
 mod registry;
 mod restart;

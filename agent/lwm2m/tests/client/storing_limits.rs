@@ -157,7 +157,8 @@ fn a_cancelled_observation_takes_what_was_stored_for_it_along() {
     );
     world.run();
     world.done(Ok(Answer::default()));
-    world.server.cancel(id);
+    world.server.stop_observing(id, world.now);
+    world.run();
     world.seconds(10);
     number(&mut world, 81);
     world.seconds(10);
