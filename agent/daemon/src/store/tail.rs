@@ -10,6 +10,8 @@
 
 use std::io;
 
+use zeroize::Zeroizing;
+
 use super::disk::Disk;
 
 const HEAD: usize = 16;
@@ -121,7 +123,9 @@ impl Tail {
             return Ok(Room::Full);
         }
         let chain = next(self.chain, length, body);
+        // It may hold keys.
         let frame = [&length.to_le_bytes(), &chain.to_le_bytes()[..], body].concat();
+        let frame = Zeroizing::new(frame);
         let at = self.place(self.is_second) + self.at;
         disk.write_at(&self.file, at as u64, &frame)?;
         (self.at, self.chain, self.unsynced) = (end, chain, true);
@@ -163,6 +167,17 @@ impl Tail {
         disk.sync(&self.file)?;
         (self.unsynced, self.trust) = (false, Trust::Durable);
         Ok(())
+    }
+
+    /// Makes what counts durable, and writes over all that is behind it and before it.
+    pub(super) fn wipe_rest(&mut self, disk: &mut dyn Disk) -> io::Result<()> {
+        self.sync(disk)?;
+        let other = self.place(!self.is_second);
+        disk.write_at(&self.file, other as u64, &vec![0; self.half])?;
+        let rest = self.half.saturating_sub(self.at);
+        let behind = self.place(self.is_second) + self.at;
+        disk.write_at(&self.file, behind as u64, &vec![0; rest])?;
+        self.sync(disk)
     }
 
     /// Gives the file its size and its name for good, once.
