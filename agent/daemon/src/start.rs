@@ -204,8 +204,7 @@ pub async fn agent(
     let _ours = claim(&places.state_dir)?;
     let definitions = Arc::clone(&config.definitions);
     let clock = Clock::start(&places.state_dir);
-    let now = clock.now();
-    let seed = clock::seed();
+    let (now, seed) = (clock.now(), clock::seed());
     let is_moved = is_moved(&places.state_dir, &hardware);
     let (store, loaded) = Store::open(&places.state_dir, config.store, clock);
     let status = Status::new(catalogue(&config), now);
