@@ -75,6 +75,8 @@ const LOCATION: ObjectId = ObjectId(6);
 /// What the loop owns.
 #[derive(Debug)]
 pub struct Agent {
+    /// What people shall know of the accounts of the configuration, by their tables.
+    pub account_warnings: BTreeMap<String, String>,
     pub adapters: Handles,
     pub asks: mpsc::Receiver<Ask>,
     /// The endpoints of this box over one tree; the first is the box itself.
@@ -96,6 +98,8 @@ pub struct Agent {
 /// What is not finished yet.
 #[derive(Debug, Default)]
 pub struct Waiting {
+    /// What people were last told of accounts.
+    account_warnings: BTreeMap<String, String>,
     answers: BTreeMap<RequestId, oneshot::Sender<Result<LocalAnswer, Reject>>>,
     /// Outputs of the site behind a save of its state.
     behind_save: Option<VecDeque<SiteOutput>>,

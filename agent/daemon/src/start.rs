@@ -211,8 +211,7 @@ pub async fn agent(
     let _ours = claim(&places.state_dir)?;
     let definitions = Arc::clone(&config.definitions);
     let clock = Clock::start(&places.state_dir);
-    let now = clock.now();
-    let seed = clock::seed();
+    let (now, seed) = (clock.now(), clock::seed());
     let is_moved = is_moved(&places.state_dir, &hardware);
     let (store, loaded) = Store::open(&places.state_dir, config.store, clock);
     let status = Status::new(catalogue(&config), now);
@@ -222,7 +221,7 @@ pub async fn agent(
         records_of(THE_BOX, loaded.records),
         now,
     );
-    tell_problems(&last_good, &config, &extras, &status, now);
+    let account_warnings = tell_problems(&last_good, &config, &extras, &status, now);
     if !last_good.is_empty() {
         client.handle(Input::Command(LAST_GOOD_RUNS), &mut tree, now);
     }
@@ -254,6 +253,7 @@ pub async fn agent(
     }
 
     let agent = Agent {
+        account_warnings,
         adapters: std::mem::take(&mut devices.handles),
         asks,
         clients: [(THE_BOX, client)].into(),
@@ -376,14 +376,14 @@ fn claim(state_dir: &Path) -> Result<Option<Flock<fs::File>>, StartError> {
     }
 }
 
-/// What was wrong before anything ran.
+/// What was wrong before anything ran. The answer is what people shall know of the accounts.
 fn tell_problems(
     last_good: &[Problem],
     config: &Config,
     extras: &Extras,
     status: &Status,
     now: Now,
-) {
+) -> BTreeMap<String, String> {
     if !last_good.is_empty() {
         let count = last_good.len();
         let text = format!(
@@ -396,25 +396,24 @@ fn tell_problems(
         let about = format!("configuration {number}");
         status.problem(&about, &problem.to_string(), now);
     }
-    // The demo's own server listens on the loopback interface.
-    if extras.demo.is_none() {
-        tell_accounts(config, status, now);
-    }
     if config.servers.is_empty() && config.bootstrap.is_none() {
         status.problem("servers", "not configured: lamplighter setup", now);
     }
-}
-
-fn tell_accounts(config: &Config, status: &Status, now: Now) {
-    for (account, text) in warnings(config) {
+    // The demo's own server listens on the loopback interface.
+    let warnings = match extras.demo {
+        Some(_) => BTreeMap::new(),
+        None => warnings(config),
+    };
+    for (account, text) in &warnings {
         tracing::warn!(account, text, "Account");
-        status.problem(&account, &text, now);
+        status.problem(account, text, now);
     }
+    warnings
 }
 
 /// What people shall know of the accounts as long as it is so: which tables have credentials that
 /// cannot be used, and which have none at all.
-fn warnings(config: &Config) -> Vec<(String, String)> {
+fn warnings(config: &Config) -> BTreeMap<String, String> {
     let servers = config.servers.iter();
     let servers = servers.map(|server| (format!("server.{}", server.name), &server.security));
     let bootstrap = config.bootstrap.iter();

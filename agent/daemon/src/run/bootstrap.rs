@@ -1,6 +1,8 @@
 //! The bootstrap server: what people ask of it, what they are told of it, and which servers there are
 //! when it has decided.
 
+use std::collections::BTreeMap;
+
 use lamplighter_coap::Code;
 use lamplighter_lwm2m::{
     boundary::{BootstrapEvent, ClientId, Command, Input},
@@ -11,6 +13,7 @@ use lamplighter_lwm2m::{
 
 use super::{Agent, THE_BOX};
 use crate::{
+    config::UNSECURED,
     events::{self, Class, News},
     status::ServerEntry,
 };
@@ -73,11 +76,31 @@ impl Agent {
         };
         self.status
             .on_servers(servers.into_iter().map(entry).collect(), now);
+        self.warn_of_accounts();
+    }
+
+    /// What people shall know of accounts as long as it is so, whoever made them.
+    fn warn_of_accounts(&mut self) {
+        let mut warnings: BTreeMap<String, String> = self.account_warnings.clone();
         for name in self.clients.values().flat_map(Client::overruled) {
-            let about = format!("[server.{name}]");
             let text = "a bootstrap server has decided about this account; the file does not count";
-            self.status.problem(&about, text, now);
+            warnings.insert(format!("[server.{name}]"), text.to_owned());
         }
+        for name in self.clients.values().flat_map(Client::given_unsecured) {
+            let text = format!("given by a bootstrap server, {UNSECURED}");
+            warnings.insert(format!("account {name}"), text);
+        }
+        let now = self.clock.now();
+        let told = std::mem::take(&mut self.waiting.account_warnings);
+        for about in told.keys().filter(|about| !warnings.contains_key(*about)) {
+            self.status.solved(about);
+        }
+        for (about, text) in &warnings {
+            if told.get(about) != Some(text) {
+                self.status.problem(about, text, now);
+            }
+        }
+        self.waiting.account_warnings = warnings;
     }
 }
 

@@ -1,5 +1,9 @@
-use lamplighter_lwm2m::client::{ClientConfig, Creation, DeviceDescription};
-use lamplighter_model::{ResourceAddress, Value, tables};
+use lamplighter_lwm2m::{
+    client::{ClientConfig, Creation, DeviceDescription},
+    saved::{GivenAccount, GivenBootstrap, Record, SavedGiven, SavedInstance},
+    security::{SecurityAccount, SecurityMode},
+};
+use lamplighter_model::{ResourceAddress, Sample, Value, tables};
 
 use super::*;
 use crate::{
@@ -52,6 +56,7 @@ fn agent(text: &str) -> Agent {
     };
     let (_, asks) = crate::ask::Asker::new(1);
     Agent {
+        account_warnings: BTreeMap::new(),
         adapters: Handles::default(),
         asks,
         clients: [(ClientId(0), Client::new(client, Vec::new(), now))].into(),
@@ -89,6 +94,59 @@ async fn where_there_is_no_server_none_is_lost() {
     let mut agent = agent(OUTPUT);
     agent.drain();
     assert_eq!(agent.site.poll_timeout(), None);
+}
+
+/// Whoever made an account without security: people are told of it as long as it is so.
+#[tokio::test]
+async fn an_account_without_security_that_was_given_is_a_warning() {
+    let mut agent = agent(OUTPUT);
+    let given = || {
+        let mode = SecurityMode::NoSec;
+        let account = |uri: &str| SecurityAccount {
+            mode,
+            uri: uri.to_owned(),
+            ..SecurityAccount::default()
+        };
+        let bootstrap = GivenBootstrap::Given {
+            account: Box::new(account("coap://bs.example")),
+            instance: 0,
+        };
+        Record::Given(Some(Box::new(SavedGiven {
+            bootstrap,
+            servers: vec![GivenAccount {
+                from: 0,
+                security: (1, account("coap://b.example")),
+                server: (0, SavedInstance::default()),
+                ssid: Ssid(102),
+            }],
+            ..SavedGiven::default()
+        })))
+    };
+    let told = |agent: &Agent| -> Vec<String> {
+        let problems = agent.status.view(agent.clock.now()).problems;
+        let about = problems
+            .into_iter()
+            .filter(|problem| problem.text.contains("encrypted"));
+        about.map(|problem| problem.about).collect()
+    };
+    let restart = |agent: &mut Agent, saved: Vec<Record>| {
+        let config = ClientConfig {
+            bootstrap: None,
+            creation: Creation::default(),
+            definitions: agent.status.definitions(),
+            device: DeviceDescription::default(),
+            endpoint: "cab-17".to_owned(),
+            seed: 1,
+            servers: Vec::new(),
+        };
+        let client = Client::new(config, saved, agent.clock.now());
+        agent.clients.insert(ClientId(0), client);
+        agent.know_servers();
+    };
+    restart(&mut agent, vec![given()]);
+    assert_eq!(told(&agent), ["account bootstrap", "account server-102"]);
+    restart(&mut agent, Vec::new());
+    assert_eq!(told(&agent), [""; 0]);
 }
 
 #[test]

@@ -7,6 +7,7 @@
 use std::{collections::BTreeMap, io};
 
 use lamplighter_lwm2m::{boundary::ClientId, saved::Record};
+use zeroize::Zeroizing;
 
 use super::{
     disk::Disk,
@@ -34,6 +35,8 @@ pub(super) struct Records {
     tail: Tail,
     /// Not everything is in snapshot and tail.
     is_behind: bool,
+    /// Keys that do not count any more may stand in what came before.
+    is_stained: bool,
 }
 
 /// The key of a record of this client.
@@ -55,6 +58,7 @@ impl Records {
             base,
             tail,
             is_behind: false,
+            is_stained: false,
         };
         records.replay(&frames);
         records
@@ -108,8 +112,13 @@ impl Records {
             // What was refused, or had no room, goes into the next snapshot.
             self.is_behind |= !self.append(disk, &changes).unwrap_or(false);
         }
+        let ends_keys = changes.iter().any(|(_, record)| ends_keys(record));
         for (client, record) in changes {
             self.apply(client, record);
+        }
+        self.is_stained |= ends_keys && !self.is_on_trial();
+        if self.is_stained {
+            return self.scrub(disk);
         }
         match self.is_behind {
             true => self.fold(disk),
@@ -117,9 +126,29 @@ impl Records {
         }
     }
 
+    /// Former accounts may come back, and are among what counts.
+    fn is_on_trial(&self) -> bool {
+        let mut latest = self.latest.values();
+        latest.any(|(_, record)| matches!(record, Record::Fallback(_)))
+    }
+
+    /// Writes over everything but what counts. At any moment there is one intact snapshot, and at the
+    /// end there are two.
+    fn scrub(&mut self, disk: &mut dyn Disk) -> io::Result<()> {
+        self.fold(disk)?;
+        self.tail.sync(disk)?;
+        snapshot::wipe_previous(disk, SNAPSHOT)?;
+        self.fold(disk)?;
+        self.tail.wipe_rest(disk)?;
+        self.is_stained = false;
+        Ok(())
+    }
+
     /// Whether there was room for it.
     fn append(&mut self, disk: &mut dyn Disk, changes: &[(u16, Record)]) -> io::Result<bool> {
+        // It may hold keys.
         let body = minicbor_serde::to_vec(changes).map_err(io::Error::other)?;
+        let body = Zeroizing::new(body);
         Ok(self.tail.append(disk, &body)? == Room::Written)
     }
 
@@ -141,7 +170,7 @@ impl Records {
     }
 
     pub(super) const fn is_unsynced(&self) -> bool {
-        self.is_behind || self.tail.is_unsynced()
+        self.is_behind || self.is_stained || self.tail.is_unsynced()
     }
 
     /// Tries again what the disk refused, and makes everything durable.
@@ -149,4 +178,9 @@ impl Records {
         self.keep(disk, [])?;
         self.sync(disk)
     }
+}
+
+/// Whether the keys of accounts are others from here on.
+const fn ends_keys(record: &Record) -> bool {
+    matches!(record, Record::Fallback(None) | Record::Given(_))
 }

@@ -4,6 +4,7 @@
 use std::io;
 
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
+use zeroize::{Zeroize as _, Zeroizing};
 
 use super::disk::Disk;
 
@@ -63,13 +64,16 @@ pub(crate) fn write<T: Serialize>(
 ) -> io::Result<u32> {
     let body = minicbor_serde::to_vec(body).map_err(io::Error::other)?;
     let checksum = CHECKSUM.checksum(&body);
-    let envelope = Envelope {
+    let mut envelope = Envelope {
         format: format.to_owned(),
         version,
         checksum,
         body,
     };
-    let bytes = minicbor_serde::to_vec(&envelope).map_err(io::Error::other)?;
+    // It may hold keys.
+    let bytes = minicbor_serde::to_vec(&envelope).map(Zeroizing::new);
+    envelope.body.zeroize();
+    let bytes = bytes.map_err(io::Error::other)?;
     replace(disk, name, &bytes)?;
     Ok(checksum)
 }
@@ -87,6 +91,17 @@ fn replace(disk: &mut dyn Disk, name: &str, bytes: &[u8]) -> io::Result<()> {
     }
     disk.rename(&temporary, name)?;
     disk.sync_names()
+}
+
+/// Writes over the snapshot before the last, which is another file since the last was written. How
+/// much of it the medium forgets is the medium's.
+pub(crate) fn wipe_previous(disk: &mut dyn Disk, name: &str) -> io::Result<()> {
+    let previous = previous(name);
+    if let Some(content) = disk.read(&previous)?.map(Zeroizing::new) {
+        disk.write_at(&previous, 0, &vec![0; content.len()])?;
+        disk.sync(&previous)?;
+    }
+    Ok(())
 }
 
 fn decode<T: DeserializeOwned>(bytes: &[u8], format: &str, version: u32) -> Option<Found<T>> {

@@ -10,6 +10,8 @@
 
 use std::io;
 
+use zeroize::Zeroizing;
+
 use super::disk::Disk;
 
 const HEAD: usize = 16;
@@ -121,7 +123,9 @@ impl Tail {
             return Ok(Room::Full);
         }
         let chain = next(self.chain, length, body);
+        // It may hold keys.
         let frame = [&length.to_le_bytes(), &chain.to_le_bytes()[..], body].concat();
+        let frame = Zeroizing::new(frame);
         let at = self.place(self.is_second) + self.at;
         disk.write_at(&self.file, at as u64, &frame)?;
         (self.at, self.chain, self.unsynced) = (end, chain, true);

@@ -9,8 +9,13 @@ mod history;
 
 use std::path::PathBuf;
 
-use lamplighter_lwm2m::saved::{SavedDevice, SavedQueue};
-use lamplighter_model::{BootId, ResourceAddress, Sample, Stamp, Value};
+use lamplighter_lwm2m::{
+    saved::{
+        GivenAccount, Moment, SavedDevice, SavedFallback, SavedGiven, SavedInstance, SavedQueue,
+    },
+    security::{Secret, SecurityAccount},
+};
+use lamplighter_model::{BootId, Now, ResourceAddress, Sample, Stamp, Value};
 
 use super::{inbox::Inbox, *};
 
@@ -372,4 +377,83 @@ fn a_disk_that_hangs_costs_bounded_memory_and_the_oldest_samples() {
         "{there}"
     );
     assert_eq!(waiting.samples.back().unwrap().number, next - 1);
+}
+
+/// Where a key may stand: as the store writes it, and as it is.
+fn forms(key: &[u8]) -> [Vec<u8>; 2] {
+    let stored = minicbor_serde::to_vec(Secret::new(key.to_vec())).unwrap();
+    [stored, key.to_vec()]
+}
+
+fn files_with(state_dir: &Path, key: &[u8]) -> Vec<String> {
+    let mut found = Vec::new();
+    for entry in std::fs::read_dir(state_dir).unwrap() {
+        let path = entry.unwrap().path();
+        let content = std::fs::read(&path).unwrap();
+        let stands = |form: &Vec<u8>| content.windows(form.len()).any(|part| part == form);
+        if forms(key).iter().any(stands) {
+            found.push(path.file_name().unwrap().to_string_lossy().into_owned());
+        }
+    }
+    found.sort();
+    found
+}
+
+fn given(key: &[u8]) -> Record {
+    let account = SecurityAccount {
+        secret_key: Secret::new(key.to_vec()),
+        ..SecurityAccount::default()
+    };
+    Record::Given(Some(Box::new(SavedGiven {
+        servers: vec![GivenAccount {
+            from: 0,
+            security: (1, account),
+            server: (0, SavedInstance::default()),
+            ssid: SERVER,
+        }],
+        ..SavedGiven::default()
+    })))
+}
+
+#[test]
+fn keys_that_do_not_count_any_more_stand_nowhere() {
+    const OLD: &[u8] = b"former-swordfish-of-provider-a";
+    const NEW: &[u8] = b"sailfish-of-provider-b-of-today";
+    for fillers in [0, 40] {
+        let state_dir = crate::fake::directory(&format!("wiped-{fillers}"));
+        let mut still = Still::open(&state_dir, StoreConfig::default());
+        let mut number = 0;
+        let mut commit = |still: &mut Still, records: Vec<Record>| {
+            number += 1;
+            let reports = still.turn(|inbox| inbox.commit(BOX, CommitId(number), records));
+            assert_eq!(reports, [Stored::Committed(BOX, CommitId(number))]);
+            for _ in 0..fillers {
+                // Enough for some snapshots.
+                let filler = record(&"x".repeat(3000));
+                still.turn(|inbox| assert!(inbox.journal(BOX, filler)));
+            }
+        };
+        commit(&mut still, vec![given(OLD)]);
+        let now = Now {
+            boot: BootId(1),
+            mono: Duration::ZERO,
+            unix: None,
+        };
+        let fallback = SavedFallback {
+            awaited: vec![SERVER],
+            began: Moment::of(now),
+            parted: Vec::new(),
+            records: vec![given(OLD)],
+        };
+        let on_trial = Record::Fallback(Some(Box::new(fallback)));
+        commit(&mut still, vec![given(NEW), on_trial]);
+        assert!(!files_with(&state_dir, OLD).is_empty());
+        commit(&mut still, vec![Record::Fallback(None)]);
+        assert_eq!(files_with(&state_dir, OLD), [""; 0]);
+        // And the new one twice, should one of the files be damaged.
+        let both = ["core.cbor", "core.cbor.previous"];
+        assert_eq!(files_with(&state_dir, NEW), both);
+        let again = Still::open(&state_dir, StoreConfig::default());
+        assert!(again.loaded.records.contains(&(BOX, given(NEW))));
+    }
 }

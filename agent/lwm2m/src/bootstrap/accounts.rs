@@ -11,7 +11,7 @@ use crate::{
     config::{BootstrapConfig, RegistrationConfig, ServerConfig},
     object::{Account, CoreObjects},
     saved::{GivenAccount, GivenBootstrap, Moment, Record, SavedFallback, SavedGiven, SavedTime},
-    security::SecurityAccount,
+    security::{SecurityAccount, SecurityMode},
     server::ServerUri,
 };
 
@@ -223,6 +223,20 @@ impl Accounts {
         let servers = self.servers.values();
         let overruled = servers.filter(|server| self.owns(server.ssid));
         overruled.map(|server| server.name.clone()).collect()
+    }
+
+    /// Names of accounts without security that a bootstrap server has given.
+    pub(crate) fn given_unsecured(&self) -> Vec<String> {
+        let own = self.given.as_ref().map(|given| &given.bootstrap);
+        let own = own.and_then(|own| match own {
+            GivenBootstrap::Given { account, .. } => Some((account.mode, "bootstrap".to_owned())),
+            GivenBootstrap::Configured | GivenBootstrap::Gone { .. } => None,
+        });
+        let servers = self.given_servers().iter();
+        let servers = servers.filter_map(|given| self.given(given));
+        let servers = servers.map(|one| (one.config.security.mode, one.config.name));
+        let unsecured = |(mode, name)| (mode == SecurityMode::NoSec).then_some(name);
+        servers.chain(own).filter_map(unsecured).collect()
     }
 
     pub(super) fn configured_ids(&self) -> impl Iterator<Item = Ssid> {

@@ -30,6 +30,11 @@ impl Client {
         self.accounts.overruled()
     }
 
+    /// Accounts without security that a bootstrap server has given, by name.
+    pub fn given_unsecured(&self) -> Vec<String> {
+        self.accounts.given_unsecured()
+    }
+
     /// After a start: accounts that were just given may be on trial still.
     pub(super) fn resume_bootstrap(&mut self, now: Now) {
         self.shared

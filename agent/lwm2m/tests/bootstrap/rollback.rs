@@ -307,7 +307,7 @@ fn a_power_cut_while_a_new_server_takes_us_tells_it_nothing_of_the_former() {
             again.wait(600);
             assert!(again.asked(B, "/dp").is_empty(), "cut behind {cut}");
             let is_b = again.states() == [(id, ServerState::Registered)]
-                && again.asked(B, "/rd").len() > 0;
+                && !again.asked(B, "/rd").is_empty();
             assert!(!is_b || again.kept.is_empty(), "cut behind {cut}");
         }
     }

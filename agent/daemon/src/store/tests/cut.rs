@@ -401,8 +401,13 @@ impl Model {
         // Fills the tail sooner.
         let filler = self::record(&"x".repeat(chance.below(9000) as usize));
         let is_urgent = chance.below(2) == 0;
+        let mut together = vec![record.clone()];
+        if chance.below(4) == 0 {
+            // Keys are others: what came before is written over.
+            together.push(Record::Given(None));
+        }
         let reports = still.turn(|inbox| match is_urgent {
-            true => inbox.commit(ClientId(id), CommitId(serial), vec![record]),
+            true => inbox.commit(ClientId(id), CommitId(serial), together),
             false => {
                 inbox.journal(BOX, filler);
                 inbox.journal(ClientId(id), record);
