@@ -64,7 +64,10 @@ fn filled(directory: &Path) -> Still {
     }
     still.forget(9_999);
     still.writer.write();
-    assert_eq!(traces(directory).len(), 2, "the database and the tail");
+    assert!(
+        traces(directory).len() > 1,
+        "in the database and in the tail"
+    );
     still
 }
 
