@@ -11,6 +11,7 @@ mod bootstrap;
 mod cabinet;
 mod composite;
 mod device;
+mod figures;
 mod late;
 mod many;
 mod observe;

@@ -183,6 +183,82 @@ fn leshan_dynamic_ip_with_a_connection_id_a_new_address_costs_no_handshake() {
     assert!(!down.contains(&HANDSHAKE), "{down:?}");
 }
 
+/// What the box sends of its own accord from a new address is taken as its own as well.
+fn tells_from_a_new_address(mut place: Place, security: &str) {
+    let agent = place.run(&place.main(security));
+    place.registered();
+    let endpoint = place.endpoint.clone();
+    let observe = json!({"do": "observe", "path": "/3/0/15"});
+    assert_eq!(place.leshan.ask(&endpoint, observe)["code"], 205);
+    let (up, down) = (place.relay.sent(), place.relay.answered());
+    place.relay.move_agent();
+    let written = agent.cli(&["write", "/3/0/15", "Europe/Lisbon"]);
+    assert!(written.status.success(), "{written:?}");
+    let told = place.event("notification");
+    assert_eq!(told["content"], "Europe/Lisbon", "{told}");
+    place.relay.move_agent();
+    assert!(agent.cli(&["send", "/3303/0/5700"]).status.success());
+    place.event("send");
+    let up = kinds(&place.relay.sent_since(up));
+    let down = kinds(&place.relay.answered_since(down));
+    assert!(up.iter().all(|kind| *kind == WITH_CONNECTION_ID), "{up:?}");
+    assert!(!down.contains(&HANDSHAKE), "{down:?}");
+}
+
+#[test]
+fn leshan_dynamic_ip_psk_notifications_and_sends_come_from_a_new_address() {
+    let mut place = Place::new("psk-tells", keyed());
+    place.knows(Some(("tells", KEY)));
+    tells_from_a_new_address(place, &psk("tells"));
+}
+
+#[test]
+fn leshan_dynamic_ip_x509_notifications_and_sends_come_from_a_new_address() {
+    let settings = certified(&["server.der", "issuer.der"], "authority.der");
+    let mut place = Place::of("x509-tells", CERTIFIED, settings);
+    place.knows(None);
+    tells_from_a_new_address(place, &x509("authority.der", NAMED));
+}
+
+/// Scandium does not know the address, and drops what comes from it: the box notices by the missing
+/// answer, and agrees upon a session anew.
+#[test]
+fn leshan_dynamic_ip_without_a_connection_id_a_new_address_costs_a_handshake() {
+    let mut place = Place::new("psk-moves-anew", keyed());
+    place.knows(Some(("moves", KEY)));
+    let security = psk("moves").replace(" }", ", connection_id = false }");
+    let agent = place.run(&place.main(&security));
+    let before = place.registered();
+    let up = place.relay.sent();
+    place.relay.move_agent();
+    assert!(agent.cli(&["server", "refresh", "main"]).status.success());
+    let after = place.leshan.event(SOON, |event| {
+        (event["event"] == "updated" || event["event"] == "registered")
+            && event["port"] != before["port"]
+    });
+    assert_eq!(after["endpoint"], before["endpoint"]);
+    place.reads();
+    let up = kinds(&place.relay.sent_since(up));
+    assert!(up.contains(&HANDSHAKE), "{up:?}");
+    assert!(!up.contains(&WITH_CONNECTION_ID), "{up:?}");
+}
+
+#[test]
+fn leshan_psk_credentials_that_are_removed_end_it_until_they_are_there_again() {
+    let mut place = Place::new("psk-removed", keyed());
+    place.knows(Some(("removed", KEY)));
+    let agent = place.run(&place.main(&psk("removed")));
+    place.registered();
+    place.forgets();
+    assert!(agent.cli(&["server", "refresh", "main"]).status.success());
+    agent.logged(&["Registration failed", "ssid=101"], SOON);
+    let updated = |event: &Value| event["event"] == "updated" || event["event"] == "registered";
+    assert!(!place.leshan.events().iter().any(updated));
+    place.knows(Some(("removed", KEY)));
+    place.registered();
+    place.reads();
+}
+
 #[test]
 fn leshan_psk_what_is_forged_or_repeated_is_refused_counted_and_told() {
     let mut place = Place::new("psk-forged", keyed());
