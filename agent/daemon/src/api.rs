@@ -4,6 +4,7 @@
 pub mod control;
 mod demo;
 mod events;
+mod history;
 mod objects;
 mod patient;
 mod refusal;
@@ -32,6 +33,7 @@ use crate::{
     ask::{Asker, ServerAction},
     events::EventLog,
     status::{DeviceView, ReadView, ServerView, Status, StatusView, TrendView},
+    store::History,
 };
 
 pub use demo::{DemoClient, DemoExchange, DemoFuture, DemoServer};
@@ -42,10 +44,9 @@ pub use why::{WhySlotView, WhyView};
 /// Larger than any value that a resource here takes by hand.
 const MAX_BODY: usize = 64 * 1024;
 /// Calls of the design that this version refuses by name.
-const NOT_BUILT: [&str; 7] = [
+const NOT_BUILT: [&str; 6] = [
     "/bearers",
     "/bearers/{*rest}",
-    "/history",
     "/lock",
     "/offline",
     "/online",
@@ -62,6 +63,8 @@ pub struct Api {
     pub clock: NowSource,
     pub demo: Option<Arc<dyn DemoServer>>,
     pub events: EventLog,
+    /// `None`: none is kept.
+    pub(crate) history: Option<History>,
     pub status: Status,
 }
 
@@ -92,6 +95,7 @@ pub fn routes() -> Router<Api> {
         .route("/send", post(send::post))
         .route("/events", get(events::get))
         .route("/events/follow", get(events::follow))
+        .route("/history", get(history::get))
         .route("/why", get(why))
         .route("/watch", get(watch::get))
         .route("/trend", get(trend))

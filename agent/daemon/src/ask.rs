@@ -9,7 +9,7 @@ use lamplighter_lwm2m::{
     boundary::{LocalAnswer, LocalRequest},
     reject::Reject,
 };
-use lamplighter_model::Path;
+use lamplighter_model::{Path, Sample};
 use lamplighter_site::boundary::Why;
 use tokio::{
     sync::{mpsc, oneshot},
@@ -26,6 +26,13 @@ pub enum Ask {
     DeviceErrors {
         known: &'static [u8],
         holding: BTreeSet<u8>,
+    },
+    /// The zone of the machine has changed; nobody waits for an answer.
+    DeviceZone {
+        /// `Europe/Paris`
+        timezone: String,
+        /// `+02:00`
+        utc_offset: String,
     },
     /// Ask the bootstrap server for accounts.
     Bootstrap {
@@ -52,6 +59,12 @@ pub enum Ask {
         server: Option<String>,
         /// Who wants it, for the event log.
         user: String,
+        reply: oneshot::Sender<Result<LocalAnswer, Reject>>,
+    },
+    /// Values of what is told by Send only, for one server; nobody wants it but the box itself.
+    Tell {
+        samples: Vec<Sample>,
+        server: String,
         reply: oneshot::Sender<Result<LocalAnswer, Reject>>,
     },
     /// Who commands the output of this name; `None` where no output has it.
@@ -139,10 +152,33 @@ impl Asker {
         .await
     }
 
+    /// Answered when the server has confirmed it.
+    pub async fn tell(
+        &self,
+        samples: Vec<Sample>,
+        server: String,
+    ) -> Result<Result<LocalAnswer, Reject>, Unanswered> {
+        self.ask(|reply| Ask::Tell {
+            samples,
+            server,
+            reply,
+        })
+        .await
+    }
+
     /// Tells which of the known error codes hold; false where the loop is too busy to hear it.
     pub fn device_errors(&self, known: &'static [u8], holding: BTreeSet<u8>) -> bool {
         let errors = Ask::DeviceErrors { known, holding };
         self.0.try_send(errors).is_ok()
+    }
+
+    /// Tells the zone of the machine; false where the loop is too busy to hear it.
+    pub fn device_zone(&self, timezone: String, utc_offset: String) -> bool {
+        let zone = Ask::DeviceZone {
+            timezone,
+            utc_offset,
+        };
+        self.0.try_send(zone).is_ok()
     }
 
     pub async fn why(&self, name: String) -> Result<Option<Why>, Unanswered> {

@@ -51,6 +51,7 @@ pub(crate) fn catalogue(config: &Config) -> Catalogue {
                 name: server.name.clone(),
                 ssid: server.ssid,
                 uri: server.uri.to_string(),
+                rights: server.rights.clone(),
             })
             .collect(),
     }

@@ -3,6 +3,7 @@
 mod args;
 mod check;
 mod client;
+mod doctor;
 mod events;
 mod exit;
 mod export;
@@ -66,6 +67,7 @@ fn perform(cli: Cli) -> Result<Exit, Failure> {
         Command::Check(check) => {
             return check::check(&global, &check, &mut out).or_else(closed_pipe);
         }
+        Command::Doctor => return doctor::doctor(&global, &mut out).or_else(closed_pipe),
         Command::Demo(demo) => run_demo(&global, demo),
         Command::Devices => show::devices(&global, &mut out),
         Command::Discover { path } => operate::discover(&global, &path, &mut out),
@@ -99,7 +101,6 @@ fn perform(cli: Cli) -> Result<Exit, Failure> {
         Command::Backup(_)
         | Command::Bearer(_)
         | Command::Bundle(_)
-        | Command::Doctor(_)
         | Command::Gpio(_)
         | Command::Lock(_)
         | Command::Meter(_)

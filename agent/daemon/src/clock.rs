@@ -1,6 +1,9 @@
 //! The only reader of clocks. Everything but payload times and logs runs on the boot-time clock,
 //! which goes on while the machine sleeps and never jumps.
 
+mod ntp;
+mod trust;
+
 use std::{
     fs,
     path::Path,
@@ -8,10 +11,13 @@ use std::{
 };
 
 use lamplighter_adapters::Clock as AdapterClock;
+use lamplighter_lwm2m::boundary::ClockTrust;
 use lamplighter_model::{BootId, Now, Stamp, UnixTime};
 use nix::time::{ClockId, clock_gettime};
 
 use crate::store::{StateDir, snapshot};
+
+pub use trust::Watch;
 
 /// No clock that is set shows a time before this program was written (2026-01-01).
 const NOT_BEFORE: UnixTime = UnixTime::from_seconds(1_767_225_600);
@@ -84,6 +90,12 @@ impl Clock {
             mono: mono(),
         })
     }
+}
+
+/// The date, and whether it can be believed, as far as a command can tell without the agent.
+pub(crate) fn judged() -> (Now, ClockTrust) {
+    let now = Clock { boot: BootId(0) }.now();
+    (now, Watch::default().look(now).unwrap_or_default())
 }
 
 /// A seed that differs from start to start.

@@ -9,6 +9,7 @@
 mod collection;
 mod entry;
 mod history;
+mod increments;
 mod pace;
 mod words;
 
@@ -25,9 +26,10 @@ use tokio::sync::watch;
 
 use pace::Pace;
 
-pub(crate) use collection::{Collection, DATA, OBJECT};
+pub(crate) use collection::{Collection, DATA, INCREMENT, Increment, OBJECT};
 pub(crate) use entry::Entry;
 pub use entry::{Class, EventView, News};
+pub(crate) use increments::Increments;
 pub use words::Names;
 pub(crate) use words::of_link;
 
@@ -41,6 +43,8 @@ const RECENT: usize = 64 * 1024;
 /// Bytes of lines after which what object 20 holds is saved again; the lines since then are found at
 /// the end of the files, of which at least this much is read at start.
 const SAVE_EVERY: usize = RECENT / 2;
+/// What it counts in bytes of lines that a server was sent an increment.
+const SENT: usize = 512;
 /// The most that one question is answered with.
 pub(crate) const MAX_ANSWER: usize = 1000;
 
@@ -132,8 +136,51 @@ impl EventLog {
             return;
         };
         sink.append(line);
+        self.save_sometimes(state);
+    }
+
+    /// What is not saved is found at the end of the files, but for what servers were sent: after the
+    /// end of the process they may be sent that again.
+    fn save_sometimes(&self, state: &mut State) {
+        let Some((sink, _)) = &self.0.kept else {
+            return;
+        };
         if state.unsaved > SAVE_EVERY {
             state.unsaved = 0;
+            drop(sink.save(state.saved()));
+        }
+    }
+
+    /// Whether anything is to be sent to servers.
+    pub(crate) fn has_increments(&self) -> bool {
+        let state = self.state();
+        let mut collections = state.collections.iter();
+        collections.any(|collection| collection.interval_s() > 0)
+    }
+
+    /// What a server is to be sent of an instance of object 20.
+    pub(crate) fn increment(&self, instance: u16, server: &str) -> Option<Increment> {
+        let now = self.now();
+        let state = self.state();
+        let collection = state.collections.get(usize::from(instance))?;
+        collection.increment(instance, server, now)
+    }
+
+    /// A server has been sent everything up to this event.
+    pub(crate) fn was_sent(&self, instance: u16, server: &str, last: u64) {
+        let mut state = self.state();
+        if let Some(collection) = state.collections.get_mut(usize::from(instance)) {
+            collection.was_sent(server, last);
+        }
+        state.unsaved += SENT;
+        self.save_sometimes(&mut state);
+    }
+
+    /// Saves what only stands in memory, at the end of the agent.
+    pub(crate) fn put_away(&self) {
+        let mut state = self.state();
+        state.unsaved = 0;
+        if let Some((sink, _)) = &self.0.kept {
             drop(sink.save(state.saved()));
         }
     }

@@ -31,6 +31,7 @@ use crate::{
     ask::{Ask, Asker},
     events::{EventLog, LoadedLog},
     status::{Catalogue, DeviceEntry, GroupEntry, PointEntry, ServerEntry, Status},
+    store::History,
 };
 
 /// Second `s` of a machine that started at the epoch.
@@ -59,6 +60,7 @@ pub(crate) struct Site {
     pub(crate) status: Status,
     pub(crate) clock_s: Arc<AtomicU64>,
     pub(crate) events: EventLog,
+    pub(crate) history: Option<History>,
     asker: Asker,
     script: Arc<Mutex<Script>>,
 }
@@ -84,6 +86,7 @@ impl Site {
             status,
             clock_s,
             events: EventLog::new(clock, LoadedLog::default(), None),
+            history: None,
             asker,
             script,
         }
@@ -96,6 +99,7 @@ impl Site {
             clock: Arc::new(move || now_at(clock_s.load(Ordering::Relaxed))),
             demo: None,
             events: self.events.clone(),
+            history: self.history.clone(),
             status: self.status.clone(),
         }
     }
@@ -140,7 +144,7 @@ async fn answer(mut questions: mpsc::Receiver<Ask>, script: Arc<Mutex<Script>>) 
     while let Some(ask) = questions.recv().await {
         let mut script = script.lock().unwrap();
         match ask {
-            Ask::DeviceErrors { .. } => {}
+            Ask::DeviceErrors { .. } | Ask::DeviceZone { .. } => {}
             Ask::Bootstrap { user, reply } => {
                 script.server_actions.push(format!("Bootstrap by {user}"));
                 let _ = reply.send(script.reject.clone().map_or(Ok(()), Err));
@@ -166,6 +170,17 @@ async fn answer(mut questions: mpsc::Receiver<Ask>, script: Arc<Mutex<Script>>) 
                 let paths: Vec<String> = paths.iter().map(Path::to_string).collect();
                 let server = server.unwrap_or_else(|| "all".to_owned());
                 let told = format!("Send {} to {server} by {user}", paths.join(" "));
+                script.server_actions.push(told);
+                let answer = script.reject.clone().map_or(Ok(LocalAnswer::Done), Err);
+                let _ = reply.send(answer);
+            }
+            Ask::Tell {
+                samples,
+                server,
+                reply,
+            } => {
+                let told = samples.iter().map(|sample| sample.address.to_string());
+                let told = format!("Tell {server} {}", told.collect::<Vec<_>>().join(" "));
                 script.server_actions.push(told);
                 let answer = script.reject.clone().map_or(Ok(LocalAnswer::Done), Err);
                 let _ = reply.send(answer);
@@ -217,7 +232,7 @@ fn why(name: String) -> Why {
     }
 }
 
-fn catalogue() -> Catalogue {
+pub(crate) fn catalogue() -> Catalogue {
     let lamp = |number: u16| {
         let (command, level) = (format!("/3416/{number}/1"), format!("/3416/{number}/3"));
         PointEntry {
@@ -260,6 +275,7 @@ fn catalogue() -> Catalogue {
             name: "main".to_owned(),
             ssid: Ssid(101),
             uri: "coap://lwm2m.example:5683".to_owned(),
+            rights: lamplighter_lwm2m::access::Grants::default(),
         }],
     }
 }

@@ -1,5 +1,6 @@
 //! The shell: the only crate of the product with network sockets, files and clocks.
 
+mod advice;
 pub mod api;
 pub mod ask;
 mod atomic;
@@ -10,9 +11,11 @@ pub mod config;
 #[cfg(feature = "demo")]
 pub mod demo;
 pub mod devices;
+mod doctor;
 pub mod events;
 #[cfg(test)]
 mod fake;
+mod history;
 mod link;
 pub mod logging;
 mod preview;

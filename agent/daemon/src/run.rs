@@ -30,7 +30,7 @@ use lamplighter_lwm2m::{
     tree::Tree,
 };
 use lamplighter_model::{
-    Path, Ssid,
+    ObjectId, Sample, Ssid,
     device::{
         Action, AdapterEvent, AdapterId, AdapterRequest, DeviceEvent, Fault, LinkState, OpId,
     },
@@ -45,6 +45,7 @@ use crate::{
     ask::{Ask, ServerAction},
     clock::{self, Clock},
     events::{self, Class, EventLog, News},
+    history::Recorder,
     link::{LinkKey, Links},
     status::{self, Status},
     store::{Store, Stored},
@@ -64,8 +65,12 @@ pub const THE_BOX: ClientId = ClientId(0);
 /// How long the first Register waits for adapters to say what they have.
 const DECLARATIONS: Duration = Duration::from_millis(500);
 
-/// Error code of 3/0/11.
+/// Error codes of 3/0/11.
+const GPS_FAILURE: u8 = 3;
 const PERIPHERAL_MALFUNCTION: u8 = 8;
+
+/// Where the box is.
+const LOCATION: ObjectId = ObjectId(6);
 
 /// What the loop owns.
 #[derive(Debug)]
@@ -75,7 +80,9 @@ pub struct Agent {
     /// The endpoints of this box over one tree; the first is the box itself.
     pub clients: BTreeMap<ClientId, Client>,
     pub clock: Clock,
+    pub clock_watch: clock::Watch,
     pub events: EventLog,
+    pub history: Recorder,
     pub links: Links,
     pub names: events::Names,
     pub server_names: BTreeMap<String, (ClientId, Ssid)>,
@@ -142,6 +149,7 @@ impl Agent {
     /// Runs until a signal, a reboot or a factory reset, then de-registers everywhere.
     pub async fn run(mut self) -> std::io::Result<Ended> {
         let mut waits = Waits::new()?;
+        self.watch_clock();
         self.hear_declarations().await;
         self.waiting.is_queue_changed = true;
         self.know_servers();
@@ -156,6 +164,8 @@ impl Agent {
             self.drain();
         };
         self.farewell(&mut waits).await;
+        self.events.put_away();
+        self.store.remember(self.history.put_away(self.clock.now()));
         self.store.close();
         Ok(ended)
     }
@@ -231,12 +241,23 @@ impl Agent {
     /// again.
     fn handle_due(&mut self) -> Duration {
         let due = self.deadline();
-        if due > clock::mono() {
+        let mono = clock::mono();
+        if mono >= self.clock_watch.due() {
+            self.watch_clock();
+        } else if due > mono {
             return due;
         }
         self.on(Happening::Timer);
         self.drain();
         self.deadline()
+    }
+
+    fn watch_clock(&mut self) {
+        let now = self.clock.now();
+        if let Some(trust) = self.clock_watch.look(now) {
+            self.status.on_clock(trust);
+            self.every_client(&Input::Clock(trust));
+        }
     }
 
     /// When core or site want to be called again.
@@ -320,6 +341,13 @@ impl Agent {
                     self.device_error(*code, present);
                 }
             }
+            Ask::DeviceZone {
+                timezone,
+                utc_offset,
+            } => self.every_client(&Input::Command(Command::DeviceZone {
+                timezone,
+                utc_offset,
+            })),
             Ask::Bootstrap { user, reply } => {
                 // Nobody may be waiting any more.
                 let _ = reply.send(self.ask_for_bootstrap(&user));
@@ -343,25 +371,58 @@ impl Agent {
                 server,
                 user,
                 reply,
-            } => self.send(paths, server.as_deref(), user, reply),
+            } => {
+                let request = SendRequest {
+                    paths,
+                    samples: Vec::new(),
+                    ssid: None,
+                    user: Some(user),
+                };
+                self.send(request, server.as_deref(), reply);
+            }
+            Ask::Tell {
+                samples,
+                server,
+                reply,
+            } => {
+                let request = SendRequest {
+                    paths: Vec::new(),
+                    samples,
+                    ssid: None,
+                    user: None,
+                };
+                self.send(request, Some(&server), reply);
+            }
             Ask::Why(name, reply) => {
                 let _ = reply.send(self.site.why(&name, self.clock.now()));
             }
         }
     }
 
-    /// A device that is given up is a malfunction of the box's periphery (3/0/11).
+    /// A device that is given up is a malfunction of the box's periphery (3/0/11); where it tells the
+    /// position, it is that of the GPS too.
     fn note_offline(&mut self, id: AdapterId, state: LinkState) {
-        let was_any = !self.waiting.offline.is_empty();
+        let before = self.device_faults();
         if state == LinkState::Offline {
             self.waiting.offline.insert(id);
         } else {
             self.waiting.offline.remove(&id);
         }
-        let is_any = !self.waiting.offline.is_empty();
-        if is_any != was_any {
-            self.device_error(PERIPHERAL_MALFUNCTION, is_any);
+        for (after, before) in self.device_faults().into_iter().zip(before) {
+            if after != before {
+                let (code, present) = after;
+                self.device_error(code, present);
+            }
         }
+    }
+
+    fn device_faults(&self) -> [(u8, bool); 2] {
+        let mut offline = self.waiting.offline.iter();
+        let is_lost = offline.any(|id| self.status.tells(*id, LOCATION));
+        [
+            (GPS_FAILURE, is_lost),
+            (PERIPHERAL_MALFUNCTION, !self.waiting.offline.is_empty()),
+        ]
     }
 
     fn device_error(&mut self, code: u8, present: bool) {
@@ -370,9 +431,8 @@ impl Agent {
 
     fn send(
         &mut self,
-        paths: Vec<Path>,
+        request: SendRequest,
         server: Option<&str>,
-        user: String,
         reply: oneshot::Sender<Result<LocalAnswer, Reject>>,
     ) {
         let (client, ssid) = match server.map(|name| (name, self.server_names.get(name))) {
@@ -386,7 +446,7 @@ impl Agent {
             }
         };
         let id = self.expect_answer(reply);
-        let request = SendRequest { paths, ssid, user };
+        let request = SendRequest { ssid, ..request };
         self.core(client, Input::Command(Command::Send(id, request)));
     }
 
@@ -644,12 +704,20 @@ impl Agent {
         }
     }
 
-    fn show(&self, event: &DeviceEvent) {
+    fn show(&mut self, event: &DeviceEvent) {
         match event {
-            DeviceEvent::Changed(samples) => self.status.on_samples(samples),
+            DeviceEvent::Changed(samples) => self.show_samples(samples),
             DeviceEvent::Declared(declared) => self.status.on_removed(&declared.removed),
-            DeviceEvent::Done(_, Ok(answer)) => self.status.on_samples(&answer.samples),
+            DeviceEvent::Done(_, Ok(answer)) => self.show_samples(&answer.samples),
             DeviceEvent::Done(_, Err(_)) => {}
+        }
+    }
+
+    fn show_samples(&mut self, samples: &[Sample]) {
+        self.status.on_samples(samples);
+        let remembered = self.history.take(samples, self.clock.now());
+        if !remembered.is_empty() {
+            self.store.remember(remembered);
         }
     }
 
@@ -763,6 +831,7 @@ fn log(event: &Event) {
             ssid,
             reason,
             retry_in,
+            ..
         } => {
             tracing::warn!(%ssid, reason, ?retry_in, "Registration failed");
         }

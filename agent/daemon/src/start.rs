@@ -18,7 +18,7 @@ use lamplighter_lwm2m::{
     security::{SecurityAccount, SecurityMode},
     tree::Tree,
 };
-use lamplighter_model::{Now, Ssid};
+use lamplighter_model::{Now, ObjectId, Ssid};
 use lamplighter_site::Site;
 use nix::{
     errno::Errno,
@@ -35,7 +35,8 @@ use crate::{
     clock::{self, Clock},
     config::{Config, Hardware, Loaded, Problem, Source, UNSECURED},
     devices,
-    events::{self, Class, EventLog, News},
+    events::{self, Class, EventLog, Increments, News},
+    history::Recorder,
     link::Links,
     run::{Agent, Ended, THE_BOX, Waiting},
     status::Status,
@@ -50,6 +51,12 @@ const LAST_GOOD_RUNS: Command = Command::DeviceError {
     code: 16,
     present: true,
 };
+
+/// Objects that tell of a device around the box: the one that it is built into (16), its extension
+/// (3410), its satellite receiver (3430). 3/0/22 names their instances.
+const PORTFOLIO: u16 = 16;
+const DEVICE_EXTENSION: u16 = 3410;
+const SATELLITES: u16 = 3430;
 
 /// Problems of the files that `status` lists; there must be room for those of devices.
 const TOLD: usize = 64;
@@ -233,12 +240,17 @@ pub async fn agent(
         clock: now_source,
         demo: extras.demo,
         events: events.clone(),
+        history: (config.store.history_max > 0).then(|| store.history()),
         status: status.clone(),
     };
     if api.demo.is_some() {
         status.mark_demo();
     }
-    let mut served = Served(vec![tokio::spawn(control.serve(api.clone()))]);
+    let increments = increments(&api);
+    let mut served = Served(vec![
+        tokio::spawn(control.serve(api.clone())),
+        tokio::spawn(increments.run()),
+    ]);
     if let Some(web) = &config.web {
         served
             .page(web.listen, places, api, extras.announce)
@@ -253,7 +265,9 @@ pub async fn agent(
         asks,
         clients: [(THE_BOX, client)].into(),
         clock,
+        clock_watch: clock::Watch::default(),
         events,
+        history: recorder(&config, loaded.history_next),
         links: Links::default(),
         names: events_names(&config),
         server_names: server_names(&config),
@@ -277,6 +291,28 @@ pub async fn agent(
     })
 }
 
+fn increments(api: &Api) -> Increments {
+    let Api {
+        asker,
+        clock,
+        events,
+        status,
+        ..
+    } = api.clone();
+    Increments {
+        asker,
+        clock,
+        log: events,
+        status,
+    }
+}
+
+fn recorder(config: &Config, next: u64) -> Recorder {
+    let is_kept = config.store.history_max > 0;
+    let points = config.points().filter(|_| is_kept);
+    Recorder::new(points.map(|point| point.address), next)
+}
+
 fn records_of(client: ClientId, records: Vec<(ClientId, Record)>) -> Vec<Record> {
     let mine = records.into_iter().filter(|(owner, _)| *owner == client);
     mine.map(|(_, record)| record).collect()
@@ -293,13 +329,12 @@ fn events_names(config: &Config) -> events::Names {
 }
 
 fn system_parts(places: &Places, events: &EventLog, asker: &Asker) -> system::Parts {
-    let asker = asker.clone();
+    let (errors, zone) = (asker.clone(), asker.clone());
     system::Parts {
         state_dir: places.state_dir.clone(),
         log: events.clone(),
-        on_errors: Box::new(move |holding| {
-            asker.device_errors(&system::POWER_CODES, holding.clone())
-        }),
+        on_errors: Box::new(move |holding| errors.device_errors(&system::CODES, holding.clone())),
+        on_zone: Box::new(move |told| zone.device_zone(told.name.clone(), told.utc_offset.clone())),
     }
 }
 
@@ -465,6 +500,9 @@ fn describe(hardware: &Hardware) -> DeviceDescription {
         .clone()
         .unwrap_or_else(|| "generic".to_owned());
     DeviceDescription {
+        described_by: [PORTFOLIO, DEVICE_EXTENSION, SATELLITES]
+            .map(ObjectId)
+            .to_vec(),
         device_type: "gateway".to_owned(),
         firmware: kernel(),
         hardware: model.clone(),
@@ -479,8 +517,8 @@ fn describe(hardware: &Hardware) -> DeviceDescription {
             .map(|(serial, _)| serial.clone())
             .unwrap_or_default(),
         software: env!("CARGO_PKG_VERSION").to_owned(),
-        timezone: timezone(),
-        // Computed from the zone it could be wrong after a change of daylight saving.
+        // The adapter of the box itself tells them, and again when they change.
+        timezone: String::new(),
         utc_offset: String::new(),
     }
 }
@@ -489,15 +527,6 @@ fn describe(hardware: &Hardware) -> DeviceDescription {
 fn kernel() -> String {
     let release = fs::read_to_string("/proc/sys/kernel/osrelease").unwrap_or_default();
     format!("Linux {}", release.trim())
-}
-
-/// Name of the zone that the machine is set to, as in the tz database.
-fn timezone() -> String {
-    let target = fs::read_link("/etc/localtime").unwrap_or_default();
-    let zone = target
-        .to_str()
-        .and_then(|path| path.split_once("zoneinfo/"));
-    zone.map(|(_, zone)| zone.to_owned()).unwrap_or_default()
 }
 
 /// Forgets what servers changed and who commands what; the configuration of the operator stays.

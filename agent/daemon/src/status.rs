@@ -19,9 +19,13 @@ use std::{
     time::Duration,
 };
 
-use lamplighter_lwm2m::{bootstrap::BootstrapStatus, boundary::Event, server::Intrusions};
+use lamplighter_lwm2m::{
+    bootstrap::BootstrapStatus,
+    boundary::{ClockTrust, Event},
+    server::{Cause, Intrusions},
+};
 use lamplighter_model::{
-    Now, Path, Quality, ResourceAddress, Sample, Ssid, Stamp, Value,
+    Now, ObjectId, Path, Quality, ResourceAddress, Sample, Ssid, Stamp, Value,
     device::{AdapterId, LinkState},
     object::Definitions,
 };
@@ -34,8 +38,8 @@ use watch::Watchers;
 pub use catalogue::{Catalogue, DeviceEntry, GroupEntry, Named, PointEntry, ServerEntry};
 pub use metrics::Counter;
 pub use view::{
-    BootstrapView, DeviceView, GroupState, GroupView, KindView, PointView, ProblemView, ReadView,
-    ServerState, ServerView, StatusView, TrendView, json_of,
+    BootstrapView, ClockView, DeviceView, GroupState, GroupView, KindView, PointView, ProblemView,
+    ReadView, ServerState, ServerView, StatusView, TrendView, json_of,
 };
 pub use watch::{Changes, TooManyWatchers, Watch};
 
@@ -56,6 +60,7 @@ struct Model {
     index: Index,
     started: Stamp,
     bootstrap: Option<BootstrapStatus>,
+    clock: ClockTrust,
     demo: bool,
     servers: BTreeMap<Ssid, Server>,
     devices: BTreeMap<AdapterId, Device>,
@@ -73,6 +78,8 @@ struct Server {
     since: Stamp,
     version: Option<&'static str>,
     last_error: Option<String>,
+    /// Of the last error.
+    cause: Option<Cause>,
     retry_at: Option<Duration>,
     /// Queue mode: it does not expect the box to hear it now.
     asleep: bool,
@@ -129,6 +136,13 @@ impl Status {
             server.become_state(state, now);
             model.watchers.status_changed();
         }
+    }
+
+    /// Who vouches for the date.
+    pub fn on_clock(&self, trust: ClockTrust) {
+        let mut model = self.model();
+        model.clock = trust;
+        model.watchers.status_changed();
     }
 
     pub fn on_bootstrap(&self, bootstrap: BootstrapStatus) {
@@ -264,6 +278,26 @@ impl Status {
             .describe((sample.address, sample.index), Some(&latest), now)
     }
 
+    /// Whether there are points under a path.
+    pub fn has_points(&self, path: Path) -> bool {
+        let model = self.model();
+        let mut points = model.index.by_address.keys();
+        points.any(|address| {
+            let is_inside = |resource: &Path| match *resource {
+                Path::ResourceInstance(of, _) => of == address.path,
+                Path::Root | Path::Object(_) | Path::Instance(_) | Path::Resource(_) => false,
+            };
+            lies_under(path, (*address, None)) || is_inside(&path)
+        })
+    }
+
+    /// Whether a device tells something of an object.
+    pub fn tells(&self, device: AdapterId, object: ObjectId) -> bool {
+        let model = self.model();
+        let mut points = model.index.points_of(device).iter();
+        points.any(|address| address.path.object() == object)
+    }
+
     pub fn trend(&self, address: ResourceAddress, now: Now) -> Option<TrendView> {
         let values = self.model().trends.values(address, now)?;
         Some(TrendView {
@@ -333,6 +367,7 @@ impl Model {
             index: Index::new(catalogue),
             started: since,
             bootstrap: None,
+            clock: ClockTrust::default(),
             demo: false,
             servers,
             devices,
@@ -358,6 +393,7 @@ impl Model {
                     .become_state(ServerState::Registered, now);
             }
             Event::RegistrationFailed {
+                cause,
                 ssid,
                 reason,
                 retry_in,
@@ -366,11 +402,14 @@ impl Model {
                 let server = self.server(*ssid, now);
                 server.become_state(ServerState::Offline, now);
                 server.last_error = Some(bounded(reason));
+                server.cause = Some(*cause);
                 server.retry_at = Some(now.mono.saturating_add(*retry_in));
             }
             Event::Answered(ssid) => self.server(*ssid, now).last_error = None,
             Event::Unanswered { ssid, reason } => {
-                self.server(*ssid, now).last_error = Some(bounded(reason));
+                let server = self.server(*ssid, now);
+                server.last_error = Some(bounded(reason));
+                server.cause = Some(Cause::Silence);
             }
             Event::Deregistered(ssid) => self
                 .server(*ssid, now)
@@ -523,6 +562,7 @@ impl Server {
             since,
             version: None,
             last_error: None,
+            cause: None,
             retry_at: None,
             asleep: false,
             queued: 0,

@@ -7,6 +7,7 @@ mod location;
 mod log;
 mod memory;
 mod power;
+mod zone;
 
 use std::{
     collections::{BTreeMap, BTreeSet, VecDeque},
@@ -30,9 +31,19 @@ use crate::{
 };
 use location::Location;
 use log::Log;
+use memory::Shortage;
 use power::Power;
+use zone::Zone;
 
-pub(crate) use power::CODES as POWER_CODES;
+pub(crate) use zone::Told as ToldZone;
+
+/// Error codes of 3/0/11 that are told here. Those of devices are the loop's (3 GPS failure where a
+/// device that tells the position is given up, 8 peripheral malfunction), 16 that of the start. Low
+/// signal (4), SMS (6) and IP connectivity (7) are matters of bearers: nothing knows of them yet.
+pub(crate) const CODES: [u8; 3] = {
+    let [battery, supply] = power::CODES;
+    [battery, supply, memory::OUT_OF_MEMORY]
+};
 
 /// How it is called among the adapters.
 pub(crate) const ADAPTER: &str = "system";
@@ -52,6 +63,10 @@ pub(crate) struct System {
     location: Option<Location>,
     log: Log,
     power: Power,
+    shortage: Shortage,
+    zone: Zone,
+    /// What was told of it.
+    told_zone: ToldZone,
     /// Which values of the power are told, and by which instances.
     fed: BTreeSet<(u16, Option<ResourceInstanceId>)>,
     /// Error codes that were told.
@@ -61,13 +76,17 @@ pub(crate) struct System {
 
 /// Takes error codes; false where nobody could hear them.
 type TellErrors = Box<dyn FnMut(&BTreeSet<u8>) -> bool + Send>;
+/// The same with the zone.
+type TellZone = Box<dyn FnMut(&ToldZone) -> bool + Send>;
 
 /// What the parts need to know.
 pub(crate) struct Parts {
     pub(crate) state_dir: PathBuf,
     pub(crate) log: EventLog,
-    /// Takes the error codes of the power (3/0/11) when they change; false: to be told again.
+    /// Takes those of [`CODES`] that hold when they change; false: to be told again.
     pub(crate) on_errors: TellErrors,
+    /// The same with the zone of the machine.
+    pub(crate) on_zone: TellZone,
 }
 
 impl System {
@@ -82,6 +101,9 @@ impl System {
             location: config.location.map(Location::new),
             log: Log::new(parts.log.clone()),
             power: Power::new(power::DIRECTORY.into(), sources, taken),
+            shortage: Shortage::new("/proc/meminfo".into()),
+            zone: Zone::new("/".into()),
+            told_zone: ToldZone::default(),
             fed: BTreeSet::new(),
             errors: BTreeSet::new(),
             parts,
@@ -119,7 +141,12 @@ impl System {
     fn begin_round(&mut self) {
         self.round
             .push_back(due(connectivity::INSTANCE, &connectivity::RESOURCES));
-        let (told, errors) = self.power.look();
+        let zone = self.zone.look(self.log.now());
+        if zone != self.told_zone && (self.parts.on_zone)(&zone) {
+            self.told_zone = zone;
+        }
+        let (told, mut errors) = self.power.look();
+        errors.extend(self.shortage.look(&self.parts.state_dir));
         if errors != self.errors && (self.parts.on_errors)(&errors) {
             self.errors = errors;
         }

@@ -153,8 +153,7 @@ fn a_command_line_without_sense_ends_with_2() {
 fn commands_that_are_not_built_are_refused_by_name() {
     let place = Place::new(CONFIG);
     for arguments in [
-        &["doctor"][..],
-        &["bearer", "use", "cell"],
+        &["bearer", "use", "cell"][..],
         &["update", "x.deb", "--force"],
         &["lock", "all"],
     ] {
@@ -275,7 +274,8 @@ fn without_an_agent_commands_end_with_4() {
 #[test]
 fn servers_are_listed_and_told_what_to_do() {
     let place = Place::new(CONFIG);
-    let list = r#"[{"name":"main","uri":"coap://a:5683","state":"registering","last_error":"no answer yet, asking again"}]"#;
+    let list = r#"[{"name":"main","uri":"coap://a:5683","state":"registering","last_error":"no answer yet, asking again",
+        "owner":true,"rights":{"*":"RWEDC"}},{"name":"grid","rights":{"*":"R","/3416":"RWE"}},{"name":"other"}]"#;
     let agent = place.agent(vec![
         answer("200 OK", list),
         answer("200 OK", r#"{"server":"main","result":"done"}"#),
@@ -288,6 +288,19 @@ fn servers_are_listed_and_told_what_to_do() {
         said.out,
         said.err
     );
+    let rows: Vec<Vec<&str>> = said
+        .out
+        .lines()
+        .skip_while(|line| !line.starts_with("SERVER  OWNER"))
+        .map(|line| line.split_whitespace().collect())
+        .collect();
+    let expected = [
+        &["SERVER", "OWNER", "RIGHTS"][..],
+        &["main", "yes", "*", "RWEDC"],
+        &["grid", "no", "*", "R,", "/3416", "RWE"],
+        &["other", "no", "as", "object", "2", "says"],
+    ];
+    assert_eq!(rows, expected, "{}", said.out);
     let said = place.run(&["server", "refresh", "main", "--json"]);
     assert!(
         said.exit == 0 && said.out.contains("\"done\""),
@@ -304,6 +317,87 @@ fn servers_are_listed_and_told_what_to_do() {
         asked[1].starts_with("POST /api/v1/servers/main/refresh HTTP"),
         "{asked:?}"
     );
+}
+
+#[test]
+fn doctor_says_what_can_be_seen_without_the_agent() {
+    let place = Place::new(CONFIG);
+    let said = place.run(&["doctor"]);
+    assert_eq!(said.exit, 4, "{}", said.err);
+    assert!(
+        said.out.contains("! agent: the agent is not running"),
+        "{}",
+        said.out
+    );
+    assert!(
+        said.out
+            .contains("    start it with `systemctl start lamplighter`"),
+        "{}",
+        said.out
+    );
+    // Keys that others can read, whoever uses them.
+    for (name, mode) in [("credentials/spare", 0o644), ("state/core.cbor", 0o640)] {
+        let path = place.0.join(name);
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        place.put(name, "text:swordfish");
+        fs::set_permissions(path, fs::Permissions::from_mode(mode)).unwrap();
+    }
+    let said = place.run(&["doctor"]);
+    assert!(
+        said.out
+            .contains("spare: others can read or change it (mode 0644)"),
+        "{}",
+        said.out
+    );
+    assert!(
+        said.out
+            .contains("core.cbor: others can read or change it (mode 0640)"),
+        "{}",
+        said.out
+    );
+    assert!(!said.out.contains("swordfish"));
+}
+
+#[test]
+fn doctor_names_the_line_of_a_bad_configuration_and_ends_with_3() {
+    let place = Place::new(&CONFIG.replace("adapter = \"sim\"", "adapter = \"simm\""));
+    let said = place.run(&["doctor", "--json"]);
+    assert_eq!(said.exit, 3);
+    assert!(
+        said.out.contains("\"healthy\": false") && said.out.contains("lamplighter.toml:5"),
+        "{}",
+        said.out
+    );
+}
+
+#[test]
+fn doctor_passes_on_what_the_agent_knows_with_advice() {
+    let place = Place::new(&format!(
+        "{CONFIG}[server.main]\nuri = \"coaps://192.0.2.5\"\nshort_id = 101\n\
+         security = {{ mode = \"psk\", identity = \"cab-17\", key = \"credential:psk\" }}\n"
+    ));
+    let key = place.0.join("credentials/psk");
+    fs::create_dir_all(key.parent().unwrap()).unwrap();
+    place.put("credentials/psk", "text:swordfish");
+    fs::set_permissions(key, fs::Permissions::from_mode(0o600)).unwrap();
+    let status = |problems: &str| {
+        let body = format!(
+            r#"{{"servers":[],"devices":[],"groups":[],"problems":[{problems}],"endpoint":"cab-17",
+            "version":"0","time":"2027-01-15T08:00:00Z","clock":"trusted","uptime_s":5}}"#
+        );
+        answer("200 OK", &body)
+    };
+    let problem = r#"{"about":"server main","text":"the server's certificate has expired",
+        "hint":"ask for a new one","since":null,"since_s":5}"#;
+    let agent = place.agent(vec![status(problem), status("")]);
+    let said = place.run(&["doctor"]);
+    assert_eq!(said.exit, 1);
+    let expected = "! server main: the server's certificate has expired\n    ask for a new one\n";
+    assert_eq!(said.out, expected);
+    let said = place.run(&["doctor"]);
+    assert_eq!(said.exit, 0, "{}", said.out);
+    assert!(said.out.starts_with("nothing is wrong"), "{}", said.out);
+    agent.join().unwrap();
 }
 
 #[test]

@@ -134,7 +134,7 @@ impl Dtls {
         if let State::Open(engine) = &self.state
             && engine.has_connection_id()
             && !self.distrusted
-            && self.is_valid()
+            && self.is_valid(clock)
         {
             self.counters.continued += 1;
             self.push(SessionEvent::Established(Established::Continued));
@@ -155,7 +155,7 @@ impl Dtls {
     }
 
     fn shake(&mut self, now: Duration) {
-        if !self.is_valid() {
+        if !self.is_valid(self.clock) {
             self.memory = None;
         }
         self.distrusted = false;
@@ -171,13 +171,13 @@ impl Dtls {
     }
 
     /// Whether the certificates by which the server was believed would convince now.
-    fn is_valid(&self) -> bool {
+    pub(crate) fn is_valid(&self, clock: Clock) -> bool {
         let strict = match &self.peer.security {
             Security::Certificate(certificate) => certificate.strict_time,
             Security::Psk(_) => false,
         };
         let validity = self.validity;
-        validity.is_none_or(|validity| self.clock.check(validity, strict).is_ok())
+        validity.is_none_or(|validity| clock.check(validity, strict).is_ok())
     }
 
     pub(crate) fn receive(&mut self, datagram: Vec<u8>, now: Duration) {

@@ -372,7 +372,7 @@ impl fmt::Display for Unusable {
             }
             Self::NoSuite => "none of the cipher suites is known and fits the kind of credentials",
             Self::ServerHashLength => "the server's hash has another length than its kind asks for",
-            Self::ServerUnreadable => "the server's certificate cannot be read",
+            Self::ServerUnreadable => "the server's certificate of the account cannot be read",
             Self::TrustStoreUnreadable => "an authority's certificate cannot be read",
         })
     }

@@ -107,6 +107,15 @@ impl Session {
         }
     }
 
+    /// Whether the certificates by which the peer was believed would convince now. Dates come and
+    /// go while a session lasts.
+    pub fn is_valid(&self, clock: Clock) -> bool {
+        match self {
+            Self::Dtls(dtls) => dtls.is_valid(clock),
+            Self::Plain(_) => true,
+        }
+    }
+
     /// As [`Self::restart`], but with the next link.
     pub fn distrust(&mut self) {
         match self {

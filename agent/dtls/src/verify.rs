@@ -17,7 +17,7 @@ pub struct Clock {
 /// The clock itself.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
 pub enum Time {
-    /// Somebody said so once; it may be wrong by any amount.
+    /// Nobody vouches for it; it may be wrong by any amount.
     Estimated(i64),
     /// NTP, a real-time clock, GNSS or the modem says so.
     Trusted(i64),
@@ -102,20 +102,20 @@ impl Default for Clock {
 impl Clock {
     /// What ended before the floor is refused always; the rest needs a date. // design, 6 "Clock"
     pub(crate) fn check(self, validity: Validity, strict: bool) -> Result<(), Untrusted> {
+        if validity.ends < self.floor {
+            return Err(Untrusted::Expired);
+        }
         let now = match self.time {
             Time::Trusted(now) => Some(now),
             Time::Estimated(now) if strict => Some(now),
             Time::Unknown if strict => return Err(Untrusted::ClockUnknown),
             Time::Estimated(_) | Time::Unknown => None,
         };
-        let latest = now.unwrap_or(i64::MIN).max(self.floor);
-        if validity.ends < latest {
-            return Err(Untrusted::Expired);
+        match now {
+            Some(now) if validity.ends < now => Err(Untrusted::Expired),
+            Some(now) if validity.begins > now => Err(Untrusted::NotYetValid),
+            Some(_) | None => Ok(()),
         }
-        if now.is_some_and(|now| validity.begins > now) {
-            return Err(Untrusted::NotYetValid);
-        }
-        Ok(())
     }
 }
 
@@ -427,6 +427,7 @@ mod tests {
         assert_eq!(at(Time::Estimated(1), 0, true), Err(Untrusted::NotYetValid));
         assert_eq!(at(Time::Estimated(9999), 0, true), Err(Untrusted::Expired));
         assert_eq!(at(Time::Unknown, 0, true), Err(Untrusted::ClockUnknown));
+        assert_eq!(at(Time::Unknown, 2001, true), Err(Untrusted::Expired));
         assert_eq!(at(Time::Estimated(1500), 0, true), VALID);
     }
 

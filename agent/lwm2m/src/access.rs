@@ -184,6 +184,24 @@ impl FromStr for Pattern {
     }
 }
 
+impl fmt::Display for Rights {
+    /// The letters, as the configuration has them.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut held = LETTERS.iter().filter(|(_, bit)| self.0 & bit != 0);
+        held.try_for_each(|(letter, _)| write!(f, "{letter}"))
+    }
+}
+
+impl fmt::Display for Pattern {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::All => f.write_str("*"),
+            Self::Object(object) => write!(f, "/{object}"),
+            Self::Instance(instance) => write!(f, "{instance}"),
+        }
+    }
+}
+
 impl fmt::Display for GrantError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -205,6 +223,7 @@ mod tests {
         for (text, bits) in [("", 0), ("R", 1), ("RWE", 7), ("DEW", 14), ("CDEWR", 31)] {
             assert_eq!(text.parse(), Ok(Rights::from_bits(bits)), "{text}");
         }
+        assert_eq!(Rights::from_bits(14).to_string(), "WED");
         assert_eq!("RX".parse::<Rights>(), Err(GrantError::Letter('X')));
         assert_eq!("r".parse::<Rights>(), Err(GrantError::Letter('r')));
     }
@@ -223,6 +242,9 @@ mod tests {
             ("", Err(GrantError::Pattern)),
         ] {
             assert_eq!(text.parse(), pattern, "{text}");
+            if let Ok(pattern) = pattern {
+                assert_eq!(pattern.to_string(), text);
+            }
         }
     }
 

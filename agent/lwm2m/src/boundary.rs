@@ -15,7 +15,7 @@ use crate::{
     client::Change,
     reject::Reject,
     saved::Record,
-    server::{Intrusions, ServerUri},
+    server::{Cause, Intrusions, ServerUri},
 };
 
 /// One LwM2M endpoint of this box. The shell names it with everything that it passes between a
@@ -49,6 +49,8 @@ pub struct Kept {
 /// What the core is told.
 #[derive(Clone, Debug)]
 pub enum Input {
+    /// Whether the date can be believed: at the start, when that changes, and once a day.
+    Clock(ClockTrust),
     Command(Command),
     Committed(CommitId),
     Configure(Change),
@@ -64,6 +66,16 @@ pub enum Input {
     Timeout,
 }
 
+/// Who vouches for the date of [`lamplighter_model::Now`], where there is one.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub enum ClockTrust {
+    /// Nobody: it may be right, or that of the last shut-down.
+    #[default]
+    Estimated,
+    /// NTP, a real-time clock, GNSS or the modem.
+    Trusted,
+}
+
 /// What people and the daemon want.
 #[derive(Clone, Debug)]
 pub enum Command {
@@ -74,12 +86,16 @@ pub enum Command {
     /// Shows or removes an error code of object 3 (3/0/11), e.g. 16 for a configuration that does
     /// not load.
     DeviceError { code: u8, present: bool },
+    /// The zone of the machine (3/0/15) and its offset now (3/0/14), which servers may write over.
+    DeviceZone {
+        timezone: String,
+        utc_offset: String,
+    },
     /// A read, write, execute or discover with the same checks as a server's.
     Local(RequestId, LocalRequest),
     /// Register at once, whatever timer runs.
     Register(Ssid),
-    /// Tells servers the current values without being asked (Send), answered when they have
-    /// confirmed it.
+    /// Tells servers values without being asked (Send), answered when they have confirmed it.
     Send(RequestId, SendRequest),
     /// De-register everywhere; [`Event::Stopped`] follows when that is done or has timed out.
     Stop,
@@ -88,13 +104,17 @@ pub enum Command {
 }
 
 /// What is sent, to whom, and who wants it.
-#[derive(Clone, Debug, Eq, PartialEq)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct SendRequest {
+    /// Of which the current values are sent.
     pub paths: Vec<Path>,
+    /// Values of resources that are told by Send only, so that no current value is held of them.
+    pub samples: Vec<Sample>,
     /// Every server that takes a Send, where none is named.
     pub ssid: Option<Ssid>,
-    /// Name for the event log, e.g. `anna (page)`.
-    pub user: String,
+    /// Name for the event log, e.g. `anna (page)`; where the box sends by itself there is none, and
+    /// nothing is logged.
+    pub user: Option<String>,
 }
 
 /// An operation of a person at the box.
@@ -252,6 +272,7 @@ pub enum Event {
     ListShortened(Ssid),
     /// Register or Update did not succeed; `retry_in` until the next attempt.
     RegistrationFailed {
+        cause: Cause,
         ssid: Ssid,
         reason: String,
         retry_in: Duration,

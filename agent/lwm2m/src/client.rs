@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, time::Duration};
 use lamplighter_model::{Address, InstancePath, Now, Path, ResourceAddress, Ssid};
 
 pub use crate::config::{
-    BootstrapConfig, Change, ClientConfig, Creation, DeviceDescription, RegistrationConfig,
+    BootstrapConfig, Change, ClientConfig, Creation, DeviceDescription, Limits, RegistrationConfig,
     RetryConfig, ServerConfig, VersionChoice,
 };
 use crate::{
@@ -23,6 +23,7 @@ use crate::{
 
 mod accounts;
 mod bootstrap;
+mod clock;
 #[cfg(test)]
 mod cost;
 mod operations;
@@ -125,6 +126,7 @@ impl Client {
             }
         }
         match input {
+            Input::Clock(trust) => self.on_clock(trust, tree, now),
             Input::Command(command) => self.on_command(command, tree, now),
             Input::Committed(id) => turn.shared.out.committed(id),
             Input::Configure(change) => self.configure(change, tree, now),
@@ -209,6 +211,17 @@ impl Client {
             Command::DeviceError { code, present } => {
                 self.shared.core.device.set_error(code, present);
                 self.shared.news.push(News::Sampled(ERRORS, None));
+            }
+            Command::DeviceZone {
+                timezone,
+                utc_offset,
+            } => {
+                let changed = self.shared.core.device.set_zone(timezone, utc_offset);
+                let changed = changed
+                    .into_iter()
+                    .map(|id| ResourceAddress::gateway(3, 0, id));
+                let news = changed.map(|address| News::Sampled(address, None));
+                self.shared.news.extend(news);
             }
             Command::Local(id, request) => self.on_local(id, request, tree, now),
             Command::Register(ssid) => {

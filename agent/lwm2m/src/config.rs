@@ -59,12 +59,34 @@ impl Default for Creation {
     }
 }
 
+/// `[client.limits]`: what one server can make the box remember.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct Limits {
+    /// Paths that it may attach attributes to.
+    pub attribute_paths: usize,
+    /// Requests that it may observe by.
+    pub observations: usize,
+    /// Paths that all of these may name together.
+    pub observed_paths: usize,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            attribute_paths: 4096,
+            observations: 1024,
+            observed_paths: 8192,
+        }
+    }
+}
+
 /// One `[server.NAME]` of the configuration.
 #[derive(Clone, Debug, PartialEq)]
 pub struct ServerConfig {
     /// RFC 7252, 4.8, and our own limits.
     pub coap: Params,
     pub lifetime: Duration,
+    pub limits: Limits,
     /// 1/x/23 as it is before the server writes it: nothing is sent that was not asked for.
     pub mute_send: bool,
     pub name: String,
@@ -93,6 +115,8 @@ pub struct BootstrapConfig {
     pub allow_unsecured: bool,
     /// RFC 7252, 4.8, and our own limits.
     pub coap: Params,
+    /// Of servers that the configuration does not name.
+    pub limits: Limits,
     /// Ask for a Bootstrap-Pack first (1.2).
     pub pack: bool,
     pub retry: RetryConfig,
@@ -115,6 +139,7 @@ impl BootstrapConfig {
             // Who is asked without security may answer with none.
             allow_unsecured: security.mode == SecurityMode::NoSec,
             coap: Params::default(),
+            limits: Limits::default(),
             pack: false,
             retry: RetryConfig::default(),
             rollback: Self::ROLLBACK,
@@ -173,6 +198,7 @@ impl ServerConfig {
         Self {
             coap: Params::default(),
             lifetime: Duration::from_secs(3600),
+            limits: Limits::default(),
             mute_send: false,
             name: name.to_owned(),
             object_versions: BTreeMap::new(),
@@ -192,6 +218,8 @@ impl ServerConfig {
 /// What object 3 says of this box.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct DeviceDescription {
+    /// Objects that tell of devices around the box: 3/0/22 names their instances.
+    pub described_by: Vec<ObjectId>,
     pub device_type: String,
     pub firmware: String,
     pub hardware: String,

@@ -15,6 +15,7 @@ pub use lamplighter_model::tables::Enabler;
 use crate::{
     rng::Rng,
     saved::{Moment, SavedRegistration},
+    server::{Cause, Trouble},
 };
 
 mod leave;
@@ -60,7 +61,7 @@ pub(crate) enum Step {
         location: Vec<String>,
     },
     Failed {
-        reason: String,
+        trouble: Trouble,
         retry_in: Duration,
     },
     /// The table of object 1 is through, or the server has refused us: once until the next success.
@@ -228,12 +229,12 @@ impl Registration {
     }
 
     /// A request got no answer.
-    pub(crate) fn unanswered(&mut self, purpose: Purpose, reason: String, now: Now) {
+    pub(crate) fn unanswered(&mut self, purpose: Purpose, trouble: Trouble, now: Now) {
         match purpose {
             Purpose::Deregister => self.leaving_ended(),
             Purpose::Register if matches!(self.state, State::Registering) => {
                 self.versions.unheard(now);
-                self.retry(reason, None, now);
+                self.retry(trouble, None, now);
             }
             Purpose::Update if matches!(self.state, State::Registered(_)) => {
                 self.register_over_new_link(now)
@@ -255,7 +256,8 @@ impl Registration {
             State::Leaving { .. } => self.leaving_ended(),
             State::Opening { live, .. } => {
                 let live = live.take();
-                self.not_opened(live, "no link to the server could be opened", now);
+                let trouble = Cause::Link.told("no link to the server could be opened");
+                self.not_opened(live, trouble, now);
             }
             // Overloaded for longer than the lifetime: not even a Register before that has ended.
             State::Registered(live) if live.expires <= now.mono && live.update_at > now.mono => {
@@ -353,12 +355,12 @@ impl Registration {
         self.state = State::Waiting { live: None, until };
     }
 
-    fn retry(&mut self, reason: String, at_least: Option<Duration>, now: Now) {
+    fn retry(&mut self, trouble: Trouble, at_least: Option<Duration>, now: Now) {
         let table = self.backoff.next(&mut self.rng);
         let delay = at_least.map_or(table, |least| table.max(least.min(MAX_ABSENCE)));
         self.steps.push_back(Step::Close);
         self.steps.push_back(Step::Failed {
-            reason,
+            trouble,
             retry_in: delay,
         });
         if self.backoff.is_exhausted() {

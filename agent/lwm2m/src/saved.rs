@@ -91,6 +91,9 @@ pub struct SavedOwner {
 /// Writable values of object 1. What an older version did not write is as if never written.
 #[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq, Serialize)]
 pub struct SavedAccount {
+    /// 1/x/11.
+    #[serde(default)]
+    pub alert: Option<u8>,
     /// 1/x/26.
     #[serde(default)]
     pub confirms: bool,

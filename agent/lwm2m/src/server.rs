@@ -31,6 +31,7 @@ use crate::{
     view::View,
 };
 
+mod cause;
 mod intruders;
 mod keeping;
 mod leaving;
@@ -47,6 +48,8 @@ mod status;
 mod telling;
 mod uri;
 
+pub use cause::Cause;
+pub(crate) use cause::Trouble;
 pub use intruders::Intrusions;
 use keeping::Uplink;
 pub use status::{ServerState, ServerStatus};
@@ -143,6 +146,7 @@ impl Server {
             return_spread: account.registration.return_spread,
         };
         let mut registration = Registration::new(terms, rng);
+        let limits = config.limits;
         let (session, unusable) = match config.security.session_over(&config.coap) {
             Ok(session) => (session, None),
             Err(why) => (Session::plain(), Some(why.to_string())),
@@ -150,7 +154,7 @@ impl Server {
         registration.remember(saved.as_ref());
         Self {
             asked: Duration::ZERO,
-            attributes: AttributeStore::default(),
+            attributes: AttributeStore::new(limits.attribute_paths),
             config,
             endpoint,
             exchanges: BTreeMap::new(),
@@ -159,7 +163,7 @@ impl Server {
             last_error: None,
             link: Link::default(),
             notifications: BTreeMap::new(),
-            observations: Observations::default(),
+            observations: Observations::new(limits),
             outbox: Outbox::default(),
             registration,
             saved,
@@ -273,7 +277,8 @@ impl Server {
                 self.last_error = Some(reason.clone());
                 self.abandon_exchanges();
                 self.distrust(turn);
-                self.registration.disconnected(&reason, now);
+                let trouble = Cause::Link.told(reason);
+                self.registration.disconnected(trouble, now);
             }
             LinkEvent::Replacement(new) => {
                 if let Some(former) = self.link.former.replace(link) {
@@ -331,7 +336,8 @@ impl Server {
         if std::mem::take(&mut self.link.in_vain)
             && let Some(why) = self.unusable.clone()
         {
-            self.registration.disconnected(&why, turn.now);
+            let trouble = Cause::Account.told(why);
+            self.registration.disconnected(trouble, turn.now);
         }
         // What is to leave goes first: a Close may follow. Only a Disable is kept before its answer
         // leaves.
@@ -427,7 +433,8 @@ impl Server {
                     self.last_error = Some(reason.clone());
                     self.distrust(turn);
                     self.session.distrust();
-                    self.registration.unanswered(purpose, reason, turn.now);
+                    let trouble = Cause::Silence.told(reason);
+                    self.registration.unanswered(purpose, trouble, turn.now);
                 }
             }
             Coap::Notification(id, _) => self.endpoint.cancel(id),
@@ -452,13 +459,15 @@ impl Server {
             Step::Deregister { location } => {
                 self.send(Purpose::Deregister, messages::deregister(location), turn)
             }
-            Step::Failed { reason, retry_in } => {
-                self.last_error = Some(reason.clone());
+            Step::Failed { trouble, retry_in } => {
+                let Trouble { cause, words } = trouble;
+                self.last_error = Some(words.clone());
                 turn.shared
                     .out
                     .push(Output::Event(Event::RegistrationFailed {
+                        cause,
                         ssid,
-                        reason,
+                        reason: words,
                         retry_in,
                     }));
             }

@@ -68,6 +68,9 @@ pub struct Setup {
     pub settings: Value,
     /// With a network that can be cut.
     pub relay: bool,
+    /// What the box believes of objects, where that is not what the server does: text of a definition,
+    /// and what stands there instead.
+    pub believes: Option<(&'static str, &'static str)>,
 }
 
 impl Setup {
@@ -79,6 +82,7 @@ impl Setup {
             tables: String::new(),
             settings: json!({}),
             relay: false,
+            believes: None,
         }
     }
 
@@ -97,6 +101,10 @@ impl Setup {
             .as_ref()
             .map_or_else(|| leshan.uri.clone(), Relay::uri);
         for (name, definition) in definitions() {
+            let mut definition = String::from_utf8(definition).unwrap();
+            if let Some((text, instead)) = self.believes {
+                definition = definition.replace(text, instead);
+            }
             write(&directory.join("objects").join(name), definition);
         }
         let file = configuration(self.name, &uri, self.server, &plant, &self.tables);

@@ -6,6 +6,7 @@ use lamplighter_coap::Code;
 use lamplighter_lwm2m::{
     boundary::{Event, LocalOperation},
     reject::Reject,
+    server::Cause,
 };
 use lamplighter_model::{
     Quality, Ssid, Value,
@@ -47,6 +48,107 @@ async fn status_has_the_shape_that_scripts_rely_on() {
     assert_eq!(status["devices"][0]["state"], "online");
     assert_eq!(status["problems"], json!([]));
     assert_eq!(status["endpoint"], "cab-17");
+}
+
+#[tokio::test]
+async fn servers_are_shown_with_what_they_may_do() {
+    let cabinet = Control::start();
+    let only = cabinet.get("/api/v1/servers").await.json();
+    let all = json!({ "*": "RWEDC" });
+    assert_eq!(
+        (&only[0]["owner"], &only[0]["rights"]),
+        (&json!(true), &all)
+    );
+    let server = |name: &str, ssid, owner, rights: &[(&str, &str)]| {
+        let rights = rights
+            .iter()
+            .map(|(pattern, rights)| (pattern.parse().unwrap(), rights.parse().unwrap()));
+        crate::status::ServerEntry {
+            name: name.to_owned(),
+            ssid: Ssid(ssid),
+            uri: "coap://a".to_owned(),
+            rights: lamplighter_lwm2m::access::Grants {
+                owner,
+                rights: rights.collect(),
+            },
+        }
+    };
+    let servers = vec![
+        server("a", 1, true, &[("*", "R")]),
+        server("b", 2, false, &[("/3416", "EWR"), ("*", "R")]),
+        server("c", 3, false, &[]),
+    ];
+    cabinet.site.status.on_servers(servers, now_at(1));
+    let three = cabinet.get("/api/v1/servers").await.json();
+    let shown = three.as_array().unwrap().iter();
+    let shown: Vec<_> = shown
+        .map(|server| (&server["owner"], &server["rights"]))
+        .collect();
+    let (some, none) = (json!({ "*": "R", "/3416": "RWE" }), json!({}));
+    let (yes, no) = (json!(true), json!(false));
+    assert_eq!(shown, [(&yes, &all), (&no, &some), (&no, &none)]);
+}
+
+#[tokio::test]
+async fn the_history_of_a_point_is_told_in_parts() {
+    let directory = crate::fake::directory("api-history");
+    let clock = crate::clock::Clock::of(lamplighter_model::BootId(1));
+    let config = crate::store::StoreConfig::default();
+    let (store, _) = crate::store::Store::open(&directory, config, clock);
+    let mut site = Site::start();
+    site.history = Some(store.history());
+    let cabinet = Control::of(site);
+    let point = lamplighter_model::ResourceAddress::gateway(3308, 0, 5900);
+    let kept = |second: u64| lamplighter_lwm2m::boundary::Kept {
+        number: second * 1000,
+        sample: lamplighter_model::Sample {
+            source_time: now_at(second).unix,
+            ..lamplighter_model::Sample::good(point, Value::Float(21.5), now_at(1).stamp())
+        },
+    };
+    store.remember((100..110).map(kept).collect());
+    let all = cabinet
+        .get("/api/v1/history?path=ahu1.setpoint")
+        .await
+        .json();
+    assert_eq!(
+        all["samples"][0],
+        json!({
+            "path": "/3308/0/5900", "name": "ahu1.setpoint", "time": "1970-01-01T00:01:40.000Z",
+            "value": 21.5, "unit": "Cel", "quality": "good",
+        })
+    );
+    assert_eq!(all["samples"].as_array().unwrap().len(), 10);
+    assert_eq!(all["next"], Json::Null);
+    let part = "/api/v1/history?path=/3308/0&from=1970-01-01T00:01:42Z&to=107&limit=4";
+    let first = cabinet.get(part).await.json();
+    let times = |answer: &Json| -> Vec<String> {
+        let samples = answer["samples"].as_array().unwrap().iter();
+        let seconds = |sample: &Json| sample["time"].as_str().unwrap()[17..19].to_owned();
+        samples.map(seconds).collect()
+    };
+    assert_eq!(times(&first), ["42", "43", "44", "45"]);
+    let rest = format!("{part}&next={}", first["next"]);
+    assert_eq!(times(&cabinet.get(&rest).await.json()), ["46", "47"]);
+    for (query, status) in [
+        ("path=nothing", 404),
+        ("path=/9999/0/1", 404),
+        ("path=/", 404),
+        ("", 400),
+        ("path=/3308/0/5900&from=yesterday", 400),
+        ("path=/3308/0/5900&from=200&to=100", 400),
+        ("path=/3308/0/5900&limit=0", 400),
+        ("path=/3308/0/5900&limit=10001", 400),
+        ("path=/3308/0/5900&limit=x", 400),
+        ("path=/3308/0/5900&next=-1", 400),
+        ("path=/3308/0/5900&since=1", 400),
+    ] {
+        let answer = cabinet.get(&format!("/api/v1/history?{query}")).await;
+        assert_eq!(answer.status, status, "{query}");
+    }
+    store.close();
+    let answer = cabinet.get("/api/v1/history?path=/3308/0/5900").await;
+    assert_eq!(answer.status, 503, "the store has ended");
 }
 
 #[tokio::test]
@@ -93,6 +195,7 @@ async fn events_are_told_in_order_and_followed() {
 async fn failures_are_listed_as_problems_until_they_end() {
     let cabinet = Control::start();
     let failed = Event::RegistrationFailed {
+        cause: Cause::Silence,
         ssid: Ssid(101),
         reason: "no answer".to_owned(),
         retry_in: Duration::from_secs(60),
@@ -375,7 +478,7 @@ async fn wrong_requests_are_refused_before_the_loop_hears_of_them() {
         ("GET", "/api/v1/objects/3?x", "", 400),
         ("DELETE", "/api/v1/objects/3/0/1", "", 405),
         ("GET", "/api/v1/nothing", "", 404),
-        ("GET", "/api/v1/history?path=/3", "", 501),
+        ("GET", "/api/v1/history?path=/3308/0/5900", "", 404),
         ("POST", "/api/v1/bearers/lan/use", "", 501),
         ("POST", "/api/v1/lock", "", 501),
         ("GET", "/api/v1/demo/clients", "", 404),
@@ -621,8 +724,11 @@ struct Control {
 
 impl Control {
     fn start() -> Self {
+        Self::of(Site::start())
+    }
+
+    fn of(site: Site) -> Self {
         let dir = RunDir::new();
-        let site = Site::start();
         let socket = ControlSocket::bind(&dir.0).unwrap();
         let server = tokio::spawn(socket.serve(site.api()));
         Self { dir, site, server }

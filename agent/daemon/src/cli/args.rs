@@ -55,6 +55,10 @@ pub enum Command {
     Demo(Demo),
     /// Print every problem of the configuration with its line, then what it makes
     Check(Check),
+    /// Say what is wrong, one sentence each, and what to do about it; also while the agent does not
+    /// run
+    #[command(after_help = DOCTOR_HELP)]
+    Doctor,
     /// Show servers, devices and problems
     Status,
     /// Show the devices and their state
@@ -156,8 +160,6 @@ pub enum Command {
     #[command(hide = true)]
     Bundle(NotBuilt),
     #[command(hide = true)]
-    Doctor(NotBuilt),
-    #[command(hide = true)]
     Gpio(NotBuilt),
     #[command(hide = true)]
     Lock(NotBuilt),
@@ -178,6 +180,12 @@ pub enum Command {
     #[command(hide = true)]
     Update(NotBuilt),
 }
+
+const DOCTOR_HELP: &str = "\
+Exits with 0 where nothing is wrong, 1 where something is, 3 where the configuration is invalid, 4 where the agent does not run.
+
+Example:
+  lamplighter doctor";
 
 const SETUP_HELP: &str = "\
 Without a terminal everything that is not given must have a default.
@@ -268,7 +276,7 @@ pub struct Hold {
 #[derive(Clone, Debug, Subcommand)]
 #[command(after_help = SERVER_HELP)]
 pub enum Server {
-    /// Show the servers and their state
+    /// Show the servers, their state and what they may do
     List,
     /// Register at once, also after `deregister`
     #[command(after_help = "Example:\n  lamplighter server register main")]

@@ -9,7 +9,7 @@ use super::{
     client::{Client, query},
     exit::Failure,
     screen,
-    show::{self, server_table, understood},
+    show::{self, rights_table, server_table, understood},
 };
 
 pub(super) fn server(
@@ -46,7 +46,9 @@ fn list(global: &Global, out: &mut impl Write) -> Result<(), Failure> {
     if servers.is_empty() {
         return Ok(writeln!(out, "not configured: lamplighter setup")?);
     }
-    Ok(server_table(&servers).print(out, "")?)
+    server_table(&servers).print(out, "")?;
+    writeln!(out)?;
+    Ok(rights_table(&servers).print(out, "")?)
 }
 
 /// Done as soon as the agent has begun; `status` shows what becomes of it.

@@ -1,6 +1,6 @@
 //! Commands that show the state of the running agent.
 
-use std::io::Write;
+use std::{collections::BTreeMap, io::Write};
 
 use serde::{Deserialize, de::DeserializeOwned};
 use serde_json::Value;
@@ -47,6 +47,8 @@ pub(super) struct Server {
     asleep: bool,
     queued: u64,
     dropped: u64,
+    owner: bool,
+    rights: BTreeMap<String, String>,
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -215,6 +217,27 @@ pub(super) fn server_table(list: &[Server]) -> Table {
             server.version.clone().unwrap_or_default(),
             server.uri.clone(),
             remarks(server).join("; "),
+        ]);
+    }
+    servers
+}
+
+/// Servers as rows with what they may do.
+pub(super) fn rights_table(list: &[Server]) -> Table {
+    let mut servers = Table::head(["SERVER", "OWNER", "RIGHTS"]);
+    for server in list {
+        let rights = server.rights.iter();
+        let rights: Vec<String> = rights
+            .map(|(pattern, letters)| format!("{pattern} {letters}"))
+            .collect();
+        servers.row([
+            server.name.clone(),
+            if server.owner { "yes" } else { "no" }.to_owned(),
+            if rights.is_empty() {
+                "as object 2 says".to_owned()
+            } else {
+                rights.join(", ")
+            },
         ]);
     }
     servers

@@ -7,6 +7,7 @@ mod bus;
 mod creation;
 mod device;
 mod lamp;
+mod limits;
 mod location;
 mod modbus;
 mod parameter;
@@ -119,6 +120,9 @@ impl<'a> Checker<'a> {
         let bootstrap = root.bootstrap.as_ref();
         let bootstrap = bootstrap.map(|bootstrap| self.bootstrap(bootstrap));
         let servers = self.servers(&root.server, root.bootstrap.is_some());
+        let limits = self.limits(&root.client.limits);
+        let servers = servers.into_iter().map(|server| limits.of_server(server));
+        let servers = servers.collect();
         self.buses(&root.bus);
         let devices = self.devices(&root.device);
         let site = self.site(&root.site, &devices, &definitions);
@@ -127,7 +131,9 @@ impl<'a> Checker<'a> {
         let store = self.store(&root.store);
         let web = root.web.as_ref().map(|web| self.web(web));
         Some(Config {
-            bootstrap: bootstrap.flatten(),
+            bootstrap: bootstrap
+                .flatten()
+                .map(|account| limits.of_bootstrap(account)),
             endpoint: endpoint?,
             creation,
             location,

@@ -58,7 +58,6 @@ const NOT_BUILT: &[(&str, Refused)] = &[
     ("site.group.*.schedule", Refused::Always),
     ("site.interlock", Refused::Always),
     ("site.thermostat", Refused::Always),
-    ("store.history_max", Refused::Always),
     ("update", Refused::Always),
 ];
 

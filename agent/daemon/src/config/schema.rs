@@ -68,6 +68,24 @@ pub struct Client {
     pub power_sources: Option<Vec<PowerSource>>,
     /// `[client.created]`: limits of what servers create.
     pub created: Created,
+    /// `[client.limits]`: what one server can make the box remember.
+    pub limits: Limits,
+}
+
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Limits {
+    /// Bytes of a body that comes in blocks, and of all that have begun, 1024–268435456; more is
+    /// answered 4.13. Default: 1048576.
+    pub body_bytes: Option<u32>,
+    /// Requests that a server may observe by, 1–65535; more are read and not observed.
+    /// Default: 1024.
+    pub observations: Option<u32>,
+    /// Paths that all of these may name together, 1–65535. Default: 8192.
+    pub observed_paths: Option<u32>,
+    /// Paths that a server may attach attributes to, 1–65535; more are answered 5.00.
+    /// Default: 4096.
+    pub attribute_paths: Option<u32>,
 }
 
 #[derive(Clone, Debug, Default, Deserialize)]
@@ -277,6 +295,9 @@ pub struct Store {
     /// Most that is kept for all servers together while they cannot be reached; the oldest goes
     /// first. Default: `"256MiB"`.
     pub queue_max: Option<String>,
+    /// Most that is kept of the history of points, for people at the box; the oldest goes first.
+    /// `"0"`: none. Default: `"256MiB"`.
+    pub history_max: Option<String>,
     /// Most that is kept of the log of events; the oldest go first. Default: `"16MiB"`.
     pub events_max: Option<String>,
 }

@@ -1,6 +1,9 @@
 //! What one instance of object 20 holds: the newest lines of its class since LogStart.
 
-use std::collections::VecDeque;
+use std::{
+    collections::{BTreeMap, VecDeque},
+    time::Duration,
+};
 
 use lamplighter_lwm2m::format::{self, ContentFormat, Node, RecordTime};
 use lamplighter_model::{
@@ -12,10 +15,14 @@ use super::entry::{Class, Entry};
 
 pub(crate) const OBJECT: u16 = 20;
 pub(crate) const DATA: u16 = 4014;
+pub(crate) const INCREMENT: u16 = 4016;
 
 /// Bytes of the lines of one collection; the oldest leave first. Two instances read at once are
 /// below 8192 bytes in TLV, which is the most that an unmodified Leshan takes.
 const MAX_DATA: usize = 3500;
+
+/// Servers of which is remembered what they were told; more there cannot be.
+const MAX_SERVERS: usize = 64;
 
 /// LogClass that holds all others.
 const GENERIC: u8 = 0;
@@ -42,6 +49,22 @@ pub(crate) struct Collection {
     /// Lines have left since LogStart, because there was no room.
     is_cut: bool,
     entries: VecDeque<Entry>,
+    /// LogDataIncrementalMinimumSendInterval, in seconds; 0: nothing is sent.
+    #[serde(default)]
+    interval_s: u32,
+    /// The last event that each server was sent, by the server's name.
+    #[serde(default)]
+    sent: BTreeMap<String, u64>,
+}
+
+/// What a server was not sent yet.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub(crate) struct Increment {
+    pub(crate) data: Vec<u8>,
+    /// The shortest time between two.
+    pub(crate) every: Duration,
+    /// The last event in it.
+    pub(crate) last: u64,
 }
 
 impl Collection {
@@ -57,6 +80,8 @@ impl Collection {
             has_gaps: false,
             is_cut: false,
             entries: VecDeque::new(),
+            interval_s: 0,
+            sent: BTreeMap::new(),
         }
     }
 
@@ -129,13 +154,47 @@ impl Collection {
         Ok(())
     }
 
-    /// LogStatus: bit 0 stopped, 1 there is data, 2 error: events are missing, 7 (ours): the oldest
-    /// have left.
+    pub(crate) const fn interval_s(&self) -> u32 {
+        self.interval_s
+    }
+
+    pub(crate) fn set_interval(&mut self, seconds: u64) -> Result<(), Fault> {
+        let words = "the interval is longer than anybody waits";
+        let seconds = u32::try_from(seconds);
+        self.interval_s = seconds.map_err(|_| Fault::BadValue(words.to_owned()))?;
+        Ok(())
+    }
+
+    /// LogDataIncremental of one server: what has come since it was last sent anything; `None` where
+    /// that is nothing, or nothing is to be sent.
+    pub(crate) fn increment(&self, instance: u16, server: &str, now: Now) -> Option<Increment> {
+        let sent = self.sent.get(server).copied().unwrap_or(0);
+        let last = self.entries.back().map(|entry| entry.id)?;
+        let is_due = self.interval_s > 0 && last > sent;
+        is_due.then(|| {
+            let entries = self.entries.iter().filter(|entry| entry.id > sent);
+            let data = self.encoded(entries.collect(), INCREMENT, instance, now);
+            let every = Duration::from_secs(self.interval_s.into());
+            Increment { data, every, last }
+        })
+    }
+
+    /// A server has everything up to this event: its LogDataIncremental is empty (lwm2m/70).
+    pub(crate) fn was_sent(&mut self, server: &str, last: u64) {
+        if self.sent.len() >= MAX_SERVERS && !self.sent.contains_key(server) {
+            self.sent.pop_first();
+        }
+        self.sent.insert(server.to_owned(), last);
+    }
+
+    /// LogStatus: bit 0 stopped, 1 there is data, 2 error: events are missing, 3 increments are sent,
+    /// 7 (ours): the oldest have left.
     pub(crate) fn status(&self) -> u8 {
         let bits = [
             (0, !self.is_running),
             (1, !self.entries.is_empty()),
             (2, self.has_gaps),
+            (3, self.interval_s > 0),
             (7, self.is_cut),
         ];
         bits.into_iter()
@@ -145,18 +204,22 @@ impl Collection {
     /// LogData. In the formats of LwM2M it is what a Read of this resource would give if it had an
     /// instance with a text for each event.
     pub(crate) fn data(&self, instance: u16, now: Now) -> Vec<u8> {
-        let lines: Vec<String> = self.entries.iter().map(|entry| entry.line(now)).collect();
+        self.encoded(self.entries.iter().collect(), DATA, instance, now)
+    }
+
+    fn encoded(&self, entries: Vec<&Entry>, resource: u16, instance: u16, now: Now) -> Vec<u8> {
+        let lines: Vec<String> = entries.iter().map(|entry| entry.line(now)).collect();
         let format = match self.format {
             Format::Plain => return lines.join("\n").into_bytes(),
             Format::Cbor => ContentFormat::Lwm2mCbor,
             Format::Json => ContentFormat::Lwm2mJson,
             Format::Tlv => ContentFormat::Tlv,
         };
-        let path = InstancePath::new(OBJECT, instance).resource(DATA);
+        let path = InstancePath::new(OBJECT, instance).resource(resource);
         let numbers = (0..=u16::MAX).map(ResourceInstanceId);
         let values = numbers.zip(lines.into_iter().map(Value::String));
         let nodes: Vec<Node> = if format.has_time() {
-            let dated = self.entries.iter().zip(values);
+            let dated = entries.iter().zip(values);
             dated
                 .map(|(entry, value)| Node {
                     time: entry.time(now).map(RecordTime::Absolute),
@@ -186,7 +249,7 @@ fn size(entry: &Entry) -> usize {
     const TIME: usize = "2026-08-01T12:00:00.000Z".len();
     let unknown = Now {
         boot: lamplighter_model::BootId(u32::MAX),
-        mono: std::time::Duration::ZERO,
+        mono: Duration::ZERO,
         unix: None,
     };
     entry.line(unknown).len() + TIME + 1
@@ -298,6 +361,54 @@ mod tests {
         let text = String::from_utf8(data).unwrap();
         assert!(text.lines().last().unwrap().contains("00:03:19"), "{text}");
         assert_eq!(collection.status(), 0b1000_0010);
+    }
+
+    #[test]
+    fn each_server_is_sent_what_it_has_not_been_sent() {
+        let mut collection = filled(0);
+        let due = |collection: &Collection, server: &str| {
+            let increment = collection.increment(0, server, now_at(9))?;
+            let text = String::from_utf8(increment.data).unwrap();
+            Some((text.lines().count(), increment.last))
+        };
+        assert_eq!(due(&collection, "a"), None, "nobody has asked for it");
+        collection.set_interval(60).unwrap();
+        assert_eq!(collection.status(), 0b1010);
+        assert_eq!(due(&collection, "a"), Some((2, 3)));
+        collection.was_sent("a", 3);
+        assert_eq!(due(&collection, "a"), None, "it is empty");
+        assert_eq!(due(&collection, "b"), Some((2, 3)));
+        collection.take(&entry(4, Class::Security));
+        assert_eq!(due(&collection, "a"), Some((1, 4)));
+        assert_eq!(due(&collection, "b"), Some((3, 4)));
+        collection.start(false);
+        assert_eq!(due(&collection, "b"), None);
+        collection.set_interval(0).unwrap();
+        collection.take(&entry(5, Class::Security));
+        assert_eq!(due(&collection, "a"), None);
+        assert_eq!(collection.status(), 0b10);
+        let long = collection.set_interval(u64::MAX);
+        assert!(matches!(long, Err(Fault::BadValue(_))));
+    }
+
+    #[test]
+    fn an_increment_stands_in_the_format_of_the_data() {
+        let mut collection = filled(3);
+        collection.set_interval(1).unwrap();
+        collection.was_sent("a", 1);
+        let increment = collection.increment(0, "a", now_at(9)).unwrap();
+        let path = InstancePath::new(20, 0).resource(INCREMENT);
+        let (cbor, none) = (ContentFormat::Lwm2mCbor, Definitions::default());
+        let decoded = format::decode(cbor, path.into(), "", &increment.data, &none).unwrap();
+        let text = (ResourceInstanceId(0), Value::String(SECOND.to_owned()));
+        assert_eq!(decoded.nodes[0].content, Content::Multiple(vec![text]));
+    }
+
+    #[test]
+    fn it_is_remembered_of_no_more_servers_than_there_can_be() {
+        let mut collection = filled(0);
+        (0..1000).for_each(|number| collection.was_sent(&format!("server {number}"), 1));
+        assert_eq!(collection.sent.len(), MAX_SERVERS);
     }
 
     #[test]

@@ -2,7 +2,10 @@
 
 use std::collections::BTreeMap;
 
-use lamplighter_lwm2m::boundary::{BootstrapEvent, Event};
+use lamplighter_lwm2m::{
+    boundary::{BootstrapEvent, Event},
+    server::Cause,
+};
 use lamplighter_model::{
     Path, Ssid,
     device::{LinkState, Origin},
@@ -84,11 +87,15 @@ impl Names {
                 of_server("registered", ssid).text(format!("LwM2M {version}"))
             }
             Event::RegistrationFailed {
+                cause,
                 ssid,
                 reason,
                 retry_in,
-            } => of_server("registration_failed", ssid)
-                .text(format!("{reason}; again in {} s", retry_in.as_secs())),
+            } => {
+                let (class, what) = failed(*cause);
+                let text = format!("{reason}; again in {} s", retry_in.as_secs());
+                News::new(class, what).about(self.server(*ssid)).text(text)
+            }
             Event::TakenBack(path) => News::new(Class::Security, "taken_back")
                 .about(path.to_string())
                 .text("no server was reached since"),
@@ -180,6 +187,15 @@ pub(crate) fn of_link(device: &str, state: LinkState, words: &str) -> News {
         LinkState::Suspect => "device_suspect",
     };
     News::new(Class::Event, what).about(device).text(words)
+}
+
+/// Whoever proves nothing is a matter of security.
+const fn failed(cause: Cause) -> (Class, &'static str) {
+    match cause {
+        Cause::Account => (Class::Security, "account_unusable"),
+        Cause::Handshake(_) => (Class::Security, "handshake_failed"),
+        Cause::Link | Cause::Refused(_) | Cause::Silence => (Class::System, "registration_failed"),
+    }
 }
 
 /// Accounts and rights are matters of security.

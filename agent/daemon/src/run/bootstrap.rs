@@ -69,6 +69,7 @@ impl Agent {
             name: server.name,
             ssid: server.ssid,
             uri: server.uri,
+            rights: server.rights,
         };
         self.status
             .on_servers(servers.into_iter().map(entry).collect(), now);

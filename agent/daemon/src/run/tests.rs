@@ -1,5 +1,5 @@
 use lamplighter_lwm2m::client::{ClientConfig, Creation, DeviceDescription};
-use lamplighter_model::{ResourceAddress, Sample, Value, tables};
+use lamplighter_model::{ResourceAddress, Value, tables};
 
 use super::*;
 use crate::{
@@ -56,7 +56,9 @@ fn agent(text: &str) -> Agent {
         asks,
         clients: [(ClientId(0), Client::new(client, Vec::new(), now))].into(),
         clock,
+        clock_watch: clock::Watch::default(),
         events: EventLog::new(move || clock.now(), LoadedLog::default(), None),
+        history: Recorder::new(std::iter::empty(), 0),
         links: Links::default(),
         names: events::Names::default(),
         server_names: BTreeMap::new(),
@@ -128,10 +130,58 @@ async fn while_the_disk_is_slow_values_are_told_and_commands_wait() {
         agent.waiting.behind_save.as_ref().map(VecDeque::len),
         Some(2)
     );
-    let seen = agent.status.last_known(Path::Root, agent.clock.now());
+    let seen = agent
+        .status
+        .last_known(lamplighter_model::Path::Root, agent.clock.now());
     assert!(seen.iter().any(|view| view.path == "/3303/0/5700"));
     // No adapter runs in this test, so the command that was let go comes back as a fault.
     agent.on_stored(Stored::SiteSaved);
     assert!(agent.waiting.behind_save.is_none());
     assert_eq!(agent.waiting.bounced.len(), 1);
+}
+
+/// What a person reads of 3/0/11.
+fn errors(agent: &mut Agent) -> Vec<Value> {
+    let (reply, mut answer) = oneshot::channel();
+    agent.on_ask(Ask::Local(
+        lamplighter_lwm2m::boundary::LocalRequest {
+            user: "anna".to_owned(),
+            operation: lamplighter_lwm2m::boundary::LocalOperation::Read(
+                "/3/0/11".parse().unwrap(),
+            ),
+        },
+        reply,
+    ));
+    agent.drain();
+    let Ok(Ok(LocalAnswer::Samples(samples))) = answer.try_recv() else {
+        panic!("no answer");
+    };
+    samples.into_iter().map(|sample| sample.value).collect()
+}
+
+#[tokio::test]
+async fn a_device_that_told_the_position_is_a_failure_of_the_gps_too() {
+    let mut agent = agent(concat!(
+        "[client]\nendpoint = \"cab-17\"\n",
+        "[device.gps]\nadapter = \"sim\"\n[device.gps.point]\n",
+        "lat = { resource = \"/6/0/0\", value = 52.5 }\n",
+        "[device.other]\nadapter = \"sim\"\n[device.other.point]\n",
+        "t = { resource = \"/3303/0/5700\", value = 20.5 }\n",
+    ));
+    agent.drain();
+    let mut errors_after = |id, state| {
+        agent.on_adapter(AdapterId(id), AdapterEvent::Link(state, String::new()));
+        agent.drain();
+        errors(&mut agent)
+    };
+    let codes = |codes: &[i64]| {
+        codes
+            .iter()
+            .map(|code| Value::Integer(*code))
+            .collect::<Vec<_>>()
+    };
+    assert_eq!(errors_after(1, LinkState::Offline), codes(&[8]));
+    assert_eq!(errors_after(0, LinkState::Offline), codes(&[8, 3]));
+    assert_eq!(errors_after(1, LinkState::Online), codes(&[8, 3]));
+    assert_eq!(errors_after(0, LinkState::Online), codes(&[0]));
 }

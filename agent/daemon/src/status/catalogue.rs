@@ -2,6 +2,7 @@
 
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
+use lamplighter_lwm2m::access::Grants;
 use lamplighter_model::{
     Path, ResourceAddress, ResourceInstanceId, Scope, Ssid, device::AdapterId, object::Definitions,
 };
@@ -60,6 +61,7 @@ pub struct ServerEntry {
     pub name: String,
     pub ssid: Ssid,
     pub uri: String,
+    pub rights: Grants,
 }
 
 /// One value in the read model.

@@ -1,10 +1,14 @@
 //! From the model to what is printed.
 
+use std::collections::BTreeMap;
+
 use lamplighter_model::{DataType, Now, Quality, Stamp, device::LinkState, object::ResourceDef};
 
+use crate::advice;
+
 use super::{
-    BootstrapView, Device, DeviceEntry, DeviceView, GroupEntry, GroupState, GroupView, Key,
-    KindView, Latest, Model, PointEntry, PointKind, PointView, ProblemView, ReadView, Server,
+    BootstrapView, ClockView, Device, DeviceEntry, DeviceView, GroupEntry, GroupState, GroupView,
+    Key, KindView, Latest, Model, PointEntry, PointKind, PointView, ProblemView, ReadView, Server,
     ServerEntry, ServerState, ServerView, StatusView, json_of,
     time::{rfc3339, text_of},
 };
@@ -25,6 +29,7 @@ impl Model {
             endpoint: self.index.catalogue.endpoint.clone(),
             version: env!("CARGO_PKG_VERSION").to_owned(),
             time: now.unix.map(rfc3339),
+            clock: ClockView::of(now, self.clock),
             uptime_s: now.mono.saturating_sub(self.started.mono).as_secs(),
             bootstrap: self.bootstrap_view(now),
             demo: self.demo,
@@ -66,10 +71,32 @@ impl Model {
                 .retry_at
                 .map(|at| at.saturating_sub(now.mono).as_secs_f64()),
             asleep: server.asleep,
+            owner: self.owns(entry),
+            rights: self.rights(entry),
             queued: server.queued,
             dropped: server.dropped,
             intrusions: server.intrusions.total(),
         })
+    }
+
+    /// Nobody else is there to own anything.
+    fn is_alone(&self) -> bool {
+        self.index.catalogue.servers.len() == 1
+    }
+
+    fn owns(&self, entry: &ServerEntry) -> bool {
+        entry.rights.owner || self.is_alone()
+    }
+
+    /// An owner may do everything, whatever is said besides.
+    fn rights(&self, entry: &ServerEntry) -> BTreeMap<String, String> {
+        if self.owns(entry) {
+            return BTreeMap::from([("*".to_owned(), "RWEDC".to_owned())]);
+        }
+        let rights = entry.rights.rights.iter();
+        rights
+            .map(|(pattern, rights)| (pattern.to_string(), rights.to_string()))
+            .collect()
     }
 
     pub(super) fn device_views(&self, now: Now) -> Vec<DeviceView> {
@@ -124,22 +151,24 @@ impl Model {
 
     /// What is wrong now: stated problems, then servers and devices that are not there.
     fn problem_views(&self, now: Now) -> Vec<ProblemView> {
-        let problem = |about: String, text: String, since| ProblemView {
+        let problem = |about: String, text: String, hint: Option<&str>, since| ProblemView {
             about,
             text,
+            hint: hint.map(str::to_owned),
             since: text_of(since, now),
             since_s: age(since, now),
         };
-        let stated = self
-            .problems
-            .iter()
-            .map(|(about, stated)| problem(about.clone(), stated.text.clone(), stated.since));
+        let stated = self.problems.iter().map(|(about, stated)| {
+            let hint = advice::about(about, &stated.text);
+            problem(about.clone(), stated.text.clone(), hint, stated.since)
+        });
         let servers = self.index.catalogue.servers.iter().filter_map(|entry| {
             let server = self.servers.get(&entry.ssid)?;
             let text = server_trouble(server)?;
             Some(problem(
                 format!("server {}", entry.name),
                 text,
+                server.cause.map(advice::on),
                 server.since,
             ))
         });
@@ -149,6 +178,7 @@ impl Model {
             Some(problem(
                 format!("device {}", entry.name),
                 text,
+                Some(advice::DEVICE),
                 device.since,
             ))
         });

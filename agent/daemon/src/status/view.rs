@@ -1,9 +1,12 @@
 //! What the API prints, as values of their own: fields are added, never renamed.
 
+use std::collections::BTreeMap;
+
 use serde::{Deserialize, Serialize};
 use serde_json::{Number, Value as Json};
 
-use lamplighter_model::{Quality, Value, device::LinkState};
+use lamplighter_lwm2m::boundary::ClockTrust;
+use lamplighter_model::{Now, Quality, Value, device::LinkState};
 
 /// `GET /status`.
 #[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
@@ -16,6 +19,8 @@ pub struct StatusView {
     pub version: String,
     /// The box's date; null while it is unknown.
     pub time: Option<String>,
+    #[serde(default)]
+    pub clock: ClockView,
     pub uptime_s: u64,
     /// The bootstrap server; null where there is no account.
     #[serde(default)]
@@ -36,6 +41,28 @@ pub struct BootstrapView {
     pub last_error: Option<String>,
 }
 
+/// Whether the date can be believed.
+#[derive(Clone, Copy, Debug, Default, Deserialize, Eq, PartialEq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum ClockView {
+    /// A date for which nobody vouches.
+    Estimated,
+    /// By NTP or a real-time clock.
+    Trusted,
+    #[default]
+    Unknown,
+}
+
+impl ClockView {
+    pub fn of(now: Now, trust: ClockTrust) -> Self {
+        match (now.unix, trust) {
+            (None, _) => Self::Unknown,
+            (Some(_), ClockTrust::Estimated) => Self::Estimated,
+            (Some(_), ClockTrust::Trusted) => Self::Trusted,
+        }
+    }
+}
+
 /// One of `GET /servers`.
 #[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
 pub struct ServerView {
@@ -54,6 +81,14 @@ pub struct ServerView {
     /// Queue mode: the server does not expect the box to hear it now.
     #[serde(default)]
     pub asleep: bool,
+    /// Whether the instances that the box makes are its own.
+    #[serde(default)]
+    pub owner: bool,
+    /// What it may do (R read, W write, E execute, D delete, C create) to which objects or instances,
+    /// as the configuration says; the only server may do everything. What servers and a bootstrap
+    /// server have said besides stands in object 2.
+    #[serde(default)]
+    pub rights: BTreeMap<String, String>,
     /// Samples that are stored for it.
     pub queued: u64,
     /// Samples that it will not be told.
@@ -120,6 +155,9 @@ pub struct ProblemView {
     /// What it is about: `device ahu1`, `server main` …
     pub about: String,
     pub text: String,
+    /// What to do about it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub hint: Option<String>,
     pub since: Option<String>,
     pub since_s: f64,
 }

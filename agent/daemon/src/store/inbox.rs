@@ -14,7 +14,7 @@ use lamplighter_lwm2m::{
 use lamplighter_model::Value;
 use lamplighter_site::saved::SavedSite;
 
-use super::{WaitingEvents, base::Owner, records::Key};
+use super::{WaitingEvents, base::Owner, history::Asked, records::Key};
 
 /// Samples that may wait for the disk, in bytes of memory; the oldest are dropped first.
 const MAX_WAITING: usize = 2 * 1024 * 1024;
@@ -44,6 +44,7 @@ pub(super) struct Inbox {
     pub(super) commits: Vec<(ClientId, CommitId)>,
     pub(super) events: WaitingEvents,
     pub(super) forgotten: BTreeMap<Owner, u64>,
+    pub(super) searches: Vec<Asked>,
     pub(super) kept: BTreeMap<Owner, Waiting>,
     kept_bytes: usize,
     pub(super) site: Option<SavedSite>,
@@ -99,6 +100,7 @@ impl Inbox {
             && self.commits.is_empty()
             && self.events.is_empty()
             && self.forgotten.is_empty()
+            && self.searches.is_empty()
             && self.kept.is_empty()
             && self.site.is_none()
             && self.wanted.is_empty()

@@ -11,6 +11,7 @@ mod board;
 mod dates;
 mod disk;
 mod events;
+mod history;
 mod inbox;
 mod pack;
 mod queue;
@@ -46,8 +47,10 @@ use disk::Disk;
 pub(crate) use disk::StateDir;
 pub(crate) use events::FILES as EVENT_FILES;
 use events::{EventFiles, Waiting as WaitingEvents};
+pub(crate) use history::{History, Search};
 use inbox::{Shared, Wanted};
 pub use pack::{PackError, unpack};
+use queue::HISTORY;
 use queues::Queues;
 use records::Records;
 use shelf::Shelf;
@@ -67,6 +70,8 @@ pub struct StoreConfig {
     pub queue_max: u64,
     /// Bound of the log of events, in bytes.
     pub events_max: u64,
+    /// Bound of the history of points, in bytes; 0: none is kept.
+    pub history_max: u64,
     /// Size of a block, in bytes.
     pub(crate) block: usize,
 }
@@ -81,6 +86,7 @@ impl Default for StoreConfig {
             flush: Duration::from_secs(60),
             queue_max: 256 * 1024 * 1024,
             events_max: 16 * 1024 * 1024,
+            history_max: 256 * 1024 * 1024,
             block: BLOCK,
         }
     }
@@ -92,6 +98,8 @@ pub struct Loaded {
     pub records: Vec<(ClientId, Record)>,
     pub site: Option<SavedSite>,
     pub(crate) events: LoadedLog,
+    /// The number that the next sample of the history gets at least.
+    pub(crate) history_next: u64,
 }
 
 /// The way of events to the store thread.
@@ -179,6 +187,16 @@ impl Store {
     /// Appends samples to the queue of a server.
     pub fn keep(&self, client: ClientId, ssid: Ssid, samples: Vec<Kept>) {
         self.shared.put(|inbox| inbox.keep((client, ssid), samples));
+    }
+
+    /// Appends samples to the history of points.
+    pub(crate) fn remember(&self, samples: Vec<Kept>) {
+        self.shared.put(|inbox| inbox.keep(HISTORY, samples));
+    }
+
+    /// Where the history is read.
+    pub(crate) fn history(&self) -> History {
+        History::new(self.shared.clone())
     }
 
     /// Wants samples of a queue from this number on; answered by [`Stored::Kept`].
@@ -277,7 +295,7 @@ fn load(
 ) -> (Writer, Loaded) {
     let site = site::read(disk.as_mut());
     let records = Records::load(disk.as_mut());
-    let mut shelf = Shelf::new(disk, config.queue_max, config.block);
+    let mut shelf = Shelf::new(disk, config.queue_max, config.history_max, config.block);
     let queues = Queues::load(&mut shelf).unwrap_or_else(|error| {
         tracing::error!(%error, "Cannot read the queues");
         Queues::default()
@@ -287,6 +305,7 @@ fn load(
         records: records.all(),
         site,
         events: log,
+        history_next: queues.history_next(),
     };
     loaded.records.extend(queues.records());
     let dates = Dates::load(shelf.disk());

@@ -17,6 +17,13 @@ const STATE: u8 = 0;
 /// Samples only.
 const SAMPLES: u8 = 1;
 
+/// The owner of the history of points: the box itself, which is no server.
+pub(super) const HISTORY: Owner = (
+    lamplighter_lwm2m::boundary::ClientId(u16::MAX),
+    lamplighter_model::Ssid(0),
+);
+const HISTORY_FILE: &str = "history.tail";
+
 /// A tail without anything in it that is longer begins anew, so that few pages change.
 const IDLE: usize = 4096;
 
@@ -87,12 +94,18 @@ impl Packed {
 
 /// The name of a queue's tail file.
 pub(super) fn file(owner: Owner) -> String {
+    if owner == HISTORY {
+        return HISTORY_FILE.to_owned();
+    }
     let (client, server) = owner;
     format!("queue-{}-{server}.tail", client.0)
 }
 
 /// Whose tail file has this name.
 pub(super) fn owner(file: &str) -> Option<Owner> {
+    if file == HISTORY_FILE {
+        return Some(HISTORY);
+    }
     let name = file.strip_prefix("queue-")?.strip_suffix(".tail")?;
     let (client, server) = name.split_once('-')?;
     let client = lamplighter_lwm2m::boundary::ClientId(client.parse().ok()?);
@@ -352,6 +365,44 @@ impl Queue {
         let unpacked = Unpacker::default().unpack(body, each);
         unpacked.map_err(io::Error::other)?;
         Ok(found)
+    }
+
+    /// Those from this number on that are wanted, in order, at most so many, and from where to go on;
+    /// `None`: that was all. It looks into one block at a time, so that a long search holds up
+    /// nobody.
+    pub(super) fn search(
+        &mut self,
+        shelf: &mut Shelf,
+        from: u64,
+        limit: usize,
+        mut is_wanted: impl FnMut(&mut Kept) -> bool,
+    ) -> io::Result<(Vec<Kept>, Option<u64>)> {
+        let from = from.max(self.cursor);
+        let block = self.blocks.iter().find(|block| block.last >= from).copied();
+        let (bytes, from) = match block {
+            Some(block) => (shelf.get(block.seq)?, from),
+            None => (self.packed.bytes.clone(), from.max(self.floor())),
+        };
+        let mut found: Vec<Kept> = Vec::new();
+        let each = |mut kept: Kept| {
+            // One more says where to go on.
+            if kept.number >= from && found.len() <= limit && is_wanted(&mut kept) {
+                found.push(kept);
+            }
+        };
+        let is_known = bytes.first() == Some(&pack::VERSION);
+        let body = bytes.get(1..).filter(|_| is_known).unwrap_or_default();
+        let unpacked = Unpacker::default().unpack(body, each);
+        if let (Some(block), true) = (block, unpacked.is_err() || !is_known) {
+            self.lose(shelf, block);
+        }
+        let next = match (found.get(limit), block) {
+            (Some(kept), _) => Some(kept.number),
+            (None, Some(block)) => Some(block.last.saturating_add(1)),
+            (None, None) => None,
+        };
+        found.truncate(limit);
+        Ok((found, next))
     }
 
     fn read_block(

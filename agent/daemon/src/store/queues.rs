@@ -1,4 +1,5 @@
-//! The queues of all servers, with one bound for all of them.
+//! The queues of all servers, with one bound for all of them, and the history of points, which is kept
+//! like a queue that nobody takes anything from.
 
 use std::{
     collections::{BTreeMap, VecDeque},
@@ -12,7 +13,7 @@ use lamplighter_lwm2m::{
 
 use super::{
     base::{Block, Owner},
-    queue::{self, Queue},
+    queue::{self, HISTORY, Queue},
     shelf::{Dropped, Shelf},
 };
 
@@ -44,7 +45,7 @@ impl Queues {
 
     /// What the core is told at start.
     pub(super) fn records(&self) -> Vec<(ClientId, Record)> {
-        let all = self.0.iter();
+        let all = self.0.iter().filter(|(owner, _)| **owner != HISTORY);
         all.map(|((client, ssid), queue)| (*client, Record::Queue(*ssid, queue.saved())))
             .collect()
     }
@@ -58,7 +59,7 @@ impl Queues {
         kept: &[Kept],
         lost: u64,
     ) -> (usize, io::Result<()>) {
-        if let Err(error) = self.make_room(shelf) {
+        if let Err(error) = self.make_room(shelf, owner) {
             return (0, Err(error));
         }
         let queue = self.queue(shelf, owner);
@@ -79,6 +80,26 @@ impl Queues {
         match self.0.get_mut(&owner) {
             Some(queue) => queue.fetch(shelf, from, limit),
             None => Ok(Vec::new()),
+        }
+    }
+
+    /// The number that the next sample of the history gets at least.
+    pub(super) fn history_next(&self) -> u64 {
+        let history = self.0.get(&HISTORY);
+        history.map_or(0, |queue| queue.saved().next)
+    }
+
+    /// Samples of the history, and from where to go on.
+    pub(super) fn search(
+        &mut self,
+        shelf: &mut Shelf,
+        from: u64,
+        limit: usize,
+        is_wanted: impl FnMut(&mut Kept) -> bool,
+    ) -> io::Result<(Vec<Kept>, Option<u64>)> {
+        match self.0.get_mut(&HISTORY) {
+            Some(queue) => queue.search(shelf, from, limit, is_wanted),
+            None => Ok((Vec::new(), None)),
         }
     }
 
@@ -107,13 +128,16 @@ impl Queues {
         shelf.take_drops()
     }
 
-    /// Drops the oldest blocks of all queues until another one fits.
-    fn make_room(&mut self, shelf: &mut Shelf) -> io::Result<()> {
-        while shelf.is_full() {
+    /// Drops the oldest blocks of those that share a bound until another one fits.
+    fn make_room(&mut self, shelf: &mut Shelf, owner: Owner) -> io::Result<()> {
+        while shelf.is_full(owner) {
             let oldest = |queue: &&mut Queue| queue.oldest_block().map(|block| block.seq);
-            let with_blocks = self
+            let sharing = self
                 .0
-                .values_mut()
+                .iter_mut()
+                .filter(|(other, _)| (**other == HISTORY) == (owner == HISTORY));
+            let with_blocks = sharing
+                .map(|(_, queue)| queue)
                 .filter(|queue| queue.oldest_block().is_some());
             let Some(queue) = with_blocks.min_by_key(oldest) else {
                 return Ok(());

@@ -1,5 +1,5 @@
 //! The disk and the database as the queues see them: blocks in and out, with the bound of all
-//! queues together.
+//! queues together, and another of the history.
 
 use std::{collections::BTreeMap, io};
 
@@ -8,6 +8,7 @@ use lamplighter_lwm2m::saved::SavedQueue;
 use super::{
     base::{self, Base, Block, Changes, Owner},
     disk::Disk,
+    queue::HISTORY,
 };
 
 /// What a block costs beside its bytes, in the database's pages.
@@ -18,9 +19,9 @@ pub(super) struct Shelf {
     disk: Box<dyn Disk>,
     /// Opened when there is something to put in or to take out.
     base: Option<Base>,
-    /// Of all blocks.
-    bytes: u64,
-    max: u64,
+    /// Of all blocks, and how many there may be.
+    queues: Room,
+    history: Room,
     half: usize,
     /// Number of the next block. None is given twice while the process lives, so that whoever reads
     /// one never takes another for it.
@@ -29,6 +30,13 @@ pub(super) struct Shelf {
     gone: Vec<i64>,
     cursors: BTreeMap<Owner, SavedQueue>,
     drops: Vec<Dropped>,
+}
+
+/// Bytes of blocks, and their bound.
+#[derive(Clone, Copy, Debug)]
+struct Room {
+    bytes: u64,
+    max: u64,
 }
 
 /// Samples that were dropped.
@@ -44,12 +52,14 @@ pub(super) struct Dropped {
 pub(super) type Contents = (Vec<Block>, Vec<(Owner, SavedQueue)>);
 
 impl Shelf {
-    pub(super) fn new(disk: Box<dyn Disk>, max: u64, half: usize) -> Self {
+    /// With the bounds of all queues together, and of the history.
+    pub(super) fn new(disk: Box<dyn Disk>, queues: u64, history: u64, half: usize) -> Self {
+        let room = |max| Room { bytes: 0, max };
         Self {
             disk,
             base: None,
-            bytes: 0,
-            max,
+            queues: room(queues),
+            history: room(history),
             half,
             next: 1,
             gone: Vec::new(),
@@ -66,7 +76,9 @@ impl Shelf {
         let base = self.base()?;
         let contents = (base.blocks()?, base.cursors()?);
         self.next = contents.0.last().map_or(1, |block| block.seq + 1);
-        self.bytes = contents.0.iter().map(|block| block.bytes + OVERHEAD).sum();
+        for block in &contents.0 {
+            self.room_of(block.owner).bytes += block.bytes + OVERHEAD;
+        }
         Ok(contents)
     }
 
@@ -79,9 +91,18 @@ impl Shelf {
         self.half
     }
 
-    /// Whether another full block would exceed the bound.
-    pub(super) const fn is_full(&self) -> bool {
-        self.bytes + self.half as u64 + OVERHEAD > self.max
+    /// Whether another full block of this owner would exceed the bound.
+    pub(super) fn is_full(&mut self, owner: Owner) -> bool {
+        let half = self.half as u64;
+        let room = self.room_of(owner);
+        room.bytes + half + OVERHEAD > room.max
+    }
+
+    fn room_of(&mut self, owner: Owner) -> &mut Room {
+        match owner == HISTORY {
+            true => &mut self.history,
+            false => &mut self.queues,
+        }
     }
 
     /// A block goes in; it is durable when it returns, and its tail is not needed any more.
@@ -98,7 +119,7 @@ impl Shelf {
         self.cursors.insert(block.owner, saved);
         self.change(Some((block, bytes)))?;
         self.next += 1;
-        self.bytes += block.bytes + OVERHEAD;
+        self.room_of(block.owner).bytes += block.bytes + OVERHEAD;
         Ok(block)
     }
 
@@ -108,7 +129,8 @@ impl Shelf {
 
     /// A block is not needed any more.
     pub(super) fn remove(&mut self, block: Block) {
-        self.bytes = self.bytes.saturating_sub(block.bytes + OVERHEAD);
+        let room = self.room_of(block.owner);
+        room.bytes = room.bytes.saturating_sub(block.bytes + OVERHEAD);
         self.gone.push(block.seq);
     }
 

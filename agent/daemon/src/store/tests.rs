@@ -4,6 +4,7 @@ mod board;
 mod cut;
 mod events;
 mod flash;
+mod history;
 
 use std::path::PathBuf;
 

@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeMap, io, time::Duration};
 
-use lamplighter_lwm2m::boundary::ClientId;
+use lamplighter_lwm2m::boundary::{ClientId, Kept};
 use lamplighter_site::saved::SavedSite;
 use tokio::sync::mpsc;
 
@@ -11,7 +11,9 @@ use super::{
     base::Owner,
     dates::Dates,
     events::EventFiles,
+    history::{Asked, Found},
     inbox::{Inbox, Shared, Waiting, Wanted},
+    queue::HISTORY,
     queues::Queues,
     records::Records,
     shelf::Shelf,
@@ -108,7 +110,10 @@ impl Writer {
             }
         }
         self.write();
-        shared.lock().is_dead = true;
+        let mut inbox = shared.lock();
+        inbox.is_dead = true;
+        // Whoever has asked meanwhile hears that there is no answer.
+        inbox.searches.clear();
     }
 
     /// Everything that waits is written at once, then all of it is reported.
@@ -133,6 +138,10 @@ impl Writer {
         }
         self.state.wanted.extend(inbox.wanted);
         self.fetch(&mut reports);
+        inbox
+            .searches
+            .into_iter()
+            .for_each(|asked| self.search(asked));
         self.tell_drops(&mut reports);
         self.tell_trouble();
         for report in reports {
@@ -202,8 +211,46 @@ impl Writer {
         }
     }
 
+    /// Whoever asks is answered in any case: by nothing where the disk refuses.
+    fn search(&mut self, asked: Asked) {
+        let Asked { search, reply } = asked;
+        let now = self.clock.now();
+        let Self {
+            queues,
+            shelf,
+            dates,
+            ..
+        } = self;
+        let date = |kept: &mut Kept| {
+            dates.date(now.boot, kept);
+            let sample = &mut kept.sample;
+            sample.source_time = sample.source_time.or_else(|| now.unix_of(sample.at));
+        };
+        let is_wanted = |kept: &mut Kept| {
+            search.is_about(kept) && {
+                date(kept);
+                search.is_within(kept)
+            }
+        };
+        let found = queues.search(shelf, search.from_number(), search.limit, is_wanted);
+        let found = found.map(|(kept, next)| Found {
+            samples: kept.into_iter().map(|kept| kept.sample).collect(),
+            next,
+        });
+        match found {
+            Ok(found) => {
+                // Nobody may be waiting any more.
+                let _ = reply.send(found);
+                self.note(Part::Queues, Ok(()));
+            }
+            Err(error) => self.note(Part::Queues, Err(error)),
+        }
+    }
+
     fn tell_drops(&mut self, reports: &mut Vec<Stored>) {
-        for dropped in Queues::drops(&mut self.shelf) {
+        let drops = Queues::drops(&mut self.shelf).into_iter();
+        // The history is bounded, and nobody waits for what goes.
+        for dropped in drops.filter(|dropped| dropped.owner != HISTORY) {
             let (client, ssid) = dropped.owner;
             reports.push(Stored::Dropped {
                 client,

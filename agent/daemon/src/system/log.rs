@@ -13,7 +13,7 @@ use tokio::{
 };
 
 use super::at;
-use crate::events::{DATA, EventLog, INSTANCES, OBJECT};
+use crate::events::{DATA, EventLog, INCREMENT, INSTANCES, OBJECT};
 
 mod id {
     pub(super) const CLASS: u16 = 4010;
@@ -21,16 +21,19 @@ mod id {
     pub(super) const STOP: u16 = 4012;
     pub(super) const STATUS: u16 = 4013;
     pub(super) const FORMAT: u16 = 4015;
+    pub(super) const INTERVAL: u16 = 4017;
 }
 
-/// Resources and what can be done with them. What is sent by itself (4016, 4017) is not among them.
-const RESOURCES: [(u16, Operations); 6] = [
+/// Resources and what can be done with them; 4016 stands in a Send only.
+const RESOURCES: [(u16, Operations); 8] = [
     (id::CLASS, Operations::RW),
     (id::START, Operations::E),
     (id::STOP, Operations::E),
     (id::STATUS, Operations::R),
     (DATA, Operations::R),
     (id::FORMAT, Operations::RW),
+    (INCREMENT, Operations::NONE),
+    (id::INTERVAL, Operations::RW),
 ];
 
 /// Whoever observes the log is told no more often: LogData is long, and a flood of events ends up on
@@ -92,6 +95,10 @@ impl Log {
                 Value::Opaque(collection.data(instance, self.log.now())),
             ),
             (id::FORMAT, number(collection.format())),
+            (
+                id::INTERVAL,
+                Value::Unsigned(collection.interval_s().into()),
+            ),
         ];
         let sample = |(resource, value)| Sample::good(at(path, resource), value, stamp);
         Ok(values.map(sample).to_vec())
@@ -147,12 +154,13 @@ fn assign(
     collection: &mut crate::events::Collection,
     assignment: &Assignment,
 ) -> Result<(), Fault> {
-    let Value::Integer(number) = assignment.value else {
-        return Err(Fault::BadValue("a number is wanted".to_owned()));
-    };
-    match assignment.address.path.resource.0 {
-        id::CLASS => collection.set_class(number),
-        id::FORMAT => collection.set_format(number),
+    match (assignment.address.path.resource.0, &assignment.value) {
+        (id::CLASS, Value::Integer(number)) => collection.set_class(*number),
+        (id::FORMAT, Value::Integer(number)) => collection.set_format(*number),
+        (id::INTERVAL, Value::Unsigned(seconds)) => collection.set_interval(*seconds),
+        (id::CLASS | id::FORMAT | id::INTERVAL, _) => {
+            Err(Fault::BadValue("a number is wanted".to_owned()))
+        }
         _ => Err(Fault::Unsupported),
     }
 }

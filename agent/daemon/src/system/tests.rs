@@ -40,10 +40,12 @@ fn system_of(text: &str, log: &EventLog) -> System {
         state_dir: "/".into(),
         log: log.clone(),
         on_errors: Box::new(|_| true),
+        on_zone: Box::new(|_| true),
     };
     System {
         // Whatever feeds the machine that tests run on.
         power: Power::new("/nowhere".into(), Vec::new(), BTreeSet::new()),
+        shortage: Shortage::new("/nowhere".into()),
         ..System::new(clock, &configured(text), parts)
     }
 }
@@ -171,6 +173,17 @@ async fn class_and_format_are_written_together_or_not_at_all() {
     system.write(&write(3, 2)).await.unwrap();
     let refused = system.write(&write(1, 9)).await;
     assert!(matches!(refused, Err(Fault::BadValue(_))));
+    let interval = Assignment {
+        address: at(SECURITY, 4017),
+        index: None,
+        value: Value::Unsigned(60),
+    };
+    system.write(&[interval]).await.unwrap();
+    let wanted = [ResourceId(4013), ResourceId(4017)];
+    let samples = system.read(address(SECURITY), &wanted).await.unwrap();
+    let active = [Value::Integer(0b1000), Value::Unsigned(60)];
+    let values: Vec<Value> = samples.into_iter().map(|sample| sample.value).collect();
+    assert_eq!(values, active);
     let wanted = [ResourceId(4010), ResourceId(4015)];
     let samples = system.read(address(SECURITY), &wanted).await.unwrap();
     assert_eq!(
@@ -306,4 +319,32 @@ async fn power_is_declared_when_it_comes_and_taken_back_when_it_goes() {
     system.power = Power::new("/nowhere".into(), Vec::new(), BTreeSet::new());
     let gone = declared(&round(&mut system).await).unwrap();
     assert_eq!((gone.added, gone.removed), (vec![], vec![at(DEVICE, 6)]));
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_zone_and_errors_are_told_again_until_they_are_heard() {
+    let heard = std::sync::Arc::new(std::sync::Mutex::new(Vec::new()));
+    let (words, codes) = (heard.clone(), heard.clone());
+    let log = log();
+    let mut system = system(&log);
+    let meminfo = crate::fake::directory("meminfo").join("meminfo");
+    let text = b"MemTotal: 1000000 kB\nMemAvailable: 9 kB\n";
+    crate::atomic::write(&meminfo, text, 0o600).unwrap();
+    system.shortage = Shortage::new(meminfo);
+    system.zone = Zone::new("/nowhere".into());
+    let hear = |heard: &std::sync::Mutex<Vec<String>>, word: String| {
+        let mut heard = heard.lock().unwrap();
+        heard.push(word);
+        heard.len() > 2
+    };
+    system.parts.on_zone = Box::new(move |zone| {
+        let word = format!("{} {}", zone.name, zone.utc_offset);
+        hear(&words, word)
+    });
+    system.parts.on_errors = Box::new(move |errors| hear(&codes, format!("{errors:?}")));
+    for _ in 0..4 {
+        round(&mut system).await;
+    }
+    let told = ["Etc/UTC +00:00", "{5}", "Etc/UTC +00:00", "{5}"];
+    assert_eq!(*heard.lock().unwrap(), told, "the loop was busy at first");
 }

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use lamplighter::config::{BusLine, Config, DeviceKind, Direction};
 use lamplighter_adapters::modbus::{RegisterType, Table, WriteFunction};
-use lamplighter_lwm2m::client::VersionChoice;
+use lamplighter_lwm2m::client::{Limits, VersionChoice};
 use lamplighter_model::{DataType, Decimal, Path};
 use lamplighter_site::boundary::{OnViolation, PointKind};
 
@@ -245,4 +245,54 @@ fn names_stand_for_paths_and_back() {
     assert_eq!(names.resolve("ahu.nothing"), None);
     assert_eq!(names.name_of(path("/3308/0/5900")), Some("ahu.setpoint"));
     assert_eq!(names.nearest("ahu.setpiont"), Some("ahu.setpoint"));
+}
+
+#[test]
+fn what_is_kept_of_points_is_bounded_or_nothing() {
+    let bound = |line: &str| {
+        let checked = check("history", &format!("{SERVER}[store]\n{line}\n"));
+        assert_eq!(checked.problems, [], "{line}");
+        checked.config.unwrap().store.history_max
+    };
+    assert_eq!(bound(""), 256 << 20);
+    assert_eq!(bound("history_max = \"16MiB\""), 16 << 20);
+    assert_eq!(bound("history_max = \"0\""), 0);
+    let checked = check("history", "[store]\nhistory_max = \"0MiB\"\n");
+    let problems = checked.problems.iter().map(ToString::to_string);
+    assert!(problems.last().unwrap().contains("out of range"));
+}
+
+#[test]
+fn what_a_server_can_make_the_box_remember_is_bounded() {
+    let text = concat!(
+        "[client.limits]\nbody_bytes = 8192\nobservations = 10\nobserved_paths = 20\n",
+        "attribute_paths = 30\n[bootstrap]\nuri = \"coap://192.0.2.1\"\n",
+        "security = { mode = \"none\" }\nallow_unsecured = true\n",
+    );
+    let checked = check("limits", &format!("{SERVER}{text}"));
+    let config = checked
+        .config
+        .unwrap_or_else(|| panic!("{:?}", checked.problems));
+    let (server, bootstrap) = (&config.servers[0], config.bootstrap.as_ref().unwrap());
+    let limits = Limits {
+        attribute_paths: 30,
+        observations: 10,
+        observed_paths: 20,
+    };
+    assert_eq!((server.limits, bootstrap.limits), (limits, limits));
+    for coap in [&server.coap, &bootstrap.coap] {
+        assert_eq!((coap.max_body, coap.max_observers), (8192, 10));
+    }
+    for wrong in [
+        "body_bytes = 1023",
+        "observations = 0",
+        "attribute_paths = 65536",
+    ] {
+        let checked = check("limits", &format!("{SERVER}[client.limits]\n{wrong}\n"));
+        let problems: Vec<String> = checked.problems.iter().map(ToString::to_string).collect();
+        assert!(
+            problems[0].contains("is not within"),
+            "{wrong}: {problems:?}"
+        );
+    }
 }

@@ -227,7 +227,6 @@ fn keys_that_are_not_built_are_refused_by_name() {
             "`mode = \"est\"`",
         ),
         ("[mqtt]\nurl = \"mqtt://a\"\n", "`mqtt`"),
-        ("[store]\nhistory_max = \"1MiB\"\n", "`history_max`"),
         ("[site.interlock.a]\nnever_together = []\n", "`interlock`"),
         ("[site.thermostat.a]\nmode = \"cool\"\n", "`thermostat`"),
         ("[device.a]\nadapter = \"sml\"\n", "`adapter = \"sml\"`"),

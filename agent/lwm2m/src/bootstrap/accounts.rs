@@ -208,6 +208,12 @@ impl Accounts {
         self.given.as_ref()
     }
 
+    /// 1/x/12, which is about this box: when a bootstrap server has finished last.
+    pub(crate) fn bootstrapped(&self) -> Option<i64> {
+        let at = self.given.as_ref().and_then(|given| given.at);
+        at.and_then(Moment::seconds)
+    }
+
     pub(crate) fn set_given(&mut self, given: Option<SavedGiven>) {
         self.given = given;
     }
@@ -367,8 +373,6 @@ impl Accounts {
                 tracing::warn!(ssid = %given.ssid, %resource, "A saved value of an account cannot be used");
             }
         }
-        let at = self.given.as_ref().and_then(|given| given.at);
-        account.bootstrapped = at.and_then(Moment::seconds);
         Some(Wanted {
             config,
             given: Some((ObjectInstanceId(*instance), account)),
@@ -396,8 +400,11 @@ impl Accounts {
     fn local(&self, ssid: Ssid, security: &SecurityAccount, uri: ServerUri) -> ServerConfig {
         let own = self.servers.get(&ssid).cloned();
         let own = own.unwrap_or_else(|| {
-            let name = format!("server-{ssid}");
-            ServerConfig::new(&name, ssid, uri.clone())
+            let terms = self.terms();
+            let mut server = ServerConfig::new(&format!("server-{ssid}"), ssid, uri.clone());
+            server.limits = terms.limits;
+            server.coap.max_body = terms.coap.max_body;
+            server
         });
         ServerConfig {
             // Core 1.2, E.2: where 1/x/23 is absent nothing is sent unasked.

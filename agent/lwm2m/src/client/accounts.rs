@@ -93,6 +93,7 @@ impl Client {
                 | Record::Trial(..) => {}
             }
         }
+        account.bootstrapped = self.accounts.bootstrapped();
         let name = &self.shared.endpoint;
         let grants = config.rights.clone();
         let mut server = Server::new(config, name, &account, registration, self.seed, now);

@@ -8,6 +8,7 @@ use crate::{
     bootstrap::{self, BootstrapState, BootstrapStatus, Cause, Left, Settled},
     boundary::{BootstrapEvent, Event, Output},
     object::ACCESS_CONTROL,
+    operation::gateway_resource,
     perform::{News, Turn},
     saved::Record,
     tree::Tree,
@@ -253,6 +254,14 @@ impl Client {
             } else {
                 self.add_server(one, saved, now);
             }
+        }
+        for resource in self
+            .shared
+            .core
+            .set_bootstrapped(self.accounts.bootstrapped())
+        {
+            let news = News::Sampled(gateway_resource(resource), None);
+            self.shared.news.push(news);
         }
         for record in saved {
             if let Record::Attributes(..) | Record::Reading(..) = record {

@@ -1,9 +1,14 @@
 //! What follows for object 2 where instances or accounts come and go.
 
-use lamplighter_model::{Address, Now, Path, Scope};
+use lamplighter_model::{Address, Now, ObjectLink, Path, ResourceAddress, Scope};
 
 use super::Client;
-use crate::{catalogue::Catalogue, object::ACCESS_CONTROL, perform::Turn, tree::Tree};
+use crate::{
+    catalogue::Catalogue,
+    object::{self, ACCESS_CONTROL},
+    perform::{News, Turn},
+    tree::Tree,
+};
 
 impl Client {
     /// Tells servers that the list of instances is another, and gives numbers to what is new.
@@ -14,6 +19,7 @@ impl Client {
         self.accounts_changed = false;
         self.listed = tree.listed();
         self.number(tree, now);
+        self.link(tree);
         for server in self.servers.values_mut() {
             server.registration.objects_changed(now);
         }
@@ -29,6 +35,23 @@ impl Client {
         self.servers
             .values_mut()
             .for_each(|server| server.object_changed(rights, &turn));
+    }
+
+    /// 3/0/22 names what tells of devices around the box.
+    fn link(&mut self, tree: &Tree) {
+        let device = &mut self.shared.core.device;
+        let objects = device.described_by().to_vec();
+        let instances = objects
+            .into_iter()
+            .flat_map(|object| tree.instances_of(Scope::Gateway, object));
+        let links = instances.map(|path| ObjectLink {
+            object: path.object.0,
+            instance: path.instance.0,
+        });
+        if device.set_links(links) {
+            let links = ResourceAddress::gateway(3, 0, object::device::LINKS);
+            self.shared.news.push(News::Sampled(links, None));
+        }
     }
 
     /// Every instance gets its number in object 2.

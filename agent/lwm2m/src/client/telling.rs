@@ -1,4 +1,4 @@
-//! Sends that people ask for: to one server or to all, answered once.
+//! Sends that are asked for, by people or by the box itself: to one server or to all, answered once.
 
 use std::collections::BTreeMap;
 
@@ -57,7 +57,7 @@ impl Client {
             if request.ssid.is_some_and(|wanted| wanted != *ssid) {
                 continue;
             }
-            match server.tell(id, &request.paths, &turn) {
+            match server.tell(id, &request, &turn) {
                 Ok(()) => told += 1,
                 Err(reject) => refused = reject,
             }
@@ -66,9 +66,12 @@ impl Client {
             return self.shared.out.push(Output::Answer(id, Err(refused)));
         }
         self.shared.tellings.waiting.insert(id, (told, None));
+        let Some(user) = request.user else {
+            return;
+        };
         let path = request.paths.first().copied();
         self.shared.out.push(Output::Event(Event::Obeyed {
-            by: Origin::Local(request.user),
+            by: Origin::Local(user),
             operation: "send",
             path: path.unwrap_or(lamplighter_model::Path::Root),
             detail: format!("{} paths, {told} servers", request.paths.len()),

@@ -3,12 +3,14 @@
 
 use std::{collections::BTreeMap, time::Duration};
 
-use lamplighter_model::{Now, ResourceId, ResourceInstanceId, UnixTime, Value};
+use lamplighter_model::{
+    Now, ObjectId, ObjectLink, ResourceId, ResourceInstanceId, UnixTime, Value,
+};
 
 use super::{Effect, server::BINDING};
 use crate::{client::DeviceDescription, format::Content, reject::Reject, saved::SavedDevice};
 
-/// The resources that the core answers for.
+/// The resources that the core always answers for.
 pub(crate) const RESOURCES: [u16; 15] = [0, 1, 2, 3, 4, 5, 11, 12, 13, 14, 15, 16, 17, 18, 19];
 
 /// The only instance of object 3.
@@ -18,6 +20,8 @@ pub(crate) struct Device {
     description: DeviceDescription,
     /// Codes by the resource instance that shows them; no code twice.
     errors: BTreeMap<u16, u8>,
+    /// Instances that tell of devices around the box (3/0/22); `None` until there is one.
+    links: Option<Vec<ObjectLink>>,
     written: SavedDevice,
 }
 
@@ -44,7 +48,14 @@ mod id {
     pub(super) const DEVICE_TYPE: u16 = 17;
     pub(super) const HARDWARE: u16 = 18;
     pub(super) const SOFTWARE: u16 = 19;
+    pub(super) const LINKS: u16 = 22;
 }
+
+/// There where it has something to say.
+pub(crate) const LINKS: u16 = id::LINKS;
+
+/// More instances are not named: nobody follows more links from one resource.
+const MAX_LINKS: usize = 64;
 
 /// Longest accepted name of a time zone.
 const MAX_TIMEZONE: usize = 64;
@@ -59,6 +70,7 @@ impl Device {
             clock: Clock::System,
             description,
             errors: BTreeMap::new(),
+            links: None,
             written,
         }
     }
@@ -69,6 +81,40 @@ impl Device {
 
     pub(crate) fn saved(&self) -> SavedDevice {
         self.written.clone()
+    }
+
+    /// Zone of the machine, and its offset now. Gives the resources that show something else then.
+    pub(crate) fn set_zone(&mut self, timezone: String, utc_offset: String) -> Vec<u16> {
+        let before = self.clone();
+        self.description.timezone = timezone;
+        self.description.utc_offset = utc_offset;
+        let changed = [
+            (id::UTC_OFFSET, self.utc_offset() != before.utc_offset()),
+            (id::TIMEZONE, self.timezone() != before.timezone()),
+        ];
+        let changed = changed.into_iter().filter(|(_, changed)| *changed);
+        changed.map(|(id, _)| id).collect()
+    }
+
+    /// Instances that 3/0/22 names; true where they are others than before. What was told once
+    /// stays, if only to say that there are none.
+    pub(crate) fn set_links(&mut self, links: impl Iterator<Item = ObjectLink>) -> bool {
+        let links: Vec<ObjectLink> = links.take(MAX_LINKS).collect();
+        let told = self.links.as_deref().unwrap_or_default();
+        let is_changed = told != links;
+        if is_changed {
+            self.links = Some(links);
+        }
+        is_changed
+    }
+
+    pub(crate) const fn has_links(&self) -> bool {
+        self.links.is_some()
+    }
+
+    /// Objects whose instances 3/0/22 names.
+    pub(crate) fn described_by(&self) -> &[ObjectId] {
+        &self.description.described_by
     }
 
     /// Shows or removes an error code (3/0/11). A new one takes the lowest free instance, and the
@@ -97,6 +143,7 @@ impl Device {
     pub(super) fn read(&self, resource: ResourceId, now: Now) -> Option<Content> {
         let text = match resource.0 {
             id::ERRORS => return Some(Content::Multiple(self.error_codes())),
+            id::LINKS => return self.linked(),
             id::TIME => {
                 return self
                     .time(now)
@@ -106,16 +153,8 @@ impl Device {
             id::MODEL => &self.description.model,
             id::SERIAL => &self.description.serial,
             id::FIRMWARE => &self.description.firmware,
-            id::UTC_OFFSET => self
-                .written
-                .utc_offset
-                .as_ref()
-                .unwrap_or(&self.description.utc_offset),
-            id::TIMEZONE => self
-                .written
-                .timezone
-                .as_ref()
-                .unwrap_or(&self.description.timezone),
+            id::UTC_OFFSET => self.utc_offset(),
+            id::TIMEZONE => self.timezone(),
             id::BINDING => BINDING,
             id::DEVICE_TYPE => &self.description.device_type,
             id::HARDWARE => &self.description.hardware,
@@ -123,6 +162,28 @@ impl Device {
             _ => return None,
         };
         (!text.is_empty()).then(|| Content::Single(Value::String(text.to_owned())))
+    }
+
+    fn timezone(&self) -> &str {
+        let written = self.written.timezone.as_deref();
+        written.unwrap_or(&self.description.timezone)
+    }
+
+    /// That of the machine's zone is not told of another one.
+    fn utc_offset(&self) -> &str {
+        let is_own = self.timezone() == self.description.timezone;
+        let own = if is_own {
+            self.description.utc_offset.as_str()
+        } else {
+            ""
+        };
+        self.written.utc_offset.as_deref().unwrap_or(own)
+    }
+
+    fn linked(&self) -> Option<Content> {
+        let links = self.links.as_ref()?.iter().copied().map(Value::Objlnk);
+        let numbers = (0..=u16::MAX).map(ResourceInstanceId);
+        Some(Content::Multiple(numbers.zip(links).collect()))
     }
 
     pub(crate) fn write(
@@ -182,14 +243,8 @@ impl Device {
         let changed = [
             (id::ERRORS, self.errors != before.errors),
             (id::TIME, self.clock != before.clock),
-            (
-                id::UTC_OFFSET,
-                self.written.utc_offset != before.written.utc_offset,
-            ),
-            (
-                id::TIMEZONE,
-                self.written.timezone != before.written.timezone,
-            ),
+            (id::UTC_OFFSET, self.utc_offset() != before.utc_offset()),
+            (id::TIMEZONE, self.timezone() != before.timezone()),
         ];
         changed
             .into_iter()

@@ -64,7 +64,7 @@ pub(crate) struct Changes {
 pub(crate) fn is_core_backed(path: ResourcePath) -> bool {
     match path.object().0 {
         0 | 1 | 2 | 7 | 21 | 23 => true,
-        3 => device::RESOURCES.contains(&path.resource.0),
+        3 => device::RESOURCES.contains(&path.resource.0) || path.resource.0 == device::LINKS,
         _ => false,
     }
 }
@@ -116,6 +116,30 @@ impl CoreObjects {
     pub(crate) fn set_bootstrap(&mut self, can_bootstrap: bool) {
         let accounts = self.accounts.values_mut();
         accounts.for_each(|(_, account)| account.can_bootstrap = can_bootstrap);
+    }
+
+    /// 1/x/12 of all accounts; where it is another now.
+    pub(crate) fn set_bootstrapped(&mut self, at: Option<i64>) -> Vec<ResourcePath> {
+        let mut changed = Vec::new();
+        for (instance, (_, account)) in &mut self.accounts {
+            if account.bootstrapped != at {
+                account.bootstrapped = at;
+                let path = InstancePath::new(SERVER.0, instance.0);
+                changed.push(path.resource(server::LAST_BOOTSTRAPPED));
+            }
+        }
+        changed
+    }
+
+    /// 1/x/11 of a server, where it is another now, and what is to be kept.
+    pub(crate) fn set_alert(&mut self, ssid: Ssid, alert: u8) -> Option<(ResourcePath, Record)> {
+        let mut accounts = self.accounts.iter_mut();
+        let (instance, (_, account)) = accounts.find(|(_, (of, _))| *of == ssid)?;
+        if account.alert.replace(alert) == Some(alert) {
+            return None;
+        }
+        let path = InstancePath::new(SERVER.0, instance.0).resource(server::ALERT);
+        Some((path, Record::Account(ssid, Some(account.saved()))))
     }
 
     pub(crate) fn remove(&mut self, ssid: Ssid) {
@@ -173,7 +197,10 @@ impl CoreObjects {
         let account = account
             .into_iter()
             .flat_map(|(_, account)| account.resources());
-        account.chain(others.iter().copied()).map(ResourceId)
+        let has_links = instance == DEVICE_INSTANCE && self.device.has_links();
+        let links = has_links.then_some(device::LINKS);
+        let all = account.chain(others.iter().copied()).chain(links);
+        all.map(ResourceId)
     }
 
     pub(crate) fn has_resource(&self, path: ResourcePath) -> bool {

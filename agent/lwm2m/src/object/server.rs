@@ -25,7 +25,9 @@ pub(crate) use binding::BINDING;
 /// One instance of object 1.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) struct Account {
-    /// When a bootstrap server gave the account, in seconds since 1970.
+    /// The last alert that the server has sent to us.
+    pub(crate) alert: Option<u8>,
+    /// When this box was bootstrapped, in seconds since 1970.
     pub(crate) bootstrapped: Option<i64>,
     /// There is a bootstrap server that could be asked.
     pub(crate) can_bootstrap: bool,
@@ -68,6 +70,7 @@ mod id {
     pub(super) const BINDING: u16 = 7;
     pub(super) const TRIGGER: u16 = 8;
     pub(super) const BOOTSTRAP: u16 = 9;
+    pub(super) const ALERT: u16 = 11;
     pub(super) const LAST_BOOTSTRAPPED: u16 = 12;
     pub(super) const PRIORITY: u16 = 13;
     pub(super) const INITIAL_DELAY: u16 = 14;
@@ -82,8 +85,11 @@ mod id {
     pub(super) const NOTIFICATION_MODE: u16 = 26;
 }
 
+pub(super) const ALERT: u16 = id::ALERT;
+pub(super) const LAST_BOOTSTRAPPED: u16 = id::LAST_BOOTSTRAPPED;
+
 /// All that is supported, in order.
-pub(super) const RESOURCES: [u16; 22] = [
+pub(super) const RESOURCES: [u16; 23] = [
     id::SSID,
     id::LIFETIME,
     id::PMIN,
@@ -94,6 +100,7 @@ pub(super) const RESOURCES: [u16; 22] = [
     id::BINDING,
     id::TRIGGER,
     id::BOOTSTRAP,
+    id::ALERT,
     id::LAST_BOOTSTRAPPED,
     id::PRIORITY,
     id::INITIAL_DELAY,
@@ -111,6 +118,7 @@ pub(super) const RESOURCES: [u16; 22] = [
 impl Account {
     pub(crate) const fn new(config: &ServerConfig) -> Self {
         Self {
+            alert: None,
             bootstrapped: None,
             can_bootstrap: false,
             confirms: false,
@@ -133,6 +141,7 @@ impl Account {
 
     /// What the server had written before the restart wins over the configuration.
     pub(crate) fn restore(&mut self, saved: SavedAccount) {
+        self.alert = saved.alert;
         self.confirms = saved.confirms;
         self.disable_timeout = Duration::from_secs(saved.disable_timeout_s.into());
         self.lifetime = Duration::from_secs(saved.lifetime_s.into());
@@ -159,6 +168,7 @@ impl Account {
             ..
         } = self.registration;
         SavedAccount {
+            alert: self.alert,
             confirms: self.confirms,
             disable_timeout_s: seconds(self.disable_timeout),
             lifetime_s: seconds(self.lifetime),
@@ -191,8 +201,10 @@ impl Account {
     pub(super) fn resources(&self) -> impl Iterator<Item = u16> + use<> {
         let version = self.spoken.object;
         let (can_bootstrap, bootstrapped) = (self.can_bootstrap, self.bootstrapped);
+        let alert = self.alert;
         RESOURCES.into_iter().filter(move |id| match *id {
             id::BOOTSTRAP => can_bootstrap,
+            id::ALERT => alert.is_some() && version >= Version::new(1, 1),
             id::LAST_BOOTSTRAPPED => bootstrapped.is_some() && version >= Version::new(1, 1),
             id::PRIORITY..=id::SEQUENCES | id::NOTIFICATION_MODE => version >= Version::new(1, 2),
             id::PREFERRED_TRANSPORT | id::MUTE_SEND => version >= Version::new(1, 1),
@@ -218,6 +230,7 @@ impl Account {
             id::DISABLE_TIMEOUT => Some(Value::Integer(seconds(self.disable_timeout).into())),
             id::STORE => Some(Value::Boolean(self.store_notifications)),
             id::BINDING => Some(Value::String(self.binding().to_owned())),
+            id::ALERT => self.alert.map(|alert| Value::Unsigned(alert.into())),
             id::LAST_BOOTSTRAPPED => self.bootstrapped.map(Value::Time),
             id::PRIORITY => unsigned(priority),
             id::INITIAL_DELAY => unsigned(initial_delay_s),

@@ -58,13 +58,12 @@ pub(crate) enum Subject {
 }
 
 /// The attributes of one server.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 pub(crate) struct AttributeStore {
     attached: BTreeMap<Address, Attributes>,
+    /// Paths that the server may attach attributes to.
+    most: usize,
 }
-
-/// Paths that one server may attach attributes to.
-const MAX_PATHS: usize = 4096;
 
 impl Attribute {
     /// Reads one query of a Write-Attributes or an Observe.
@@ -252,6 +251,14 @@ impl Attributes {
 }
 
 impl AttributeStore {
+    /// For at most so many paths.
+    pub(crate) const fn new(most: usize) -> Self {
+        Self {
+            attached: BTreeMap::new(),
+            most,
+        }
+    }
+
     /// What is attached to exactly this address.
     pub(crate) fn at(&self, address: Address) -> Option<Attributes> {
         self.attached.get(&address).copied()
@@ -288,7 +295,7 @@ impl AttributeStore {
             self.attached.remove(&address);
             return Ok(None);
         }
-        if self.attached.len() >= MAX_PATHS && !self.attached.contains_key(&address) {
+        if self.attached.len() >= self.most && !self.attached.contains_key(&address) {
             return Err(Reject::new(
                 lamplighter_coap::Code::INTERNAL_SERVER_ERROR,
                 "too many attributes",
@@ -322,7 +329,7 @@ impl AttributeStore {
 
     /// Puts back what was saved.
     pub(crate) fn restore(&mut self, address: Address, attributes: Attributes) {
-        if self.attached.len() < MAX_PATHS {
+        if self.attached.len() < self.most {
             self.attached.insert(address, attributes);
         }
     }
@@ -377,6 +384,8 @@ mod tests {
 
     use super::*;
 
+    const MANY: usize = 40;
+
     fn address(path: &str) -> Address {
         Address::gateway(path.parse::<Path>().unwrap())
     }
@@ -391,7 +400,7 @@ mod tests {
 
     #[test]
     fn attributes_are_inherited_from_above_only() {
-        let mut store = AttributeStore::default();
+        let mut store = AttributeStore::new(MANY);
         change(&mut store, "/3303", &["pmin=5", "pmax=60"]).unwrap();
         change(&mut store, "/3303/0", &["pmin=10"]).unwrap();
         change(&mut store, "/3303/0/5700", &["pmax=30", "gt=20"]).unwrap();
@@ -411,7 +420,7 @@ mod tests {
 
     #[test]
     fn attributes_of_one_level_must_agree() {
-        let mut store = AttributeStore::default();
+        let mut store = AttributeStore::new(MANY);
         for wrong in [
             &["gt=5", "lt=5"][..],
             &["gt=10", "lt=5", "st=2.5"],
@@ -461,7 +470,7 @@ mod tests {
 
     #[test]
     fn what_contradicts_itself_by_inheritance_does_not_count() {
-        let mut store = AttributeStore::default();
+        let mut store = AttributeStore::new(MANY);
         change(&mut store, "/3/0/7", &["gt=10", "epmax=5"]).unwrap();
         change(&mut store, "/3/0/7/1", &["lt=20", "epmin=5", "con=1"]).unwrap();
         let sound = store.inherited(address("/3/0/7/1")).sound();
@@ -474,7 +483,7 @@ mod tests {
 
     #[test]
     fn attributes_die_with_their_node() {
-        let mut store = AttributeStore::default();
+        let mut store = AttributeStore::new(MANY);
         for path in ["/3303", "/3303/1", "/3303/1/5700", "/3303/10"] {
             change(&mut store, path, &["pmin=5"]).unwrap();
         }
@@ -526,7 +535,7 @@ mod tests {
     #[test]
     fn limits_must_stand_further_apart_than_two_steps() {
         let check =
-            |queries: &[&str]| change(&mut AttributeStore::default(), "/3303/0/5700", queries);
+            |queries: &[&str]| change(&mut AttributeStore::new(MANY), "/3303/0/5700", queries);
         assert!(check(&["gt=10", "lt=4", "st=2.9"]).is_ok());
         assert!(check(&["gt=10", "lt=4", "st=3"]).is_err());
         assert!(check(&["gt=10", "st=300"]).is_ok());
@@ -562,20 +571,20 @@ mod tests {
     #[test]
     fn a_server_attaches_attributes_to_so_many_paths_and_no_more() {
         let path = |instance: usize| format!("/3303/{instance}/5700");
-        let mut store = AttributeStore::default();
-        for instance in 0..MAX_PATHS {
+        let mut store = AttributeStore::new(MANY);
+        for instance in 0..MANY {
             change(&mut store, &path(instance), &["pmin=5"]).unwrap();
         }
-        let refused = change(&mut store, &path(MAX_PATHS), &["pmin=5"]);
+        let refused = change(&mut store, &path(MANY), &["pmin=5"]);
         let code = refused.map_err(|reject| reject.code);
         assert_eq!(code, Err(lamplighter_coap::Code::INTERNAL_SERVER_ERROR));
         change(&mut store, &path(7), &["pmax=5"]).unwrap();
-        store.restore(address(&path(MAX_PATHS)), Attributes::default());
-        assert_eq!(store.at(address(&path(MAX_PATHS))), None);
+        store.restore(address(&path(MANY)), Attributes::default());
+        assert_eq!(store.at(address(&path(MANY))), None);
         change(&mut store, &path(7), &["pmin", "pmax"]).unwrap();
         assert_eq!(store.at(address(&path(7))), None, "nothing is left of it");
-        store.restore(address(&path(MAX_PATHS)), Attributes::default());
-        assert!(store.at(address(&path(MAX_PATHS))).is_some());
+        store.restore(address(&path(MANY)), Attributes::default());
+        assert!(store.at(address(&path(MANY))).is_some());
     }
 
     proptest! {

@@ -14,7 +14,7 @@ use super::{
     index::Index,
     relation::{Relation, Rules, Sent, Subscription, Targets},
 };
-use crate::{outbox::Part, work};
+use crate::{config::Limits, outbox::Part, work};
 
 /// The observations of one server.
 #[derive(Clone, Debug, Default)]
@@ -22,17 +22,21 @@ pub(crate) struct Observations {
     deadlines: BTreeSet<(Duration, Token)>,
     due: Due,
     index: Index,
+    limits: Limits,
     relations: BTreeMap<Token, Relation>,
     /// Targets of all relations together.
     targets: usize,
 }
 
-/// Observations that one server may have.
-pub(super) const MAX_RELATIONS: usize = 1024;
-/// Paths that all observations of one server may name together.
-const MAX_TARGETS: usize = 8192;
-
 impl Observations {
+    /// None yet, of one server.
+    pub(crate) fn new(limits: Limits) -> Self {
+        Self {
+            limits,
+            ..Self::default()
+        }
+    }
+
     /// Begins an observation with its first answer, or refreshes it. False where there is no room.
     pub(crate) fn begin(
         &mut self,
@@ -165,7 +169,7 @@ impl Observations {
     }
 
     pub(crate) fn is_full(&self) -> bool {
-        self.relations.len() >= MAX_RELATIONS
+        self.relations.len() >= self.limits.observations
     }
 
     /// The server has registered us anew and knows none of them any more. They stay as what it may
@@ -267,7 +271,7 @@ impl Observations {
 
     fn add(&mut self, token: Token, relation: Relation) -> bool {
         let targets = relation.addresses().count();
-        if self.relations.len() >= MAX_RELATIONS || self.targets + targets > MAX_TARGETS {
+        if self.is_full() || self.targets + targets > self.limits.observed_paths {
             return false;
         }
         for target in relation.addresses() {

@@ -113,7 +113,7 @@ impl Engine {
         let removed = Vec::new();
         assert!(tree.declare(&Declared { added, removed }).is_empty());
         let mut engine = Self {
-            attributes: AttributeStore::default(),
+            attributes: AttributeStore::new(4096),
             core: CoreObjects::new(Device::new(DeviceDescription::default()), None),
             creation: Creation::default(),
             defaults,

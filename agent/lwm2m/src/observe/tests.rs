@@ -12,10 +12,10 @@ use lamplighter_model::{
     tables,
 };
 
-use super::{engine::MAX_RELATIONS, *};
+use super::*;
 use crate::{
     catalogue::Catalogue,
-    config::{Creation, DeviceDescription},
+    config::{Creation, DeviceDescription, Limits},
     format::{ContentFormat, Node},
     object::{CoreObjects, Device},
     tree::Tree,
@@ -76,12 +76,12 @@ impl Bench {
         };
         assert!(tree.declare(&declared).is_empty());
         let mut bench = Self {
-            attributes: AttributeStore::default(),
+            attributes: AttributeStore::new(100),
             core: CoreObjects::new(Device::new(DeviceDescription::default()), None),
             creation: Creation::default(),
             defaults: Defaults::default(),
             now: Duration::from_secs(1000),
-            observations: Observations::default(),
+            observations: Observations::new(LIMITS),
             tree,
         };
         bench.sampled(TEMPERATURE, Value::Float(20.0));
@@ -179,20 +179,28 @@ fn nodes(targets: &Targets, rules: Rules<'_>) -> Vec<Node> {
         .collect()
 }
 
+/// Fewer than those of the configuration would hold up the tests.
+const SOME: usize = 20;
+const LIMITS: Limits = Limits {
+    attribute_paths: 100,
+    observations: SOME,
+    observed_paths: 8192,
+};
+
 #[test]
 fn a_server_may_observe_by_so_many_requests_and_no_more() {
     let mut bench = Bench::new();
-    for number in 0..MAX_RELATIONS {
+    for number in 0..SOME {
         assert!(!bench.observations.is_full());
         assert!(bench.observe(number, single("/3303/0/5700")));
     }
     assert!(bench.observations.is_full());
-    assert!(!bench.observe(MAX_RELATIONS, single("/3303/0/5700")));
-    assert_eq!(bench.observations.len(), MAX_RELATIONS);
+    assert!(!bench.observe(SOME, single("/3303/0/5700")));
+    assert_eq!(bench.observations.len(), SOME);
     assert!(bench.observe(7, single("/3342")), "one that is there");
     assert!(bench.observations.end(token(8)).is_some());
     assert!(bench.observations.end(token(8)).is_none());
-    assert!(bench.observe(MAX_RELATIONS, single("/3303/0/5700")));
+    assert!(bench.observe(SOME, single("/3303/0/5700")));
 }
 
 #[test]

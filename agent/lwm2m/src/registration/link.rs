@@ -5,6 +5,7 @@ use std::time::Duration;
 use lamplighter_model::Now;
 
 use super::{List, Live, Registration, State, Step};
+use crate::server::Trouble;
 
 /// A link that is not there by then is not coming (name look-up included).
 const OPEN_TIMEOUT: Duration = Duration::from_secs(60);
@@ -83,21 +84,21 @@ impl Registration {
     }
 
     /// The link is gone.
-    pub(crate) fn disconnected(&mut self, reason: &str, now: Now) {
+    pub(crate) fn disconnected(&mut self, trouble: Trouble, now: Now) {
         match std::mem::replace(&mut self.state, State::Off) {
             State::Registered(mut live) => {
                 self.pending.add(live.in_flight.take());
                 // Links that break before the server has answered over them come with pauses.
                 if self.reconnects > 0 {
-                    return self.not_opened(Some(live), reason, now);
+                    return self.not_opened(Some(live), trouble, now);
                 }
                 self.reconnects = 1;
                 self.steps.push_back(Step::Close);
                 self.open(Some(live), now);
             }
             State::Leaving { after, .. } => self.left(after),
-            State::Opening { live, .. } => self.not_opened(live, reason, now),
-            State::Registering => self.retry(reason.to_owned(), None, now),
+            State::Opening { live, .. } => self.not_opened(live, trouble, now),
+            State::Registering => self.retry(trouble, None, now),
             other @ (State::Disabled { .. } | State::Held | State::Off | State::Waiting { .. }) => {
                 self.state = other
             }
@@ -116,9 +117,9 @@ impl Registration {
     }
 
     /// A link did not come up. As long as the registration lives the next try comes soon.
-    pub(super) fn not_opened(&mut self, live: Option<Live>, reason: &str, now: Now) {
+    pub(super) fn not_opened(&mut self, live: Option<Live>, trouble: Trouble, now: Now) {
         let Some(live) = live.filter(|live| live.expires > now.mono) else {
-            return self.retry(reason.to_owned(), None, now);
+            return self.retry(trouble, None, now);
         };
         let before = self.reconnects.saturating_sub(1);
         let factor = 1u32.checked_shl(before).unwrap_or(u32::MAX);
@@ -128,7 +129,7 @@ impl Registration {
             .min(RECONNECT_LONGEST);
         self.steps.push_back(Step::Close);
         self.steps.push_back(Step::Failed {
-            reason: reason.to_owned(),
+            trouble,
             retry_in: delay,
         });
         self.state = State::Waiting {

@@ -4,6 +4,7 @@ use lamplighter_coap::Code;
 use lamplighter_model::Now;
 
 use super::{List, Registration, Reply, State, Step, update::Pending, version::Next};
+use crate::server::Cause;
 
 impl Registration {
     /// Register for a reason of our own.
@@ -30,7 +31,7 @@ impl Registration {
         match reply.code {
             Code::CREATED if reply.location.is_empty() => {
                 let reason = "the server named no location for the registration";
-                self.retry(reason.to_owned(), None, now);
+                self.retry(Cause::Refused(reply.code).told(reason), None, now);
             }
             Code::CREATED => self.registered(reply.location, now),
             Code::PRECONDITION_FAILED => {
@@ -48,17 +49,17 @@ impl Registration {
                 self.steps.push_back(Step::ListShortened);
                 self.send_register();
             }
-            Code::SERVICE_UNAVAILABLE => self.retry(reply.reason(), reply.max_age, now),
-            _ => self.retry(reply.reason(), None, now),
+            Code::SERVICE_UNAVAILABLE => self.retry(reply.trouble(), reply.max_age, now),
+            _ => self.retry(reply.trouble(), None, now),
         }
     }
 
     fn refused(&mut self, next: Next, reply: &Reply, now: Now) {
         match next {
             Next::AtOnce => self.send_register(),
-            Next::Later => self.retry(reply.reason(), None, now),
+            Next::Later => self.retry(reply.trouble(), None, now),
             Next::Same => {
-                self.retry(reply.reason(), None, now);
+                self.retry(reply.trouble(), None, now);
                 // lwm2m/10, 7: a rejection counts at once, whatever the table still holds.
                 self.give_up();
             }

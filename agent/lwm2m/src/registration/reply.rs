@@ -4,6 +4,8 @@ use std::time::Duration;
 
 use lamplighter_coap::{Code, Response};
 
+use crate::server::{Cause, Trouble};
+
 /// What the core needs of the answer to a registration request.
 #[derive(Clone, Debug)]
 pub(crate) struct Reply {
@@ -15,7 +17,7 @@ pub(crate) struct Reply {
 
 impl Reply {
     /// The refusal in words.
-    pub(super) fn reason(&self) -> String {
+    pub(super) fn trouble(&self) -> Trouble {
         let meaning = match self.code {
             Code::BAD_REQUEST => "the server does not accept the registration",
             Code::UNAUTHORIZED => "the server does not authorise this endpoint",
@@ -25,10 +27,12 @@ impl Reply {
             Code::SERVICE_UNAVAILABLE => "the server is overloaded",
             _ => "the server refuses the registration",
         };
-        if self.detail.is_empty() {
-            return format!("{} {meaning}", self.code);
-        }
-        format!("{} {meaning} ({})", self.code, self.detail)
+        let words = if self.detail.is_empty() {
+            format!("{} {meaning}", self.code)
+        } else {
+            format!("{} {meaning} ({})", self.code, self.detail)
+        };
+        Cause::Refused(self.code).told(words)
     }
 }
 

@@ -107,7 +107,7 @@ impl Machine {
     fn lose(&mut self, purpose: Purpose) {
         let now = self.now();
         self.registration
-            .unanswered(purpose, "no answer".to_owned(), now);
+            .unanswered(purpose, Cause::Silence.told("no answer"), now);
     }
 
     /// Goes to the next deadline and handles it; how long that took.

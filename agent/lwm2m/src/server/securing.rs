@@ -12,10 +12,11 @@
 
 use lamplighter_dtls::{Closed, Established, Frozen, Mark, Session, SessionEvent};
 
-use super::Server;
+use super::{Cause, Server};
 use crate::{
     boundary::Output,
-    perform::{Shared, Turn},
+    operation::gateway_resource,
+    perform::{News, Shared, Turn},
     registration::Phase,
     saved::{Record, SavedSession},
     security::Secret,
@@ -107,6 +108,14 @@ impl Server {
         }
     }
 
+    /// The date is another, or was believed too early.
+    pub(crate) fn judge_session(&mut self, turn: &mut Turn<'_>) {
+        let clock = turn.shared.dates.clock(turn.now);
+        if self.link.id.is_some() && !self.session.is_valid(clock) {
+            self.session.restart(clock, turn.now.mono);
+        }
+    }
+
     /// A request that was repeated twice over a session that has been silent since: the server has
     /// most likely lost it.
     pub(super) fn doubt_session(&mut self, turn: &mut Turn<'_>) {
@@ -129,9 +138,19 @@ impl Server {
 
     /// The session ended by itself.
     pub(super) fn session_closed(&mut self, why: Closed, turn: &mut Turn<'_>) {
+        let alert = why.alert();
+        if let Some(alert) = alert
+            && let Some((path, record)) = turn.shared.core.set_alert(self.config.ssid, alert)
+        {
+            // 1/x/11 // lwm2m/60: the last that was received
+            turn.shared.out.push(Output::Journal(record));
+            let news = News::Sampled(gateway_resource(path), None);
+            turn.shared.news.push(news);
+        }
         if self.link.id.is_some() {
             self.distrust(turn);
-            self.registration.disconnected(&why.to_string(), turn.now);
+            let trouble = Cause::Handshake(why).told(why.to_string());
+            self.registration.disconnected(trouble, turn.now);
         }
     }
 

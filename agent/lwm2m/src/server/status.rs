@@ -3,7 +3,7 @@
 use lamplighter_model::{Ssid, Stamp};
 
 use super::Server;
-use crate::{outbox::Losses, registration::Phase};
+use crate::{access::Grants, outbox::Losses, registration::Phase};
 
 /// One server, for `status` and the page.
 #[derive(Clone, Debug, Eq, PartialEq)]
@@ -19,6 +19,9 @@ pub struct ServerStatus {
     pub observations: usize,
     /// Stored samples that the server is still to be told.
     pub queued: u64,
+    /// What the configuration lets it do where there are several servers; what a bootstrap server or
+    /// servers have said since stands in object 2.
+    pub rights: Grants,
     pub since: Stamp,
     pub ssid: Ssid,
     pub state: ServerState,
@@ -60,6 +63,7 @@ impl Server {
             name: self.config.name.clone(),
             observations: self.observations.len(),
             queued: self.outbox.queued(),
+            rights: self.config.rights.clone(),
             since,
             ssid: self.config.ssid,
             state: self.state(),

@@ -6,7 +6,7 @@ use lamplighter_model::{Address, Path, Sample, Scope, device::Origin};
 
 use super::{Server, keeping::Mark, sending};
 use crate::{
-    boundary::RequestId,
+    boundary::{RequestId, SendRequest},
     format::ContentFormat,
     operation,
     perform::Turn,
@@ -26,20 +26,23 @@ pub(super) struct Telling {
 const MAX_TELLINGS: usize = 16;
 
 impl Server {
-    /// Sends the latest values below the paths.
+    /// Sends the latest values below the paths, and the values that come along.
     ///
     /// # Errors
     /// Where the server takes no Send now, may not read a path, or there is no value.
     pub(crate) fn tell(
         &mut self,
         id: RequestId,
-        paths: &[Path],
+        request: &SendRequest,
         turn: &Turn<'_>,
     ) -> Result<(), Reject> {
         self.check_send(turn)?;
         let mut samples = Vec::new();
-        for path in paths {
+        for path in &request.paths {
             samples.extend(self.current_samples(*path, turn)?);
+        }
+        for sample in &request.samples {
+            samples.push(self.checked(sample, turn)?);
         }
         let format = ContentFormat::SenmlCbor;
         let nodes: Vec<_> = samples
@@ -98,6 +101,18 @@ impl Server {
             return Err(Reject::not_found("there is nothing to send"));
         }
         Ok(samples)
+    }
+
+    /// A value that comes along: its resource exists, and the server may read what it belongs to
+    /// (lwm2m/30, 7), though not always by a Read.
+    fn checked(&self, sample: &Sample, turn: &Turn<'_>) -> Result<Sample, Reject> {
+        if turn.catalogue().resource(sample.address).is_none() {
+            return Err(Reject::not_found("the resource does not exist"));
+        }
+        if !self.may_read(sample.address.path, turn) {
+            return Err(Reject::unauthorized("there is no right to read here"));
+        }
+        Ok(sample.clone())
     }
 
     /// Whether the answer is one to a Send on request; then it is dealt with.

@@ -50,7 +50,10 @@ fn a_server_that_was_not_written_keeps_registration_account_and_observations() {
         assert_eq!(world.ask(A, observe).code, Code::CONTENT);
         world.script(B, script);
         add_b(&mut world);
+        // 1/x/12 is about the box.
         let told = world.peer(A).told;
+        let bootstrapped = request(Method::Get, "/1/0/12");
+        assert_eq!(world.ask(A, bootstrapped).code, Code::CONTENT);
         world.wait(5);
         world.sample(20.0);
         assert_eq!(world.peer(A).told, told + 1, "the observation goes on");

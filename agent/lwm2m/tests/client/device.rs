@@ -8,7 +8,7 @@ use lamplighter_lwm2m::{
     client::{ClientConfig, DeviceDescription},
 };
 use lamplighter_model::{
-    ResourceAddress, ResourceInstanceId, Sample, Value,
+    ObjectId, ResourceAddress, ResourceInstanceId, Sample, Value,
     device::{Answer, Declaration, Declared, DeviceEvent},
     object::Operations,
     tables,
@@ -23,6 +23,7 @@ fn described() -> World {
         ClientConfig {
             definitions: Arc::new(tables::standard()),
             device: DeviceDescription {
+                described_by: vec![ObjectId(3410)],
                 device_type: word("gateway"),
                 firmware: word("Linux 6.1"),
                 hardware: word("board 2"),
@@ -176,11 +177,61 @@ fn both_ways_to_start_the_box_anew_are_for_the_host_and_answered_first() {
     assert_eq!(world.put("/3/0/4", "1").code, Code::METHOD_NOT_ALLOWED);
 }
 
+#[test]
+fn the_offset_follows_the_zone_of_the_machine_unless_a_server_says_another() {
+    let mut world = described();
+    let zone = |world: &mut World, timezone: &str, utc_offset: &str| {
+        world.input(Input::Command(Command::DeviceZone {
+            timezone: timezone.to_owned(),
+            utc_offset: utc_offset.to_owned(),
+        }));
+    };
+    let observe = Request {
+        observe: Some(0),
+        ..get("/3/0/14")
+    };
+    assert_eq!(text(&world.ask(observe)), "+01:00");
+    zone(&mut world, "Europe/Berlin", "+02:00");
+    world.seconds(1);
+    let told = world.notifications.last().map(|(_, _, told)| text(told));
+    assert_eq!(told, Some("+02:00"), "summer");
+    assert_eq!(world.put("/3/0/15", "Asia/Tokyo").code, Code::CHANGED);
+    let other = world.get("/3/0/14").code;
+    assert_eq!(other, Code::NOT_FOUND, "the machine's is not that of Tokyo");
+    assert_eq!(world.put("/3/0/14", "+09:00").code, Code::CHANGED);
+    zone(&mut world, "Europe/Berlin", "+01:00");
+    assert_eq!(text(&world.get("/3/0/14")), "+09:00");
+    assert_eq!(text(&world.get("/3/0/15")), "Asia/Tokyo");
+}
+
+#[test]
+fn instances_that_tell_of_devices_around_the_box_are_named() {
+    let mut world = described();
+    assert!(!world.has(22), "there is none");
+    let address = ResourceAddress::gateway(3410, 0, 1);
+    let declared = |added: bool| {
+        let declaration = Declaration {
+            address,
+            operations: Operations::R,
+        };
+        Input::Device(DeviceEvent::Declared(Declared {
+            added: added.then_some(declaration).into_iter().collect(),
+            removed: (!added).then_some(address).into_iter().collect(),
+        }))
+    };
+    world.input(declared(true));
+    assert!(world.has(22));
+    assert_eq!(text(&world.get("/3/0/22/0")), "3410:0");
+    world.input(declared(false));
+    let none = world.ask(accepting("/3/0/22", 110));
+    assert_eq!((none.code, text(&none)), (Code::CONTENT, "[]"));
+}
+
 /// What is known of power, battery and memory comes from whoever measures it.
 #[test]
 fn power_battery_and_memory_are_there_where_something_measures_them() {
     let mut world = described();
-    let measured = [6, 7, 8, 9, 10, 20, 21, 22];
+    let measured = [6, 7, 8, 9, 10, 20, 21];
     for resource in measured {
         assert!(!world.has(resource), "{resource}");
         let answer = world.get(&format!("/3/0/{resource}"));
@@ -195,10 +246,6 @@ fn power_battery_and_memory_are_there_where_something_measures_them() {
         added: added.to_vec(),
         removed: Vec::new(),
     })));
-    let link = lamplighter_model::ObjectLink {
-        object: 4,
-        instance: 0,
-    };
     let values = [
         // AC, and a battery inside.
         (6, Some(0), Value::Integer(6)),
@@ -209,7 +256,6 @@ fn power_battery_and_memory_are_there_where_something_measures_them() {
         (10, None, Value::Integer(200_000)),
         (20, None, Value::Integer(1)),
         (21, None, Value::Integer(512_000)),
-        (22, Some(0), Value::Objlnk(link)),
     ];
     let samples = values.map(|(resource, index, value)| Sample {
         index: index.map(ResourceInstanceId),
@@ -225,7 +271,6 @@ fn power_battery_and_memory_are_there_where_something_measures_them() {
         ("/3/0/10", "200000"),
         ("/3/0/20", "1"),
         ("/3/0/21", "512000"),
-        ("/3/0/22/0", "4:0"),
     ] {
         world.request(get(path));
         world.done(Ok(Answer::default()));

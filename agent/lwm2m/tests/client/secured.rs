@@ -19,13 +19,16 @@ use lamplighter_model::{BootId, Now, UnixTime};
 
 use crate::common::{SSID, config};
 
+/// Of the start of the first machine.
+pub(crate) const TODAY: i64 = 1_800_000_000;
+
 const KEY: &[u8] = b"swordfish-swordfish";
 /// Content type of records with a Connection ID. // RFC 9146, 4
 const WITH_CONNECTION_ID: u8 = 25;
 const HANDSHAKE: u8 = 22;
 
 /// A box, a server with DTLS, and what passed between them.
-struct World {
+pub(crate) struct World {
     client: Client,
     tree: Tree,
     dtls: TestServer,
@@ -33,21 +36,23 @@ struct World {
     link: Option<LinkId>,
     now: Duration,
     boot: u32,
+    pub(crate) date: Option<i64>,
     /// Whether the server knows the registration.
     is_known: bool,
     /// Nothing reaches anybody.
     is_cut: bool,
     requests: Vec<(Duration, Request)>,
-    events: Vec<Event>,
+    responses: Vec<Response>,
+    pub(crate) events: Vec<Event>,
     /// What the box has sent since the test has looked.
     sent: Vec<Vec<u8>>,
-    opened: usize,
-    stored: BTreeMap<RecordKey, Record>,
+    pub(crate) opened: usize,
+    pub(crate) stored: BTreeMap<RecordKey, Record>,
     /// A removal of a session that the store has not been told to be durable yet.
     is_pending: bool,
 }
 
-fn secured() -> ClientConfig {
+pub(crate) fn secured() -> ClientConfig {
     let mut config = config();
     let server = &mut config.servers[0];
     server.uri = "coaps://server.example".parse().unwrap();
@@ -64,21 +69,23 @@ fn secured() -> ClientConfig {
 }
 
 impl World {
-    fn new(config: ClientConfig, settings: Settings) -> Self {
+    pub(crate) fn new(config: ClientConfig, settings: Settings) -> Self {
         let mut dtls = TestServer::new(settings).unwrap();
         dtls.admit(b"cab-17", Key::new(KEY.to_vec()));
         let now = Duration::from_secs(1000);
         Self {
             tree: Tree::new(Arc::clone(&config.definitions)),
-            client: Client::new(config, Vec::new(), at(now, 1)),
+            client: Client::new(config, Vec::new(), at(now, 1, Some(TODAY))),
             dtls,
             peers: BTreeMap::new(),
             link: None,
             now,
             boot: 1,
+            date: Some(TODAY),
             is_known: false,
             is_cut: false,
             requests: Vec::new(),
+            responses: Vec::new(),
             events: Vec::new(),
             sent: Vec::new(),
             opened: 0,
@@ -105,7 +112,7 @@ impl World {
         self.boot = boot;
         self.now += Duration::from_secs(5);
         self.tree = Tree::new(Arc::clone(&config.definitions));
-        self.client = Client::new(config, records, at(self.now, boot));
+        self.client = Client::new(config, records, self.at());
         self.link = None;
         self.sent.clear();
         self.requests.clear();
@@ -113,13 +120,17 @@ impl World {
         self
     }
 
-    fn input(&mut self, input: Input) {
-        self.client
-            .handle(input, &mut self.tree, at(self.now, self.boot));
+    fn at(&self) -> Now {
+        at(self.now, self.boot, self.date)
+    }
+
+    pub(crate) fn input(&mut self, input: Input) {
+        let now = self.at();
+        self.client.handle(input, &mut self.tree, now);
         self.run();
     }
 
-    fn run(&mut self) {
+    pub(crate) fn run(&mut self) {
         loop {
             let mut inputs = Vec::new();
             while let Some(output) = self.client.poll() {
@@ -130,13 +141,13 @@ impl World {
                 return;
             }
             for input in inputs {
-                self.client
-                    .handle(input, &mut self.tree, at(self.now, self.boot));
+                let now = self.at();
+                self.client.handle(input, &mut self.tree, now);
             }
         }
     }
 
-    fn wait(&mut self, time: Duration) {
+    pub(crate) fn wait(&mut self, time: Duration) {
         let end = self.now + time;
         for _ in 0..100_000 {
             let client = self.client.poll_timeout().map(|(due, _)| due);
@@ -228,6 +239,9 @@ impl World {
                 continue;
             };
             while let Some(event) = peer.poll_event() {
+                if let Coap::Response(_, response) = &event {
+                    self.responses.push(response.clone());
+                }
                 if let Coap::Request(key, request) = event {
                     let is_register = request.path == ["rd"];
                     let is_end = request.method == Method::Delete;
@@ -254,8 +268,25 @@ impl World {
         }
     }
 
+    /// The answer to a Read of the server.
+    fn read(&mut self, path: &[&str]) -> Response {
+        let path = path.iter().map(|part| (*part).to_owned()).collect();
+        let mut peers = self.peers.iter_mut();
+        let (client, peer) = peers.next_back().unwrap();
+        let read = Request {
+            accept: Some(0),
+            ..Request::new(Method::Get, path)
+        };
+        peer.request(read, self.now);
+        while let Some(message) = peer.poll_transmit() {
+            self.dtls.send(*client, &message, self.now);
+        }
+        self.run();
+        self.responses.pop().unwrap()
+    }
+
     /// Methods and paths of the requests since the test has asked.
-    fn asked(&mut self) -> Vec<String> {
+    pub(crate) fn asked(&mut self) -> Vec<String> {
         let requests = self.requests.drain(..);
         let told = |request: Request| {
             let method = format!("{:?}", request.method).to_uppercase();
@@ -265,7 +296,7 @@ impl World {
     }
 
     /// Datagrams of handshakes that the box has sent since the test has asked.
-    fn handshakes(&mut self) -> usize {
+    pub(crate) fn handshakes(&mut self) -> usize {
         let sent = self.sent.drain(..);
         sent.filter(|datagram| datagram[0] == HANDSHAKE).count()
     }
@@ -295,12 +326,13 @@ impl World {
     }
 }
 
-fn at(now: Duration, boot: u32) -> Now {
-    let seconds = 1_800_000_000 + i64::try_from(now.as_secs()).unwrap();
+/// `date`: of the start of the machine, where it is known.
+fn at(now: Duration, boot: u32, date: Option<i64>) -> Now {
+    let since = i64::try_from(now.as_secs()).unwrap();
     Now {
         boot: BootId(boot),
         mono: now,
-        unix: Some(UnixTime::from_seconds(seconds)),
+        unix: date.map(|date| UnixTime::from_seconds(date + since)),
     }
 }
 
@@ -446,6 +478,38 @@ fn a_clean_stop_puts_the_session_away_and_the_next_start_uses_it_once() {
     assert_eq!(kept.mark, None);
 }
 
+/// When the box begins a flight of a handshake next.
+fn next_flight(world: &mut World) -> Duration {
+    world.sent.clear();
+    for _ in 0..1000 {
+        if world.handshakes() > 0 {
+            return world.now;
+        }
+        world.wait(Duration::from_millis(100));
+    }
+    panic!("no handshake");
+}
+
+#[test]
+fn a_session_that_was_taken_up_shakes_hands_at_the_pace_of_its_account() {
+    let mut config = secured();
+    let pause = Duration::from_secs(7);
+    config.servers[0].coap.ack_timeout = pause;
+    let mut world = World::new(config.clone(), Settings::default());
+    world.run();
+    world.stop();
+    world.is_cut = true;
+    let mut world = world.restarted(config, 2);
+    assert_eq!(world.handshakes(), 0);
+    // The server has forgotten it: nobody answers.
+    let first = next_flight(&mut world);
+    let second = next_flight(&mut world);
+    assert!(
+        (second - first).abs_diff(pause) <= Duration::from_millis(200),
+        "{first:?} {second:?}"
+    );
+}
+
 #[test]
 fn after_a_crash_the_session_is_resumed_and_the_registration_goes_on() {
     let world = World::registered(Settings::default());
@@ -484,6 +548,27 @@ fn a_wrong_key_is_told_and_does_not_loop() {
     assert!(reasons[0].contains("another key"), "{reasons:?}");
     world.wait(Duration::from_secs(50));
     assert_eq!(world.opened, 1);
+}
+
+/// 1/x/11: why a server refused us last is there to be read once it takes us again.
+#[test]
+fn the_last_alert_of_a_server_is_shown_over_restarts() {
+    let mut world = World::registered(Settings::default());
+    assert_eq!(world.read(&["1", "0", "11"]).code, Code::NOT_FOUND);
+    world.forget(true);
+    let mut stranger = secured();
+    stranger.servers[0].security.identity = b"cab-18".to_vec();
+    let mut world = world.restarted(stranger, 2);
+    world.wait(Duration::from_secs(50));
+    let told = |event: &Event| matches!(event, Event::RegistrationFailed { reason, .. } if reason.contains("alert 115"));
+    assert!(world.events.iter().any(told), "{:?}", world.events);
+    let mut world = world.restarted(secured(), 3);
+    // RFC 4279, 2: unknown_psk_identity.
+    let answer = world.read(&["1", "0", "11"]);
+    assert_eq!(
+        (answer.code, answer.payload),
+        (Code::CONTENT, b"115".to_vec())
+    );
 }
 
 #[test]

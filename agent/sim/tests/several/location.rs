@@ -37,8 +37,9 @@ fn world(other: Share<'_>) -> World {
 fn sent(world: &mut World, server: usize, paths: &[&str]) -> Vec<String> {
     let request = SendRequest {
         paths: paths.iter().map(|text| path(text)).collect(),
+        samples: Vec::new(),
         ssid: Some(ssid(server)),
-        user: "anna".to_owned(),
+        user: Some("anna".to_owned()),
     };
     world.input(Input::Command(Command::Send(RequestId(7), request)));
     world.sent(server)

@@ -207,7 +207,7 @@ fn leshan_psk_a_wrong_key_is_told_paced_and_costs_its_server_only() {
     says(&agent, "main", "most likely the server has another key");
     agent.logged(&["Registration failed", "another key"], SOON);
     let events = agent.json(&["events"]);
-    let failed = |event: &Value| event["what"] == "registration_failed" && event["about"] == "main";
+    let failed = |event: &Value| event["what"] == "handshake_failed" && event["about"] == "main";
     assert!(events.as_array().unwrap().iter().any(failed), "{events}");
     // Two handshakes at most in the 3 s of the pause: a dozen datagrams, not hundreds.
     assert!(place.relay.sent() < 40, "{}", place.relay.sent());

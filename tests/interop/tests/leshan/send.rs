@@ -1,6 +1,6 @@
 //! Send, asked for by a person.
 
-use lamplighter_interop::station::{COUNT, SETPOINT, Station, number};
+use lamplighter_interop::station::{COUNT, SETPOINT, Setup, Station, number};
 use serde_json::json;
 
 fn sends(station: &Station, paths: &[&str]) -> bool {
@@ -49,4 +49,29 @@ fn leshan_send_of_an_object_goes_in_blocks() {
         messages.contains("231"),
         "no block was asked to be continued"
     );
+}
+
+/// For the box all resources of the shelf are texts, for the server this one is a number.
+#[test]
+fn leshan_refuses_a_send_with_an_invalid_payload() {
+    let mut station = Setup {
+        believes: Some(("<Type>Integer</Type>", "<Type>String</Type>")),
+        tables: concat!(
+            "[device.shelf]\nadapter = \"sim\"\n",
+            "[device.shelf.point.v]\nresource = \"/43500/0/1\"\nvalue = \"seven\"\n",
+        )
+        .to_owned(),
+        ..Setup::new("send-invalid")
+    }
+    .start();
+    let refused = station.agent.cli(&["send", "/43500/0/1"]);
+    let why = String::from_utf8_lossy(&refused.stderr);
+    assert_eq!(refused.status.code(), Some(5), "{why}");
+    assert!(why.contains("refuses the Send"), "{why}");
+    station.counted(7);
+    assert!(
+        sends(&station, &[COUNT]),
+        "what the server understands passes"
+    );
+    assert!(station.event("send").to_string().contains(COUNT));
 }

@@ -24,6 +24,8 @@ pub const UNSECURED: &str =
 /// LwM2M asks for 128 bytes. // Transport 1.2, 5.2.8.1
 const MAX_IDENTITY: usize = 128;
 const MAX_KEY: usize = 128;
+/// Seconds before its end in which a certificate is to be replaced.
+const SOON: i64 = 30 * 86_400;
 /// Bytes of SHA-256, SHA-384 and SHA-512, and their numbers in 0/x/13.
 const HASHES: [(usize, u8); 3] = [(32, 1), (48, 2), (64, 3)];
 
@@ -243,6 +245,10 @@ impl Checker<'_> {
         if to < now {
             let days = (now - to) / 86_400;
             let what = format!("{path}: a certificate has expired {days} days ago");
+            self.warning(at, what, "ask who signed it for another");
+        } else if to - now < SOON {
+            let days = (to - now) / 86_400;
+            let what = format!("{path}: a certificate expires in {days} days");
             self.warning(at, what, "ask who signed it for another");
         } else if now < from {
             let what = format!("{path}: a certificate is not valid yet");

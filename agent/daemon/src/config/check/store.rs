@@ -25,7 +25,13 @@ impl Checker<'_> {
         let queue_max = queue_max.and_then(|text| self.size(&below(&at, "queue_max"), text));
         let events_max = store.events_max.as_deref();
         let events_max = events_max.and_then(|text| self.size(&below(&at, "events_max"), text));
+        let history_max = store.history_max.as_deref();
+        let history_max = history_max.and_then(|text| match text {
+            "0" => Some(0),
+            text => self.size(&below(&at, "history_max"), text),
+        });
         StoreConfig {
+            history_max: history_max.unwrap_or(default.history_max),
             events_max: events_max.unwrap_or(default.events_max),
             flush: flush.unwrap_or(default.flush),
             queue_max: queue_max.unwrap_or(default.queue_max),

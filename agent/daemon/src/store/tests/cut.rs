@@ -524,6 +524,7 @@ fn is_on(disk: &CutDisk) -> bool {
 
 fn bound() -> StoreConfig {
     StoreConfig {
+        history_max: 1 << 20,
         queue_max: 400_000,
         flush: Duration::from_secs(3600),
         events_max: 400_000,

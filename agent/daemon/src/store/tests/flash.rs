@@ -12,10 +12,11 @@ use std::{
     },
 };
 
-use lamplighter_model::{Quality, UnixTime};
+use lamplighter_model::{Now, Quality, UnixTime};
 use rusqlite::Connection;
 
 use super::*;
+use crate::history::Recorder;
 
 /// What a disk writes at least for one changed byte.
 const PAGE: u64 = 4096;
@@ -194,6 +195,11 @@ fn minutes(default: u64) -> u64 {
 /// Everything is stored for a server that cannot be reached; every sample comes alone, which costs
 /// most.
 fn store(name: &str, points: u16, minutes: u64) -> Cost {
+    store_both(name, points, minutes, false)
+}
+
+/// The same, with the history of all of it.
+fn store_both(name: &str, points: u16, minutes: u64, has_history: bool) -> Cost {
     let state_dir = crate::fake::directory(name);
     let (pages, own) = (Arc::default(), Arc::default());
     let disk = Counted {
@@ -203,15 +209,21 @@ fn store(name: &str, points: u16, minutes: u64) -> Cost {
         own: Arc::clone(&own),
     };
     let huge = StoreConfig {
+        history_max: 1 << 40,
         queue_max: 1 << 40,
         ..StoreConfig::default()
     };
     let mut still = Still::on(Box::new(disk), huge);
     let before = written();
     let mut site = Points::new(points);
+    let address = |point| ResourceAddress::gateway(3300, point, 5700);
+    let mut recorder = Recorder::new((0..points).map(address), 0);
     for minute in 0..minutes {
         for point in 0..usize::from(points) {
             let kept = site.next(minute, point);
+            if has_history {
+                remember(&mut still, &mut recorder, &kept);
+            }
             still.keep(vec![kept]);
         }
         still.writer.write();
@@ -224,6 +236,18 @@ fn store(name: &str, points: u16, minutes: u64) -> Cost {
         samples: site.number,
         written: pages.load(Ordering::Relaxed) * PAGE + by_base,
         room: base,
+    }
+}
+
+fn remember(still: &mut Still, recorder: &mut Recorder, kept: &Kept) {
+    let now = Now {
+        boot: BootId(1),
+        mono: kept.sample.at.mono,
+        unix: kept.sample.source_time,
+    };
+    let chosen = recorder.take(std::slice::from_ref(&kept.sample), now);
+    if !chosen.is_empty() {
+        still.turn(|inbox| inbox.keep(HISTORY, chosen));
     }
 }
 
@@ -259,5 +283,16 @@ fn a_site_of_fifty_points_costs_little_flash() {
     let cost = store("flash-50", 50, minutes(600));
     let per_day = cost.per_day();
     tell(&format!("{cost:?}: {per_day} bytes a day"));
+    assert!(per_day <= 25_000_000, "{per_day}");
+}
+
+#[test]
+fn the_history_beside_the_queue_costs_no_more_flash_than_is_allowed() {
+    let (large, small) = (minutes(30), minutes(600));
+    let per_day = store_both("flash-both", 2000, large, true).per_day();
+    tell(&format!("with the history: {per_day} bytes a day"));
+    assert!(per_day <= 100_000_000, "{per_day}");
+    let per_day = store_both("flash-both-50", 50, small, true).per_day();
+    tell(&format!("with the history: {per_day} bytes a day"));
     assert!(per_day <= 25_000_000, "{per_day}");
 }

@@ -7,13 +7,13 @@ fn a_lost_link_is_opened_again_and_followed_by_an_update() {
     let mut machine = Machine::registered(3600);
     machine
         .registration
-        .disconnected("cable out", machine.now());
+        .disconnected(Cause::Link.told("cable out"), machine.now());
     assert_eq!(machine.steps(), [Step::Close, Step::Open]);
     let mut pauses = Vec::new();
     for _ in 0..8 {
         machine
             .registration
-            .disconnected("cable out", machine.now());
+            .disconnected(Cause::Link.told("cable out"), machine.now());
         machine.steps();
         pauses.push(machine.next().as_secs());
     }
@@ -26,12 +26,16 @@ fn a_lost_link_is_opened_again_and_followed_by_an_update() {
 #[test]
 fn links_that_break_at_once_are_opened_with_growing_pauses() {
     let mut machine = Machine::registered(3600);
-    machine.registration.disconnected("reset", machine.now());
+    machine
+        .registration
+        .disconnected(Cause::Link.told("reset"), machine.now());
     machine.steps();
     let mut pauses = Vec::new();
     for _ in 0..8 {
         machine.connect();
-        machine.registration.disconnected("reset", machine.now());
+        machine
+            .registration
+            .disconnected(Cause::Link.told("reset"), machine.now());
         machine.steps();
         pauses.push(machine.next().as_secs());
     }
@@ -39,7 +43,9 @@ fn links_that_break_at_once_are_opened_with_growing_pauses() {
     machine.connect();
     machine.reply(Purpose::Update, reply(Code::CHANGED));
     machine.steps();
-    machine.registration.disconnected("reset", machine.now());
+    machine
+        .registration
+        .disconnected(Cause::Link.told("reset"), machine.now());
     assert_eq!(machine.steps(), [Step::Close, Step::Open], "a good link");
 }
 
@@ -91,7 +97,9 @@ fn at_the_end_of_the_lifetime_a_new_link_is_registered_over() {
         (301, Step::Register),
     ] {
         let mut machine = Machine::registered(300);
-        machine.registration.disconnected("reset", machine.now());
+        machine
+            .registration
+            .disconnected(Cause::Link.told("reset"), machine.now());
         machine.steps();
         machine.now = secs(seconds);
         machine.connect();
@@ -103,9 +111,13 @@ fn at_the_end_of_the_lifetime_a_new_link_is_registered_over() {
 fn at_the_end_of_the_lifetime_links_that_break_have_the_pauses_of_the_table() {
     for (seconds, pause) in [(299, 1), (300, 60), (301, 60)] {
         let mut machine = Machine::registered(300);
-        machine.registration.disconnected("reset", machine.now());
+        machine
+            .registration
+            .disconnected(Cause::Link.told("reset"), machine.now());
         machine.now = secs(seconds);
-        machine.registration.disconnected("reset", machine.now());
+        machine
+            .registration
+            .disconnected(Cause::Link.told("reset"), machine.now());
         assert!(is_within(machine.next(), pause), "after {seconds} s");
     }
 }

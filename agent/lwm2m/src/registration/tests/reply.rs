@@ -41,9 +41,9 @@ fn a_refusal_is_told_with_its_code_in_words() {
             "5.00 the server refuses the registration",
         ),
     ] {
-        assert_eq!(refusal(code, b"").reason(), words);
+        assert_eq!(refusal(code, b"").trouble().words, words);
         assert_eq!(
-            refusal(code, b"no licence").reason(),
+            refusal(code, b"no licence").trouble().words,
             format!("{words} (no licence)")
         );
     }

@@ -112,10 +112,11 @@ fn refusals_go_through_the_same_table() {
         machine.steps();
         machine.reply(Purpose::Register, reply(code));
         let steps = machine.steps();
-        let Step::Failed { reason, retry_in } = &steps[1] else {
+        let Step::Failed { trouble, retry_in } = &steps[1] else {
             panic!("{code}: {steps:?}");
         };
-        assert!(reason.starts_with(&code.to_string()), "{reason}");
+        assert_eq!(trouble.cause, Cause::Refused(code));
+        assert!(trouble.words.starts_with(&code.to_string()), "{trouble:?}");
         assert!(is_within(*retry_in, 60), "{retry_in:?}");
     }
 }
@@ -294,7 +295,9 @@ fn nothing_begins_before_the_start() {
     let mut machine = Machine::standard(300);
     machine.connect();
     machine.registration.trigger(at(0));
-    machine.registration.disconnected("cable out", at(0));
+    machine
+        .registration
+        .disconnected(Cause::Link.told("cable out"), at(0));
     assert_eq!(machine.steps(), []);
     assert_eq!(machine.registration.timeout(), None);
     machine.registration.register_now(at(0));

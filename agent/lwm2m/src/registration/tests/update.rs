@@ -208,7 +208,7 @@ fn what_an_unsuccessful_update_said_is_said_again() {
     assert_eq!(machine.steps(), [update(true, true)]);
     machine
         .registration
-        .disconnected("cable out", machine.now());
+        .disconnected(Cause::Link.told("cable out"), machine.now());
     machine.steps();
     machine.connect();
     assert_eq!(machine.steps(), [update(true, true)]);

@@ -1,0 +1,202 @@
+//! Whether the date can be believed (design, 6 "Clock").
+//!
+//! - Trusted: NTP has set the clock since the start of the machine, or a real-time clock with a
+//!   battery says the same. It stays so while the clock goes on without a jump.
+//! - Estimated: a date that may be right. Boxes without a real-time clock begin with the date of
+//!   their last shut-down.
+//! - Unknown: no date at all; [`Now::unix`] is `None` then.
+
+use std::{fs, path::Path, time::Duration};
+
+use lamplighter_lwm2m::boundary::ClockTrust;
+use lamplighter_model::{Now, UnixTime};
+
+use super::{NOT_BEFORE, ntp};
+
+/// How often the witnesses are asked: until one vouches, and afterwards.
+const WHILE_DOUBTED: Duration = Duration::from_secs(10);
+const WHILE_TRUSTED: Duration = Duration::from_secs(60);
+/// How often the core is told, though nothing has changed: certificates end, and the date is kept.
+const TOLD_EVERY: Duration = Duration::from_secs(86_400);
+/// Two clocks that differ by less say the same; one that moves by more has jumped.
+const SAME_MS: u64 = 60_000;
+
+/// Where the kernel shows real-time clocks.
+const RTC: &str = "/sys/class/rtc";
+
+/// Follows the clock.
+#[derive(Debug, Default)]
+pub struct Watch {
+    due: Duration,
+    told: Option<(ClockTrust, Duration)>,
+    /// Date minus time since the start, in milliseconds, as somebody has vouched for it.
+    vouched: Option<i64>,
+}
+
+/// What speaks for the date.
+#[derive(Clone, Copy, Debug, Default)]
+struct Witnesses {
+    ntp: bool,
+    /// What a real-time clock shows.
+    rtc: Option<UnixTime>,
+}
+
+impl Watch {
+    /// When [`Self::look`] is due.
+    pub fn due(&self) -> Duration {
+        self.due
+    }
+
+    /// What the core is to be told, if anything.
+    pub fn look(&mut self, now: Now) -> Option<ClockTrust> {
+        let ntp = ntp::is_synchronized();
+        let rtc = if ntp || self.goes_on(now) {
+            None
+        } else {
+            real_time_clock(Path::new(RTC))
+        };
+        self.judge(now, Witnesses { ntp, rtc })
+    }
+
+    fn judge(&mut self, now: Now, witnesses: Witnesses) -> Option<ClockTrust> {
+        let agrees = |rtc: UnixTime| {
+            let unix = now.unix.filter(|_| rtc >= NOT_BEFORE);
+            unix.is_some_and(|unix| unix.0.abs_diff(rtc.0) < SAME_MS)
+        };
+        if witnesses.ntp || witnesses.rtc.is_some_and(agrees) {
+            self.vouched = offset(now);
+        } else if !self.goes_on(now) {
+            self.vouched = None;
+        }
+        let (trust, pause) = match self.vouched {
+            Some(_) => (ClockTrust::Trusted, WHILE_TRUSTED),
+            None => (ClockTrust::Estimated, WHILE_DOUBTED),
+        };
+        self.due = now.mono + pause;
+        let is_known = self
+            .told
+            .is_some_and(|(told, at)| told == trust && now.mono.saturating_sub(at) < TOLD_EVERY);
+        if is_known {
+            return None;
+        }
+        self.told = Some((trust, now.mono));
+        Some(trust)
+    }
+
+    /// Whether the date is what it was when somebody vouched, plus the time since.
+    fn goes_on(&self, now: Now) -> bool {
+        let same = |(vouched, present): (i64, i64)| vouched.abs_diff(present) < SAME_MS;
+        self.vouched.zip(offset(now)).is_some_and(same)
+    }
+}
+
+fn offset(now: Now) -> Option<i64> {
+    let mono = i64::try_from(now.mono.as_millis()).ok()?;
+    Some(now.unix?.0.saturating_sub(mono))
+}
+
+/// The first that tells anything.
+fn real_time_clock(root: &Path) -> Option<UnixTime> {
+    let mut clocks: Vec<_> = fs::read_dir(root).ok()?.flatten().collect();
+    clocks.sort_by_key(fs::DirEntry::file_name);
+    let tells = |clock: &fs::DirEntry| {
+        let text = fs::read_to_string(clock.path().join("since_epoch")).ok()?;
+        Some(UnixTime::from_seconds(text.trim().parse().ok()?))
+    };
+    clocks.iter().find_map(tells)
+}
+
+#[cfg(test)]
+mod tests {
+    use lamplighter_model::BootId;
+
+    use super::*;
+
+    const DATE: i64 = 1_800_000_000;
+
+    fn at(mono: u64, unix: Option<i64>) -> Now {
+        Now {
+            boot: BootId(1),
+            mono: Duration::from_secs(mono),
+            unix: unix.map(UnixTime::from_seconds),
+        }
+    }
+
+    fn rtc(seconds: i64) -> Witnesses {
+        Witnesses {
+            ntp: false,
+            rtc: Some(UnixTime::from_seconds(seconds)),
+        }
+    }
+
+    const NOBODY: Witnesses = Witnesses {
+        ntp: false,
+        rtc: None,
+    };
+    const NTP: Witnesses = Witnesses {
+        ntp: true,
+        rtc: None,
+    };
+
+    #[test]
+    fn a_plausible_date_alone_is_an_estimate() {
+        let mut watch = Watch::default();
+        let now = at(5, Some(DATE));
+        assert_eq!(watch.judge(now, NOBODY), Some(ClockTrust::Estimated));
+        assert_eq!(watch.due(), Duration::from_secs(15));
+        assert_eq!(watch.judge(at(15, Some(DATE + 10)), NOBODY), None);
+    }
+
+    #[test]
+    fn ntp_makes_it_trusted_and_it_stays_so_until_it_jumps() {
+        let mut watch = Watch::default();
+        assert_eq!(
+            watch.judge(at(5, Some(DATE)), NTP),
+            Some(ClockTrust::Trusted)
+        );
+        // Nobody was heard for hours: the clock goes on.
+        assert_eq!(watch.judge(at(50_005, Some(DATE + 50_000)), NOBODY), None);
+        // Somebody has set it by hand.
+        let jumped = watch.judge(at(50_065, Some(DATE)), NOBODY);
+        assert_eq!(jumped, Some(ClockTrust::Estimated));
+        let back = watch.judge(at(50_075, Some(DATE + 50_070)), NTP);
+        assert_eq!(back, Some(ClockTrust::Trusted));
+    }
+
+    #[test]
+    fn a_real_time_clock_is_believed_where_both_say_the_same() {
+        let estimated = Some(ClockTrust::Estimated);
+        let judged = |rtc| Watch::default().judge(at(5, Some(DATE)), rtc);
+        assert_eq!(judged(rtc(DATE + 2)), Some(ClockTrust::Trusted));
+        // Its battery is empty: the date is that of the last shut-down.
+        assert_eq!(judged(rtc(5)), estimated);
+        assert_eq!(judged(rtc(DATE + 86_400)), estimated);
+        // Both began at the beginning of time.
+        let nothing = Watch::default().judge(at(5, None), rtc(5));
+        assert_eq!(nothing, estimated);
+        assert_eq!(Watch::default().judge(at(5, None), NTP), estimated);
+    }
+
+    #[test]
+    fn the_core_is_told_again_once_a_day() {
+        let mut watch = Watch::default();
+        assert!(watch.judge(at(5, Some(DATE)), NTP).is_some());
+        assert_eq!(watch.judge(at(86_000, Some(DATE + 85_995)), NTP), None);
+        let again = watch.judge(at(86_405, Some(DATE + 86_400)), NTP);
+        assert_eq!(again, Some(ClockTrust::Trusted));
+    }
+
+    #[test]
+    fn the_first_real_time_clock_that_tells_anything_is_read() {
+        let root = std::env::temp_dir().join(format!("lamplighter-rtc-{}", std::process::id()));
+        let _ = fs::remove_dir_all(&root);
+        assert_eq!(real_time_clock(&root), None);
+        for (name, text) in [("rtc0", ""), ("rtc1", "1800000000\n")] {
+            fs::create_dir_all(root.join(name)).unwrap();
+            crate::atomic::write(&root.join(name).join("since_epoch"), text.as_bytes(), 0o600)
+                .unwrap();
+        }
+        assert_eq!(real_time_clock(&root), Some(UnixTime::from_seconds(DATE)));
+        fs::remove_dir_all(root).unwrap();
+    }
+}

@@ -1,0 +1,35 @@
+//! Why a server could not be registered with.
+
+use lamplighter_coap::Code;
+use lamplighter_dtls::Closed;
+
+/// For whoever gives advice; the reason in words stands beside it.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Cause {
+    /// No session can be made of the account.
+    Account,
+    /// The session did not come about, or has ended.
+    Handshake(Closed),
+    /// There is no path to the server, or it broke.
+    Link,
+    /// What the server answered.
+    Refused(Code),
+    /// It answered nothing that could be understood.
+    Silence,
+}
+
+/// A cause with its words.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub(crate) struct Trouble {
+    pub(crate) cause: Cause,
+    pub(crate) words: String,
+}
+
+impl Cause {
+    pub(crate) fn told(self, words: impl Into<String>) -> Trouble {
+        Trouble {
+            cause: self,
+            words: words.into(),
+        }
+    }
+}
