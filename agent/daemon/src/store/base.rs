@@ -70,6 +70,7 @@ pub(super) struct Changes<'a> {
     /// Those without samples go.
     pub(super) rewritten: &'a [(Block, &'a [u8])],
     pub(super) removed: &'a [i64],
+    /// Of a queue that there is not any more: the default.
     pub(super) cursors: &'a BTreeMap<Owner, SavedQueue>,
 }
 
@@ -156,7 +157,10 @@ impl Base {
 
     /// As [`Self::change`], and nothing that is not in the tables any more can be found in the files.
     pub(super) fn erase(&mut self, disk: &mut dyn Disk, changes: &Changes<'_>) -> io::Result<()> {
+        // A page that is freed is written, too, so that the zeros reach the disk.
+        self.set("secure_delete", "ON")?;
         let changed = self.change(disk, changes).and_then(|()| self.fill(disk));
+        self.set("secure_delete", "FAST")?;
         // Where only its head is zeroed the journal holds what was written over.
         self.set("journal_mode", "DELETE")?;
         self.set("journal_mode", "PERSIST")?;
@@ -218,6 +222,13 @@ fn apply(transaction: &Transaction<'_>, changes: &Changes<'_>) -> rusqlite::Resu
         )?;
     }
     for ((client, server), queue) in changes.cursors {
+        if *queue == SavedQueue::default() {
+            transaction.execute(
+                "DELETE FROM cursor WHERE client = ?1 AND server = ?2",
+                [client.0, server.0],
+            )?;
+            continue;
+        }
         transaction.execute(
             "INSERT OR REPLACE INTO cursor (client, server, first, next, dropped)
              VALUES (?1, ?2, ?3, ?4, ?5)",

@@ -322,7 +322,11 @@ impl Queue {
         self.tail.end();
         self.renew_with(shelf, Few::Carried, live)?;
         self.tail.wipe_rest(shelf.disk())?;
-        self.rewrite(shelf, &rewritten)?;
+        let saved = match paths.contains(&Path::Root) {
+            true => SavedQueue::default(),
+            false => self.saved(),
+        };
+        self.rewrite(shelf, saved, &rewritten)?;
         Ok(erased)
     }
 
@@ -348,12 +352,17 @@ impl Queue {
         Ok((packed, gone))
     }
 
-    fn rewrite(&mut self, shelf: &mut Shelf, rewritten: &[(Block, Packed)]) -> io::Result<()> {
+    fn rewrite(
+        &mut self,
+        shelf: &mut Shelf,
+        saved: SavedQueue,
+        rewritten: &[(Block, Packed)],
+    ) -> io::Result<()> {
         let changed: Vec<(Block, &[u8])> = rewritten
             .iter()
             .map(|(block, packed)| (packed.as_block(*block), &packed.bytes[..]))
             .collect();
-        shelf.erase(self.owner, self.saved(), &changed)?;
+        shelf.erase(self.owner, saved, &changed)?;
         for (block, _) in changed {
             match self.blocks.iter_mut().find(|known| known.seq == block.seq) {
                 Some(known) if block.samples > 0 => *known = block,

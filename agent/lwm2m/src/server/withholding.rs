@@ -54,7 +54,7 @@ impl Server {
     }
 
     /// Observations stay, and tell what may still be told.
-    fn withdraw_notifications(&mut self, path: Path, turn: &mut Turn<'_>) {
+    fn withdraw_notifications(&mut self, path: Path, turn: &Turn<'_>) {
         let is_of = |relation: &Relation| {
             let mut targets = relation.subscription.targets.addresses().iter();
             targets.any(|target| target.path.contains(path) || path.contains(target.path))
