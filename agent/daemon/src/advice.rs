@@ -148,17 +148,6 @@ mod tests {
         status::Status,
     };
 
-    const UNTRUSTED: [Untrusted; 9] = [
-        Untrusted::Chain,
-        Untrusted::ClockUnknown,
-        Untrusted::Expired,
-        Untrusted::Name,
-        Untrusted::NotYetValid,
-        Untrusted::Other,
-        Untrusted::Purpose,
-        Untrusted::Unreadable,
-        Untrusted::Weak,
-    ];
     const UNUSABLE: [Unusable; 14] = [
         Unusable::CertificateMissing,
         Unusable::CertificateUnreadable,
@@ -184,7 +173,7 @@ mod tests {
             Closed::Unconfirmed,
         ];
         let alerts = (0..=u8::MAX).map(Closed::Peer);
-        let untrusted = UNTRUSTED.into_iter().map(Closed::Untrusted);
+        let untrusted = Untrusted::ALL.into_iter().map(Closed::Untrusted);
         let unusable = UNUSABLE.into_iter().map(Closed::Unusable);
         others
             .into_iter()
@@ -230,7 +219,7 @@ mod tests {
 
     #[test]
     fn credentials_of_each_kind_have_advice_of_their_own() {
-        let of_server: BTreeSet<_> = UNTRUSTED.map(on_certificate).into();
+        let of_server: BTreeSet<_> = Untrusted::ALL.map(on_certificate).into();
         assert!(of_server.len() >= 7);
         let own: BTreeSet<_> = UNUSABLE.map(on_credentials).into();
         assert!(own.len() >= 12);

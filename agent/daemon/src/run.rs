@@ -17,12 +17,10 @@ use std::{
 };
 
 use lamplighter_adapters::supervise::Handles;
-use lamplighter_coap::Code;
 use lamplighter_lwm2m::{
     bootstrap::BootstrapState,
     boundary::{
         ClientId, Command, Event, HostRequest, Input, LinkEvent, LocalAnswer, Output, RequestId,
-        SendRequest,
     },
     client::Client,
     reject::Reject,
@@ -42,16 +40,18 @@ use lamplighter_site::{
 use tokio::sync::{mpsc, oneshot};
 
 use crate::{
-    ask::{Ask, ServerAction},
+    ask::Ask,
     clock::{self, Clock},
     events::{self, Class, EventLog, News},
     history::Recorder,
     link::{LinkKey, Links},
-    status::{self, Status},
+    status::Status,
     store::{Store, Stored},
 };
 
+mod asks;
 mod bell;
+mod telling;
 mod waits;
 
 use waits::Waits;
@@ -61,6 +61,10 @@ const FAREWELL: Duration = Duration::from_secs(5);
 
 /// The endpoint that is the box itself; people speak to it.
 pub const THE_BOX: ClientId = ClientId(0);
+
+/// How long the box stays when it was told to restart: where the answer got lost the request comes
+/// again by then, and is answered from memory instead of obeyed twice. // RFC 7252, 4.2 and 4.8
+const LAST_ANSWERS: Duration = Duration::from_secs(3);
 
 /// How long the first Register waits for adapters to say what they have.
 const DECLARATIONS: Duration = Duration::from_millis(500);
@@ -105,7 +109,8 @@ pub struct Waiting {
     behind_save: Option<VecDeque<SiteOutput>>,
     /// Adapters whose queue was full: told to the site after its outputs are drained.
     bounced: VecDeque<(AdapterId, AdapterEvent)>,
-    ended: Option<Ended>,
+    /// Why and when the loop ends.
+    ends: Option<(Ended, Duration)>,
     /// What sockets reported while sending.
     links: VecDeque<(LinkKey, LinkEvent)>,
     next_op: u64,
@@ -159,9 +164,12 @@ impl Agent {
         self.know_servers();
         self.drain();
         let ended = loop {
-            let due = self.handle_due();
-            if let Some(ended) = self.waiting.ended {
-                break ended;
+            let mut due = self.handle_due();
+            if let Some((ended, at)) = self.waiting.ends {
+                if at <= clock::mono() {
+                    break ended;
+                }
+                due = due.min(at);
             }
             let happening = self.next(due, &mut waits).await;
             self.on(happening);
@@ -293,7 +301,7 @@ impl Agent {
                 tracing::info!(name, "Stopping");
                 let news = News::new(Class::System, "stopping");
                 self.events.tell(news.text(name));
-                self.waiting.ended = Some(Ended::Stopped);
+                self.waiting.ends = Some((Ended::Stopped, Duration::ZERO));
             }
             Happening::Stored(stored) => self.on_stored(stored),
             Happening::Timer => {
@@ -338,72 +346,6 @@ impl Agent {
         self.site.handle(SiteInput::Adapter(id, event), now);
     }
 
-    fn on_ask(&mut self, ask: Ask) {
-        match ask {
-            Ask::DeviceErrors { known, holding } => {
-                for code in known {
-                    let present = holding.contains(code);
-                    self.device_error(*code, present);
-                }
-            }
-            Ask::DeviceZone {
-                timezone,
-                utc_offset,
-            } => self.every_client(&Input::Command(Command::DeviceZone {
-                timezone,
-                utc_offset,
-            })),
-            Ask::Bootstrap { user, reply } => {
-                // Nobody may be waiting any more.
-                let _ = reply.send(self.ask_for_bootstrap(&user));
-            }
-            Ask::Local(request, reply) => {
-                let id = self.expect_answer(reply);
-                self.core(THE_BOX, Input::Command(Command::Local(id, request)));
-            }
-            Ask::Server {
-                name,
-                action,
-                user,
-                reply,
-            } => {
-                let told = self.tell_server(&name, action, &user);
-                // Nobody may be waiting any more.
-                let _ = reply.send(told);
-            }
-            Ask::Send {
-                paths,
-                server,
-                user,
-                reply,
-            } => {
-                let request = SendRequest {
-                    paths,
-                    samples: Vec::new(),
-                    ssid: None,
-                    user: Some(user),
-                };
-                self.send(request, server.as_deref(), reply);
-            }
-            Ask::Tell {
-                samples,
-                server,
-                reply,
-            } => {
-                let request = SendRequest {
-                    paths: Vec::new(),
-                    samples,
-                    ssid: None,
-                    user: None,
-                };
-                self.send(request, Some(&server), reply);
-            }
-            Ask::Why(name, reply) => {
-                let _ = reply.send(self.site.why(&name, self.clock.now()));
-            }
-        }
-    }
-
     /// A device that is given up is a malfunction of the box's periphery (3/0/11); where it tells the
     /// position, it is that of the GPS too.
     fn note_offline(&mut self, id: AdapterId, state: LinkState) {
@@ -432,54 +374,6 @@ impl Agent {
 
     fn device_error(&mut self, code: u8, present: bool) {
         self.every_client(&Input::Command(Command::DeviceError { code, present }));
-    }
-
-    fn send(
-        &mut self,
-        request: SendRequest,
-        server: Option<&str>,
-        reply: oneshot::Sender<Result<LocalAnswer, Reject>>,
-    ) {
-        let (client, ssid) = match server.map(|name| (name, self.server_names.get(name))) {
-            None => (THE_BOX, None),
-            Some((_, Some((client, ssid)))) => (*client, Some(*ssid)),
-            Some((name, None)) => {
-                let refused = Reject::new(Code::NOT_FOUND, format!("there is no server {name}"));
-                // Nobody may be waiting any more.
-                let _ = reply.send(Err(refused));
-                return;
-            }
-        };
-        let id = self.expect_answer(reply);
-        let request = SendRequest { ssid, ..request };
-        self.core(client, Input::Command(Command::Send(id, request)));
-    }
-
-    /// The number under which the core answers.
-    fn expect_answer(&mut self, reply: oneshot::Sender<Result<LocalAnswer, Reject>>) -> RequestId {
-        let id = RequestId(self.waiting.next_request);
-        self.waiting.next_request += 1;
-        self.waiting.answers.insert(id, reply);
-        id
-    }
-
-    fn tell_server(&mut self, name: &str, action: ServerAction, user: &str) -> Result<(), Reject> {
-        let Some((client, ssid)) = self.server_names.get(name).copied() else {
-            return Err(Reject::new(
-                Code::NOT_FOUND,
-                format!("there is no server {name}"),
-            ));
-        };
-        tracing::info!(server = name, ?action, user, "Asked by a person");
-        let news = News::new(Class::Event, "asked").about(name).by(user);
-        self.events.tell(news.text(action.word()));
-        let command = match action {
-            ServerAction::Deregister => Command::Deregister(Some(ssid)),
-            ServerAction::Refresh => Command::Update(ssid),
-            ServerAction::Register => Command::Register(ssid),
-        };
-        self.core(client, Input::Command(command));
-        Ok(())
     }
 
     fn on_stored(&mut self, stored: Stored) {
@@ -560,68 +454,6 @@ impl Agent {
         }
     }
 
-    /// Tells people where the servers stand, and the site whether any can be reached.
-    fn tell_states(&mut self) -> bool {
-        if self.are_states_told() {
-            return false;
-        }
-        let now = self.clock.now();
-        self.waiting.servers = self.clients.values().flat_map(Client::states).collect();
-        for (ssid, state) in &self.waiting.servers {
-            self.status.on_server_state(*ssid, shown(*state), now);
-        }
-        let Some(contact) = contact(&self.waiting.servers) else {
-            return false;
-        };
-        if self.waiting.contact.replace(contact) == Some(contact) {
-            return false;
-        }
-        self.site.handle(SiteInput::ServerContact(contact), now);
-        true
-    }
-
-    fn are_states_told(&self) -> bool {
-        let mut told = self.waiting.servers.iter();
-        for client in self.clients.values() {
-            for state in client.states() {
-                if told.next() != Some(&state) {
-                    return false;
-                }
-            }
-        }
-        told.next().is_none()
-    }
-
-    /// Tells people how much is stored for the servers.
-    fn tell_queues(&mut self) {
-        if !std::mem::take(&mut self.waiting.is_queue_changed) {
-            return;
-        }
-        let now = self.clock.now();
-        for server in self.clients.values().flat_map(Client::servers) {
-            let dropped = server.dropped.total();
-            self.status
-                .on_queue(server.ssid, server.queued, dropped, now);
-        }
-    }
-
-    /// Tells people which servers do not expect to be heard.
-    fn tell_sleep(&mut self) {
-        for client in self.clients.values() {
-            for (ssid, asleep) in client.asleep() {
-                let told = &mut self.waiting.asleep;
-                let is_new = if asleep {
-                    told.insert(ssid)
-                } else {
-                    told.remove(&ssid)
-                };
-                if is_new {
-                    self.status.on_sleep(ssid, asleep, self.clock.now());
-                }
-            }
-        }
-    }
-
     fn poll_clients(&mut self) -> Option<(ClientId, Output)> {
         let mut clients = self.clients.iter_mut();
         clients.find_map(|(id, client)| Some((*id, client.poll()?)))
@@ -667,12 +499,10 @@ impl Agent {
                 self.store.forget(id, ssid, up_to);
             }
             Output::Host(HostRequest::FactoryReset) => {
-                self.events.tell(News::new(Class::System, "factory_reset"));
-                self.waiting.ended = Some(Ended::FactoryReset);
+                self.end_soon(Ended::FactoryReset, "factory_reset");
             }
             Output::Host(HostRequest::Reboot) => {
-                self.events.tell(News::new(Class::System, "reboot"));
-                self.waiting.ended = Some(Ended::Reboot);
+                self.end_soon(Ended::Reboot, "reboot");
             }
             Output::Keep(ssid, samples) => {
                 self.waiting.is_queue_changed = true;
@@ -685,6 +515,14 @@ impl Agent {
                 let noticed = event.map(|event| ((id, link), event));
                 self.waiting.links.extend(noticed);
             }
+        }
+    }
+
+    /// The first who asks decides.
+    fn end_soon(&mut self, ended: Ended, word: &'static str) {
+        if self.waiting.ends.is_none() {
+            self.events.tell(News::new(Class::System, word));
+            self.waiting.ends = Some((ended, self.clock.now().mono + LAST_ANSWERS));
         }
     }
 
@@ -749,7 +587,7 @@ impl Agent {
 
     fn on_event(&mut self, id: ClientId, event: &Event) {
         let now = self.clock.now();
-        log(event);
+        telling::log(event);
         self.status.on_event(event, now);
         if let Some(news) = self.names.of_core(event) {
             self.events.tell(news);
@@ -797,83 +635,6 @@ const fn waits_for_save(output: &SiteOutput) -> bool {
 
 fn done(op: OpId, fault: Fault) -> AdapterEvent {
     AdapterEvent::Done(op, Err(fault))
-}
-
-/// Whether any server can be reached; `None` where there is no server. One that was suspended or
-/// de-registered on purpose is not lost.
-fn contact(servers: &[(Ssid, ServerState)]) -> Option<bool> {
-    let is_there = |(_, state): &(Ssid, ServerState)| match state {
-        ServerState::Disabled | ServerState::Left | ServerState::Registered => true,
-        ServerState::Offline | ServerState::Registering => false,
-    };
-    (!servers.is_empty()).then(|| servers.iter().any(is_there))
-}
-
-const fn shown(state: ServerState) -> status::ServerState {
-    match state {
-        ServerState::Disabled | ServerState::Left => status::ServerState::Disabled,
-        ServerState::Offline => status::ServerState::Offline,
-        ServerState::Registered => status::ServerState::Registered,
-        ServerState::Registering => status::ServerState::Registering,
-    }
-}
-
-/// INFO is what an operator wants to see per day; values and addresses stay at DEBUG.
-fn log(event: &Event) {
-    match event {
-        Event::Answered(ssid) => tracing::info!(%ssid, "Answered"),
-        Event::Bootstrap(event) => bootstrap::log(event),
-        Event::BootstrapWanted(ssid) => {
-            tracing::warn!(%ssid, "Cannot be registered with; no bootstrap server is known")
-        }
-        Event::Deregistered(ssid) => tracing::info!(%ssid, "Deregistered"),
-        Event::Discarded {
-            ssid,
-            samples,
-            reason,
-        } => tracing::warn!(%ssid, samples, reason, "Stored samples are not told"),
-        Event::ListShortened(ssid) => {
-            tracing::warn!(%ssid, "The list of objects is too long; many instances are not named")
-        }
-        Event::Obeyed {
-            by,
-            operation,
-            path,
-            detail,
-        } => {
-            tracing::info!(?by, operation, %path, "Obeyed");
-            tracing::debug!(%path, detail, "Obeyed in detail");
-        }
-        Event::Refused {
-            by,
-            operation,
-            path,
-            code,
-        } => {
-            tracing::info!(?by, operation, %path, code, "Refused");
-        }
-        Event::Registered { ssid, version } => tracing::info!(%ssid, version, "Registered"),
-        Event::RegistrationFailed {
-            ssid,
-            reason,
-            retry_in,
-            ..
-        } => {
-            tracing::warn!(%ssid, reason, ?retry_in, "Registration failed");
-        }
-        Event::Intruded {
-            ssid,
-            intrusions,
-            is_news: true,
-        } => tracing::warn!(%ssid, ?intrusions, "Datagrams were not the server's"),
-        Event::Intruded { .. } => {}
-        Event::Stopped => tracing::info!("Stopped"),
-        Event::TakenBack(path) => {
-            tracing::warn!(%path, "Rights were changed back: no server was reached since")
-        }
-        Event::Unanswered { ssid, reason } => tracing::info!(%ssid, reason, "Not answered"),
-        Event::Updated(ssid) => tracing::debug!(%ssid, "Updated"),
-    }
 }
 
 #[cfg(test)]

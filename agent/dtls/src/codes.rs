@@ -172,17 +172,7 @@ mod tests {
 
     #[test]
     fn every_refusal_leaves_a_finding() {
-        for why in [
-            Untrusted::Chain,
-            Untrusted::ClockUnknown,
-            Untrusted::Expired,
-            Untrusted::Name,
-            Untrusted::NotYetValid,
-            Untrusted::Other,
-            Untrusted::Purpose,
-            Untrusted::Unreadable,
-            Untrusted::Weak,
-        ] {
+        for why in Untrusted::ALL {
             assert_ne!(flag(why), 0);
         }
     }

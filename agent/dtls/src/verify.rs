@@ -279,6 +279,21 @@ pub(crate) fn unix_time(date: [i64; 3], time: [i64; 3]) -> i64 {
     days * 86_400 + hour * 3600 + minute * 60 + second
 }
 
+impl Untrusted {
+    /// Every reason, for tables of words and advice.
+    pub const ALL: [Self; 9] = [
+        Self::Chain,
+        Self::ClockUnknown,
+        Self::Expired,
+        Self::Name,
+        Self::NotYetValid,
+        Self::Other,
+        Self::Purpose,
+        Self::Unreadable,
+        Self::Weak,
+    ];
+}
+
 impl fmt::Display for Untrusted {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
@@ -522,17 +537,7 @@ mod tests {
 
     #[test]
     fn every_reason_has_words_of_its_own() {
-        let all = [
-            Untrusted::Chain,
-            Untrusted::ClockUnknown,
-            Untrusted::Expired,
-            Untrusted::Name,
-            Untrusted::NotYetValid,
-            Untrusted::Other,
-            Untrusted::Purpose,
-            Untrusted::Unreadable,
-            Untrusted::Weak,
-        ];
+        let all = Untrusted::ALL;
         let words: std::collections::BTreeSet<_> = all.iter().map(ToString::to_string).collect();
         assert!(words.len() == all.len() && !words.contains(""));
     }

@@ -85,7 +85,7 @@ async fn without_an_answer_servers_count_as_lost_from_the_start() {
     assert!(due > agent.clock.now().mono + Duration::from_secs(4 * 3600 - 60));
     assert_eq!(
         agent.status.servers(agent.clock.now())[0].state,
-        status::ServerState::Registering
+        crate::status::ServerState::Registering
     );
 }
 
@@ -154,7 +154,7 @@ fn a_server_that_was_suspended_on_purpose_is_not_lost() {
     use ServerState::{Disabled, Left, Offline, Registered, Registering};
     let lost = |states: &[ServerState]| {
         let states: Vec<_> = states.iter().map(|state| (Ssid(1), *state)).collect();
-        contact(&states).map(|contact| !contact)
+        telling::contact(&states).map(|contact| !contact)
     };
     assert_eq!(lost(&[]), None);
     assert_eq!(lost(&[Registered]), Some(false));
@@ -242,4 +242,24 @@ async fn a_device_that_told_the_position_is_a_failure_of_the_gps_too() {
     assert_eq!(errors_after(0, LinkState::Offline), codes(&[8, 3]));
     assert_eq!(errors_after(1, LinkState::Online), codes(&[8, 3]));
     assert_eq!(errors_after(0, LinkState::Online), codes(&[0]));
+}
+
+/// An answer that got lost is given again before the restart; nothing else puts that off.
+#[tokio::test]
+async fn a_restart_that_a_server_asks_for_leaves_time_for_its_answer() {
+    let mut agent = agent(OUTPUT);
+    let before = agent.clock.now().mono;
+    agent.perform_core(THE_BOX, Output::Host(HostRequest::Reboot));
+    let Some((Ended::Reboot, at)) = agent.waiting.ends else {
+        panic!("{:?}", agent.waiting.ends);
+    };
+    assert!(at >= before + LAST_ANSWERS);
+    agent.perform_core(THE_BOX, Output::Host(HostRequest::FactoryReset));
+    assert_eq!(agent.waiting.ends, Some((Ended::Reboot, at)));
+    agent.on(Happening::Signal("SIGTERM"));
+    assert_eq!(
+        agent.waiting.ends,
+        Some((Ended::Stopped, Duration::ZERO)),
+        "at once"
+    );
 }
