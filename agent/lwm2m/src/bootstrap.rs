@@ -94,6 +94,8 @@ enum State {
         draft: Box<Draft>,
         /// However busy the server is.
         end: Duration,
+        /// It has finished with what does not hold together; it may mend that.
+        is_refused: bool,
         until: Duration,
     },
 }
@@ -152,8 +154,11 @@ impl Bootstrap {
     ) {
         match self.state {
             State::Idle | State::Lingering { .. } => {}
-            // Whoever asks wants it now.
-            State::Waiting { .. } if cause == Cause::Requested => {}
+            // Whoever asks wants it now, and not what the server was told to be of no use.
+            State::Waiting { .. }
+            | State::Writing {
+                is_refused: true, ..
+            } if cause == Cause::Requested => {}
             State::Asking
             | State::Listening { .. }
             | State::Opening { .. }
@@ -434,7 +439,13 @@ impl Bootstrap {
         let until = turn.now.mono + visit.patience();
         let draft = Box::new(accounts.draft(&turn.shared.core));
         let end = turn.now.mono + MAX_SESSION;
-        self.enter(State::Writing { draft, end, until }, turn.now);
+        let writing = State::Writing {
+            draft,
+            end,
+            is_refused: false,
+            until,
+        };
+        self.enter(writing, turn.now);
     }
 
     /// The server has done something that makes sense.

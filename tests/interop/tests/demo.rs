@@ -42,6 +42,12 @@ fn registers_and_all_points_are_good_within_ten_seconds() {
 }
 
 #[test]
+fn the_doctor_finds_no_fault_in_it() {
+    let agent = demo(&scratch("demo-doctor"));
+    assert_eq!(exit_code(&agent, &["doctor"]), 0);
+}
+
+#[test]
 fn a_point_reads_as_one_object_and_a_shorter_path_as_a_list() {
     let agent = demo(&scratch("demo-read"));
     for path in ["/3308/0/5900", "ahu.setpoint"] {

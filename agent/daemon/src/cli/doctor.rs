@@ -46,13 +46,17 @@ pub(super) fn doctor(global: &Global, out: &mut impl Write) -> Result<Exit, Fail
         }
     };
     findings.extend(of_clock(clock, config.as_ref()));
-    let of_files = of_configuration(&problems, &findings);
-    findings.extend(of_files);
-    findings.extend(of_secrets(&source.shelf().beside, |_| true));
-    findings.extend(of_secrets(&global.state_dir(), holds_keys));
+    // The demonstration has brought its own files.
+    let is_demo = status.as_ref().is_ok_and(|status| status.demo);
+    if !is_demo {
+        let of_files = of_configuration(&problems, &findings);
+        findings.extend(of_files);
+        findings.extend(of_secrets(&source.shelf().beside, |_| true));
+        findings.extend(of_secrets(&global.state_dir(), holds_keys));
+    }
     findings.sort_by_key(|finding| finding.weight);
     let exit = match status {
-        _ if config.is_none() => Exit::Configuration,
+        _ if config.is_none() && !is_demo => Exit::Configuration,
         Err(failure) => failure.exit,
         Ok(_)
             if findings

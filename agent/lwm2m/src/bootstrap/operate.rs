@@ -128,11 +128,15 @@ impl Bootstrap {
         accounts: &Accounts,
         turn: &mut Turn<'_>,
     ) -> Result<(), Reject> {
-        let State::Writing { draft, .. } = &self.state else {
+        let State::Writing {
+            draft, is_refused, ..
+        } = &mut self.state
+        else {
             return Err(not_acceptable("there is no bootstrap to be finished"));
         };
-        let draft = Draft::clone(draft);
-        let settled = match draft.settle(accounts, turn.catalogue(), turn.now) {
+        let settled = Draft::clone(draft).settle(accounts, turn.catalogue(), turn.now);
+        *is_refused = settled.is_err();
+        let settled = match settled {
             Ok(settled) => settled,
             Err(reasons) => {
                 let reasons = reasons.join("; ");

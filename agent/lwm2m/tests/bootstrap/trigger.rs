@@ -147,6 +147,28 @@ fn a_person_asks_at_once() {
     assert!(world.times(BS, "/bs").len() > before);
 }
 
+/// The server may still mend it, but nobody has to wait for that.
+#[test]
+fn a_person_asks_again_after_what_did_not_hold_together() {
+    let mut world = World::new(config(&[(SSID_A, A)]));
+    world.wait(1);
+    world.command(Command::Bootstrap);
+    let asked = world.times(BS, "/bs").len();
+    world.ask(BS, request(Method::Delete, "/"));
+    world.command(Command::Bootstrap);
+    assert_eq!(world.times(BS, "/bs").len(), asked, "the server is at it");
+    world.ask(BS, security(1, SSID_B, B));
+    assert_eq!(world.ask(BS, finish()).code, Code::NOT_ACCEPTABLE);
+    world.command(Command::Bootstrap);
+    assert_eq!(world.times(BS, "/bs").len(), asked + 1);
+    world.ask(BS, request(Method::Delete, "/0"));
+    world.ask(BS, security(1, SSID_B, B));
+    world.ask(BS, server(1, SSID_B, 600));
+    world.ask(BS, request(Method::Delete, "/1/0"));
+    assert_eq!(world.ask(BS, finish()).code, Code::CHANGED);
+    assert_eq!(world.servers(), [SSID_B]);
+}
+
 #[test]
 fn a_bootstrap_that_is_abandoned_changes_nothing() {
     let mut world = World::new(config(&[(SSID_A, A)]));

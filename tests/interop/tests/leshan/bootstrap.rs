@@ -223,12 +223,20 @@ fn leshan_bootstrap_that_does_not_hold_together_is_refused_at_finish() {
     let mut town = Town::keyed("bs-inconsistent");
     let agent = town.run(&(town.factory() + &town.secured("")));
     town.a.registered();
-    let [one, _] = by_key(1, &town.b.relay.uri(), B, ("provider-b", OTHER_KEY));
-    town.give(&[delete("/1"), delete("/0"), one]);
-    assert!(agent.cli(&["bootstrap"]).status.success());
-    let failed = town.bootstrap.event("failed");
-    assert_eq!(failed["cause"], "FINISH_FAILED", "{failed}");
-    assert_eq!(servers(&agent), ["main"]);
+    let second = json!({
+        "0": ["string", "coaps://127.0.0.1:5784"], "1": ["boolean", true], "2": ["integer", 0],
+        "3": ["opaque", "6964"], "4": ["opaque", ""], "5": ["opaque", KEY]});
+    let [one, other] = by_key(1, &town.b.relay.uri(), B, ("provider-b", OTHER_KEY));
+    let unpaired = vec![delete("/1"), delete("/0"), one.clone()];
+    let two = vec![one, other, security(2, second)];
+    for tasks in [unpaired, two] {
+        town.give(&tasks);
+        town.bootstrap.leshan.forget_events();
+        assert!(agent.cli(&["bootstrap"]).status.success());
+        let failed = town.bootstrap.event("failed");
+        assert_eq!(failed["cause"], "FINISH_FAILED", "{failed}");
+        assert_eq!(servers(&agent), ["main"]);
+    }
     told(&agent, "bootstrap_inconsistent");
     assert!(town.b.leshan.events().is_empty());
 }
