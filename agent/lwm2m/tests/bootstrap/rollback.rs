@@ -5,7 +5,6 @@ use std::time::Duration;
 use lamplighter_coap::{Code, Method, Request};
 use lamplighter_lwm2m::{
     boundary::{BootstrapEvent, Command},
-    client::ClientConfig,
     format::ContentFormat,
     saved::Record,
     server::ServerState,
@@ -13,20 +12,6 @@ use lamplighter_lwm2m::{
 use lamplighter_model::Value;
 
 use crate::world::*;
-
-/// Of the box; the owner may do everything where another server comes.
-fn owned() -> ClientConfig {
-    let mut config = config(&[(SSID_A, A)]);
-    config.servers[0].rights.owner = true;
-    config
-}
-
-fn at_a() -> World {
-    let mut world = World::new(owned());
-    world.wait(1);
-    assert_eq!(world.states(), [(SSID_A, ServerState::Registered)]);
-    world
-}
 
 fn put(path: &str, text: &str) -> Request {
     Request {

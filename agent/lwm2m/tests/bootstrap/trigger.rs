@@ -204,27 +204,36 @@ fn the_server_may_begin_by_itself_where_that_is_configured() {
     assert_eq!(world.states(), [(SSID_B, ServerState::Registered)]);
 }
 
+fn pack_of(written: &[Request]) -> Response {
+    let pack = write_all(written);
+    Response {
+        content_format: pack.content_format,
+        payload: pack.payload,
+        ..Response::new(Code::CONTENT)
+    }
+}
+
+/// A box at A that was told to ask for a Bootstrap-Pack.
+fn asking_for_a_pack(script: Script) -> World {
+    let mut config = config(&[(SSID_A, A)]);
+    config.bootstrap.as_mut().expect("bootstrap").pack = true;
+    let mut world = World::new(config);
+    world.script(BS, script);
+    world.wait(1);
+    world.command(Command::Bootstrap);
+    world.wait(1);
+    world
+}
+
 #[test]
 fn a_pack_needs_no_finish() {
     fn packs(request: &Request) -> Option<Response> {
         if request.path != ["bspack"] {
             return Some(Response::new(Code::NOT_FOUND));
         }
-        let mut pack = security(1, SSID_B, B);
-        pack = write_all(&[pack, server(0, SSID_B, 600)]);
-        Some(Response {
-            content_format: pack.content_format,
-            payload: pack.payload,
-            ..Response::new(Code::CONTENT)
-        })
+        Some(pack_of(&[security(1, SSID_B, B), server(0, SSID_B, 600)]))
     }
-    let mut config = config(&[(SSID_A, A)]);
-    config.bootstrap.as_mut().expect("bootstrap").pack = true;
-    let mut world = World::new(config);
-    world.script(BS, packs);
-    world.wait(1);
-    world.command(Command::Bootstrap);
-    world.wait(1);
+    let world = asking_for_a_pack(packs);
     let asked = world.asked(BS, "/bspack")[0];
     assert_eq!(asked.queries, ["ep=cab-17", "acc=</0/0>"]);
     assert_eq!(world.states(), [(SSID_B, ServerState::Registered)]);
@@ -294,20 +303,9 @@ fn a_pack_that_does_not_hold_together_changes_nothing() {
         if request.path != ["bspack"] {
             return Some(Response::new(Code::CHANGED));
         }
-        let pack = write_all(&[security(1, SSID_B, B)]);
-        Some(Response {
-            content_format: pack.content_format,
-            payload: pack.payload,
-            ..Response::new(Code::CONTENT)
-        })
+        Some(pack_of(&[security(1, SSID_B, B)]))
     }
-    let mut config = config(&[(SSID_A, A)]);
-    config.bootstrap.as_mut().expect("bootstrap").pack = true;
-    let mut world = World::new(config);
-    world.script(BS, half);
-    world.wait(1);
-    world.command(Command::Bootstrap);
-    world.wait(1);
+    let mut world = asking_for_a_pack(half);
     assert_eq!(world.states(), [(SSID_A, ServerState::Registered)]);
     assert_eq!(world.asked(BS, "/bs").len(), 1);
     for request in move_to_b() {

@@ -1,23 +1,9 @@
 //! Servers whose accounts a bootstrap server has not written stay as they are (design, 6: suspension).
 
 use lamplighter_coap::{Code, Method, Request};
-use lamplighter_lwm2m::{boundary::Command, client::ClientConfig, server::ServerState};
+use lamplighter_lwm2m::{boundary::Command, server::ServerState};
 
 use crate::world::*;
-
-/// Of the box; it says who may do what where another server comes.
-fn owned() -> ClientConfig {
-    let mut config = config(&[(SSID_A, A)]);
-    config.servers[0].rights.owner = true;
-    config
-}
-
-fn at_a() -> World {
-    let mut world = World::new(owned());
-    world.wait(1);
-    assert_eq!(world.states(), [(SSID_A, ServerState::Registered)]);
-    world
-}
 
 fn add_b(world: &mut World) {
     world.command(Command::Bootstrap);

@@ -471,6 +471,21 @@ impl Peer {
     }
 }
 
+/// Of a box whose owner is A: he may do everything where another server comes.
+pub(crate) fn owned() -> ClientConfig {
+    let mut config = config(&[(SSID_A, A)]);
+    config.servers[0].rights.owner = true;
+    config
+}
+
+/// Registered with its owner.
+pub(crate) fn at_a() -> World {
+    let mut world = World::new(owned());
+    world.wait(1);
+    assert_eq!(world.states(), [(SSID_A, ServerState::Registered)]);
+    world
+}
+
 fn at(mono: Duration, boot: u32, is_dateless: bool) -> Now {
     let unix = 1_790_000_000 + i64::try_from(mono.as_secs()).expect("a short time");
     Now {

@@ -95,6 +95,21 @@ impl Town {
         })
     }
 
+    /// All that is to be written is taken, and the box goes to B.
+    pub(crate) fn moves_to_b(&mut self) {
+        for (task, path, code) in [
+            ("Delete", "/", 202),
+            ("Write", "/0/1", 204),
+            ("Write", "/1/1", 204),
+            ("Finish", "", 204),
+        ] {
+            assert_eq!(self.answered(task, path)["code"], code, "{task} {path}");
+        }
+        self.finished();
+        self.b.registered();
+        self.b.reads();
+    }
+
     pub(crate) fn finished(&mut self) {
         self.bootstrap.event("finished");
     }
