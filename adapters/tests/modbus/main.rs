@@ -8,6 +8,7 @@ mod late;
 mod learning;
 mod line;
 mod mute;
+mod pauses;
 mod port;
 mod supervised;
 
