@@ -32,6 +32,8 @@ struct Pair {
     events: Vec<Event>,
     /// Whose server there is.
     host: &'static str,
+    /// Nothing reaches it.
+    is_mute: bool,
     link: Option<LinkId>,
     now: Duration,
     opened: Vec<u64>,
@@ -79,6 +81,7 @@ impl Pair {
             dtls,
             events: Vec::new(),
             host,
+            is_mute: false,
             link: None,
             now,
             opened: Vec::new(),
@@ -144,6 +147,7 @@ impl Pair {
                 let why = LinkEvent::Down("no such host".to_owned());
                 inputs.push(Input::Link(link, why));
             }
+            Output::Transmit(..) if self.is_mute => {}
             Output::Transmit(link, datagram) => {
                 self.dtls.receive(address(link), &datagram, self.now);
             }
@@ -265,6 +269,26 @@ fn a_wrong_key_is_told_and_tried_no_faster_than_the_table() {
     assert!(status.last_error.is_some_and(|error| error.contains("key")));
     // RFC 5246, 7.2: bad_record_mac.
     assert_eq!(status.cause, Some(Cause::Handshake(Closed::Peer(20))));
+}
+
+#[test]
+fn a_handshake_waits_as_the_file_says() {
+    let given_up_after = |ack_timeout| {
+        let mut config = keyed(KEY);
+        let terms = config.bootstrap.as_mut().expect("a bootstrap server");
+        terms.coap.ack_timeout = Duration::from_secs(ack_timeout);
+        let mut pair = Pair::at_server(BS, (b"cab-17", KEY), config, BTreeMap::new());
+        pair.is_mute = true;
+        let begin = pair.now;
+        while pair.client.bootstrap().cause.is_none() && pair.now < begin + Duration::from_secs(100)
+        {
+            pair.wait(1);
+        }
+        (pair.now - begin).as_secs()
+    };
+    // Flights after 1, 2, 4 and 8 seconds, or after three times as many.
+    assert_eq!(given_up_after(1), 15);
+    assert_eq!(given_up_after(3), 45);
 }
 
 /// The instance of object 0 of server B, by a key.
