@@ -1,6 +1,7 @@
 //! The only reader of clocks. Everything but payload times and logs runs on the boot-time clock,
 //! which goes on while the machine sleeps and never jumps.
 
+mod local;
 mod ntp;
 mod trust;
 

@@ -10,8 +10,9 @@ use std::{fs, path::Path, sync::mpsc, thread, time::Duration};
 
 use lamplighter_lwm2m::boundary::ClockTrust;
 use lamplighter_model::{Now, UnixTime};
+use lamplighter_site::boundary as site;
 
-use super::{NOT_BEFORE, ntp};
+use super::{NOT_BEFORE, local::LocalZone, ntp};
 
 /// How often the witnesses are asked: until one vouches, and afterwards.
 const WHILE_DOUBTED: Duration = Duration::from_secs(10);
@@ -34,6 +35,7 @@ pub struct Watch {
     told: Option<(ClockTrust, Duration)>,
     /// Date minus time since the start, in milliseconds, as somebody has vouched for it.
     vouched: Option<i64>,
+    zone: LocalZone,
 }
 
 /// Read on a thread of its own, one at a time: a chip on a bus that hangs never answers.
@@ -80,6 +82,18 @@ impl Watch {
         let mut watch = Self::default();
         watch.rtc.begin(Path::new(RTC), now);
         watch
+    }
+
+    /// What the site is told, whenever the witnesses were asked.
+    pub fn of_site(&mut self) -> site::Clock {
+        let trust = match self.told {
+            Some((ClockTrust::Trusted, _)) => site::ClockTrust::Trusted,
+            Some((ClockTrust::Estimated, _)) | None => site::ClockTrust::Estimated,
+        };
+        site::Clock {
+            trust,
+            zone: self.zone.look(),
+        }
     }
 
     fn judge(&mut self, now: Now, witnesses: Witnesses) -> Option<ClockTrust> {

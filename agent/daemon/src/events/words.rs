@@ -166,6 +166,12 @@ impl Names {
             } => News::new(Class::Event, "partly_applied")
                 .about(failed)
                 .text(format!("{reason}; written before: {}", applied.join(", "))),
+            SiteEvent::Rule { name, trouble } => match trouble {
+                Some(trouble) => News::new(Class::Event, "rule_fails")
+                    .about(name)
+                    .text(trouble),
+                None => News::new(Class::Event, "rule_works").about(name),
+            },
             SiteEvent::Switched {
                 name,
                 value,
