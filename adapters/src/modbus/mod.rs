@@ -11,6 +11,7 @@ mod device;
 mod frame;
 mod health;
 mod layout;
+mod merge;
 mod plan;
 mod rtu;
 mod tcp;
