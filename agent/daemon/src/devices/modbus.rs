@@ -3,7 +3,7 @@
 use std::{collections::BTreeSet, time::Duration};
 
 use lamplighter_adapters::{
-    bus::{SerialOpener, TcpOpener},
+    bus::{Rs485, SerialOpener, TcpOpener},
     modbus::{Bus, BusHandle, BusSettings, ModbusDevice},
     supervise::Limits,
 };
@@ -39,6 +39,12 @@ impl Starter<'_> {
                 let opener = SerialOpener {
                     device: line.device.clone(),
                     line: line.settings,
+                    rs485: match line.rs485 {
+                        config::Rs485::Adapter | config::Rs485::Auto => Rs485::Adapter,
+                        config::Rs485::Kernel => Rs485::Kernel,
+                        config::Rs485::RtsHigh => Rs485::RtsHigh,
+                    },
+                    echo: line.echo,
                 };
                 let (handle, owner) = Bus::new(opener, settings.clone(), seed);
                 self.task(owner.run());
