@@ -44,7 +44,6 @@ const NOT_BUILT: &[(&str, Refused)] = &[
         "device.*.point.*.write.function",
         Refused::Words(&["mask_write"]),
     ),
-    ("device.*.template", Refused::Always),
     ("mqtt", Refused::Always),
     ("server.*.coap.default_leisure_s", Refused::Always),
     ("server.*.coap.probing_rate_bytes_s", Refused::Always),

@@ -9,6 +9,8 @@ mod layers;
 mod problems;
 mod security;
 mod shipped;
+mod shipped_templates;
+mod templates;
 
 use std::{
     fs,
@@ -76,6 +78,7 @@ fn source(directory: &Path) -> Source {
             )),
             ..Hardware::default()
         },
+        templates: Path::new(env!("CARGO_MANIFEST_DIR")).join("../../config/templates"),
     }
 }
 
