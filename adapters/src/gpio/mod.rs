@@ -12,6 +12,8 @@
 #[cfg(feature = "gpio-cdev")]
 pub mod cdev;
 mod debounce;
+#[cfg(feature = "gpio-cdev")]
+pub mod look;
 #[cfg(feature = "gpio-rppal")]
 pub mod rppal;
 pub mod sim;

@@ -1,5 +1,6 @@
 //! The command line of the contract. Help, completions and manual pages come from here.
 
+pub(super) mod gpio;
 pub(super) mod modbus;
 
 use std::{net::SocketAddr, path::PathBuf, time::Duration};
@@ -148,6 +149,9 @@ pub enum Command {
     /// Ask the bootstrap server for accounts, as a server can by executing 1/x/9
     #[command(after_help = "Example:\n  lamplighter bootstrap")]
     Bootstrap,
+    /// Look at GPIO lines: which there are, who has them; read or switch one
+    #[command(subcommand)]
+    Gpio(gpio::Gpio),
     /// Look at Modbus lines: who is there, what stands in registers, what becomes of a point
     #[command(subcommand)]
     Modbus(modbus::Modbus),
@@ -168,8 +172,6 @@ pub enum Command {
     Bearer(NotBuilt),
     #[command(hide = true)]
     Bundle(NotBuilt),
-    #[command(hide = true)]
-    Gpio(NotBuilt),
     #[command(hide = true)]
     Lock(NotBuilt),
     #[command(hide = true)]

@@ -1,14 +1,4 @@
-//! `lamplighter modbus` at simulated devices: through a running agent, and without one.
-#![cfg(feature = "demo")]
-#![expect(clippy::unwrap_used, reason = "a panic is how a test fails")]
-
-use std::{
-    fs,
-    io::{BufRead as _, BufReader},
-    path::{Path, PathBuf},
-    process::{Child, Command, Output, Stdio},
-    sync::atomic::{AtomicU32, Ordering},
-};
+//! `lamplighter modbus`.
 
 use lamplighter_sim::{
     modbus::{Framing, Obedient, Units, serve},
@@ -16,32 +6,18 @@ use lamplighter_sim::{
 };
 use serde_json::Value as Json;
 
-/// Each starts the program once.
-const TRIES: u32 = 500;
+use crate::{Agent, Place, Said};
 
-/// A line with units 3 and 17, and a place for an agent.
+/// A line with units 3 and 17.
 struct Site {
-    directory: PathBuf,
+    place: Place,
     units: Units,
     _stop: tokio::sync::oneshot::Sender<()>,
 }
 
-struct Agent(Child);
-
-struct Said {
-    exit: i32,
-    out: String,
-    err: String,
-}
-
 impl Site {
     fn new() -> Self {
-        static MADE: AtomicU32 = AtomicU32::new(0);
-        let number = MADE.fetch_add(1, Ordering::Relaxed);
-        let directory = Path::new(env!("CARGO_TARGET_TMPDIR"))
-            .join(format!("modbus-{}-{number}", std::process::id()));
-        let _ = fs::remove_dir_all(&directory);
-        fs::create_dir_all(&directory).unwrap();
+        let place = Place::new();
         let units = Units::default();
         units.with(17, |bank| {
             bank.input.extend([(3, 215)]);
@@ -51,7 +27,7 @@ impl Site {
         units.with(3, |bank| {
             bank.holding.extend([(100, 0x4148), (101, 0)]);
         });
-        let line = directory.join("line");
+        let line = place.0.join("line");
         let (stop, stopped) = tokio::sync::oneshot::channel::<()>();
         let (opened, is_open) = std::sync::mpsc::channel();
         let (slaves, link) = (units.clone(), line.clone());
@@ -70,11 +46,6 @@ impl Site {
             });
         });
         is_open.recv().unwrap();
-        let site = Self {
-            directory,
-            units,
-            _stop: stop,
-        };
         let text = format!(
             r#"[client]
 endpoint = "cab-17"
@@ -90,71 +61,24 @@ point.setpoint = {{ resource = "/3308/0/5900", read = {{ table = "holding", at =
 "#,
             line.display()
         );
-        let mut file = fs::File::create(site.directory.join("lamplighter.toml")).unwrap();
-        std::io::Write::write_all(&mut file, text.as_bytes()).unwrap();
-        site
-    }
-
-    fn command(&self, arguments: &[&str]) -> Command {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_lamplighter"));
-        command
-            .args(arguments)
-            .arg("--config")
-            .arg(self.directory.join("lamplighter.toml"))
-            .arg("--run-dir")
-            .arg(&self.directory)
-            .arg("--state-dir")
-            .arg(self.directory.join("state"));
-        command
-    }
-
-    fn run(&self, arguments: &[&str]) -> Said {
-        let Output {
-            status,
-            stdout,
-            stderr,
-        } = self.command(arguments).output().unwrap();
-        Said {
-            exit: status.code().unwrap(),
-            out: String::from_utf8(stdout).unwrap(),
-            err: String::from_utf8(stderr).unwrap(),
+        place.configure(&text);
+        Self {
+            place,
+            units,
+            _stop: stop,
         }
     }
 
+    fn run(&self, arguments: &[&str]) -> Said {
+        self.place.run(arguments)
+    }
+
     fn json(&self, arguments: &[&str]) -> Json {
-        let said = self.run(&[arguments, &["--json"]].concat());
-        assert_eq!(said.exit, 0, "{arguments:?} {} {}", said.out, said.err);
-        serde_json::from_str(&said.out).unwrap()
+        self.place.json(arguments)
     }
 
-    /// An agent whose devices answer.
     fn agent(&self) -> Agent {
-        let mut child = self
-            .command(&["run"])
-            .stderr(Stdio::piped())
-            .spawn()
-            .unwrap();
-        let log = BufReader::new(child.stderr.take().unwrap());
-        let mut lines = log.lines();
-        assert!(lines.any(|line| line.unwrap().contains("Started")));
-        // What else it says must not fill the pipe.
-        std::thread::spawn(move || lines.for_each(drop));
-        let answers = || self.run(&["read", "ahu1.setpoint"]).exit == 0;
-        assert!((0..TRIES).any(|_| answers()), "the device never answers");
-        Agent(child)
-    }
-}
-
-impl Drop for Agent {
-    fn drop(&mut self) {
-        let _ = self.0.kill();
-        let _ = self.0.wait();
-    }
-}
-
-impl Drop for Site {
-    fn drop(&mut self) {
-        let _ = fs::remove_dir_all(&self.directory);
+        self.place.agent("ahu1.setpoint")
     }
 }
 
@@ -173,7 +97,7 @@ fn a_line_is_looked_at_without_an_agent() {
     assert_eq!(found(&report), [3, 17]);
     assert_eq!(report["found"][1]["device"], "ahu1");
     assert_eq!(report["found"][0]["line"], "9600-8E1");
-    let port = site.directory.join("line");
+    let port = site.place.0.join("line");
     let port = ["--port", port.to_str().unwrap(), "--line", "19200-8N1"];
     let report = site.json(&[&["modbus", "scan", "--units", "3-4"][..], &port].concat());
     assert_eq!(
@@ -329,7 +253,7 @@ fn what_cannot_be_done_on_a_line_has_its_words_and_its_exit_code() {
         nowhere.err
     );
     let _agent = site.agent();
-    let port = site.directory.join("line");
+    let port = site.place.0.join("line");
     for (arguments, exit, words) in REFUSED {
         let said = site.run(arguments);
         assert_eq!(said.exit, *exit, "{arguments:?} {}", said.err);
