@@ -3,6 +3,9 @@
 use super::{Known, Row};
 use crate::cli::exit::Failure;
 
+/// Nothing can be held.
+pub(super) struct Held;
+
 pub(super) fn rows(_: &[Known<'_>]) -> Result<Vec<Row>, Failure> {
     Err(none())
 }
@@ -11,7 +14,7 @@ pub(super) fn level(_: Option<&str>, _: &str) -> Result<bool, Failure> {
     Err(none())
 }
 
-pub(super) fn hold(_: Option<&str>, _: &str, _: bool) -> Result<(), Failure> {
+pub(super) fn hold(_: Option<&str>, _: &str, _: bool) -> Result<Held, Failure> {
     Err(none())
 }
 
