@@ -67,6 +67,8 @@ pub enum Class {
     Poll,
     /// The question whether an offline device is back. All of them together get 0.5 % of the time.
     Probe,
+    /// Somebody who looks around on the line: asked only while nothing else waits.
+    Guest,
 }
 
 /// A request to the owner of a line.
@@ -143,6 +145,7 @@ pub struct BusStats {
 pub struct BusHandle {
     commands: mpsc::Sender<Job>,
     polls: mpsc::Sender<Job>,
+    guests: mpsc::Sender<Job>,
     state: watch::Receiver<BusState>,
     stats: watch::Receiver<BusStats>,
 }
@@ -154,6 +157,7 @@ pub struct Bus<O: Opener> {
     settings: BusSettings,
     commands: mpsc::Receiver<Job>,
     polls: mpsc::Receiver<Job>,
+    guests: mpsc::Receiver<Job>,
     state: watch::Sender<BusState>,
     stats: watch::Sender<BusStats>,
     line: Line,
@@ -210,6 +214,8 @@ struct ProbeBudget {
 }
 
 const QUEUE: usize = 64;
+/// Nobody looks around with more than a few requests at a time.
+const GUESTS: usize = 8;
 /// Above 19200 Bd the silence is fixed (Modbus over serial line 1.02, 2.5.1.1).
 const FAST_SILENCE: Duration = Duration::from_micros(1750);
 const FIXED_SILENCE_ABOVE: u32 = 19200;
@@ -289,6 +295,7 @@ impl BusHandle {
         let queue = match ask.class {
             Class::Command => &self.commands,
             Class::Poll | Class::Probe => &self.polls,
+            Class::Guest => &self.guests,
         };
         let (done, reply) = oneshot::channel();
         queue
@@ -316,6 +323,7 @@ impl<O: Opener> Bus<O> {
     pub fn new(opener: O, settings: BusSettings, seed: u64) -> (BusHandle, Self) {
         let (commands_in, commands) = mpsc::channel(QUEUE);
         let (polls_in, polls) = mpsc::channel(QUEUE);
+        let (guests_in, guests) = mpsc::channel(GUESTS);
         let (state, state_out) = watch::channel(BusState::default());
         let (stats, stats_out) = watch::channel(BusStats::default());
         let now = Instant::now();
@@ -336,6 +344,7 @@ impl<O: Opener> Bus<O> {
             settings,
             commands,
             polls,
+            guests,
             state,
             stats,
         };
@@ -343,6 +352,7 @@ impl<O: Opener> Bus<O> {
             BusHandle {
                 commands: commands_in,
                 polls: polls_in,
+                guests: guests_in,
                 state: state_out,
                 stats: stats_out,
             },
@@ -379,11 +389,13 @@ impl<O: Opener> Bus<O> {
                 .polls
                 .try_recv()
                 .or_else(|_| self.commands.try_recv())
+                .or_else(|_| self.guests.try_recv())
                 .ok();
         }
         self.commands
             .try_recv()
             .or_else(|_| self.polls.try_recv())
+            .or_else(|_| self.guests.try_recv())
             .ok()
     }
 
@@ -412,6 +424,7 @@ impl<O: Opener> Bus<O> {
             biased;
             job = self.commands.recv() => return job.map_or(Idle::Ended, Idle::Job),
             job = self.polls.recv() => return job.map_or(Idle::Ended, Idle::Job),
+            job = self.guests.recv() => return job.map_or(Idle::Ended, Idle::Job),
             read = from_line => read,
         };
         match read {
@@ -677,6 +690,7 @@ impl Contention {
         match class {
             Class::Command => self.commands += took,
             Class::Poll | Class::Probe => self.polls += took,
+            Class::Guest => {}
         }
     }
 }

@@ -169,7 +169,7 @@ impl ModbusDevice {
 
     fn ask_of(&self, request: &Request, class: Class) -> Ask {
         let timeout = match class {
-            Class::Command | Class::Poll => self.config.timeout,
+            Class::Command | Class::Guest | Class::Poll => self.config.timeout,
             Class::Probe => self.health.probe_timeout(self.config.timeout),
         };
         Ask {

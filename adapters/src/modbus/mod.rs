@@ -10,6 +10,7 @@ mod config;
 mod device;
 mod frame;
 mod health;
+mod inspect;
 mod layout;
 mod merge;
 mod plan;

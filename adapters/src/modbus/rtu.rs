@@ -256,7 +256,7 @@ impl Rtu {
         );
         self.line_until = match ask.class {
             Class::Command | Class::Poll => until,
-            Class::Probe => deadline,
+            Class::Guest | Class::Probe => deadline,
         };
     }
 

@@ -140,7 +140,7 @@ impl Tcp {
                 self.transaction,
                 sent + ask.late_timeout * self.quarantine_percent / 100,
             )),
-            Class::Probe => None,
+            Class::Guest | Class::Probe => None,
         };
     }
 

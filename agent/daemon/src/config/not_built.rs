@@ -39,7 +39,6 @@ const NOT_BUILT: &[(&str, Refused)] = &[
     ("device.*.point.*.feedback", Refused::Always),
     ("device.*.point.*.min_switch_s", Refused::Always),
     ("device.*.point.*.monotonic", Refused::Always),
-    ("device.*.template", Refused::Always),
     ("mqtt", Refused::Always),
     ("server.*.coap.default_leisure_s", Refused::Always),
     ("server.*.coap.probing_rate_bytes_s", Refused::Always),

@@ -229,10 +229,6 @@ fn keys_that_are_not_built_are_refused_by_name() {
         ("[mqtt]\nurl = \"mqtt://a\"\n", "`mqtt`"),
         ("[site.interlock.a]\nnever_together = []\n", "`interlock`"),
         ("[device.a]\nadapter = \"sml\"\n", "`adapter = \"sml\"`"),
-        (
-            "[device.a]\nadapter = \"sim\"\ntemplate = \"x\"\n",
-            "`template`",
-        ),
         ("[bus.a]\nkind = \"udp\"\n", "`kind = \"udp\"`"),
         (
             "[server.main.coap]\nprobing_rate_bytes_s = 1\n",
@@ -606,7 +602,8 @@ fn a_busy_line_and_a_unit_used_twice_are_found() {
     );
     let problems = found("busy", &text);
     for (line, words) in [
-        (1, "of the line's time (at most 80 %"),
+        (1, "of the line's time (at most 80 %: longer `poll_s`"),
+        (1, "another bus; d 204 %, e 204 %)"),
         (13, "unit 1 is also that of [device.d] on the same bus"),
         (14, "`poll_s = 0.05` is not within 0.1"),
     ] {

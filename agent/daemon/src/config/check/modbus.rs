@@ -16,6 +16,8 @@ use crate::config::{
 
 /// More of a line's time than this leaves nothing for retries and writes.
 const MOST_LOAD: f64 = 0.8;
+/// Devices of a line that is too busy that are named.
+const MOST_NAMED: usize = 4;
 
 impl Checker<'_> {
     pub(super) fn modbus(
@@ -170,18 +172,19 @@ impl Checker<'_> {
     }
 
     /// A line has only so much time.
-    pub(super) fn line_loads<'m>(&mut self, devices: impl Iterator<Item = &'m Modbus>) {
-        let mut loads: BTreeMap<BusId, f64> = BTreeMap::new();
-        for modbus in devices {
+    pub(super) fn line_loads<'m>(&mut self, devices: impl Iterator<Item = (&'m str, &'m Modbus)>) {
+        let mut loads: BTreeMap<BusId, Vec<(f64, &str)>> = BTreeMap::new();
+        for (name, modbus) in devices {
             let Some(bus) = self.buses.get(usize::from(modbus.bus.0)) else {
                 continue;
             };
             if matches!(bus.line, BusLine::Serial(_)) {
-                *loads.entry(modbus.bus).or_default() +=
-                    modbus.config.plan(&bus.modbus_settings()).load();
+                let load = modbus.config.plan(&bus.modbus_settings()).load();
+                loads.entry(modbus.bus).or_default().push((load, name));
             }
         }
-        for (id, load) in loads {
+        for (id, mut devices) in loads {
+            let load: f64 = devices.iter().map(|(load, _)| load).sum();
             let Some(bus) = self
                 .buses
                 .get(usize::from(id.0))
@@ -191,9 +194,15 @@ impl Checker<'_> {
             };
             let at = key(&["bus", &bus.name]);
             let what = format!("polls take {:.0} % of the line's time", load * 100.0);
+            devices.sort_by(|a, b| b.0.total_cmp(&a.0));
+            let most = devices.iter().take(MOST_NAMED);
+            let most: Vec<String> = most
+                .map(|(load, name)| format!("{name} {:.0} %", load * 100.0))
+                .collect();
             let hint = format!(
-                "at most {:.0} %: longer `poll_s`, a faster line, or another bus",
-                MOST_LOAD * 100.0
+                "at most {:.0} %: longer `poll_s`, a faster line, or another bus; {}",
+                MOST_LOAD * 100.0,
+                most.join(", ")
             );
             self.error(&at, what, hint);
         }
