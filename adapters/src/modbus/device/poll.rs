@@ -62,7 +62,7 @@ impl ModbusDevice {
         let request = read_of(planned.range);
         match self.try_ask(&request, class).await {
             Ok(reply) => {
-                let points = self.to_be_told(planned, wanted);
+                let points = self.tell(planned, wanted);
                 Ok(self.samples(&points, planned.range, &reply))
             }
             Err(BusError::Exception(code)) if code.is_about_registers() => {
@@ -75,7 +75,7 @@ impl ModbusDevice {
 
     /// The points of a request that somebody asked for, or whose time has come: some are read more
     /// often than they must be, because that is cheaper.
-    fn to_be_told(
+    fn tell(
         &mut self,
         planned: &PlannedRequest,
         wanted: impl Fn(ResourceAddress) -> bool,
