@@ -480,7 +480,7 @@ fn look_thermostat(thermostat: &mut Thermostat, actual: Option<bool>, now: Now) 
     }
     Verdict {
         wanted,
-        wake: thermostat.expires(now),
+        wake: thermostat.expires().filter(|at| *at > Moment::of(now)),
         event: None,
         trouble: does.map(|does| format!("the sensor tells nothing usable: {does}")),
     }
