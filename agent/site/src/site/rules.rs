@@ -164,6 +164,7 @@ impl Site {
         self.rules.offset_ms = offset;
         if *self.rules.sky.zone != *clock.zone {
             self.rules.sky.set_zone(Arc::clone(&clock.zone));
+            self.rules.list.iter_mut().for_each(Rule::forget_ahead);
         }
         self.rules.clock = Some(clock);
         for index in self.rules.indices() {
