@@ -5,6 +5,7 @@ pub mod control;
 mod demo;
 mod events;
 mod history;
+mod modbus;
 mod objects;
 mod patient;
 mod refusal;
@@ -31,6 +32,7 @@ use serde_json::json;
 
 use crate::{
     ask::{Asker, ServerAction},
+    commission::Commission,
     events::EventLog,
     status::{DeviceView, ReadView, ServerView, Status, StatusView, TrendView},
     store::History,
@@ -61,6 +63,7 @@ pub type NowSource = Arc<dyn Fn() -> Now + Send + Sync>;
 pub struct Api {
     pub asker: Asker,
     pub clock: NowSource,
+    pub(crate) commission: Arc<Commission>,
     pub demo: Option<Arc<dyn DemoServer>>,
     pub events: EventLog,
     /// `None`: none is kept.
@@ -100,6 +103,11 @@ pub fn routes() -> Router<Api> {
         .route("/watch", get(watch::get))
         .route("/trend", get(trend))
         .route("/metrics", get(metrics))
+        .route("/modbus", get(modbus::lines))
+        .route("/modbus/point", get(modbus::point))
+        .route("/modbus/probe", post(modbus::probe))
+        .route("/modbus/read", post(modbus::read))
+        .route("/modbus/write", post(modbus::write))
         .merge(demo::routes());
     let routes = NOT_BUILT
         .iter()

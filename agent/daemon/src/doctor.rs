@@ -306,6 +306,7 @@ mod tests {
             environment: Vec::new(),
             definitions: lamplighter_model::tables::standard(),
             hardware: Hardware::default(),
+            templates: "/nowhere".into(),
         };
         source.check().config.unwrap()
     }

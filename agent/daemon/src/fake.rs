@@ -97,6 +97,7 @@ impl Site {
         Api {
             asker: self.asker.clone(),
             clock: Arc::new(move || now_at(clock_s.load(Ordering::Relaxed))),
+            commission: Arc::default(),
             demo: None,
             events: self.events.clone(),
             history: self.history.clone(),

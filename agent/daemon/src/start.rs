@@ -27,7 +27,7 @@ use nix::{
 
 use crate::{
     api::{
-        Api, DemoServer, NowSource,
+        Api, DemoServer,
         control::{ControlError, ControlSocket},
     },
     ask::Asker,
@@ -233,10 +233,10 @@ pub async fn agent(
     let mut devices = devices::start(&config, system, clock.for_adapters(), seed);
     let site = Site::new(config.site.clone(), loaded.site, now);
 
-    let now_source: NowSource = Arc::new(move || clock.now());
     let api = Api {
         asker,
-        clock: now_source,
+        clock: Arc::new(move || clock.now()),
+        commission: Arc::clone(&devices.commission),
         demo: extras.demo,
         events: events.clone(),
         history: (config.store.history_max > 0).then(|| store.history()),

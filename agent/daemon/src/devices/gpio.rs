@@ -68,9 +68,16 @@ impl Starter<'_> {
 }
 
 fn point(point: &config::GpioPoint) -> GpioPoint {
-    let (direction, debounce) = match point.direction {
-        config::Direction::Input { debounce } => (Direction::Input, debounce),
-        config::Direction::Output { .. } => (Direction::Output, std::time::Duration::ZERO),
+    let (direction, debounce, exit) = match point.direction {
+        config::Direction::Input { debounce } => (Direction::Input, debounce, None),
+        config::Direction::Output { exit } => {
+            let exit = match exit {
+                config::Exit::Keep => None,
+                config::Exit::Off => Some(false),
+                config::Exit::On => Some(true),
+            };
+            (Direction::Output, std::time::Duration::ZERO, exit)
+        }
     };
     GpioPoint {
         address: point.point.address,
@@ -85,6 +92,7 @@ fn point(point: &config::GpioPoint) -> GpioPoint {
         },
         debounce,
         drive: Drive::default(),
+        exit,
         feedback: None,
     }
 }

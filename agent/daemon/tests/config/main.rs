@@ -10,6 +10,8 @@ mod problems;
 mod rules;
 mod security;
 mod shipped;
+mod shipped_templates;
+mod templates;
 
 use std::{
     fs,
@@ -77,6 +79,7 @@ fn source(directory: &Path) -> Source {
             )),
             ..Hardware::default()
         },
+        templates: Path::new(env!("CARGO_MANIFEST_DIR")).join("../../config/templates"),
     }
 }
 
