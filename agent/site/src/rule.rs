@@ -444,7 +444,7 @@ impl Light {
             wanted,
             wake: [by_clock, settled].into_iter().flatten().min(),
             event,
-            trouble: self.trouble(unix),
+            trouble: self.trouble(unix, now),
         }
     }
 
@@ -468,9 +468,9 @@ impl Light {
         }
     }
 
-    fn trouble(&self, unix: Option<i64>) -> Option<String> {
+    fn trouble(&self, unix: Option<i64>, now: Now) -> Option<String> {
         let photocell = self.photocell.as_ref();
-        let of_photocell = photocell.and_then(Photocell::trouble);
+        let of_photocell = photocell.and_then(|photocell| photocell.trouble(now));
         let instead = match (&self.schedule, unix, of_photocell) {
             (Some(_), None, None) if photocell.is_some() => "the photocell alone decides",
             (Some(_), Some(_), _) => "the schedule alone decides",

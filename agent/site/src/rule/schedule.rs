@@ -646,4 +646,15 @@ mod tests {
             assert_eq!(found == Some(true), on, "{year}-{month}-{day}");
         }
     }
+
+    proptest::proptest! {
+        #![proptest_config(proptest::prelude::ProptestConfig { failure_persistence: None, ..Default::default() })]
+
+        #[test]
+        fn any_text_is_read_or_refused(text in "(on|off|resume|end|always|sun(set|rise)|sat|-|\\+|[0-9]{2}|:|;|=|,|\\.\\.|>=|<=| |.){0,40}") {
+            if let Ok(schedule) = text.parse::<Schedule>() {
+                proptest::prop_assert_eq!(schedule.to_string().parse::<Schedule>(), Ok(schedule));
+            }
+        }
+    }
 }
