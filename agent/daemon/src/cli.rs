@@ -74,6 +74,7 @@ fn perform(cli: Cli) -> Result<Exit, Failure> {
         Command::Events(options) => events::events(&global, &options, &mut out),
         Command::Exec { path, args } => operate::execute(&global, &path, args.as_deref(), &mut out),
         Command::Objects(args::Objects::Export { dir }) => export::export(&global, &dir, &mut out),
+        Command::Lock { name } => operate::lock(&global, &name, &mut out),
         Command::Off { name, hold } => operate::write(&global, &name, "off", hold, &mut out),
         Command::On { name, hold } => operate::write(&global, &name, "on", hold, &mut out),
         Command::Points => show::points(&global, &mut out),
@@ -95,6 +96,7 @@ fn perform(cli: Cli) -> Result<Exit, Failure> {
         } => operate::write(&global, &name, &value, hold, &mut out),
         Command::Setup(setup) => setup::setup(&global, &setup, &mut out),
         Command::Status => show::status(&global, &mut out),
+        Command::Unlock { name } => operate::unlock(&global, name.as_deref(), &mut out),
         Command::Watch { paths } => operate::watch(&global, &paths, &mut out),
         Command::Web(args::Web::Enable(options)) => web::enable(&global, &options, &mut out),
         Command::Why { name } => show::why(&global, &name, &mut out),
@@ -102,14 +104,12 @@ fn perform(cli: Cli) -> Result<Exit, Failure> {
         | Command::Bearer(_)
         | Command::Bundle(_)
         | Command::Gpio(_)
-        | Command::Lock(_)
         | Command::Meter(_)
         | Command::Modbus(_)
         | Command::Offline(_)
         | Command::Online(_)
         | Command::Restore(_)
         | Command::Simulate(_)
-        | Command::Unlock(_)
         | Command::Update(_) => Err(Failure::not_built("this command")),
     };
     done.map(|()| Exit::Ok).or_else(closed_pipe)

@@ -149,6 +149,10 @@ async fn answer(mut questions: mpsc::Receiver<Ask>, script: Arc<Mutex<Script>>) 
                 script.server_actions.push(format!("Bootstrap by {user}"));
                 let _ = reply.send(script.reject.clone().map_or(Ok(()), Err));
             }
+            Ask::Lock(request, reply) => {
+                script.server_actions.push(format!("{request:?}"));
+                let _ = reply.send(Ok(()));
+            }
             Ask::Local(request, reply) => {
                 let _ = reply.send(script.local(request));
             }
@@ -228,6 +232,8 @@ fn why(name: String) -> Why {
         measured: None,
         slots: vec![slot],
         guard_left: None,
+        held_by: None,
+        refused: None,
         result: "done".to_owned(),
     }
 }

@@ -15,6 +15,8 @@ use lamplighter_model::{
 pub enum SiteInput {
     /// A `Done` of a write may carry what was read back; it counts as measured.
     Adapter(AdapterId, AdapterEvent),
+    /// From a person at this box; answered by [`DeviceEvent::Done`] with the same id.
+    Lock(OpId, LockRequest),
     /// From the core, for a server or a person; answered by [`DeviceEvent::Done`] with the same id.
     Request(OpId, DeviceRequest),
     /// Whether any server is registered, told on change; before it is told, nothing is lost. Not to
@@ -58,6 +60,35 @@ pub enum SiteEvent {
         failed: u16,
         members: u16,
     },
+    /// The hand switch of a group stands elsewhere.
+    HandSwitch { group: String, position: Hand },
+    /// A maintenance lock is in force; `again` where it was before the program ended.
+    Locked {
+        name: String,
+        by: Origin,
+        again: bool,
+    },
+    /// A maintenance lock was taken away.
+    Unlocked { name: String, by: Origin },
+}
+
+/// What a hand switch says.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq, serde::Deserialize, serde::Serialize)]
+pub enum Hand {
+    #[default]
+    Auto,
+    Off,
+    On,
+}
+
+impl std::fmt::Display for Hand {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Self::Auto => "auto",
+            Self::Off => "off",
+            Self::On => "on",
+        })
+    }
 }
 
 /// The fixed priorities of an output, highest first (design: "Outputs and who wins").
@@ -96,14 +127,12 @@ impl Slot {
     /// from what is measured.
     pub(crate) const fn is_kept(self) -> bool {
         match self {
-            Self::Command
-            | Self::DeviceFailSafe
-            | Self::GroupCommand
-            | Self::MaintenanceLock
-            | Self::ServerLost => true,
+            Self::Command | Self::DeviceFailSafe | Self::GroupCommand | Self::ServerLost => true,
+            // Locks and hand switches are kept by themselves.
             Self::Default
             | Self::HandSwitch
             | Self::Interlock
+            | Self::MaintenanceLock
             | Self::Schedule
             | Self::Thermostat => false,
         }
@@ -132,6 +161,7 @@ impl std::fmt::Display for Slot {
 pub struct SiteConfig {
     pub definitions: Arc<Definitions>,
     pub groups: Vec<GroupConfig>,
+    pub interlocks: Vec<InterlockConfig>,
     pub points: Vec<PointConfig>,
     /// Vendor objects begin here: Bearer +0, Group +1, Output status +2, Device link +3, Site rule +4.
     pub vendor_object_base: u16,
@@ -151,6 +181,8 @@ pub struct PointConfig {
     pub fail_safe: Option<FailSafe>,
     /// What an output does before anybody commands it. Without meaning for [`PointKind::Value`].
     pub boot: BootState,
+    /// Shortest time between two switchings, whoever wants them; a command waits for its end.
+    pub min_switch: Duration,
 }
 
 /// What stands in the lowest slot of an output, and so what it does after the very first start.
@@ -239,6 +271,52 @@ pub struct GroupConfig {
     pub stagger: Duration,
     /// Shown in addition as this instance, e.g. `/3416/60000`, for servers without our definition.
     pub standard_instance: Option<lamplighter_model::InstanceAddress>,
+    /// The switch on the spot that takes the group out of everybody else's hands.
+    pub manual: Option<ManualConfig>,
+}
+
+/// Outputs of which one goes on only after all others are known to be off.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct InterlockConfig {
+    pub name: String,
+    /// Addresses of the points, as in [`GroupConfig::members`].
+    pub never_together: Vec<ResourceAddress>,
+    /// How long all others must have been off.
+    pub dead_time: Duration,
+}
+
+/// A hand switch: one contact (hand or automatic), or two (hand on, hand off, automatic).
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct ManualConfig {
+    /// True switches all members on.
+    pub on: Option<ResourceAddress>,
+    /// True switches all members off, also where `on` says the contrary.
+    pub off: Option<ResourceAddress>,
+    /// How long the switch holds; `None` as long as it stands there.
+    pub limit: Option<Duration>,
+}
+
+/// Of the maintenance lock: what it lets pass is OFF.
+#[derive(Clone, Debug, PartialEq)]
+pub enum LockRequest {
+    /// `what` is a group, an output, or [`ALL_OUTPUTS`].
+    Lock { what: String, by: Origin },
+    /// `None`: everything that is locked.
+    Unlock { what: Option<String>, by: Origin },
+}
+
+/// What a maintenance lock of every output is called.
+pub const ALL_OUTPUTS: &str = "all";
+
+/// A maintenance lock that is in force.
+#[derive(Clone, Debug, PartialEq, serde::Serialize)]
+pub struct LockView {
+    /// A group, an output, or [`ALL_OUTPUTS`].
+    pub name: String,
+    pub by: Origin,
+    /// Its age.
+    pub since: Duration,
+    pub outputs: usize,
 }
 
 /// Who commands an output, and what was overruled: the answer of `lamplighter why`.
@@ -255,6 +333,10 @@ pub struct Why {
     pub slots: Vec<WhySlot>,
     /// Time until a guard lets the winner through.
     pub guard_left: Option<Duration>,
+    /// What keeps it from what it is wanted to do, in words: interlock, lock, hand switch.
+    pub held_by: Option<String>,
+    /// The last command that was refused.
+    pub refused: Option<WhyRefused>,
     /// What happened to the last write, in words.
     pub result: String,
 }
@@ -268,4 +350,14 @@ pub struct WhySlot {
     pub since: Duration,
     /// Time until it ends by itself.
     pub ends_in: Option<Duration>,
+}
+
+/// A command that was answered with an error and will never be carried out.
+#[derive(Clone, Debug, PartialEq, serde::Serialize)]
+pub struct WhyRefused {
+    pub value: Value,
+    pub by: Origin,
+    pub reason: String,
+    /// Its age.
+    pub since: Duration,
 }

@@ -18,6 +18,8 @@ pub(crate) enum Timer {
     Drive(OutputIndex),
     /// A command of the output ends.
     Hold(OutputIndex),
+    /// The dead time of an interlock ends for the output.
+    Interlock(OutputIndex),
     /// The adapter should long have answered.
     Op(OpId),
     /// All servers have been away for as long as the output allows.
@@ -66,6 +68,7 @@ impl Deadlines {
             Timer::DeviceLost(_) => "fail-safe of a lost device",
             Timer::Drive(_) => "guard, stagger or retry of an output",
             Timer::Hold(_) => "end of a command",
+            Timer::Interlock(_) => "dead time of an interlock",
             Timer::Op(_) => "answer of an adapter",
             Timer::ServerLost(_) => "fail-safe of lost servers",
             Timer::Tick => "counters",

@@ -5,6 +5,7 @@
 
 pub mod boundary;
 mod check;
+mod contact;
 mod deadlines;
 mod group;
 mod guard;

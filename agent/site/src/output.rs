@@ -13,15 +13,17 @@ use std::time::Duration;
 
 use lamplighter_model::{
     DataType, Now, Quality, Stamp, Value,
-    device::{Fault, OpId},
+    device::{Fault, OpId, Origin},
 };
 
 use crate::{
-    boundary::{BootState, FailSafeOn, PointConfig, Slot, WhileWaiting},
+    boundary::{BootState, FailSafeOn, Guard, PointConfig, Slot, WhileWaiting},
+    contact::Contact,
     guard::GuardState,
     lamp::Counters,
     moment::Moment,
-    saved::{SavedEnd, SavedOutput, SavedSlot},
+    saved::{SavedEnd, SavedGuard, SavedOutput, SavedSlot},
+    site::InterlockIndex,
     slots::{CommandId, Entry, Slots},
 };
 
@@ -45,7 +47,14 @@ pub(crate) struct Output {
     /// Its adapter has declared it.
     pub(crate) present: bool,
     pub(crate) groups: Vec<GroupIndex>,
+    pub(crate) interlocks: Vec<InterlockIndex>,
+    /// What is in its slot of the interlock, and why.
+    pub(crate) block: Option<Block>,
+    pub(crate) contact: Contact,
     pub(crate) guard: Option<GuardState>,
+    /// `min_switch`: a guard that is not kept, so that a street of lamps costs no writing. At a start
+    /// nothing is known: a line stays as it is for that long.
+    steady: Option<GuardState>,
     pub(crate) counters: Counters,
     /// What was last written and accepted; `None` after a write that nobody knows the fate of.
     pub(crate) in_effect: Option<Value>,
@@ -53,6 +62,8 @@ pub(crate) struct Output {
     pub(crate) result: DriveResult,
     /// What people were last told.
     pub(crate) announced: Option<(Slot, Value)>,
+    /// The last command that was answered with an error.
+    pub(crate) refused: Option<Refused>,
     /// The last command that was accepted, in force again when a later one fails.
     accepted: Option<Entry>,
     /// The request that is answered when the command in its slot has been carried out.
@@ -64,6 +75,29 @@ pub(crate) struct Output {
     retry: Option<Moment>,
     failures: u32,
     settled: Moment,
+}
+
+/// A command that will never be carried out.
+#[derive(Clone, Debug)]
+pub(crate) struct Refused {
+    pub(crate) value: Value,
+    pub(crate) by: Origin,
+    pub(crate) reason: String,
+    pub(crate) at: Moment,
+}
+
+/// An interlock keeps an output off.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct Block {
+    /// Name of the interlock.
+    pub(crate) by: String,
+    pub(crate) reason: String,
+    /// When the dead time ends; `None` while another member is, or may be, on.
+    pub(crate) until: Option<Moment>,
+    /// It was seen on beside another: switched off whatever its guard says.
+    pub(crate) trips: bool,
+    /// Nobody has seen yet what it does: nothing is written before.
+    pub(crate) waits: bool,
 }
 
 /// What the device was last seen to do.
@@ -126,18 +160,32 @@ impl Output {
             .guard
             .map(|rule| GuardState::new(rule, saved.and_then(|saved| saved.guard.as_ref()), now));
         let counters = Counters::new(saved.map(|saved| saved.counters).unwrap_or_default());
+        let steady = Some(config.min_switch).filter(|time| !time.is_zero());
+        let steady = steady.map(|time| {
+            let rule = Guard {
+                min_on: time,
+                min_off: time,
+                ..Guard::default()
+            };
+            GuardState::new(rule, Some(&SavedGuard::default()), now)
+        });
         Self {
             config,
             data_type,
             slots: Slots::default(),
             present: false,
             groups: Vec::new(),
+            interlocks: Vec::new(),
+            block: None,
+            contact: Contact::new(),
             guard,
+            steady,
             counters,
             in_effect: None,
             measured: None,
             result: DriveResult::Never,
             announced: None,
+            refused: None,
             accepted: None,
             waiter: None,
             writing: None,
@@ -205,12 +253,23 @@ impl Output {
 
     /// Whether a guard would delay this value now, and until when.
     pub(crate) fn guard_wait(&self, slot: Slot, value: &Value, now: Now) -> Option<Moment> {
-        // design: guards apply to all but interlock and maintenance lock.
-        let guard = self
-            .guard
-            .as_ref()
-            .filter(|_| slot > Slot::MaintenanceLock)?;
-        Some(guard.free_at(is_on(value), now)).filter(|at| *at > Moment::of(now))
+        // design: guards apply to all but interlock and maintenance lock. An interlock that only
+        // keeps from going on lets the guard decide when a state that nobody knows ends.
+        let applies = match slot {
+            Slot::Interlock => self.block.as_ref().is_some_and(|block| !block.trips),
+            Slot::MaintenanceLock => false,
+            Slot::Command
+            | Slot::Default
+            | Slot::DeviceFailSafe
+            | Slot::GroupCommand
+            | Slot::HandSwitch
+            | Slot::Schedule
+            | Slot::ServerLost
+            | Slot::Thermostat => true,
+        };
+        let guards = self.guard.iter().chain(&self.steady);
+        let free = guards.map(|guard| guard.free_at(is_on(value), now));
+        free.max().filter(|at| applies && *at > Moment::of(now))
     }
 
     /// Why a command of this value is refused now.
@@ -220,19 +279,17 @@ impl Output {
         }
         if let Some((slot, entry)) = self.slots.overrules(Slot::Command, value) {
             let retry_after = entry.until.map(|until| Moment::of(now).until(until));
-            let reason = format!(
-                "{} is held by its {slot}{}",
-                self.config.name,
-                left(retry_after)
-            );
+            let reason = format!("{}{}", self.held_by(slot, entry), left(retry_after));
             return Some(Fault::Refused {
                 reason,
                 retry_after,
             });
         }
-        let wait = self.guard_wait(Slot::Command, value, now)?;
-        match self.guard.as_ref()?.rule().while_waiting {
+        let guard = self.guard.as_ref()?;
+        let wait = guard.free_at(is_on(value), now);
+        match guard.rule().while_waiting {
             WhileWaiting::Queue => None,
+            WhileWaiting::Reject if wait <= Moment::of(now) => None,
             WhileWaiting::Reject => {
                 let retry_after = Some(Moment::of(now).until(wait));
                 let reason = format!(
@@ -246,6 +303,47 @@ impl Output {
                 })
             }
         }
+    }
+
+    /// Who holds it against a command, in words.
+    pub(crate) fn held_by(&self, slot: Slot, entry: &Entry) -> String {
+        let name = &self.config.name;
+        match slot {
+            Slot::HandSwitch if is_on(&entry.value) => "hand switch on".to_owned(),
+            Slot::HandSwitch => "hand switch off".to_owned(),
+            Slot::Interlock => self.block.as_ref().map_or_else(
+                || format!("{name} is held by its {slot}"),
+                |block| block.reason.clone(),
+            ),
+            Slot::MaintenanceLock => match &entry.by {
+                Origin::Local(user) => format!("{name} is locked for maintenance by {user}"),
+                Origin::Mqtt | Origin::Rule(_) | Origin::Server(_) => {
+                    format!("{name} is locked for maintenance")
+                }
+            },
+            Slot::Command
+            | Slot::Default
+            | Slot::DeviceFailSafe
+            | Slot::GroupCommand
+            | Slot::Schedule
+            | Slot::ServerLost
+            | Slot::Thermostat => format!("{name} is held by its {slot}"),
+        }
+    }
+
+    /// What of interlock, lock and hand switch keeps it from what anything below wants.
+    pub(crate) fn held_in_words(&self) -> Option<String> {
+        let (slot, winner) = self.slots.winner()?;
+        let held = self
+            .slots
+            .occupied()
+            .any(|(_, entry)| entry.value != winner.value);
+        (slot <= Slot::HandSwitch && held).then(|| self.held_by(slot, winner))
+    }
+
+    /// The winner is written even if it is in effect already.
+    pub(crate) const fn write_anew(&mut self) {
+        self.forced = true;
     }
 
     /// Fills a slot with what stood there before the restart.
@@ -263,6 +361,7 @@ impl Output {
             self.accepted = Some(entry.clone());
         }
         self.slots.set(Slot::Command, entry);
+        self.refused = None;
         self.forced = true;
         self.paced = None;
         self.retry = None;
@@ -302,6 +401,11 @@ impl Output {
         (expired, if ended { self.release_command() } else { None })
     }
 
+    /// It has a turn in its group before it is switched.
+    pub(crate) const fn wait_turn(&mut self, group: GroupIndex, turn: Moment) {
+        self.paced = Some((group, turn));
+    }
+
     /// The device is there (again) and may have forgotten everything: the winner is written anew.
     pub(crate) fn reassert(&mut self, pace: Option<(GroupIndex, Moment)>) {
         self.forced = true;
@@ -310,15 +414,27 @@ impl Output {
         self.paced = pace;
     }
 
-    /// A request whose command is not, or no longer, the winner.
-    pub(crate) fn take_overruled_waiter(&mut self, now: Now) -> Option<OpId> {
-        let (slot, _) = self.slots.winner()?;
+    /// A request whose command is not, or no longer, the winner, and why it is refused: not where
+    /// the winner wants the same.
+    pub(crate) fn take_overruled_waiter(&mut self, now: Now) -> Option<(OpId, Result<(), Fault>)> {
+        let (slot, winner) = self.slots.winner()?;
         if slot >= Slot::Command {
             return None;
         }
         let waiter = self.waiter.take()?;
+        let command = self.slots.get(Slot::Command);
+        if command.is_some_and(|command| command.value == winner.value) {
+            self.accepted = command.cloned();
+            return Some((waiter, Ok(())));
+        }
+        let retry_after = winner.until.map(|until| Moment::of(now).until(until));
+        let reason = format!("{}{}", self.held_by(slot, winner), left(retry_after));
         self.withdraw(now);
-        Some(waiter)
+        let refused = Fault::Refused {
+            reason,
+            retry_after,
+        };
+        Some((waiter, Err(refused)))
     }
 
     /// A request whose command could not be begun in time; it is withdrawn.
@@ -347,6 +463,9 @@ impl Output {
             return Next::Settled;
         };
         if !self.present || self.writing.is_some() {
+            return Next::Settled;
+        }
+        if slot == Slot::Interlock && self.block.as_ref().is_some_and(|block| block.waits) {
             return Next::Settled;
         }
         if !self.forced && self.in_effect.as_ref() == Some(&entry.value) {
@@ -384,9 +503,9 @@ impl Output {
         command: CommandId,
         now: Now,
     ) -> Option<GroupIndex> {
-        if let Some(guard) = &mut self.guard {
-            guard.on_dispatch(is_on(&value), now);
-        }
+        self.guards()
+            .for_each(|guard| guard.on_dispatch(is_on(&value), now));
+        self.contact.on_dispatch(is_on(&value));
         self.forced = false;
         self.retry = None;
         let entry = self
@@ -408,9 +527,9 @@ impl Output {
     /// The device has accepted the value.
     pub(crate) fn on_done(&mut self, now: Now) -> Option<Writing> {
         let mut writing = self.writing.take()?;
-        if let Some(guard) = &mut self.guard {
-            guard.on_done(is_on(&writing.value), now);
-        }
+        self.guards()
+            .for_each(|guard| guard.on_done(is_on(&writing.value), now));
+        self.contact.on_done(is_on(&writing.value), now);
         self.accepted = writing.entry.take().or_else(|| self.accepted.take());
         self.in_effect = Some(writing.value.clone());
         self.result = DriveResult::Done;
@@ -422,9 +541,9 @@ impl Output {
     /// The device has not accepted the value, or nobody knows whether it has.
     pub(crate) fn on_failed(&mut self, fault: &Fault, now: Now) -> Option<Writing> {
         let writing = self.writing.take()?;
-        if let Some(guard) = &mut self.guard {
-            guard.on_failed(is_on(&writing.value), now);
-        }
+        self.guards()
+            .for_each(|guard| guard.on_failed(is_on(&writing.value), now));
+        self.contact.on_failed();
         self.in_effect = None;
         self.result = DriveResult::Failed(fault.to_string());
         self.forced = true;
@@ -466,8 +585,12 @@ impl Output {
         }
     }
 
-    /// The device was seen in a state. True if that changes what the guard knows.
-    pub(crate) fn on_measured(&mut self, measured: Measured, now: Now) -> bool {
+    fn guards(&mut self) -> impl Iterator<Item = &mut GuardState> {
+        self.guard.iter_mut().chain(&mut self.steady)
+    }
+
+    /// The device was seen in a state.
+    pub(crate) fn on_measured(&mut self, measured: Measured, now: Now) {
         let on = is_on(&measured.value);
         let usable = measured.quality == Quality::Good || measured.quality == Quality::Unchecked;
         // While a write is under way, and from before it, a sample says nothing about the outcome.
@@ -476,21 +599,24 @@ impl Output {
         if usable {
             self.counters.on_state(on, now);
         }
+        let at = Moment::of_stamp(measured.at, now);
         self.measured = Some(measured);
-        conclusive
-            && self
-                .guard
-                .as_mut()
-                .is_some_and(|guard| guard.on_seen(on, now))
+        if conclusive {
+            self.guards().for_each(|guard| {
+                guard.on_seen(on, now);
+            });
+            self.contact.on_seen(on, at);
+        } else if !usable {
+            self.contact.on_lost();
+        }
     }
 
     /// The device may have been without power.
     pub(crate) fn on_lost(&mut self, now: Now) {
         self.in_effect = None;
         self.settled = Moment::of(now);
-        if let Some(guard) = &mut self.guard {
-            guard.on_unknown(now);
-        }
+        self.guards().for_each(|guard| guard.on_unknown(now));
+        self.contact.on_lost();
     }
 
     /// Time until the guard lets the winner through.
@@ -551,7 +677,7 @@ pub(crate) fn is_on(value: &Value) -> bool {
     value.as_f64().is_some_and(|number| number != 0.0)
 }
 
-fn left(time: Option<Duration>) -> String {
+pub(crate) fn left(time: Option<Duration>) -> String {
     match time.map(|time| time.as_secs()) {
         None => String::new(),
         Some(seconds) if seconds >= 120 => format!(", {} min left", seconds.div_ceil(60)),
@@ -572,7 +698,7 @@ mod tests {
             mono: Duration::from_secs(100),
             unix: None,
         };
-        let rule = crate::boundary::Guard {
+        let rule = Guard {
             min_off: Duration::from_secs(60),
             ..Default::default()
         };
@@ -585,6 +711,7 @@ mod tests {
             guard: Some(rule),
             fail_safe: None,
             boot: BootState::Adopt,
+            min_switch: Duration::ZERO,
         };
         let output = Output::new(config, DataType::Boolean, None, now);
         for slot in Slot::ALL {

@@ -8,6 +8,9 @@
 mod answer;
 mod drive;
 mod fail_safe;
+mod hand;
+mod interlock;
+mod lock;
 mod publish;
 mod restore;
 mod route;
@@ -26,10 +29,14 @@ use lamplighter_model::{
     object::Definitions,
 };
 
+pub(crate) use self::interlock::InterlockIndex;
 pub use self::view::{GroupView, MemberView, OutputView};
 use self::{
     answer::{Pending, Request},
     drive::Lane,
+    hand::HandSwitch,
+    interlock::Interlock,
+    lock::Lock,
     route::Route,
 };
 use crate::{
@@ -54,6 +61,11 @@ pub struct Site {
     points: BTreeMap<ResourceAddress, PointConfig>,
     outputs: Vec<Output>,
     groups: Vec<Group>,
+    interlocks: Vec<Interlock>,
+    hands: BTreeMap<GroupIndex, HandSwitch>,
+    /// Which hand switches a resource belongs to.
+    hand_inputs: BTreeMap<ResourceAddress, Vec<GroupIndex>>,
+    locks: BTreeMap<String, Lock>,
     by_name: BTreeMap<String, Named>,
     routes: BTreeMap<ResourceAddress, Route>,
     links: BTreeMap<AdapterId, LinkState>,
@@ -92,6 +104,10 @@ impl Site {
             points: BTreeMap::new(),
             outputs: Vec::new(),
             groups: Vec::new(),
+            interlocks: Vec::new(),
+            hands: BTreeMap::new(),
+            hand_inputs: BTreeMap::new(),
+            locks: BTreeMap::new(),
             by_name: BTreeMap::new(),
             routes: BTreeMap::new(),
             links: BTreeMap::new(),
@@ -108,7 +124,7 @@ impl Site {
             touched_groups: BTreeSet::new(),
             published: BTreeMap::new(),
         };
-        site.restore(config.points, config.groups, saved, now);
+        site.restore(config.points, config.groups, config.interlocks, saved, now);
         site.flush(now);
         site
     }
@@ -127,6 +143,7 @@ impl Site {
             SiteInput::Adapter(adapter, AdapterEvent::Link(state, _)) => {
                 self.on_link(adapter, state, now)
             }
+            SiteInput::Lock(op, request) => self.on_lock(op, request, now),
             SiteInput::Request(op, request) => self.on_request(op, request, now),
             SiteInput::ServerContact(contact) => self.on_server_contact(contact, now),
             SiteInput::Timeout => {}
@@ -149,7 +166,7 @@ impl Site {
     fn on_timer(&mut self, timer: Timer, now: Now) {
         match timer {
             Timer::DeviceLost(index) => self.on_device_lost(index, now),
-            Timer::Drive(index) => self.drive(index, now),
+            Timer::Drive(index) | Timer::Interlock(index) => self.drive(index, now),
             Timer::Hold(index) => self.on_hold_end(index, now),
             Timer::Op(op) => self.on_silence(op, now),
             Timer::ServerLost(index) => self.on_server_lost(index, now),

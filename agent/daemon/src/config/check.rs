@@ -15,6 +15,7 @@ mod point;
 mod register;
 mod registration;
 mod rights;
+mod safety;
 mod security;
 mod server;
 mod site;

@@ -35,10 +35,7 @@ const NOT_BUILT: &[(&str, Refused)] = &[
             "dlms", "gpsd", "mbus", "mqtt", "p1", "remote", "s0", "sml", "w1",
         ]),
     ),
-    ("device.*.defaults.min_switch_s", Refused::Always),
     ("device.*.mode", Refused::Words(&["A", "B", "D"])),
-    ("device.*.point.*.feedback", Refused::Always),
-    ("device.*.point.*.min_switch_s", Refused::Always),
     ("device.*.point.*.monotonic", Refused::Always),
     (
         "device.*.point.*.write.function",
@@ -53,10 +50,8 @@ const NOT_BUILT: &[(&str, Refused)] = &[
         "server.*.security.mode",
         Refused::Words(&["est", "oscore", "rpk"]),
     ),
-    ("site.group.*.manual", Refused::Always),
     ("site.group.*.photocell", Refused::Always),
     ("site.group.*.schedule", Refused::Always),
-    ("site.interlock", Refused::Always),
     ("site.thermostat", Refused::Always),
     ("update", Refused::Always),
 ];

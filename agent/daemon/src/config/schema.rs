@@ -7,6 +7,7 @@
 
 mod bus;
 mod device;
+mod safety;
 mod scalar;
 mod security;
 
@@ -21,6 +22,7 @@ pub use device::{
     OnViolation, Order, Probe, Read, RegisterType, SimDevice, SimPoint, Table, Verify,
     WhileWaiting, Write, WriteFunction,
 };
+pub use safety::{Feedback, Interlock, Manual};
 pub use scalar::Scalar;
 pub use security::{CertificateUsage, Security, SecurityMode};
 
@@ -258,6 +260,8 @@ pub struct Site {
     pub position: Option<Position>,
     /// `[site.group.NAME]`: outputs that are commanded together.
     pub group: BTreeMap<String, Group>,
+    /// `[site.interlock.NAME]`: outputs that are never on together.
+    pub interlock: BTreeMap<String, Interlock>,
 }
 
 /// WGS 84.
@@ -283,6 +287,9 @@ pub struct Group {
     /// Also show the group as this instance, id 60000 and up, of object 3416, 3306, 3311 or 3312,
     /// for servers without our definition. Example: `"/3416/60000"`. Default: not shown.
     pub instance: Option<String>,
+    /// The switch on the spot that wins over everybody else. Example: `{ input = "lamps.hand" }`.
+    /// Default: none.
+    pub manual: Option<Manual>,
 }
 
 /// `[store]`: what is kept on the disk.

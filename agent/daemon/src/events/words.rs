@@ -157,6 +157,15 @@ impl Names {
             } => News::new(Class::Event, "group_done")
                 .about(name)
                 .text(format!("{failed} of {members} failed")),
+            SiteEvent::HandSwitch { group, position } => News::new(Class::Event, "hand_switch")
+                .about(group)
+                .text(position.to_string()),
+            SiteEvent::Locked { name, by, again } => {
+                let what = if *again { "still_locked" } else { "locked" };
+                News::new(Class::Event, what)
+                    .about(name)
+                    .by(self.origin(by))
+            }
             SiteEvent::PartlyApplied {
                 applied,
                 failed,
@@ -174,6 +183,9 @@ impl Names {
                 .by(self.origin(by))
                 .text(slot.to_string())
                 .detail(format!("= {value}")),
+            SiteEvent::Unlocked { name, by } => News::new(Class::Event, "unlocked")
+                .about(name)
+                .by(self.origin(by)),
         }
     }
 }

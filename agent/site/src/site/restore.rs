@@ -9,7 +9,7 @@ use lamplighter_model::{
 
 use super::{Named, Site, route::Route};
 use crate::{
-    boundary::{GroupConfig, PointConfig, PointKind, SiteEvent, Slot},
+    boundary::{GroupConfig, InterlockConfig, PointConfig, PointKind, SiteEvent, Slot},
     deadlines::Timer,
     group::{Group, GroupCommand, MemberResult},
     moment::Moment,
@@ -27,22 +27,31 @@ impl Site {
         &mut self,
         points: Vec<PointConfig>,
         groups: Vec<GroupConfig>,
+        interlocks: Vec<InterlockConfig>,
         saved: Option<SavedSite>,
         now: Now,
     ) {
-        let saved = self.understood(saved);
+        let mut saved = self.understood(saved);
+        if saved.boot != Some(now.boot) {
+            saved.holders.clear();
+            self.dirty |= !interlocks.is_empty();
+        }
         for point in points {
             self.add_point(point, &saved.outputs, now);
         }
         for (group, id) in groups.into_iter().zip(0..=MAX_INSTANCE) {
+            let name = group.name.clone();
             self.add_group(group, GroupIndex(id), &saved.groups, now);
+            self.add_hand(GroupIndex(id), saved.hands.get(&name), now);
         }
+        self.add_interlocks(interlocks, &saved.holders);
         for index in self.indices() {
             let name = &self.output(index).config.name;
             if let Some(saved) = saved.outputs.get(name) {
                 self.restore_slots(index, saved, now);
             }
         }
+        self.restore_locks(saved.locks, now);
         self.declare_own();
     }
 

@@ -132,7 +132,9 @@ impl Site {
                 declared.removed.push(address);
             }
         }
-        self.output_mut(index).present = false;
+        let output = self.output_mut(index);
+        output.present = false;
+        output.contact.on_lost();
     }
 
     /// Who answers for a resource now: nobody, the site itself (`Some(None)`), or an adapter.
@@ -251,6 +253,7 @@ impl Site {
                 continue;
             }
             let Some(index) = self.output_at(sample.address) else {
+                self.see_hand(&sample, now);
                 passed.push(sample);
                 continue;
             };

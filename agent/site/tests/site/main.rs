@@ -4,6 +4,8 @@ mod groups;
 mod guards;
 
 mod histories;
+mod interlocks;
+mod locks;
 mod lost;
 mod outputs;
 mod requests;

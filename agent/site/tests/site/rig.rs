@@ -56,6 +56,7 @@ pub(crate) fn lamp_point(number: u16) -> PointConfig {
         guard: None,
         fail_safe: None,
         boot: BootState::Decide,
+        min_switch: Duration::ZERO,
     }
 }
 
@@ -80,6 +81,7 @@ pub(crate) fn group(members: impl IntoIterator<Item = u16>, stagger: Duration) -
             scope: Scope::Gateway,
             path: InstancePath::new(3416, 60000),
         }),
+        manual: None,
     }
 }
 
@@ -95,6 +97,7 @@ pub(crate) fn config(points: Vec<PointConfig>, groups: Vec<GroupConfig>) -> Site
     SiteConfig {
         definitions: definitions(),
         groups,
+        interlocks: Vec::new(),
         points,
         vendor_object_base: VENDOR,
     }

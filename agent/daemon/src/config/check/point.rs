@@ -32,6 +32,7 @@ pub(super) struct Common<'a> {
     pub(super) limit: Option<&'a schema::Limit>,
     pub(super) guard: Option<&'a schema::Guard>,
     pub(super) fail_safe: Option<&'a schema::FailSafe>,
+    pub(super) min_switch_s: Option<f64>,
     pub(super) boot: boundary::BootState,
 }
 
@@ -125,6 +126,7 @@ impl Checker<'_> {
             guard: common.guard.map(|guard| self.guard(at, guard, kind)),
             fail_safe,
             boot: common.boot,
+            min_switch: self.min_switch(at, common.min_switch_s, kind),
         };
         Some((
             Point {
@@ -398,6 +400,19 @@ impl Checker<'_> {
                 schema::OnViolation::Reject => boundary::OnViolation::Reject,
             },
         })
+    }
+
+    /// Only outputs are switched; what stands in `defaults` means them alone.
+    fn min_switch(&mut self, at: &Key, seconds: Option<f64>, kind: PointKind) -> Duration {
+        let at = below(at, "min_switch_s");
+        let seconds = self.within(&at, seconds.unwrap_or(0.0), 0.0, 3600.0);
+        if kind != PointKind::Value {
+            return Duration::try_from_secs_f64(seconds).unwrap_or_default();
+        }
+        if self.layers.find(&at).is_some() {
+            self.error(&at, "only outputs are switched", "");
+        }
+        Duration::ZERO
     }
 
     fn guard(&mut self, at: &Key, guard: &schema::Guard, kind: PointKind) -> boundary::Guard {

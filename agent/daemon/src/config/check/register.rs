@@ -369,6 +369,7 @@ fn common(point: &schema::ModbusPoint) -> Common<'_> {
         unit: point.unit.as_ref(),
         limit: point.limit.as_ref(),
         guard: point.guard.as_ref(),
+        min_switch_s: point.min_switch_s,
         fail_safe: point.fail_safe.as_ref(),
         boot: BootState::Adopt,
     }

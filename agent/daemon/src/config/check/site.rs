@@ -39,7 +39,7 @@ impl Checker<'_> {
                 self.error(&at, format!("more than {MAX_GROUPS} groups"), "");
                 break;
             }
-            let group = self.group(&at, name, group, &points);
+            let group = self.group(&at, name, group, &points, definitions);
             if let Some(instance) = group.standard_instance
                 && let Some(other) = shown.insert(instance, name)
             {
@@ -56,9 +56,11 @@ impl Checker<'_> {
                 .insert_group(name, instance, instance.resource(GROUP_COMMAND).into());
             groups.push(group);
         }
+        let interlocks = self.interlocks(site, &points, &groups);
         SiteConfig {
             definitions: Arc::clone(definitions),
             groups,
+            interlocks,
             points,
             vendor_object_base: self.vendor_object_base,
         }
@@ -70,10 +72,15 @@ impl Checker<'_> {
         name: &str,
         group: &schema::Group,
         points: &[PointConfig],
+        definitions: &Definitions,
     ) -> GroupConfig {
         let members = self.required(at, "members", group.members.as_ref());
         let members = members.map_or_else(Vec::new, |members| {
-            self.members(&below(at, "members"), members, points)
+            let at = below(at, "members");
+            if members.is_empty() {
+                self.error(&at, "a group has at least one member", "");
+            }
+            self.members(&at, members, points)
         });
         let stagger = self.within(
             &below(at, "stagger_ms"),
@@ -93,18 +100,19 @@ impl Checker<'_> {
                 scope: Scope::Gateway,
                 path,
             }),
+            manual: group
+                .manual
+                .as_ref()
+                .map(|manual| self.manual(at, manual, points, definitions)),
         }
     }
 
-    fn members(
+    pub(super) fn members(
         &mut self,
         at: &Key,
         members: &[String],
         points: &[PointConfig],
     ) -> Vec<ResourceAddress> {
-        if members.is_empty() {
-            self.error(at, "a group has at least one member", "");
-        }
         let mut seen = BTreeSet::new();
         let mut addresses = Vec::new();
         for (index, member) in members.iter().enumerate() {
@@ -125,7 +133,7 @@ impl Checker<'_> {
         addresses
     }
 
-    fn unknown_member(&mut self, at: &Key, member: &str, points: &[PointConfig]) {
+    pub(super) fn unknown_member(&mut self, at: &Key, member: &str, points: &[PointConfig]) {
         // A point that is there but wrong was reported already.
         if let Some((device, point)) = member.split_once('.')
             && self
@@ -161,7 +169,7 @@ impl Checker<'_> {
 }
 
 /// A member by its name, the path of its resource, or the path of the lamp's instance.
-fn find<'p>(points: &'p [PointConfig], member: &str) -> Option<&'p PointConfig> {
+pub(super) fn find<'p>(points: &'p [PointConfig], member: &str) -> Option<&'p PointConfig> {
     let path: Option<Path> = member.parse().ok();
     points.iter().find(|point| match path {
         Some(Path::Instance(instance)) => {
