@@ -1,7 +1,7 @@
 //! Whether an output can be relied on to be off: what interlocks ask of their members.
 //!
-//! Off is only what was seen off, or has accepted to be off, and was not told to be on since.
-//! Whatever is not known counts as on.
+//! Off is only what has accepted to be off, or was seen off while nobody wants it on: a contact that
+//! says off of what is told to be on is not believed. Whatever is not known counts as on.
 
 use lamplighter_model::Now;
 
@@ -11,8 +11,6 @@ use crate::moment::Moment;
 #[derive(Clone, Debug)]
 pub(crate) struct Contact {
     state: State,
-    /// Told to be on, and nothing else accepted since.
-    told_on: bool,
     is_news: bool,
 }
 
@@ -28,7 +26,6 @@ impl Contact {
     pub(crate) const fn new() -> Self {
         Self {
             state: State::Unknown,
-            told_on: false,
             is_news: false,
         }
     }
@@ -45,18 +42,15 @@ impl Contact {
     /// A write of this state leaves for the device.
     pub(crate) fn on_dispatch(&mut self, on: bool) {
         if on {
-            self.told_on = true;
             self.become_state(State::On);
         }
     }
 
     /// The device has accepted this state, at some time since.
     pub(crate) fn on_done(&mut self, on: bool, now: Now) {
-        if on {
-            return;
+        if !on {
+            self.seen_off(Moment::of(now));
         }
-        self.told_on = false;
-        self.seen_off(Moment::of(now));
     }
 
     /// The device has not answered as it should, and may do either.
@@ -64,11 +58,12 @@ impl Contact {
         self.become_state(State::Unknown);
     }
 
-    /// The device was seen in this state after all that was told to it.
-    pub(crate) fn on_seen(&mut self, on: bool, at: Moment) {
+    /// The device was seen in this state after all that was told to it; `wanted` is what it is to do
+    /// now.
+    pub(crate) fn on_seen(&mut self, on: bool, wanted: bool, at: Moment) {
         if on {
             self.become_state(State::On);
-        } else if !self.told_on {
+        } else if !wanted {
             self.seen_off(at);
         }
     }
@@ -107,15 +102,15 @@ mod tests {
     }
 
     #[test]
-    fn what_was_told_to_be_on_is_not_off_because_it_is_seen_off() {
+    fn what_is_to_be_on_is_not_off_because_it_is_seen_off() {
         let mut contact = Contact::new();
         contact.on_dispatch(true);
         contact.on_done(true, at(1));
-        contact.on_seen(false, Moment::of(at(2)));
+        contact.on_seen(false, true, Moment::of(at(2)));
         assert_eq!(contact.state(), State::On);
         contact.on_done(false, at(3));
         assert_eq!(contact.state(), State::Off(Moment::of(at(3))));
-        contact.on_seen(false, Moment::of(at(4)));
+        contact.on_seen(false, false, Moment::of(at(4)));
         assert_eq!(contact.state(), State::Off(Moment::of(at(3))));
     }
 
@@ -123,10 +118,10 @@ mod tests {
     fn what_failed_or_is_not_seen_any_more_is_unknown() {
         let mut contact = Contact::new();
         assert_eq!(contact.state(), State::Unknown);
-        contact.on_seen(false, Moment::of(at(1)));
+        contact.on_seen(false, false, Moment::of(at(1)));
         contact.on_lost();
         assert_eq!(contact.state(), State::Unknown);
-        contact.on_seen(false, Moment::of(at(2)));
+        contact.on_seen(false, false, Moment::of(at(2)));
         contact.on_failed();
         assert_eq!(contact.state(), State::Unknown);
         assert!(contact.take_news());

@@ -29,6 +29,8 @@ use crate::{
 
 const FIRST_RETRY: Duration = Duration::from_secs(1);
 const LONGEST_RETRY: Duration = Duration::from_secs(300);
+/// A device that was obedient for so long is brought back at once when it does something else.
+const OBEDIENT: Duration = Duration::from_secs(600);
 
 /// An output, in the order of the configuration; also the instance of its status object.
 #[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
@@ -74,6 +76,8 @@ pub(crate) struct Output {
     paced: Option<(GroupIndex, Moment)>,
     retry: Option<Moment>,
     failures: u32,
+    /// How often, and when last, the device was seen to do something else by itself.
+    astray: Option<(Moment, u32)>,
     settled: Moment,
 }
 
@@ -94,10 +98,17 @@ pub(crate) struct Block {
     pub(crate) reason: String,
     /// When the dead time ends; `None` while another member is, or may be, on.
     pub(crate) until: Option<Moment>,
+    pub(crate) kind: BlockKind,
+}
+
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum BlockKind {
+    /// It may not go on.
+    Holds,
+    /// It was seen on while nobody else is known to be: it is left alone, but not told to be on.
+    Leaves,
     /// It was seen on beside another: switched off whatever its guard says.
-    pub(crate) trips: bool,
-    /// Nobody has seen yet what it does: nothing is written before.
-    pub(crate) waits: bool,
+    Trips,
 }
 
 /// What the device was last seen to do.
@@ -193,6 +204,7 @@ impl Output {
             paced: None,
             retry: None,
             failures: 0,
+            astray: None,
             settled: Moment::of(now),
         }
     }
@@ -256,7 +268,7 @@ impl Output {
         // design: guards apply to all but interlock and maintenance lock. An interlock that only
         // keeps from going on lets the guard decide when a state that nobody knows ends.
         let applies = match slot {
-            Slot::Interlock => self.block.as_ref().is_some_and(|block| !block.trips),
+            Slot::Interlock => self.is_blocked(BlockKind::Holds),
             Slot::MaintenanceLock => false,
             Slot::Command
             | Slot::Default
@@ -341,6 +353,18 @@ impl Output {
         (slot <= Slot::HandSwitch && held).then(|| self.held_by(slot, winner))
     }
 
+    fn is_blocked(&self, kind: BlockKind) -> bool {
+        self.block.as_ref().is_some_and(|block| block.kind == kind)
+    }
+
+    /// An interlock wants nothing to be written: what a device that keeps its state is not seen to
+    /// do need not be ended, and what was only seen to be on is not told to be.
+    fn is_left_alone(&self, slot: Slot, value: &Value) -> bool {
+        let is_adopted = self.config.boot == BootState::Adopt;
+        (slot == Slot::Interlock && is_adopted && self.is_blocked(BlockKind::Holds))
+            || (is_on(value) && self.is_blocked(BlockKind::Leaves))
+    }
+
     /// The winner is written even if it is in effect already.
     pub(crate) const fn write_anew(&mut self) {
         self.forced = true;
@@ -379,6 +403,8 @@ impl Output {
             .get(Slot::Command)
             .is_some_and(|command| command.until.is_some())
         {
+            // One without a holding time does not come back either, should this one fail.
+            self.accepted.take_if(|accepted| accepted.until.is_none());
             return None;
         }
         self.release_command()
@@ -418,8 +444,21 @@ impl Output {
     /// the winner wants the same.
     pub(crate) fn take_overruled_waiter(&mut self, now: Now) -> Option<(OpId, Result<(), Fault>)> {
         let (slot, winner) = self.slots.winner()?;
-        if slot >= Slot::Command {
+        let left_alone = self.block.as_ref();
+        let left_alone = left_alone.filter(|_| self.is_left_alone(slot, &winner.value));
+        if slot >= Slot::Command && left_alone.is_none() {
             return None;
+        }
+        if let (Some(block), Slot::Command) = (left_alone, slot) {
+            let reason = block.reason.clone();
+            let retry_after = block.until.map(|until| Moment::of(now).until(until));
+            let waiter = self.waiter.take()?;
+            self.withdraw(now);
+            let refused = Fault::Refused {
+                reason,
+                retry_after,
+            };
+            return Some((waiter, Err(refused)));
         }
         let waiter = self.waiter.take()?;
         let command = self.slots.get(Slot::Command);
@@ -465,7 +504,7 @@ impl Output {
         if !self.present || self.writing.is_some() {
             return Next::Settled;
         }
-        if slot == Slot::Interlock && self.block.as_ref().is_some_and(|block| block.waits) {
+        if self.is_left_alone(slot, &entry.value) {
             return Next::Settled;
         }
         if !self.forced && self.in_effect.as_ref() == Some(&entry.value) {
@@ -530,7 +569,16 @@ impl Output {
         self.guards()
             .for_each(|guard| guard.on_done(is_on(&writing.value), now));
         self.contact.on_done(is_on(&writing.value), now);
-        self.accepted = writing.entry.take().or_else(|| self.accepted.take());
+        // One that came later may have been accepted before this one was carried out.
+        let newer = |known: &Entry, entry: &Entry| known.id.0 > entry.id.0;
+        if let Some(entry) = writing.entry.take()
+            && !self
+                .accepted
+                .as_ref()
+                .is_some_and(|known| newer(known, &entry))
+        {
+            self.accepted = Some(entry);
+        }
         self.in_effect = Some(writing.value.clone());
         self.result = DriveResult::Done;
         self.failures = 0;
@@ -564,9 +612,7 @@ impl Output {
         if self.waiter.is_some() {
             return;
         }
-        let pause = FIRST_RETRY
-            .saturating_mul(1 << self.failures.min(16))
-            .min(LONGEST_RETRY);
+        let pause = pause_after(self.failures);
         self.failures = self.failures.saturating_add(1);
         self.retry = Some(Moment::of(now).plus(pause));
     }
@@ -589,8 +635,9 @@ impl Output {
         self.guard.iter_mut().chain(&mut self.steady)
     }
 
-    /// The device was seen in a state.
-    pub(crate) fn on_measured(&mut self, measured: Measured, now: Now) {
+    /// The device was seen in a state. True if it does something else than it was told and has
+    /// accepted: it is told again, with growing pauses.
+    pub(crate) fn on_measured(&mut self, measured: Measured, now: Now) -> bool {
         let on = is_on(&measured.value);
         let usable = measured.quality == Quality::Good || measured.quality == Quality::Unchecked;
         // While a write is under way, and from before it, a sample says nothing about the outcome.
@@ -605,10 +652,26 @@ impl Output {
             self.guards().for_each(|guard| {
                 guard.on_seen(on, now);
             });
-            self.contact.on_seen(on, at);
+            let wanted = self.commanded().is_some_and(is_on);
+            self.contact.on_seen(on, wanted, at);
         } else if !usable {
             self.contact.on_lost();
         }
+        conclusive && self.goes_astray(on, now)
+    }
+
+    fn goes_astray(&mut self, on: bool, now: Now) -> bool {
+        let obeyed = self.in_effect.as_ref().is_none_or(|told| is_on(told) == on);
+        if obeyed || self.forced || self.commanded() != self.in_effect.as_ref() {
+            return false;
+        }
+        let recent = self.astray.filter(|(last, _)| last.age(now) < OBEDIENT);
+        let count = recent.map_or(0, |(_, count)| count.saturating_add(1));
+        self.astray = Some((Moment::of(now), count));
+        self.retry = Some(Moment::of(now).plus(pause_after(count)));
+        self.forced = true;
+        self.announced = None;
+        true
     }
 
     /// The device may have been without power.
@@ -675,6 +738,12 @@ impl Output {
 /// Whether a value means that the output is on.
 pub(crate) fn is_on(value: &Value) -> bool {
     value.as_f64().is_some_and(|number| number != 0.0)
+}
+
+fn pause_after(failures: u32) -> Duration {
+    FIRST_RETRY
+        .saturating_mul(1 << failures.min(16))
+        .min(LONGEST_RETRY)
 }
 
 pub(crate) fn left(time: Option<Duration>) -> String {

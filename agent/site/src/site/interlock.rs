@@ -20,11 +20,11 @@ use lamplighter_model::{
 
 use super::{Named, Site};
 use crate::{
-    boundary::{BootState, InterlockConfig, SiteEvent, Slot},
+    boundary::{InterlockConfig, SiteEvent, Slot},
     contact::State,
     deadlines::Timer,
     moment::Moment,
-    output::{Block, OutputIndex, is_on, left},
+    output::{Block, BlockKind, OutputIndex, is_on, left},
     slots::Entry,
 };
 
@@ -37,7 +37,14 @@ pub(super) struct Interlock {
     config: InterlockConfig,
     members: Vec<OutputIndex>,
     /// Who is on, or may be.
-    holder: Option<OutputIndex>,
+    holder: Option<Holder>,
+}
+
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+struct Holder {
+    output: OutputIndex,
+    /// It was told to be on when all others were known to be off; else it was only seen to be on.
+    is_told: bool,
 }
 
 impl Site {
@@ -67,8 +74,12 @@ impl Site {
                 Some(Named::Output(output)) => Some(*output),
                 Some(Named::Group(_) | Named::Value(_)) | None => None,
             });
+            let holder = holder.filter(|holder| members.contains(holder));
             self.interlocks.push(Interlock {
-                holder: holder.filter(|holder| members.contains(holder)),
+                holder: holder.map(|output| Holder {
+                    output,
+                    is_told: true,
+                }),
                 config,
                 members,
             });
@@ -78,7 +89,9 @@ impl Site {
     /// Who holds which interlock, by their names.
     pub(super) fn holders(&self) -> BTreeMap<String, String> {
         let held = self.interlocks.iter().filter_map(|interlock| {
-            let holder = self.output(interlock.holder?);
+            // One that was only seen to be on will be seen again.
+            let holder = interlock.holder.filter(|holder| holder.is_told)?;
+            let holder = self.output(holder.output);
             Some((interlock.config.name.clone(), holder.config.name.clone()))
         });
         held.collect()
@@ -107,7 +120,10 @@ impl Site {
     /// program ends before anybody knows what became of it.
     pub(super) fn take_interlocks(&mut self, index: OutputIndex, now: Now) {
         for interlock in self.output(index).interlocks.clone() {
-            self.interlocks[interlock.0].holder = Some(index);
+            self.interlocks[interlock.0].holder = Some(Holder {
+                output: index,
+                is_told: true,
+            });
             self.dirty = true;
         }
         self.wake_partners(index, now);
@@ -150,10 +166,14 @@ impl Site {
         let state = |member: OutputIndex| self.output(member).contact.state();
         let kept = interlock
             .holder
-            .filter(|holder| !matches!(state(*holder), State::Off(_)));
+            .filter(|holder| !matches!(state(holder.output), State::Off(_)));
         let holder = kept.or_else(|| {
             let mut members = interlock.members.iter().copied();
-            members.find(|member| state(*member) == State::On)
+            let seen = members.find(|member| state(*member) == State::On)?;
+            Some(Holder {
+                output: seen,
+                is_told: false,
+            })
         });
         if holder != interlock.holder {
             self.interlocks[index.0].holder = holder;
@@ -166,20 +186,23 @@ impl Site {
         let output = self.output(index);
         let barrier = self.barrier(index, now)?;
         let own = output.contact.state();
-        let tripped = output.block.as_ref().is_some_and(|block| block.trips);
-        if own == State::On || (own == State::Unknown && tripped) {
-            return Some(Block {
-                trips: true,
-                ..barrier
-            });
-        }
+        let tripped = output.block.as_ref().map(|block| block.kind) == Some(BlockKind::Trips);
+        let beside_another = output.interlocks.iter().any(|interlock| {
+            let holder = self.interlocks[interlock.0].holder;
+            holder.is_some_and(|holder| holder.output != index)
+        });
         let mut below = output.slots.occupied();
         let wants_on = below
             .find(|(slot, _)| *slot > Slot::Interlock)
             .is_some_and(|(_, entry)| is_on(&entry.value));
-        // A device that keeps its state is left alone as long as it is not seen on.
-        let waits = output.config.boot == BootState::Adopt;
-        wants_on.then_some(Block { waits, ..barrier })
+        let kind = match own {
+            State::On if beside_another => BlockKind::Trips,
+            State::Unknown if beside_another && tripped => BlockKind::Trips,
+            State::On => BlockKind::Leaves,
+            State::Off(_) | State::Unknown if wants_on => BlockKind::Holds,
+            State::Off(_) | State::Unknown => return None,
+        };
+        Some(Block { kind, ..barrier })
     }
 
     /// What keeps an output from going on; `None` for who may, or holds the interlock.
@@ -191,13 +214,14 @@ impl Site {
                 members,
                 holder,
             } = &self.interlocks[interlock.0];
-            if *holder == Some(index) {
+            let told = holder.filter(|holder| holder.is_told);
+            if told.is_some_and(|holder| holder.output == index) {
                 continue;
             }
             let name = &config.name;
             for partner in members.iter().filter(|member| **member != index) {
                 let partner_name = &self.output(*partner).config.name;
-                let held = *holder == Some(*partner);
+                let held = holder.is_some_and(|holder| holder.output == *partner);
                 let (reason, until) = match self.output(*partner).contact.state() {
                     State::On => (format!("{partner_name} is on (interlock {name})"), None),
                     State::Unknown if held => {
@@ -227,8 +251,7 @@ impl Site {
                         by: name.clone(),
                         reason,
                         until,
-                        trips: false,
-                        waits: false,
+                        kind: BlockKind::Holds,
                     });
                 }
             }
@@ -241,14 +264,17 @@ impl Site {
             return;
         }
         let off = self.output(index).value_of_level(0);
-        let (Some(known), Some(value)) = (&block, off) else {
+        let fills = block
+            .as_ref()
+            .filter(|block| block.kind != BlockKind::Leaves);
+        let (Some(known), Some(value)) = (fills, off) else {
             let output = self.output_mut(index);
             output.slots.clear(Slot::Interlock);
-            output.block = None;
+            output.block = block;
             return;
         };
         let by = Origin::Rule(format!("interlock {}", known.by));
-        let trips = known.trips;
+        let trips = known.kind == BlockKind::Trips;
         let before = self.output(index).slots.get(Slot::Interlock);
         let since = before.map_or_else(|| Moment::of(now), |entry| entry.since);
         let entry = Entry {
@@ -260,7 +286,8 @@ impl Site {
             group: None,
         };
         let output = self.output_mut(index);
-        let newly = trips && output.block.as_ref().is_none_or(|block| !block.trips);
+        let before = output.block.as_ref().map(|block| block.kind);
+        let newly = trips && before != Some(BlockKind::Trips);
         output.slots.set(Slot::Interlock, entry);
         output.block = block;
         if newly {

@@ -7,7 +7,7 @@ use lamplighter_model::{
     object::Operations,
 };
 
-use super::{Named, Site, TICK};
+use super::{Named, Site, TICK, publish::words};
 use crate::{
     boundary::{PointConfig, PointKind, SiteEvent},
     deadlines::Timer,
@@ -322,10 +322,17 @@ impl Site {
     fn take_measured(&mut self, index: OutputIndex, measured: Measured, now: Now) {
         let output = self.output_mut(index);
         let was_on = output.counters.is_counting();
-        output.on_measured(measured, now);
+        let goes_astray = output.on_measured(measured, now);
         let counts = output.counters.is_counting();
         let groups = output.groups.clone();
         self.touched_groups.extend(groups);
+        if goes_astray {
+            let output = self.output(index);
+            let told = output.in_effect.as_ref().map_or_else(String::new, words);
+            let name = output.config.name.clone();
+            let reason = format!("it was told {told} and does something else");
+            self.tell(SiteEvent::Failed { name, reason });
+        }
         if was_on != counts && !self.deadlines.is_set(Timer::Tick) {
             self.deadlines.set(Timer::Tick, Moment::of(now).plus(TICK));
         }

@@ -11,3 +11,4 @@ mod outputs;
 mod requests;
 mod restart;
 mod rig;
+mod safety;

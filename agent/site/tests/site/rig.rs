@@ -118,6 +118,8 @@ pub(crate) struct Rig {
     /// Latest sample of each resource that the core was told.
     pub(crate) tree: BTreeMap<(ResourceAddress, Option<u16>), Sample>,
     pub(crate) declared: BTreeMap<ResourceAddress, Operations>,
+    /// What the site may still say before the program is killed.
+    pub(crate) kill_after: Option<usize>,
     /// In which order things were said.
     pub(crate) trace: Vec<&'static str>,
     next: u64,
@@ -139,6 +141,7 @@ impl Rig {
             saved,
             tree: BTreeMap::new(),
             declared: BTreeMap::new(),
+            kill_after: None,
             trace: Vec::new(),
             next: 0,
         };
@@ -170,6 +173,11 @@ impl Rig {
 
     fn drain(&mut self) {
         while let Some(output) = self.site.poll() {
+            match &mut self.kill_after {
+                Some(0) => continue,
+                Some(left) => *left -= 1,
+                None => {}
+            }
             match output {
                 SiteOutput::Adapter(adapter, request) => {
                     self.trace.push("adapter");
