@@ -124,6 +124,9 @@ pub(crate) fn about(about: &str, text: &str) -> Option<&'static str> {
         });
     }
     match about.split_once(' ').map_or(about, |(kind, _)| kind) {
+        "alarm" => Some(
+            "look at the lamp, its relay and the fuse; the alarm ends when the contrary is seen",
+        ),
         "configuration" => Some(CHECK),
         "hand" => Some("somebody at the box wants it so; set the switch back to automatic"),
         "lock" => Some("`lamplighter unlock NAME`, when nobody works on the line any more"),

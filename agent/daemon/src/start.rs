@@ -19,7 +19,7 @@ use lamplighter_lwm2m::{
     tree::Tree,
 };
 use lamplighter_model::{Now, ObjectId, Ssid};
-use lamplighter_site::Site;
+use lamplighter_site::{Site, boundary::SiteConfig};
 use nix::{
     errno::Errno,
     fcntl::{Flock, FlockArg},
@@ -231,7 +231,11 @@ pub async fn agent(
     let (asker, asks) = Asker::new(ASKS);
     let system = system_parts(places, &events, &asker);
     let mut devices = devices::start(&config, system, clock.for_adapters(), seed);
-    let site = Site::new(config.site.clone(), loaded.site, now);
+    let site = SiteConfig {
+        seed,
+        ..config.site.clone()
+    };
+    let site = Site::new(site, loaded.site, now);
 
     let now_source: NowSource = Arc::new(move || clock.now());
     let api = Api {

@@ -431,6 +431,18 @@ impl Model {
 
     fn on_site_event(&mut self, event: &SiteEvent, now: Now) {
         match event {
+            SiteEvent::Alarm {
+                name,
+                alarm,
+                active,
+            } => {
+                let about = format!("alarm {name} ({alarm})");
+                if *active {
+                    self.problem(&about, &alarm.to_string(), now);
+                } else {
+                    self.solved(&about);
+                }
+            }
             SiteEvent::Failed { name, reason } => {
                 self.problem(&format!("output {name}"), reason, now)
             }

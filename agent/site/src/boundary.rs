@@ -39,6 +39,12 @@ pub enum SiteOutput {
 /// Something that people are told.
 #[derive(Clone, Debug, PartialEq)]
 pub enum SiteEvent {
+    /// Something is wrong with an output or a group, or no longer.
+    Alarm {
+        name: String,
+        alarm: Alarm,
+        active: bool,
+    },
     /// An output has another winner or value.
     Switched {
         name: String,
@@ -162,7 +168,10 @@ pub struct SiteConfig {
     pub definitions: Arc<Definitions>,
     pub groups: Vec<GroupConfig>,
     pub interlocks: Vec<InterlockConfig>,
+    pub lamp_watches: Vec<LampWatchConfig>,
     pub points: Vec<PointConfig>,
+    /// Of this start of the program; for random times only.
+    pub seed: u64,
     /// Vendor objects begin here: Bearer +0, Group +1, Output status +2, Device link +3, Site rule +4.
     pub vendor_object_base: u16,
 }
@@ -183,6 +192,10 @@ pub struct PointConfig {
     pub boot: BootState,
     /// Shortest time between two switchings, whoever wants them; a command waits for its end.
     pub min_switch: Duration,
+    /// The adapter reports a contact of its own, which follows within this time.
+    pub feedback: Option<Duration>,
+    /// Longest random wait after a return of power. Zero: that of its groups.
+    pub power_return_spread: Duration,
 }
 
 /// What stands in the lowest slot of an output, and so what it does after the very first start.
@@ -273,6 +286,8 @@ pub struct GroupConfig {
     pub standard_instance: Option<lamplighter_model::InstanceAddress>,
     /// The switch on the spot that takes the group out of everybody else's hands.
     pub manual: Option<ManualConfig>,
+    /// Longest random wait after a return of power.
+    pub power_return_spread: Duration,
 }
 
 /// Outputs of which one goes on only after all others are known to be off.
@@ -283,6 +298,42 @@ pub struct InterlockConfig {
     pub never_together: Vec<ResourceAddress>,
     /// How long all others must have been off.
     pub dead_time: Duration,
+}
+
+/// The power of an output or a group, and what it says of the lamps behind.
+#[derive(Clone, Debug, PartialEq)]
+pub struct LampWatchConfig {
+    pub name: String,
+    /// Name of an output or a group.
+    pub target: String,
+    /// A number: power, or current.
+    pub input: ResourceAddress,
+    /// Less than this while all is on: lamp failure.
+    pub on_below: Option<f64>,
+    /// More than this while all is off: day burner.
+    pub off_above: Option<f64>,
+    /// How long that must last.
+    pub after: Duration,
+}
+
+/// What may be wrong with an output.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Alarm {
+    /// Something burns that was told to be off.
+    DayBurner,
+    LampFailure,
+    /// The feedback contact does not follow.
+    RelayFailure,
+}
+
+impl std::fmt::Display for Alarm {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Self::DayBurner => "day burner",
+            Self::LampFailure => "lamp failure",
+            Self::RelayFailure => "relay failure",
+        })
+    }
 }
 
 /// A hand switch: one contact (hand or automatic), or two (hand on, hand off, automatic).

@@ -7,7 +7,7 @@ use std::{
 
 use lamplighter_model::{Now, device::OpId};
 
-use crate::{moment::Moment, output::OutputIndex};
+use crate::{moment::Moment, output::OutputIndex, site::WatchIndex};
 
 /// What a deadline is for.
 #[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
@@ -22,10 +22,14 @@ pub(crate) enum Timer {
     Interlock(OutputIndex),
     /// The adapter should long have answered.
     Op(OpId),
+    /// A feedback contact disagrees for too long.
+    Relay(OutputIndex),
     /// All servers have been away for as long as the output allows.
     ServerLost(OutputIndex),
     /// Counters are published and kept.
     Tick,
+    /// The power of lamps has been wrong for long enough.
+    Watch(WatchIndex),
 }
 
 #[derive(Debug, Default)]
@@ -70,8 +74,10 @@ impl Deadlines {
             Timer::Hold(_) => "end of a command",
             Timer::Interlock(_) => "dead time of an interlock",
             Timer::Op(_) => "answer of an adapter",
+            Timer::Relay(_) => "feedback contact",
             Timer::ServerLost(_) => "fail-safe of lost servers",
             Timer::Tick => "counters",
+            Timer::Watch(_) => "power of lamps",
         };
         Some((at.mono(), reason))
     }

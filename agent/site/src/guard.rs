@@ -188,7 +188,7 @@ impl GuardState {
             State::Tried(_) => {
                 self.state = State::Known(on);
                 if on {
-                    self.on_since.get_or_insert(Moment::of(now));
+                    self.on_since.get_or_insert_with(|| Moment::of(now));
                 }
             }
         }

@@ -12,6 +12,7 @@ mod guard;
 mod lamp;
 mod moment;
 mod output;
+mod power_return;
 pub mod saved;
 mod site;
 mod slots;

@@ -20,10 +20,11 @@ use crate::{
     boundary::{BootState, FailSafeOn, Guard, PointConfig, Slot, WhileWaiting},
     contact::Contact,
     guard::GuardState,
-    lamp::Counters,
+    lamp::{Counters, LampResource},
     moment::Moment,
+    power_return::Delay,
     saved::{SavedEnd, SavedGuard, SavedOutput, SavedSlot},
-    site::InterlockIndex,
+    site::{InterlockIndex, WatchIndex},
     slots::{CommandId, Entry, Slots},
 };
 
@@ -62,6 +63,17 @@ pub(crate) struct Output {
     pub(crate) in_effect: Option<Value>,
     pub(crate) measured: Option<Measured>,
     pub(crate) result: DriveResult,
+    /// Watches of its power, alone or with others.
+    pub(crate) watches: Vec<WatchIndex>,
+    pub(crate) shows_lamp_alarms: bool,
+    pub(crate) has_hand: bool,
+    pub(crate) relay_failure: bool,
+    /// Since when its feedback contact says something else than it was told.
+    pub(crate) disagrees_since: Option<Moment>,
+    /// How long it waits before it goes on after a return of power.
+    pub(crate) power_return: Option<Delay>,
+    /// What was last written, whatever became of it.
+    told: Option<bool>,
     /// What people were last told.
     pub(crate) announced: Option<(Slot, Value)>,
     /// The last command that was answered with an error.
@@ -195,6 +207,13 @@ impl Output {
             in_effect: None,
             measured: None,
             result: DriveResult::Never,
+            watches: Vec::new(),
+            shows_lamp_alarms: false,
+            has_hand: false,
+            relay_failure: false,
+            disagrees_since: None,
+            power_return: None,
+            told: None,
             announced: None,
             refused: None,
             accepted: None,
@@ -344,8 +363,12 @@ impl Output {
     }
 
     /// What of interlock, lock and hand switch keeps it from what anything below wants.
-    pub(crate) fn held_in_words(&self) -> Option<String> {
+    pub(crate) fn held_in_words(&self, now: Now) -> Option<String> {
         let (slot, winner) = self.slots.winner()?;
+        if let Some(until) = self.power_wait(slot, winner, now) {
+            let time = left(Some(Moment::of(now).until(until)));
+            return Some(format!("waits after the return of power{time}"));
+        }
         let held = self
             .slots
             .occupied()
@@ -510,18 +533,61 @@ impl Output {
         if !self.forced && self.in_effect.as_ref() == Some(&entry.value) {
             return Next::Settled;
         }
-        let Some(wait) = self.wait(slot, &entry.value, now) else {
+        let wait = self.wait(slot, &entry.value, now);
+        let Some(wait) = wait.max(self.power_wait(slot, entry, now)) else {
             return Next::Write(entry.value.clone(), slot, entry.id);
         };
         // A line that was never driven is put into its resting state while a guard holds the winner.
         let rest = self
             .value_of_level(0)
             .filter(|_| self.result == DriveResult::Never && self.default_value().is_some());
-        match rest {
-            Some(rest) if rest != entry.value && self.wait(slot, &rest, now).is_none() => {
-                Next::Write(rest, Slot::Default, entry.id)
+        let Some(rest) = rest.filter(|rest| *rest != entry.value) else {
+            return Next::Wait(wait);
+        };
+        match self.wait(slot, &rest, now) {
+            None => Next::Write(rest, Slot::Default, entry.id),
+            Some(until) => Next::Wait(until.min(wait)),
+        }
+    }
+
+    /// When something may go on that was wanted before the power came back, or that a rule wants.
+    fn power_wait(&self, slot: Slot, entry: &Entry, now: Now) -> Option<Moment> {
+        let Delay { since, until } = self.power_return?;
+        let waits = match slot {
+            Slot::HandSwitch | Slot::Interlock | Slot::MaintenanceLock => false,
+            Slot::Command | Slot::DeviceFailSafe | Slot::GroupCommand => entry.since <= since,
+            Slot::Default | Slot::Schedule | Slot::ServerLost | Slot::Thermostat => true,
+        };
+        Some(until).filter(|at| waits && is_on(&entry.value) && *at > Moment::of(now))
+    }
+
+    /// Whether its feedback contact says something else than it was told; `None` where nobody can
+    /// say.
+    pub(crate) fn disagrees(&self) -> Option<bool> {
+        let measured = self.measured.as_ref().filter(|seen| !seen.assumed)?;
+        let told = self.told.filter(|_| self.writing.is_none())?;
+        Some(is_on(&measured.value) != told)
+    }
+
+    /// Whether readers see a resource of its object.
+    pub(crate) const fn shows(&self, resource: LampResource) -> bool {
+        match resource {
+            LampResource::DayBurner | LampResource::LampFailure => self.shows_lamp_alarms,
+            LampResource::ManualActive | LampResource::ManualEnd | LampResource::ManualStart => {
+                self.has_hand
             }
-            Some(_) | None => Next::Wait(wait),
+            LampResource::RelayFailure => self.config.feedback.is_some(),
+            LampResource::Command
+            | LampResource::CommandInAction
+            | LampResource::Dimmer
+            | LampResource::Level
+            | LampResource::OnOff
+            | LampResource::OnTime
+            | LampResource::OnTimestamp
+            | LampResource::OperatingHours
+            | LampResource::OperatingHoursReset
+            | LampResource::SwitchCounter
+            | LampResource::SwitchCounterReset => true,
         }
     }
 
@@ -545,6 +611,7 @@ impl Output {
         self.guards()
             .for_each(|guard| guard.on_dispatch(is_on(&value), now));
         self.contact.on_dispatch(is_on(&value));
+        self.told = Some(is_on(&value));
         self.forced = false;
         self.retry = None;
         let entry = self
@@ -781,6 +848,8 @@ mod tests {
             fail_safe: None,
             boot: BootState::Adopt,
             min_switch: Duration::ZERO,
+            feedback: None,
+            power_return_spread: Duration::ZERO,
         };
         let output = Output::new(config, DataType::Boolean, None, now);
         for slot in Slot::ALL {

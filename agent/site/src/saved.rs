@@ -29,6 +29,16 @@ pub struct SavedSite {
     /// Maintenance locks by what is locked.
     #[serde(default)]
     pub locks: BTreeMap<String, SavedLock>,
+    /// The last start of the machine, as far as outputs wait after it.
+    #[serde(default)]
+    pub power_return: Option<SavedPowerReturn>,
+}
+
+#[derive(Clone, Copy, Debug, Deserialize, PartialEq, Serialize)]
+pub struct SavedPowerReturn {
+    pub at: SavedMoment,
+    /// Where the random times come from.
+    pub seed: u64,
 }
 
 #[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
@@ -126,6 +136,7 @@ impl Default for SavedSite {
             hands: BTreeMap::new(),
             holders: BTreeMap::new(),
             locks: BTreeMap::new(),
+            power_return: None,
         }
     }
 }

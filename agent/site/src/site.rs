@@ -5,6 +5,7 @@
 //! 3. At the end of the turn, what has changed for readers goes to the core, and if anything must
 //!    survive a restart, one [`SiteOutput::Save`] goes before everything else of the turn.
 
+mod alarm;
 mod answer;
 mod drive;
 mod fail_safe;
@@ -29,9 +30,9 @@ use lamplighter_model::{
     object::Definitions,
 };
 
-pub(crate) use self::interlock::InterlockIndex;
 pub use self::view::{GroupView, MemberView, OutputView};
 use self::{
+    alarm::LampWatch,
     answer::{Pending, Request},
     drive::Lane,
     hand::HandSwitch,
@@ -39,12 +40,14 @@ use self::{
     lock::Lock,
     route::Route,
 };
+pub(crate) use self::{alarm::WatchIndex, interlock::InterlockIndex};
 use crate::{
     boundary::{PointConfig, SiteConfig, SiteEvent, SiteInput, SiteOutput},
     deadlines::{Deadlines, Timer},
     group::Group,
     moment::Moment,
     output::{GroupIndex, Output, OutputIndex},
+    power_return::PowerReturn,
     saved::SavedSite,
     slots::CommandId,
 };
@@ -66,6 +69,10 @@ pub struct Site {
     /// Which hand switches a resource belongs to.
     hand_inputs: BTreeMap<ResourceAddress, Vec<GroupIndex>>,
     locks: BTreeMap<String, Lock>,
+    power_return: Option<PowerReturn>,
+    watches: Vec<LampWatch>,
+    /// Which watches a resource belongs to.
+    watch_inputs: BTreeMap<ResourceAddress, Vec<WatchIndex>>,
     by_name: BTreeMap<String, Named>,
     routes: BTreeMap<ResourceAddress, Route>,
     links: BTreeMap<AdapterId, LinkState>,
@@ -99,7 +106,7 @@ impl Site {
     /// Nothing is driven before the adapters declare what they have.
     pub fn new(config: SiteConfig, saved: Option<SavedSite>, now: Now) -> Self {
         let mut site = Self {
-            definitions: config.definitions,
+            definitions: Arc::clone(&config.definitions),
             vendor_object_base: config.vendor_object_base,
             points: BTreeMap::new(),
             outputs: Vec::new(),
@@ -108,6 +115,9 @@ impl Site {
             hands: BTreeMap::new(),
             hand_inputs: BTreeMap::new(),
             locks: BTreeMap::new(),
+            power_return: None,
+            watches: Vec::new(),
+            watch_inputs: BTreeMap::new(),
             by_name: BTreeMap::new(),
             routes: BTreeMap::new(),
             links: BTreeMap::new(),
@@ -124,7 +134,7 @@ impl Site {
             touched_groups: BTreeSet::new(),
             published: BTreeMap::new(),
         };
-        site.restore(config.points, config.groups, config.interlocks, saved, now);
+        site.restore(config, saved, now);
         site.flush(now);
         site
     }
@@ -169,8 +179,10 @@ impl Site {
             Timer::Drive(index) | Timer::Interlock(index) => self.drive(index, now),
             Timer::Hold(index) => self.on_hold_end(index, now),
             Timer::Op(op) => self.on_silence(op, now),
+            Timer::Relay(index) => self.judge_alarms(index, now),
             Timer::ServerLost(index) => self.on_server_lost(index, now),
             Timer::Tick => self.on_tick(now),
+            Timer::Watch(index) => self.judge_watch(index, now),
         }
     }
 

@@ -22,7 +22,7 @@ pub use device::{
     OnViolation, Order, Probe, Read, RegisterType, SimDevice, SimPoint, Table, Verify,
     WhileWaiting, Write, WriteFunction,
 };
-pub use safety::{Feedback, Interlock, Manual};
+pub use safety::{Feedback, Interlock, LampWatch, Manual};
 pub use scalar::Scalar;
 pub use security::{CertificateUsage, Security, SecurityMode};
 
@@ -262,6 +262,8 @@ pub struct Site {
     pub group: BTreeMap<String, Group>,
     /// `[site.interlock.NAME]`: outputs that are never on together.
     pub interlock: BTreeMap<String, Interlock>,
+    /// `[site.lamp_watch.NAME]`: failed lamps and day burners, by their power.
+    pub lamp_watch: BTreeMap<String, LampWatch>,
 }
 
 /// WGS 84.
@@ -290,6 +292,9 @@ pub struct Group {
     /// The switch on the spot that wins over everybody else. Example: `{ input = "lamps.hand" }`.
     /// Default: none.
     pub manual: Option<Manual>,
+    /// Longest random wait in seconds before members go on after a return of power, 0–600, so that
+    /// feeders do not hit the grid together. Default: 0.
+    pub power_return_spread_s: Option<u64>,
 }
 
 /// `[store]`: what is kept on the disk.

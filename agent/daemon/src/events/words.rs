@@ -147,6 +147,16 @@ impl Names {
 
     pub(crate) fn of_site(&self, event: &SiteEvent) -> News {
         match event {
+            SiteEvent::Alarm {
+                name,
+                alarm,
+                active,
+            } => {
+                let what = if *active { "alarm" } else { "alarm_over" };
+                News::new(Class::Event, what)
+                    .about(name)
+                    .text(alarm.to_string())
+            }
             SiteEvent::Failed { name, reason } => {
                 News::new(Class::Event, "failed").about(name).text(reason)
             }

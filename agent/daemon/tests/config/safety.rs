@@ -139,3 +139,59 @@ fn feedback_contacts_and_shortest_times_are_checked() {
         ],
     );
 }
+
+#[test]
+fn a_watch_of_lamps_has_a_target_an_input_and_a_threshold() {
+    let power = "[device.m]\nadapter = \"sim\"\npoint.power = { resource = \"/3305/0/5800\" }\n";
+    let watch = |keys: &str| format!("{power}[site.lamp_watch.w]\n{keys}\n");
+    let fine = "target = \"ahu.cooler\"\ninput = \"m.power\"\non_below = 40.0\noff_above = 5\nafter_s = 60";
+    assert_eq!(behind_ahu(&watch(fine)), []);
+    for (keys, line, words) in [
+        (
+            "input = \"m.power\"\non_below = 1.0",
+            4,
+            "`target` is missing",
+        ),
+        (
+            "target = \"ahu.cooler\"\non_below = 1.0",
+            4,
+            "`input` is missing",
+        ),
+        (
+            "target = \"ahu.cooler\"\ninput = \"m.power\"",
+            4,
+            "`on_below` is missing",
+        ),
+        (
+            "target = \"ahu.room\"\ninput = \"m.power\"\non_below = 1.0",
+            5,
+            "`ahu.room` cannot be switched",
+        ),
+        (
+            "target = \"ahu.cooler\"\ninput = \"ahu.hand\"\non_below = 1.0",
+            6,
+            "`ahu.hand` is not a measured number",
+        ),
+        (
+            "target = \"ahu.cooler\"\ninput = \"m.power\"\non_below = 1.0\nafter_s = 1",
+            8,
+            "is not within 10 to 86400",
+        ),
+    ] {
+        assert_one(&watch(keys), line, words);
+    }
+    let twice = format!(
+        "{}[site.lamp_watch.x]\ntarget = \"/3306/0/5850\"\ninput = \"m.power\"\noff_above = 1\n",
+        watch(fine)
+    );
+    assert_one(&twice, 11, "ahu.cooler is also watched by w");
+}
+
+#[test]
+fn the_wait_after_a_return_of_power_is_bounded() {
+    let group = "[site.group.g]\nmembers = [\"ahu.cooler\"]\npower_return_spread_s = ";
+    assert_eq!(behind_ahu(&format!("{group}120\n")), []);
+    assert_one(&format!("{group}601\n"), 3, "is not within 0 to 600");
+    let point = "[device.x]\nadapter = \"sim\"\npoint.a = { resource = \"/3303/1/5700\", power_return_spread_s = 5 }\n";
+    assert_one(point, 3, "only outputs are switched");
+}

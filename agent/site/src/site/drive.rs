@@ -47,6 +47,7 @@ impl Site {
         }
         self.note_ended(index);
         self.note_overruled(index);
+        self.judge_alarms(index, now);
         match self.output(index).next(now) {
             Next::Settled => {
                 self.deadlines.clear(Timer::Drive(index));

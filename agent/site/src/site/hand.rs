@@ -90,9 +90,13 @@ impl Site {
         if let Some(saved) = saved {
             switch.position = saved.position;
             switch.since = Moment::past(saved.since, now).unwrap_or_else(|| Moment::of(now));
+            let group = self.group(index).config.name.clone();
+            let position = saved.position;
+            self.tell(SiteEvent::HandSwitch { group, position });
         }
         self.hands.insert(index, switch);
         for member in self.group(index).members.clone() {
+            self.output_mut(member).has_hand = true;
             self.fill_hand(member, now);
         }
     }

@@ -9,7 +9,7 @@ use lamplighter_model::{
 
 use super::{Named, Site, TICK, publish::words};
 use crate::{
-    boundary::{PointConfig, PointKind, SiteEvent},
+    boundary::{Alarm, PointConfig, PointKind, SiteEvent},
     deadlines::Timer,
     group::{COMMAND as GROUP_COMMAND, GroupResource, standard_resources, vendor_resources},
     lamp::{self, LampResource},
@@ -204,6 +204,7 @@ impl Site {
         };
         resources
             .map(move |(id, resource)| (at(id), resource))
+            .filter(move |(_, resource)| self.output(index).shows(*resource))
             .filter(move |(address, _)| *address == own || !self.points.contains_key(address))
     }
 
@@ -220,7 +221,26 @@ impl Site {
         vendor_resources()
             .map(|(id, resource)| (resource_at(vendor, id), resource))
             .chain(of_standard)
+            .filter(|(_, resource)| self.group_shows(index, *resource))
             .collect()
+    }
+
+    fn group_shows(&self, index: GroupIndex, resource: GroupResource) -> bool {
+        let alarm = match resource {
+            GroupResource::DayBurner => Alarm::DayBurner,
+            GroupResource::LampFailure => Alarm::LampFailure,
+            GroupResource::Command
+            | GroupResource::Dimmer
+            | GroupResource::Failed
+            | GroupResource::Level
+            | GroupResource::Members
+            | GroupResource::Name
+            | GroupResource::OnOff
+            | GroupResource::Progress
+            | GroupResource::Results
+            | GroupResource::State => return true,
+        };
+        self.has_group_alarm(index, alarm).is_some()
     }
 
     pub(super) fn status_addresses(
@@ -254,6 +274,7 @@ impl Site {
             }
             let Some(index) = self.output_at(sample.address) else {
                 self.see_hand(&sample, now);
+                self.see_power(&sample, now);
                 passed.push(sample);
                 continue;
             };

@@ -128,7 +128,7 @@ impl Site {
                 .map(|measured| measured.value.clone()),
             slots: slots.collect(),
             guard_left: output.guard_left(now),
-            held_by: output.held_in_words(),
+            held_by: output.held_in_words(now),
             refused: output.refused.as_ref().map(|refused| WhyRefused {
                 value: refused.value.clone(),
                 by: refused.by.clone(),
@@ -164,6 +164,7 @@ impl Site {
             hands: self.saved_hands(now),
             holders: self.holders(),
             locks: self.saved_locks(now),
+            power_return: self.power_return.map(|power| power.to_saved(now)),
         }
     }
 }

@@ -235,7 +235,9 @@ impl Site {
             (GroupResource::OnOff, Some(number)) => Some(if number == 0.0 { 0 } else { 100 }),
             (GroupResource::Command | GroupResource::Dimmer, Some(number)) => Some(number as u8),
             (
-                GroupResource::Failed
+                GroupResource::DayBurner
+                | GroupResource::Failed
+                | GroupResource::LampFailure
                 | GroupResource::Level
                 | GroupResource::Members
                 | GroupResource::Name

@@ -1,5 +1,6 @@
 //! The site as core and adapters see it, in virtual time.
 
+mod alarms;
 mod groups;
 mod guards;
 

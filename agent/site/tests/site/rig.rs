@@ -57,6 +57,8 @@ pub(crate) fn lamp_point(number: u16) -> PointConfig {
         fail_safe: None,
         boot: BootState::Decide,
         min_switch: Duration::ZERO,
+        feedback: None,
+        power_return_spread: Duration::ZERO,
     }
 }
 
@@ -82,6 +84,7 @@ pub(crate) fn group(members: impl IntoIterator<Item = u16>, stagger: Duration) -
             path: InstancePath::new(3416, 60000),
         }),
         manual: None,
+        power_return_spread: Duration::ZERO,
     }
 }
 
@@ -98,7 +101,9 @@ pub(crate) fn config(points: Vec<PointConfig>, groups: Vec<GroupConfig>) -> Site
         definitions: definitions(),
         groups,
         interlocks: Vec::new(),
+        lamp_watches: Vec::new(),
         points,
+        seed: 7,
         vendor_object_base: VENDOR,
     }
 }

@@ -5,6 +5,7 @@
 //! what an interlock keeps from it. After quiet time: every output does what the table says.
 //! Programs are killed between any two things that they say; power goes; adapters answer late,
 //! wrongly or never; contacts lie.
+#![expect(clippy::unwrap_used, reason = "a panic is how a test fails")]
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -244,8 +245,8 @@ impl Tables {
             let (command, group) = (table.command, table.group);
             higher
                 .or(fail_safe)
-                .or(command.map(|wish| wish.on))
-                .or(group.map(|wish| wish.on))
+                .or_else(|| command.map(|wish| wish.on))
+                .or_else(|| group.map(|wish| wish.on))
                 .or(lost)
                 .or(default)
         };

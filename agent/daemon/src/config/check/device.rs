@@ -104,6 +104,7 @@ impl Checker<'_> {
                 guard: point.guard.as_ref(),
                 fail_safe: point.fail_safe.as_ref(),
                 min_switch_s: point.min_switch_s.or(device.defaults.min_switch_s),
+                power_return_spread_s: point.power_return_spread_s,
                 boot: match point
                     .boot
                     .or(device.defaults.boot)
@@ -125,7 +126,10 @@ impl Checker<'_> {
                 self.feedback(&at, feedback, is_output, (backend, &chip), lines)
             });
             let direction = self.direction(&at, point, &device.defaults, is_output);
-            configs.push(config);
+            configs.push(PointConfig {
+                feedback: feedback.as_ref().map(|feedback| feedback.within),
+                ..config
+            });
             points.push(GpioPoint {
                 point: checked,
                 line: line.cloned().unwrap_or_default(),
@@ -380,6 +384,7 @@ impl Checker<'_> {
                 guard: point.guard.as_ref(),
                 fail_safe: point.fail_safe.as_ref(),
                 min_switch_s: point.min_switch_s,
+                power_return_spread_s: point.power_return_spread_s,
                 boot: BootState::Adopt,
             };
             let writable = match point.writable {

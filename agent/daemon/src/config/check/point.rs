@@ -33,6 +33,7 @@ pub(super) struct Common<'a> {
     pub(super) guard: Option<&'a schema::Guard>,
     pub(super) fail_safe: Option<&'a schema::FailSafe>,
     pub(super) min_switch_s: Option<f64>,
+    pub(super) power_return_spread_s: Option<u64>,
     pub(super) boot: boundary::BootState,
 }
 
@@ -127,6 +128,8 @@ impl Checker<'_> {
             fail_safe,
             boot: common.boot,
             min_switch: self.min_switch(at, common.min_switch_s, kind),
+            feedback: None,
+            power_return_spread: self.output_spread(at, common.power_return_spread_s, kind),
         };
         Some((
             Point {
@@ -413,6 +416,19 @@ impl Checker<'_> {
             self.error(&at, "only outputs are switched", "");
         }
         Duration::ZERO
+    }
+
+    fn output_spread(&mut self, at: &Key, seconds: Option<u64>, kind: PointKind) -> Duration {
+        if kind == PointKind::Value && seconds.is_some() {
+            let at = below(at, "power_return_spread_s");
+            self.error(&at, "only outputs are switched", "");
+        }
+        self.power_return_spread(at, seconds)
+    }
+
+    pub(super) fn power_return_spread(&mut self, at: &Key, seconds: Option<u64>) -> Duration {
+        let at = below(at, "power_return_spread_s");
+        Duration::from_secs(self.within(&at, seconds.unwrap_or(0), 0, 600))
     }
 
     fn guard(&mut self, at: &Key, guard: &schema::Guard, kind: PointKind) -> boundary::Guard {

@@ -1,10 +1,13 @@
-//! Interlocks and hand switches: what cannot be met is found before anything is switched.
+//! Interlocks, hand switches and watches of lamps: what cannot be met is found before anything is switched.
 
-use std::{collections::BTreeSet, time::Duration};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    time::Duration,
+};
 
 use lamplighter_model::{DataType, ResourceAddress, Value, object::Definitions};
 use lamplighter_site::boundary::{
-    BootState, GroupConfig, InterlockConfig, ManualConfig, PointConfig, PointKind,
+    BootState, GroupConfig, InterlockConfig, LampWatchConfig, ManualConfig, PointConfig, PointKind,
 };
 
 use super::{Checker, below, key, site::find};
@@ -97,7 +100,7 @@ impl Checker<'_> {
         let mut seen = BTreeSet::new();
         let mut input = |name: &str, text: Option<&String>| {
             let at = below(&at, name);
-            let input = self.boolean_input(&at, text?, points, definitions)?;
+            let input = self.input(&at, text?, points, definitions, &CONTACT)?;
             if !seen.insert(input) {
                 self.error(&at, "both positions are the same contact", "");
             }
@@ -115,13 +118,81 @@ impl Checker<'_> {
         }
     }
 
-    /// A point that is read and is true or false.
-    fn boolean_input(
+    pub(super) fn lamp_watches(
+        &mut self,
+        site: &schema::Site,
+        points: &[PointConfig],
+        definitions: &Definitions,
+    ) -> Vec<LampWatchConfig> {
+        let mut targets = BTreeMap::new();
+        let mut watches = Vec::new();
+        for (name, watch) in &site.lamp_watch {
+            let at = key(&["site", "lamp_watch", name]);
+            self.name(&at);
+            let target = self.required(&at, "target", watch.target.as_ref());
+            let target = target.and_then(|target| self.watched(&at, target, site, points));
+            if let Some(target) = &target
+                && let Some(other) = targets.insert(target.clone(), name)
+            {
+                let what = format!("{target} is also watched by {other}");
+                self.error(&below(&at, "target"), what, "");
+            }
+            let input = self.required(&at, "input", watch.input.as_ref());
+            let input = input.and_then(|input| {
+                self.input(&below(&at, "input"), input, points, definitions, &NUMBER)
+            });
+            if watch.on_below.is_none() && watch.off_above.is_none() {
+                let hint = "power below it while on: lamp failure; `off_above`: day burner";
+                self.missing(&at, "on_below", hint);
+            }
+            let after = watch.after_s.unwrap_or(300);
+            let after = self.within(&below(&at, "after_s"), after, 10, 86_400);
+            let (Some(target), Some(input)) = (target, input) else {
+                continue;
+            };
+            watches.push(LampWatchConfig {
+                name: name.clone(),
+                target,
+                input,
+                on_below: watch.on_below,
+                off_above: watch.off_above,
+                after: Duration::from_secs(after),
+            });
+        }
+        watches
+    }
+
+    /// The name of an output or a group.
+    fn watched(
+        &mut self,
+        watch: &Key,
+        target: &str,
+        site: &schema::Site,
+        points: &[PointConfig],
+    ) -> Option<String> {
+        if site.group.contains_key(target) {
+            return Some(target.to_owned());
+        }
+        let at = below(watch, "target");
+        let Some(point) = find(points, target) else {
+            self.unknown_member(&at, target, points);
+            return None;
+        };
+        if point.kind == PointKind::Value {
+            self.error(&at, format!("`{target}` cannot be switched"), "");
+            return None;
+        }
+        Some(point.name.clone())
+    }
+
+    /// A point that is read and has one of these types.
+    fn input(
         &mut self,
         at: &Key,
         text: &str,
         points: &[PointConfig],
         definitions: &Definitions,
+        wanted: &Wanted,
     ) -> Option<ResourceAddress> {
         let Some(point) = find(points, text) else {
             self.unknown_member(at, text, points);
@@ -129,15 +200,34 @@ impl Checker<'_> {
         };
         let path = point.address.path;
         let definition = definitions.resource(path.object(), path.resource);
-        let is_boolean = definition.is_some_and(|known| known.data_type == DataType::Boolean);
-        if point.kind != PointKind::Value || !is_boolean {
-            let hint = "a hand switch is an input, for example resource = \"/3342/0/5500\"";
-            self.error(at, format!("`{text}` is not a contact"), hint);
+        let fits = definition.is_some_and(|known| wanted.types.contains(&known.data_type));
+        if point.kind != PointKind::Value || !fits {
+            let Wanted { what, hint, .. } = wanted;
+            self.error(at, format!("`{text}` is not {what}"), *hint);
             return None;
         }
         Some(point.address)
     }
 }
+
+/// What an input of a rule has to be.
+struct Wanted {
+    types: &'static [DataType],
+    what: &'static str,
+    hint: &'static str,
+}
+
+const CONTACT: Wanted = Wanted {
+    types: &[DataType::Boolean],
+    what: "a contact",
+    hint: "a hand switch is an input, for example resource = \"/3342/0/5500\"",
+};
+
+const NUMBER: Wanted = Wanted {
+    types: &[DataType::Float, DataType::Integer, DataType::Unsigned],
+    what: "a measured number",
+    hint: "power or current, for example resource = \"/3305/0/5800\"",
+};
 
 /// Why an output goes on without anybody's command.
 fn goes_on_unasked(point: &PointConfig) -> Option<&'static str> {

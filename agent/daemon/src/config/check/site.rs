@@ -57,11 +57,14 @@ impl Checker<'_> {
             groups.push(group);
         }
         let interlocks = self.interlocks(site, &points, &groups);
+        let lamp_watches = self.lamp_watches(site, &points, definitions);
         SiteConfig {
             definitions: Arc::clone(definitions),
             groups,
             interlocks,
+            lamp_watches,
             points,
+            seed: 0,
             vendor_object_base: self.vendor_object_base,
         }
     }
@@ -104,6 +107,7 @@ impl Checker<'_> {
                 .manual
                 .as_ref()
                 .map(|manual| self.manual(at, manual, points, definitions)),
+            power_return_spread: self.power_return_spread(at, group.power_return_spread_s),
         }
     }
 

@@ -102,6 +102,9 @@ pub struct ModbusPoint {
     pub map: BTreeMap<String, String>,
     /// Shortest time between two switchings of an output in seconds, 0–3600. Default: 0.
     pub min_switch_s: Option<f64>,
+    /// Longest random wait in seconds before the output goes on after a return of power, 0–600.
+    /// Default: that of its groups.
+    pub power_return_spread_s: Option<u64>,
     pub limit: Option<Limit>,
     pub guard: Option<Guard>,
     pub fail_safe: Option<FailSafe>,
@@ -286,6 +289,9 @@ pub struct GpioPoint {
     /// Shortest time between two switchings of an output in seconds, 0–3600; a command waits for
     /// its end. Default: 0.
     pub min_switch_s: Option<f64>,
+    /// Longest random wait in seconds before the output goes on after a return of power, 0–600.
+    /// Default: that of its groups.
+    pub power_return_spread_s: Option<u64>,
     pub guard: Option<Guard>,
     pub fail_safe: Option<FailSafe>,
 }
@@ -338,6 +344,9 @@ pub struct SimPoint {
     pub unit: Option<String>,
     /// Shortest time between two switchings of an output in seconds, 0–3600. Default: 0.
     pub min_switch_s: Option<f64>,
+    /// Longest random wait in seconds before the output goes on after a return of power, 0–600.
+    /// Default: that of its groups.
+    pub power_return_spread_s: Option<u64>,
     pub limit: Option<Limit>,
     pub guard: Option<Guard>,
     pub fail_safe: Option<FailSafe>,

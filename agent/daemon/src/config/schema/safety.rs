@@ -26,6 +26,23 @@ pub struct Manual {
     pub limit_s: Option<u64>,
 }
 
+/// `[site.lamp_watch.NAME]`: what the power of lamps says of them.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct LampWatch {
+    /// Name or path of an output, or name of a group whose lamps are measured together; required.
+    /// Example: `"lamps.l1"`.
+    pub target: Option<String>,
+    /// Name or path of the measured power (or current), required. Example: `"meter.power"`.
+    pub input: Option<String>,
+    /// Less than this while all is on: lamp failure, in the unit of `input`. Default: not watched.
+    pub on_below: Option<f64>,
+    /// More than this while all is off: day burner. Default: not watched.
+    pub off_above: Option<f64>,
+    /// How long that must last in seconds, 10–86400. Default: 300.
+    pub after_s: Option<u64>,
+}
+
 /// A contact that says whether a relay did what it was told.
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(default, deny_unknown_fields)]
