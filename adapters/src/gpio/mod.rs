@@ -4,14 +4,16 @@
 //! 1. Inputs and feedback contacts are requested when the adapter first waits or reads; their
 //!    levels are its first news.
 //! 2. An output is requested by its first Write, as an output with that value in the same call, so
-//!    that a relay sees nothing else. What it does before and after this process is the wiring's
-//!    and the kernel's business: lines are left as they are on exit.
+//!    that a relay sees nothing else. What it does before this process is the wiring's and the
+//!    kernel's business; at its end a line stays as it is, or is driven once more to its exit level.
 //! 3. With a feedback contact the value of a point is what the contact says, and a Write succeeds
 //!    when the contact has followed.
 
 #[cfg(feature = "gpio-cdev")]
 pub mod cdev;
 mod debounce;
+#[cfg(feature = "gpio-cdev")]
+pub mod look;
 #[cfg(feature = "gpio-rppal")]
 pub mod rppal;
 pub mod sim;
@@ -43,6 +45,9 @@ pub struct GpioPoint {
     pub debounce: Duration,
     /// Outputs only.
     pub drive: Drive,
+    /// Outputs only: what it is when this adapter ends, if anybody has ever driven it; `None`: what
+    /// it was.
+    pub exit: Option<bool>,
     /// Outputs only: a contact that says whether the output did what it was told.
     pub feedback: Option<Feedback>,
 }
@@ -121,7 +126,7 @@ pub trait Lines: Send + 'static {
 
 /// Points over the lines of one backend.
 #[derive(Debug)]
-pub struct Gpio<L> {
+pub struct Gpio<L: Lines> {
     backend: L,
     clock: Clock,
     points: Vec<Point>,
@@ -143,6 +148,7 @@ struct Point {
     input: Option<usize>,
     within: Duration,
     driven: Option<bool>,
+    exit: Option<bool>,
 }
 
 impl<L: Lines> Gpio<L> {
@@ -410,6 +416,23 @@ impl<L: Lines> Adapter for Gpio<L> {
     }
 }
 
+impl<L: Lines> Drop for Gpio<L> {
+    fn drop(&mut self) {
+        let levels: Vec<(usize, bool)> = self
+            .points
+            .iter()
+            .filter(|point| point.driven.is_some())
+            .filter_map(|point| Some((point.output?, point.exit?)))
+            .collect();
+        if levels.is_empty() {
+            return;
+        }
+        if let Err(error) = self.backend.drive(&self.lines, &levels) {
+            tracing::warn!(%error, "Outputs stay as they are");
+        }
+    }
+}
+
 impl Point {
     fn new(config: &GpioPoint, lines: &mut Vec<Line>) -> Self {
         let mut add = |line: Line| {
@@ -448,6 +471,7 @@ impl Point {
             input,
             within,
             driven: None,
+            exit: config.exit,
         }
     }
 }
@@ -463,6 +487,7 @@ impl GpioPoint {
             bias: Bias::default(),
             debounce: Duration::ZERO,
             drive: Drive::default(),
+            exit: None,
             feedback: None,
         }
     }

@@ -238,3 +238,25 @@ async fn lines_that_go_away_are_reported_and_opened_again() {
     pins.break_down(None);
     next(LinkState::Online).await;
 }
+
+#[tokio::test(start_paused = true)]
+async fn an_output_has_its_exit_level_at_the_end_if_anybody_has_driven_it() {
+    let pins = SimPins::default();
+    let second = ResourceAddress::gateway(3416, 2, 1);
+    let point = |address, line: &str| GpioPoint {
+        active_low: true,
+        exit: Some(false),
+        ..GpioPoint::output(address, line)
+    };
+    let points = [point(LAMP, "GPIO5"), point(second, "GPIO6")];
+    let mut gpio = Gpio::new(pins.lines(), &points, clock());
+    gpio.write(&on(LAMP, true)).await.unwrap();
+    drop(gpio);
+    let levels: Vec<bool> = pins
+        .transitions("GPIO5")
+        .iter()
+        .map(|transition| transition.level)
+        .collect();
+    assert_eq!(levels, [false, true], "on, then off; active-low");
+    assert_eq!(pins.driven("GPIO6"), None, "never decided, never driven");
+}

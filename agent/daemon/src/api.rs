@@ -6,6 +6,7 @@ mod demo;
 mod events;
 mod history;
 mod lock;
+mod modbus;
 mod objects;
 mod patient;
 mod refusal;
@@ -32,6 +33,7 @@ use serde_json::json;
 
 use crate::{
     ask::{Asker, ServerAction},
+    commission::Commission,
     events::EventLog,
     status::{DeviceView, ReadView, ServerView, Status, StatusView, TrendView},
     store::History,
@@ -55,6 +57,7 @@ pub type NowSource = Arc<dyn Fn() -> Now + Send + Sync>;
 pub struct Api {
     pub asker: Asker,
     pub clock: NowSource,
+    pub(crate) commission: Arc<Commission>,
     pub demo: Option<Arc<dyn DemoServer>>,
     pub events: EventLog,
     /// `None`: none is kept.
@@ -96,6 +99,11 @@ pub fn routes() -> Router<Api> {
         .route("/watch", get(watch::get))
         .route("/trend", get(trend))
         .route("/metrics", get(metrics))
+        .route("/modbus", get(modbus::lines))
+        .route("/modbus/point", get(modbus::point))
+        .route("/modbus/probe", post(modbus::probe))
+        .route("/modbus/read", post(modbus::read))
+        .route("/modbus/write", post(modbus::write))
         .merge(demo::routes());
     let routes = NOT_BUILT
         .iter()

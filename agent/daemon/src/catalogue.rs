@@ -154,6 +154,7 @@ light = { line = "GPIO6", instance = "/3311/0" }
             environment: Vec::new(),
             definitions: lamplighter_model::tables::standard(),
             hardware: Hardware::default(),
+            templates: "/nowhere".into(),
         };
         let config = source.check().config.unwrap();
         let feedback: Vec<_> = catalogue(&config)

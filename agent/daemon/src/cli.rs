@@ -7,6 +7,8 @@ mod doctor;
 mod events;
 mod exit;
 mod export;
+mod gpio;
+mod modbus;
 mod operate;
 mod screen;
 mod secret;
@@ -73,6 +75,8 @@ fn perform(cli: Cli) -> Result<Exit, Failure> {
         Command::Discover { path } => operate::discover(&global, &path, &mut out),
         Command::Events(options) => events::events(&global, &options, &mut out),
         Command::Exec { path, args } => operate::execute(&global, &path, args.as_deref(), &mut out),
+        Command::Gpio(command) => gpio::gpio(&global, &command, &mut out),
+        Command::Modbus(command) => modbus::modbus(&global, &command, &mut out),
         Command::Objects(args::Objects::Export { dir }) => export::export(&global, &dir, &mut out),
         Command::Lock { name } => operate::lock(&global, &name, &mut out),
         Command::Off { name, hold } => operate::write(&global, &name, "off", hold, &mut out),
@@ -103,9 +107,7 @@ fn perform(cli: Cli) -> Result<Exit, Failure> {
         Command::Backup(_)
         | Command::Bearer(_)
         | Command::Bundle(_)
-        | Command::Gpio(_)
         | Command::Meter(_)
-        | Command::Modbus(_)
         | Command::Offline(_)
         | Command::Online(_)
         | Command::Restore(_)

@@ -5,9 +5,9 @@
 
 mod gpio;
 mod meter;
-mod modbus;
+pub(crate) mod modbus;
 
-use std::{collections::BTreeMap, time::Duration};
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use lamplighter_adapters::{
     Adapter, Clock,
@@ -19,6 +19,7 @@ use lamplighter_model::device::{AdapterEvent, AdapterId, LinkState};
 use tokio::task::JoinHandle;
 
 use crate::{
+    commission::Commission,
     config::{BusId, Config, Device, DeviceKind},
     system::{self, Parts, System},
 };
@@ -29,6 +30,8 @@ const SIM_PERIOD: Duration = Duration::from_secs(1);
 /// All adapters and the tasks that serve them; the tasks end with it.
 #[derive(Debug, Default)]
 pub struct Devices {
+    /// For people who look around on a line.
+    pub(crate) commission: Arc<Commission>,
     pub handles: Handles,
     tasks: Vec<JoinHandle<()>>,
 }
@@ -62,6 +65,7 @@ pub(crate) fn start(config: &Config, system: Parts, clock: Clock, seed: u64) -> 
         let opened = starter.modbus_bus(bus);
         starter.buses.insert(id, opened);
     }
+    starter.devices.commission = Arc::new(Commission::of(config, &starter.buses));
     for device in &config.devices {
         if let Err(why) = starter.device(device) {
             tracing::error!(device = device.name, why, "Device cannot be started");

@@ -97,6 +97,7 @@ impl Site {
         Api {
             asker: self.asker.clone(),
             clock: Arc::new(move || now_at(clock_s.load(Ordering::Relaxed))),
+            commission: Arc::default(),
             demo: None,
             events: self.events.clone(),
             history: self.history.clone(),
@@ -234,6 +235,7 @@ fn why(name: String) -> Why {
         guard_left: None,
         held_by: None,
         refused: None,
+        rules: Vec::new(),
         result: "done".to_owned(),
     }
 }

@@ -7,6 +7,7 @@ mod atomic;
 mod catalogue;
 pub mod cli;
 pub mod clock;
+pub mod commission;
 pub mod config;
 #[cfg(feature = "demo")]
 pub mod demo;

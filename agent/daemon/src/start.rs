@@ -27,7 +27,7 @@ use nix::{
 
 use crate::{
     api::{
-        Api, DemoServer, NowSource,
+        Api, DemoServer,
         control::{ControlError, ControlSocket},
     },
     ask::Asker,
@@ -237,10 +237,10 @@ pub async fn agent(
     };
     let site = Site::new(site, loaded.site, now);
 
-    let now_source: NowSource = Arc::new(move || clock.now());
     let api = Api {
         asker,
-        clock: now_source,
+        clock: Arc::new(move || clock.now()),
+        commission: Arc::clone(&devices.commission),
         demo: extras.demo,
         events: events.clone(),
         history: (config.store.history_max > 0).then(|| store.history()),
@@ -262,7 +262,7 @@ pub async fn agent(
         asks,
         clients: [(THE_BOX, client)].into(),
         clock,
-        clock_watch: clock::Watch::default(),
+        clock_watch: clock::Watch::begin(now),
         events,
         history: recorder(&config, loaded.history_next),
         links: Links::default(),

@@ -10,11 +10,20 @@ use lamplighter_model::{
     object::Definitions,
 };
 
+pub use crate::rule::config::{
+    Clock, ClockTrust, LightLevels, Mode, PhotocellConfig, Policy, Position, Setpoint,
+    ThermostatConfig, WhenLost, WhyRule,
+};
+use crate::rule::schedule::Schedule;
+
 /// What the site is told.
 #[derive(Clone, Debug)]
 pub enum SiteInput {
     /// A `Done` of a write may carry what was read back; it counts as measured.
     Adapter(AdapterId, AdapterEvent),
+    /// The date, as far as it can be believed, and the zone of the machine: told at start, on change
+    /// and now and then, so that a step of the clock is noticed. No rule is looked at before.
+    Clock(Clock),
     /// From a person at this box; answered by [`DeviceEvent::Done`] with the same id.
     Lock(OpId, LockRequest),
     /// From the core, for a server or a person; answered by [`DeviceEvent::Done`] with the same id.
@@ -76,6 +85,11 @@ pub enum SiteEvent {
     },
     /// A maintenance lock was taken away.
     Unlocked { name: String, by: Origin },
+    /// A rule cannot do what it should, and what it does instead; `None`: it can again.
+    Rule {
+        name: String,
+        trouble: Option<String>,
+    },
 }
 
 /// What a hand switch says.
@@ -172,6 +186,9 @@ pub struct SiteConfig {
     pub points: Vec<PointConfig>,
     /// Of this start of the program; for random times only.
     pub seed: u64,
+    /// Where the sun is looked at from.
+    pub position: Option<Position>,
+    pub thermostats: Vec<ThermostatConfig>,
     /// Vendor objects begin here: Bearer +0, Group +1, Output status +2, Device link +3, Site rule +4.
     pub vendor_object_base: u16,
 }
@@ -275,7 +292,7 @@ pub enum FailSafeOn {
 }
 
 /// Outputs that are commanded together.
-#[derive(Clone, Debug, Eq, PartialEq)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct GroupConfig {
     pub name: String,
     /// Addresses of the points (for a lamp the address in its [`PointConfig`]).
@@ -288,6 +305,11 @@ pub struct GroupConfig {
     pub manual: Option<ManualConfig>,
     /// Longest random wait after a return of power.
     pub power_return_spread: Duration,
+    pub schedule: Option<Schedule>,
+    pub photocell: Option<PhotocellConfig>,
+    /// Commands of its members, and its own, hold until the next event of schedule or photocell;
+    /// otherwise until another one comes.
+    pub until_next_event: bool,
 }
 
 /// Outputs of which one goes on only after all others are known to be off.
@@ -388,6 +410,8 @@ pub struct Why {
     pub held_by: Option<String>,
     /// The last command that was refused.
     pub refused: Option<WhyRefused>,
+    /// The rules that switch it.
+    pub rules: Vec<WhyRule>,
     /// What happened to the last write, in words.
     pub result: String,
 }

@@ -7,7 +7,7 @@ use std::{
 
 use lamplighter_model::{Now, device::OpId};
 
-use crate::{moment::Moment, output::OutputIndex, site::WatchIndex};
+use crate::{moment::Moment, output::OutputIndex, rule::RuleIndex, site::WatchIndex};
 
 /// What a deadline is for.
 #[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
@@ -24,6 +24,8 @@ pub(crate) enum Timer {
     Op(OpId),
     /// A feedback contact disagrees for too long.
     Relay(OutputIndex),
+    /// A rule is to be looked at.
+    Rule(RuleIndex),
     /// All servers have been away for as long as the output allows.
     ServerLost(OutputIndex),
     /// Counters are published and kept.
@@ -75,6 +77,7 @@ impl Deadlines {
             Timer::Interlock(_) => "dead time of an interlock",
             Timer::Op(_) => "answer of an adapter",
             Timer::Relay(_) => "feedback contact",
+            Timer::Rule(_) => "schedule, photocell or thermostat",
             Timer::ServerLost(_) => "fail-safe of lost servers",
             Timer::Tick => "counters",
             Timer::Watch(_) => "power of lamps",

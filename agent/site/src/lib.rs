@@ -13,6 +13,7 @@ mod lamp;
 mod moment;
 mod output;
 mod power_return;
+pub mod rule;
 pub mod saved;
 mod site;
 mod slots;

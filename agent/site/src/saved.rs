@@ -32,6 +32,9 @@ pub struct SavedSite {
     /// The last start of the machine, as far as outputs wait after it.
     #[serde(default)]
     pub power_return: Option<SavedPowerReturn>,
+    /// By kind and name: `schedule main_street`, `thermostat server_room`.
+    #[serde(default)]
+    pub rules: BTreeMap<String, SavedRule>,
 }
 
 #[derive(Clone, Copy, Debug, Deserialize, PartialEq, Serialize)]
@@ -112,6 +115,28 @@ pub struct SavedGroup {
     pub since: SavedMoment,
 }
 
+#[derive(Clone, Debug, Default, Deserialize, PartialEq, Serialize)]
+pub struct SavedRule {
+    /// What it wanted last.
+    pub on: Option<bool>,
+    /// What the photocell said last.
+    #[serde(default)]
+    pub dark: Option<bool>,
+    /// The set point that a device held last.
+    #[serde(default)]
+    pub setpoint: Option<f64>,
+    /// What servers have written, by parameter.
+    #[serde(default)]
+    pub written: BTreeMap<String, SavedParameter>,
+}
+
+/// A parameter that wins over the configuration as long as that says what it said then.
+#[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
+pub struct SavedParameter {
+    pub value: String,
+    pub configured: String,
+}
+
 /// A point of time that another start of the machine can place, if either the boot is the same or
 /// the date was known both times.
 #[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq, Serialize)]
@@ -137,6 +162,7 @@ impl Default for SavedSite {
             holders: BTreeMap::new(),
             locks: BTreeMap::new(),
             power_return: None,
+            rules: BTreeMap::new(),
         }
     }
 }

@@ -15,6 +15,7 @@ mod lock;
 mod publish;
 mod restore;
 mod route;
+mod rules;
 mod view;
 mod write;
 
@@ -39,6 +40,7 @@ use self::{
     interlock::Interlock,
     lock::Lock,
     route::Route,
+    rules::Rules,
 };
 pub(crate) use self::{alarm::WatchIndex, interlock::InterlockIndex};
 use crate::{
@@ -75,6 +77,7 @@ pub struct Site {
     watch_inputs: BTreeMap<ResourceAddress, Vec<WatchIndex>>,
     by_name: BTreeMap<String, Named>,
     routes: BTreeMap<ResourceAddress, Route>,
+    rules: Rules,
     links: BTreeMap<AdapterId, LinkState>,
     /// Since when no server is registered; `None` while one is, or before anybody said so.
     servers_lost: Option<Moment>,
@@ -120,6 +123,7 @@ impl Site {
             watch_inputs: BTreeMap::new(),
             by_name: BTreeMap::new(),
             routes: BTreeMap::new(),
+            rules: Rules::new(config.position),
             links: BTreeMap::new(),
             servers_lost: None,
             requests: BTreeMap::new(),
@@ -154,6 +158,7 @@ impl Site {
                 self.on_link(adapter, state, now)
             }
             SiteInput::Lock(op, request) => self.on_lock(op, request, now),
+            SiteInput::Clock(clock) => self.on_clock(clock, now),
             SiteInput::Request(op, request) => self.on_request(op, request, now),
             SiteInput::ServerContact(contact) => self.on_server_contact(contact, now),
             SiteInput::Timeout => {}
@@ -180,6 +185,7 @@ impl Site {
             Timer::Hold(index) => self.on_hold_end(index, now),
             Timer::Op(op) => self.on_silence(op, now),
             Timer::Relay(index) => self.judge_alarms(index, now),
+            Timer::Rule(index) => self.look(index, now),
             Timer::ServerLost(index) => self.on_server_lost(index, now),
             Timer::Tick => self.on_tick(now),
             Timer::Watch(index) => self.judge_watch(index, now),

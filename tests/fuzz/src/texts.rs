@@ -95,6 +95,7 @@ pub(crate) fn config(bytes: &[u8]) {
         environment: Vec::new(),
         definitions: tables::standard(),
         hardware: Hardware::default(),
+        templates: "/nowhere".into(),
     };
     let checked = source.check_with(File {
         path: PathBuf::from("/nonexistent/conf.d/fuzz.toml"),

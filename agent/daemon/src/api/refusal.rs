@@ -32,6 +32,14 @@ impl Refusal {
         }
     }
 
+    /// With the LwM2M code of the same meaning.
+    pub(super) fn coded(status: StatusCode, code: u16, text: impl Into<String>) -> Self {
+        Self {
+            code: Some(code),
+            ..Self::new(status, text)
+        }
+    }
+
     /// The request itself makes no sense.
     pub fn bad_request(text: impl Into<String>) -> Self {
         Self {

@@ -1,7 +1,7 @@
 //! `GET /why?name=`: who commands an output.
 
 use lamplighter_model::{Now, Stamp, device::Origin};
-use lamplighter_site::boundary::{Slot, Why, WhySlot};
+use lamplighter_site::boundary::{Slot, Why, WhyRule, WhySlot};
 use serde::{Deserialize, Serialize};
 use serde_json::Value as Json;
 
@@ -25,6 +25,9 @@ pub struct WhyView {
     pub held_by: Option<String>,
     /// The last command that was answered with an error.
     pub refused: Option<WhyRefusedView>,
+    /// The rules that switch it, and what they do next.
+    #[serde(default)]
+    pub rules: Vec<WhyRuleView>,
     pub result: String,
 }
 
@@ -34,6 +37,19 @@ pub struct WhyRefusedView {
     pub by: String,
     pub reason: String,
     pub since_s: f64,
+}
+
+#[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
+pub struct WhyRuleView {
+    pub name: String,
+    /// `schedule`, `photocell` or `thermostat`
+    pub kind: String,
+    pub enabled: bool,
+    /// What it does and waits for, in words.
+    pub says: String,
+    /// When it switches next by the clock, and to what.
+    pub next_in_s: Option<f64>,
+    pub next: Option<bool>,
 }
 
 #[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
@@ -66,6 +82,7 @@ impl WhyView {
                 reason: refused.reason.clone(),
                 since_s: refused.since.as_secs_f64(),
             }),
+            rules: why.rules.iter().map(rule_view).collect(),
             result: why.result.clone(),
         }
     }
@@ -112,6 +129,17 @@ fn group_text(status: &Status, name: &str, now: Now) -> String {
         "{name} is a group ({state}{failed}); ask for a member: {}{more}",
         names.join(", ")
     )
+}
+
+fn rule_view(rule: &WhyRule) -> WhyRuleView {
+    WhyRuleView {
+        name: rule.name.clone(),
+        kind: rule.kind.to_owned(),
+        enabled: rule.enabled,
+        says: rule.says.clone(),
+        next_in_s: rule.next.map(|(left, _)| left.as_secs_f64()),
+        next: rule.next.map(|(_, on)| on),
+    }
 }
 
 fn slot_view(slot: &WhySlot, servers: &[ServerView], now: Now) -> WhySlotView {

@@ -1,10 +1,17 @@
 //! The command line of the contract. Help, completions and manual pages come from here.
 
+pub(super) mod gpio;
+pub(super) mod modbus;
+
 use std::{net::SocketAddr, path::PathBuf, time::Duration};
 
 use clap::{Args, Parser, Subcommand};
 
 use crate::start::Places;
+
+pub(super) use modbus::{
+    Port as ModbusPort, Read as ModbusRead, Scan as ModbusScan, Write as ModbusWrite,
+};
 
 /// LwM2M gateway for street cabinets, plant rooms and vehicles.
 #[derive(Debug, Parser)]
@@ -156,6 +163,12 @@ pub enum Command {
     /// Ask the bootstrap server for accounts, as a server can by executing 1/x/9
     #[command(after_help = "Example:\n  lamplighter bootstrap")]
     Bootstrap,
+    /// Look at GPIO lines: which there are, who has them; read or switch one
+    #[command(subcommand)]
+    Gpio(gpio::Gpio),
+    /// Look at Modbus lines: who is there, what stands in registers, what becomes of a point
+    #[command(subcommand)]
+    Modbus(modbus::Modbus),
     /// Secrets that the configuration refers to
     #[command(subcommand)]
     Secret(Secret),
@@ -174,11 +187,8 @@ pub enum Command {
     #[command(hide = true)]
     Bundle(NotBuilt),
     #[command(hide = true)]
-    Gpio(NotBuilt),
     #[command(hide = true)]
     Meter(NotBuilt),
-    #[command(hide = true)]
-    Modbus(NotBuilt),
     #[command(hide = true)]
     Offline(NotBuilt),
     #[command(hide = true)]

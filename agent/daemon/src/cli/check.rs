@@ -43,6 +43,8 @@ struct ObjectLine {
 #[derive(Debug, Serialize)]
 struct BusReport {
     name: String,
+    /// Time on the line when every request is made once; 0 where nobody knows the line.
+    cycle_ms: f64,
     /// Share of the line's time that polls take; 1 is all of it.
     load: f64,
     requests: Vec<RequestLine>,
@@ -173,12 +175,16 @@ impl Report {
 
 impl BusReport {
     fn print(&self, out: &mut impl Write) -> io::Result<()> {
-        writeln!(
-            out,
-            "\nbus {}: polls take {:.1} % of the line's time",
-            self.name,
-            self.load * 100.0
-        )?;
+        let count = self.requests.len();
+        write!(out, "\nbus {}: {count} requests per cycle", self.name)?;
+        if self.cycle_ms > 0.0 {
+            let (cycle, load) = (self.cycle_ms, self.load * 100.0);
+            write!(
+                out,
+                ", {cycle:.1} ms on the line; polls take {load:.1} % of the line's time"
+            )?;
+        }
+        writeln!(out)?;
         let mut requests = Table::head(["DEVICE", "READS", "EVERY", "LINE TIME", "POINTS"]);
         for request in &self.requests {
             let line_time = if request.line_ms > 0.0 {
@@ -238,6 +244,7 @@ fn buses(config: &Config) -> Vec<BusReport> {
         let settings = bus.modbus_settings();
         let mut report = BusReport {
             name: bus.name.clone(),
+            cycle_ms: 0.0,
             load: 0.0,
             requests: Vec::new(),
         };
@@ -247,6 +254,7 @@ fn buses(config: &Config) -> Vec<BusReport> {
                     let plan = modbus.config.plan(&settings);
                     if matches!(bus.line, BusLine::Serial(_)) {
                         report.load += plan.load();
+                        report.cycle_ms += plan.line_time().as_secs_f64() * 1000.0;
                     }
                     report.requests.extend(plan.requests.iter().map(|request| {
                         RequestLine {

@@ -77,6 +77,14 @@ impl Client {
         std::os::unix::net::UnixStream::connect(&self.socket).is_ok()
     }
 
+    /// Whether there is an agent, be it one that does not let us in.
+    pub(super) fn listens(&self) -> bool {
+        match std::os::unix::net::UnixStream::connect(&self.socket) {
+            Ok(_) => true,
+            Err(error) => error.kind() == io::ErrorKind::PermissionDenied,
+        }
+    }
+
     /// Server-sent events, one call of `on_event` with name and data for each, until it says stop.
     pub(super) fn events(
         &self,

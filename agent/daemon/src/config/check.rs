@@ -15,6 +15,7 @@ mod point;
 mod register;
 mod registration;
 mod rights;
+mod rule;
 mod safety;
 mod security;
 mod server;
@@ -25,6 +26,7 @@ mod units;
 use std::{
     collections::{BTreeMap, BTreeSet},
     fmt::Display,
+    path::PathBuf,
     sync::Arc,
 };
 
@@ -39,6 +41,7 @@ use super::{
     problem::{Place, Problem, Severity},
     schema,
     secret::Shelf,
+    template::{self, Expanded},
 };
 
 pub use security::UNSECURED;
@@ -56,6 +59,8 @@ pub(super) struct Surroundings {
     pub(super) hardware: Hardware,
     pub(super) now: Option<UnixTime>,
     pub(super) shelf: Shelf,
+    /// Where templates are looked for.
+    pub(super) templates: Vec<PathBuf>,
 }
 
 /// The outcome: `config` stands if there is no error among the problems.
@@ -72,10 +77,18 @@ pub(super) fn check(texts: &Texts, unread: Vec<Problem>, surroundings: &Surround
     problems.extend(unread);
     // Whatever stands in a file that is not TOML would be reported as missing everywhere else.
     let is_whole = problems.is_empty();
-    let (refused, hidden) = not_built::refused(&layers);
+    let Expanded {
+        layers,
+        used,
+        misfits: unmade,
+        problems: faults,
+    } = template::expand(layers, &texts.templates, &surroundings.templates);
+    problems.extend(faults);
+    let (refused, mut hidden) = not_built::refused(&layers);
+    hidden.extend(used);
     let (root, misfits) = extract::extract(&layers, hidden);
     let mut checker = Checker::new(&layers, surroundings, problems);
-    for misfit in refused.into_iter().chain(misfits) {
+    for misfit in unmade.into_iter().chain(refused).chain(misfits) {
         checker.misfit(misfit);
     }
     let config = if is_whole { checker.root(&root) } else { None };
@@ -100,6 +113,8 @@ struct Checker<'a> {
     /// Who declares a resource.
     owners: BTreeMap<ResourceAddress, Key>,
     names: Names,
+    /// Something looks at the sun.
+    is_position_used: bool,
 }
 
 impl<'a> Checker<'a> {
@@ -112,6 +127,7 @@ impl<'a> Checker<'a> {
             buses: Vec::new(),
             owners: BTreeMap::new(),
             names: Names::default(),
+            is_position_used: false,
         }
     }
 
@@ -304,9 +320,14 @@ impl<'a> Checker<'a> {
 
     fn report(&mut self, severity: Severity, at: &Key, what: String, hint: String) {
         let hint = Some(hint).filter(|hint| !hint.is_empty());
+        let place = self.place(at);
+        let what = match self.layers.user_of(&place, at) {
+            Some(user) => format!("{what}, in [device.{}] at {user}", at[1]),
+            None => what,
+        };
         self.problems.push(Problem {
             severity,
-            place: self.place(at),
+            place,
             key: at.join("."),
             what,
             hint,

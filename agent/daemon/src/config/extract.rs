@@ -512,7 +512,7 @@ impl fmt::Display for Wrong {
 
 impl std::error::Error for Wrong {}
 
-fn whole(number: Num) -> Option<i64> {
+pub(super) fn whole(number: Num) -> Option<i64> {
     match (number.to_u128(), number.to_i128()) {
         (Some(unsigned), _) => i64::try_from(unsigned).ok(),
         (None, Some(signed)) => i64::try_from(signed).ok(),
@@ -520,7 +520,7 @@ fn whole(number: Num) -> Option<i64> {
     }
 }
 
-fn kind_of(value: &Value) -> String {
+pub(super) fn kind_of(value: &Value) -> String {
     match value {
         Value::String(_, text) => format!("the text \"{text}\""),
         Value::Char(_, letter) => format!("the text \"{letter}\""),

@@ -38,6 +38,9 @@ pub struct Texts {
     pub files: Vec<File>,
     /// `LAMPLIGHTER_…` variables with their values.
     pub environment: Vec<(String, String)>,
+    /// The templates that devices name.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub templates: Vec<File>,
 }
 
 #[derive(Clone, Debug, Default, Deserialize, Eq, PartialEq, Serialize)]
@@ -55,11 +58,12 @@ pub(super) struct Layers {
 }
 
 #[derive(Clone, Debug)]
-struct Layer {
+pub(super) struct Layer {
     name: String,
     dict: Dict,
     lines: BTreeMap<Key, usize>,
     is_environment: bool,
+    is_template: bool,
 }
 
 impl Texts {
@@ -89,7 +93,12 @@ impl Texts {
             .into_iter()
             .filter(|(name, _)| name.starts_with(PREFIX) && !NO_SETTINGS.contains(&name.as_str()))
             .collect();
-        (Self { files, environment }, problems)
+        let texts = Self {
+            files,
+            environment,
+            templates: Vec::new(),
+        };
+        (texts, problems)
     }
 }
 
@@ -135,20 +144,47 @@ impl Layers {
                 .iter()
                 .map(|(name, value)| Layer::from_variable(name, value)),
         );
-        let figment = layers.iter().cloned().fold(Figment::new(), Figment::merge);
+        (Self::of(layers), problems)
+    }
+
+    /// The same, with templates below everything else.
+    pub(super) fn above(mut self, templates: Vec<Layer>) -> Self {
+        if templates.is_empty() {
+            return self;
+        }
+        self.layers.extend(templates);
+        Self::of(self.layers)
+    }
+
+    fn of(layers: Vec<Layer>) -> Self {
+        let (templates, users): (Vec<_>, Vec<_>) =
+            layers.iter().cloned().partition(|layer| layer.is_template);
+        let lowest_first = templates.into_iter().chain(users);
+        let figment = lowest_first.fold(Figment::new(), Figment::merge);
         let dict = figment
             .data()
             .ok()
             .and_then(|mut data| data.remove(&Profile::Default));
         let root = Value::from(dict.unwrap_or_default());
-        (
-            Self {
-                root,
-                figment,
-                layers,
-            },
-            problems,
-        )
+        Self {
+            root,
+            figment,
+            layers,
+        }
+    }
+
+    pub(super) fn count(&self) -> usize {
+        self.layers.len()
+    }
+
+    /// Of what stands in a template: where the user names that template.
+    pub(super) fn user_of(&self, place: &Place, key: &[String]) -> Option<Place> {
+        let [first, device, ..] = key else {
+            return None;
+        };
+        let is_template = self.layers.get(place.layer)?.is_template;
+        (is_template && first == "device")
+            .then(|| self.place(&[first.clone(), device.clone(), "template".to_owned()]))
     }
 
     /// The value at a key, also one that was reported as wrong.
@@ -210,24 +246,25 @@ impl Layers {
 
 impl Layer {
     fn from_file(file: &File) -> Result<Self, (usize, String)> {
-        let document = ImDocument::parse(file.text.as_str()).map_err(|error| {
-            let at = error.span().map_or(0, |span| span.start);
-            (
-                LineNumbers::of(&file.text).at(at),
-                first_line(error.message()),
-            )
-        })?;
-        let dict =
-            Toml::from_str::<Dict>(&file.text).map_err(|error| (1, first_line(error.message())))?;
-        let mut lines = BTreeMap::new();
-        let numbers = LineNumbers::of(&file.text);
-        note_lines(document.as_table(), &numbers, &mut Vec::new(), &mut lines);
+        let (dict, lines) = parse(&file.text)?;
         Ok(Self {
             name: file.path.display().to_string(),
             dict,
             lines,
             is_environment: false,
+            is_template: false,
         })
+    }
+
+    /// What a template makes, and where in it each key stands.
+    pub(super) fn of_template(name: String, dict: Dict, lines: BTreeMap<Key, usize>) -> Self {
+        Self {
+            name,
+            dict,
+            lines,
+            is_environment: false,
+            is_template: true,
+        }
     }
 
     fn from_variable(name: &str, value: &str) -> Self {
@@ -248,6 +285,7 @@ impl Layer {
             dict,
             lines: BTreeMap::from([(key, 0)]),
             is_environment: true,
+            is_template: false,
         }
     }
 
@@ -310,7 +348,7 @@ pub(super) fn read_limited(path: &Path) -> io::Result<String> {
     Ok(text)
 }
 
-fn unreadable(path: &Path, layer: usize, error: &io::Error) -> Problem {
+pub(super) fn unreadable(path: &Path, layer: usize, error: &io::Error) -> Problem {
     let hint = if error.kind() == io::ErrorKind::NotFound && !is_absent(path) {
         Some(
             "it is a link to a file that does not exist: make that file or remove the link"
@@ -334,6 +372,19 @@ fn unreadable(path: &Path, layer: usize, error: &io::Error) -> Problem {
         what: format!("cannot be read: {error}"),
         hint,
     }
+}
+
+/// A file as a tree, and the line of each of its keys; where it is not TOML, the line and why.
+pub(super) fn parse(text: &str) -> Result<(Dict, BTreeMap<Key, usize>), (usize, String)> {
+    let document = ImDocument::parse(text).map_err(|error| {
+        let at = error.span().map_or(0, |span| span.start);
+        (LineNumbers::of(text).at(at), first_line(error.message()))
+    })?;
+    let dict = Toml::from_str::<Dict>(text).map_err(|error| (1, first_line(error.message())))?;
+    let mut lines = BTreeMap::new();
+    let numbers = LineNumbers::of(text);
+    note_lines(document.as_table(), &numbers, &mut Vec::new(), &mut lines);
+    Ok((dict, lines))
 }
 
 fn note_lines(

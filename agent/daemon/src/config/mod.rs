@@ -1,7 +1,8 @@
 //! The configuration: `lamplighter.toml`, `conf.d/*.toml` beside it, and the environment.
 //!
 //! 1. [`Texts`] are read from the files.
-//! 2. `layer.rs` merges them with figment, `extract.rs` makes the types of `schema.rs` from them.
+//! 2. `layer.rs` merges them with figment above the templates that devices name (`template.rs`);
+//!    `extract.rs` makes the types of `schema.rs` from them.
 //! 3. `check.rs` finds every problem and makes the [`Config`] that is used; nothing checks again.
 //! 4. What was accepted is kept by `lastgood.rs` for the day when the files are broken.
 
@@ -16,6 +17,7 @@ mod objects;
 mod problem;
 pub mod schema;
 pub mod secret;
+mod template;
 
 use std::path::{Path, PathBuf};
 
@@ -30,6 +32,7 @@ pub use hardware::Hardware;
 pub use layer::{File, Texts};
 pub use not_built::NOT_AVAILABLE;
 pub use problem::{Place, Problem, Severity};
+pub use template::SHARED as SHARED_TEMPLATES;
 
 /// Where a configuration comes from.
 #[derive(Clone, Debug)]
@@ -41,6 +44,8 @@ pub struct Source {
     /// The built-in definitions; `objects/*.xml` beside the main file and our own come on top.
     pub definitions: Definitions,
     pub hardware: Hardware,
+    /// Templates of the package; those in `templates/` beside the main file come first.
+    pub templates: PathBuf,
 }
 
 /// What there is to run with.
@@ -71,6 +76,7 @@ impl Source {
             environment,
             definitions: tables::standard(),
             hardware: Hardware::read(Path::new("/")),
+            templates: PathBuf::from(SHARED_TEMPLATES),
         }
     }
 
@@ -88,6 +94,7 @@ impl Source {
             problems.retain(|problem| problem.place.file != main);
         }
         texts.put(file);
+        problems.extend(template::read(&mut texts, &self.templates()));
         self.check_texts(&texts, problems)
     }
 
@@ -125,7 +132,17 @@ impl Source {
     }
 
     fn texts(&self) -> (Texts, Vec<Problem>) {
-        Texts::read(&self.main, self.environment.iter().cloned())
+        let (mut texts, mut problems) = Texts::read(&self.main, self.environment.iter().cloned());
+        problems.extend(template::read(&mut texts, &self.templates()));
+        (texts, problems)
+    }
+
+    /// Where a template is looked for, in this order.
+    fn templates(&self) -> [PathBuf; 2] {
+        [
+            self.main.with_file_name("templates"),
+            self.templates.clone(),
+        ]
     }
 
     fn check_texts(&self, texts: &Texts, mut problems: Vec<Problem>) -> Checked {
@@ -142,6 +159,7 @@ impl Source {
             hardware: self.hardware.clone(),
             now: clock::unix(),
             shelf: self.shelf(),
+            templates: self.templates().to_vec(),
         };
         check::check(texts, problems, &surroundings)
     }

@@ -28,7 +28,6 @@ const NOT_BUILT: &[(&str, Refused)] = &[
         Refused::Words(&["est", "oscore", "rpk"]),
     ),
     ("bus.*.kind", Refused::Words(&["ascii", "udp"])),
-    ("bus.*.rs485", Refused::Words(&["kernel", "rts_high"])),
     (
         "device.*.adapter",
         Refused::Words(&[
@@ -37,11 +36,6 @@ const NOT_BUILT: &[(&str, Refused)] = &[
     ),
     ("device.*.mode", Refused::Words(&["A", "B", "D"])),
     ("device.*.point.*.monotonic", Refused::Always),
-    (
-        "device.*.point.*.write.function",
-        Refused::Words(&["mask_write"]),
-    ),
-    ("device.*.template", Refused::Always),
     ("mqtt", Refused::Always),
     ("server.*.coap.default_leisure_s", Refused::Always),
     ("server.*.coap.probing_rate_bytes_s", Refused::Always),
@@ -50,9 +44,6 @@ const NOT_BUILT: &[(&str, Refused)] = &[
         "server.*.security.mode",
         Refused::Words(&["est", "oscore", "rpk"]),
     ),
-    ("site.group.*.photocell", Refused::Always),
-    ("site.group.*.schedule", Refused::Always),
-    ("site.thermostat", Refused::Always),
     ("update", Refused::Always),
 ];
 

@@ -68,9 +68,16 @@ impl Starter<'_> {
 }
 
 fn point(point: &config::GpioPoint) -> GpioPoint {
-    let (direction, debounce) = match point.direction {
-        config::Direction::Input { debounce } => (Direction::Input, debounce),
-        config::Direction::Output { .. } => (Direction::Output, std::time::Duration::ZERO),
+    let (direction, debounce, exit) = match point.direction {
+        config::Direction::Input { debounce } => (Direction::Input, debounce, None),
+        config::Direction::Output { exit } => {
+            let exit = match exit {
+                config::Exit::Keep => None,
+                config::Exit::Off => Some(false),
+                config::Exit::On => Some(true),
+            };
+            (Direction::Output, std::time::Duration::ZERO, exit)
+        }
     };
     GpioPoint {
         address: point.point.address,
@@ -80,6 +87,7 @@ fn point(point: &config::GpioPoint) -> GpioPoint {
         bias: bias(point.bias),
         debounce,
         drive: Drive::default(),
+        exit,
         feedback: point.feedback.as_ref().map(|feedback| Feedback {
             line: feedback.line.clone(),
             active_low: feedback.active_low,

@@ -1,15 +1,18 @@
 //! Modbus lines and devices.
 
-use std::{collections::BTreeSet, time::Duration};
+use std::{collections::BTreeSet, pin::Pin, time::Duration};
 
 use lamplighter_adapters::{
-    bus::{SerialOpener, TcpOpener},
+    bus::{Rs485, SerialOpener, TcpOpener},
     modbus::{Bus, BusHandle, BusSettings, ModbusDevice},
     supervise::Limits,
 };
 
 use super::Starter;
 use crate::config::{self, BusId, BusLine, Config, Device, DeviceKind};
+
+/// The task of a line; it ends when nobody has the way to it any more.
+pub(crate) type Owner = Pin<Box<dyn Future<Output = ()> + Send>>;
 
 /// How long a device on the network may take to accept a connection.
 const CONNECT: Duration = Duration::from_secs(3);
@@ -29,36 +32,42 @@ pub(super) fn buses(config: &Config) -> Vec<(BusId, &config::Bus)> {
         .collect()
 }
 
+/// The owner of a line, and the way to it. Must be called inside the runtime.
+pub(crate) fn open(bus: &config::Bus, seed: u64) -> (BusHandle, BusSettings, Owner) {
+    let settings = bus.modbus_settings();
+    match &bus.line {
+        BusLine::Serial(line) => {
+            let opener = SerialOpener {
+                device: line.device.clone(),
+                line: line.settings,
+                rs485: match line.rs485 {
+                    config::Rs485::Adapter | config::Rs485::Auto => Rs485::Adapter,
+                    config::Rs485::Kernel => Rs485::Kernel,
+                    config::Rs485::RtsHigh => Rs485::RtsHigh,
+                },
+                echo: line.echo,
+            };
+            let (handle, owner) = Bus::new(opener, settings.clone(), seed);
+            (handle, settings, Box::pin(owner.run()))
+        }
+        BusLine::RtuOverTcp(address) | BusLine::Tcp(address) => {
+            let (host, port) = host_and_port(address);
+            let opener = TcpOpener {
+                host,
+                port,
+                connect_timeout: CONNECT,
+            };
+            let (handle, owner) = Bus::new(opener, settings.clone(), seed);
+            (handle, settings, Box::pin(owner.run()))
+        }
+    }
+}
+
 impl Starter<'_> {
     /// Starts the owner of a line.
     pub(super) fn modbus_bus(&mut self, bus: &config::Bus) -> (BusHandle, BusSettings) {
-        let settings = bus.modbus_settings();
-        let seed = self.seed;
-        let handle = match &bus.line {
-            BusLine::Serial(line) => {
-                let opener = SerialOpener {
-                    device: line.device.clone(),
-                    line: line.settings,
-                };
-                let (handle, owner) = Bus::new(opener, settings.clone(), seed);
-                self.task(owner.run());
-                handle
-            }
-            BusLine::RtuOverTcp(address) | BusLine::Tcp(address) => {
-                let (host, port) = host_and_port(address);
-                let (handle, owner) = Bus::new(
-                    TcpOpener {
-                        host,
-                        port,
-                        connect_timeout: CONNECT,
-                    },
-                    settings.clone(),
-                    seed,
-                );
-                self.task(owner.run());
-                handle
-            }
-        };
+        let (handle, settings, owner) = open(bus, self.seed);
+        self.task(owner);
         (handle, settings)
     }
 

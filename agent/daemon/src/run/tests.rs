@@ -41,6 +41,7 @@ fn agent(text: &str) -> Agent {
         environment: Vec::new(),
         definitions: tables::standard(),
         hardware: Hardware::default(),
+        templates: "/nowhere".into(),
     };
     let config = source.check().config.unwrap();
     let clock = Clock::start(&directory);

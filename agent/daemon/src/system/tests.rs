@@ -24,6 +24,7 @@ fn configured(text: &str) -> Config {
         environment: Vec::new(),
         definitions: tables::standard(),
         hardware: Hardware::default(),
+        templates: "/nowhere".into(),
     };
     let checked = source.check();
     checked

@@ -7,9 +7,12 @@ mod handshake;
 mod last_good;
 mod layers;
 mod problems;
+mod rules;
 mod safety;
 mod security;
 mod shipped;
+mod shipped_templates;
+mod templates;
 
 use std::{
     fs,
@@ -77,6 +80,7 @@ fn source(directory: &Path) -> Source {
             )),
             ..Hardware::default()
         },
+        templates: Path::new(env!("CARGO_MANIFEST_DIR")).join("../../config/templates"),
     }
 }
 

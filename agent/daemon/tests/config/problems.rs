@@ -49,7 +49,10 @@ fn wrong_keys_and_types_are_all_found_with_their_lines() {
                 "[bus.a]\nkind = \"serial\"\ndevice = \"/dev/a\"\nrs485 = \"sometimes\"\ngap_ms = -1\nreopen = 5\necho = \"yes\"\n",
                 &[
                     (1, "no device uses this bus"),
-                    (4, "unknown value `sometimes` (known: `adapter`, `auto`)"),
+                    (
+                        4,
+                        "unknown value `sometimes` (known: `adapter`, `auto`, `kernel`, `rts_high`)",
+                    ),
                     (5, "-1 is not within 0 to"),
                     (6, "expected a table, found the number 5"),
                     (7, "expected true or false, found the text \"yes\""),
@@ -227,12 +230,7 @@ fn keys_that_are_not_built_are_refused_by_name() {
             "`mode = \"est\"`",
         ),
         ("[mqtt]\nurl = \"mqtt://a\"\n", "`mqtt`"),
-        ("[site.thermostat.a]\nmode = \"cool\"\n", "`thermostat`"),
         ("[device.a]\nadapter = \"sml\"\n", "`adapter = \"sml\"`"),
-        (
-            "[device.a]\nadapter = \"sim\"\ntemplate = \"x\"\n",
-            "`template`",
-        ),
         ("[bus.a]\nkind = \"udp\"\n", "`kind = \"udp\"`"),
         (
             "[server.main.coap]\nprobing_rate_bytes_s = 1\n",
@@ -366,11 +364,11 @@ fn modbus_devices_are_checked() {
         "modbus",
         &[
             (
-                "[device.d]\nadapter = \"modbus\"\nbus = \"rs485\"\nunit = 0\nholes = [\"holding:9..1\"]\n",
+                "[device.d]\nadapter = \"modbus\"\nbus = \"rs485\"\nunit = 248\nholes = [\"holding:9..1\"]\n",
                 &[
                     (1, "the device has no points"),
                     (3, "there is no [bus.rs485]"),
-                    (4, "`unit = 0` is not within 1 to 247"),
+                    (4, "`unit = 248` is not within 0 to 247"),
                     (5, "`holding:9..1` is not a range of registers"),
                 ],
             ),
@@ -380,6 +378,32 @@ fn modbus_devices_are_checked() {
             ),
         ],
     );
+}
+
+#[test]
+fn what_goes_to_all_devices_can_only_be_written() {
+    let all = |point: &str| {
+        let text = format!(
+            "{}[device.d.point.p]\nresource = \"/3308/0/5900\"\nread = {{ table = \"holding\", at = 1 }}\n{point}",
+            MODBUS.replace("unit = 1", "unit = 0")
+        );
+        found("broadcast", &text)
+    };
+    assert_eq!(all("write = { verify = \"answer\" }\n"), []);
+    for (point, words) in [
+        ("", "it can only be written"),
+        ("write = {}\n", "nobody answers a write to all devices"),
+        (
+            "write = { function = \"read_write\", verify = \"answer\" }\n",
+            "nobody answers a write to all devices",
+        ),
+    ] {
+        let found = all(point);
+        assert!(
+            found.iter().any(|(_, problem)| problem.contains(words)),
+            "{point}{found:#?}"
+        );
+    }
 }
 
 /// Keys of a point, and a problem they have: line within them, words of the problem.
@@ -497,6 +521,26 @@ const POINTS: &[(&str, usize, &str)] = &[
         "`a` is not a whole number",
     ),
     (
+        "read = { table = \"input\", at = 1, bits = [7, 4] }\n",
+        1,
+        "`bits` are the lowest and the highest, 0 to 15",
+    ),
+    (
+        "read = { table = \"input\", at = 1, bits = [4, 7], bit = 1 }\n",
+        1,
+        "either `bit` or `bits`",
+    ),
+    (
+        "read = { table = \"input\", at = 1, type = \"f32\", byte = \"high\" }\n",
+        1,
+        "`byte` is for `u8`, `i8` and `string`",
+    ),
+    (
+        "resource = \"/3308/0/5900\"\nread = { table = \"holding\", at = 1 }\nwrite = { function = \"mask_write\" }\n",
+        3,
+        "this function cannot write this value",
+    ),
+    (
         "resource = \"/3303/0/5700\"\nread = { table = \"input\", at = 1 }\nunit = \"°C\"\n",
         3,
         "`°C` is not a SenML unit (did you mean `Cel`?)",
@@ -560,7 +604,8 @@ fn a_busy_line_and_a_unit_used_twice_are_found() {
     );
     let problems = found("busy", &text);
     for (line, words) in [
-        (1, "of the line's time (at most 80 %"),
+        (1, "of the line's time (at most 80 %: longer `poll_s`"),
+        (1, "another bus; d 204 %, e 204 %)"),
         (13, "unit 1 is also that of [device.d] on the same bus"),
         (14, "`poll_s = 0.05` is not within 0.1"),
     ] {

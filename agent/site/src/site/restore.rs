@@ -31,6 +31,7 @@ impl Site {
             interlocks,
             lamp_watches,
             points,
+            thermostats,
             ..
         } = config;
         let mut saved = self.understood(saved);
@@ -56,6 +57,7 @@ impl Site {
                 self.restore_slots(index, saved, now);
             }
         }
+        self.add_rules(thermostats, &saved.rules, now);
         lamp_watches
             .into_iter()
             .for_each(|watch| self.add_watch(watch));
@@ -255,8 +257,13 @@ impl Site {
             let addresses = self.status_addresses(index);
             addresses.map(move |(address, resource)| (address, Route::Status(index, resource)))
         });
+        let rules = self.rules.indices().flat_map(|index| {
+            let addresses = self.rule_addresses(index).into_iter();
+            addresses.map(move |(address, resource)| (address, Route::Rule(index, resource)))
+        });
         let own = groups
             .chain(status)
+            .chain(rules)
             .filter(|(address, _)| !self.points.contains_key(address))
             .collect::<Vec<_>>();
         let added = own.iter().map(|(address, route)| Declaration {

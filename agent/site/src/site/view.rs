@@ -67,7 +67,7 @@ impl Site {
             Some(Route::Lamp(index, _) | Route::Output(index, _) | Route::Status(index, _)) => {
                 Some(*index)
             }
-            Some(Route::Adapter(..) | Route::Group(..)) => None,
+            Some(Route::Adapter(..) | Route::Group(..) | Route::Rule(..)) => None,
             None => self.output_at(address),
         }
     }
@@ -116,7 +116,10 @@ impl Site {
             value: entry.value.clone(),
             by: entry.by.clone(),
             since: entry.since.age(now),
-            ends_in: entry.until.map(|until| Moment::of(now).until(until)),
+            ends_in: entry
+                .until
+                .or_else(|| self.next_event(index, slot, now))
+                .map(|until| Moment::of(now).until(until)),
         });
         Why {
             name: output.config.name.clone(),
@@ -135,6 +138,7 @@ impl Site {
                 reason: refused.reason.clone(),
                 since: refused.at.age(now),
             }),
+            rules: self.rules_of(index, now),
             result: output.result.to_string(),
         }
     }
@@ -165,6 +169,7 @@ impl Site {
             holders: self.holders(),
             locks: self.saved_locks(now),
             power_return: self.power_return.map(|power| power.to_saved(now)),
+            rules: self.rules.to_saved(),
         }
     }
 }

@@ -12,4 +12,5 @@ mod outputs;
 mod requests;
 mod restart;
 mod rig;
+mod rules;
 mod safety;

@@ -85,6 +85,9 @@ pub(crate) fn group(members: impl IntoIterator<Item = u16>, stagger: Duration) -
         }),
         manual: None,
         power_return_spread: Duration::ZERO,
+        schedule: None,
+        photocell: None,
+        until_next_event: true,
     }
 }
 
@@ -104,6 +107,8 @@ pub(crate) fn config(points: Vec<PointConfig>, groups: Vec<GroupConfig>) -> Site
         lamp_watches: Vec::new(),
         points,
         seed: 7,
+        position: None,
+        thermostats: Vec::new(),
         vendor_object_base: VENDOR,
     }
 }

@@ -419,7 +419,7 @@ impl Checker<'_> {
                 DeviceKind::Gpio(_) | DeviceKind::Iec62056(_) | DeviceKind::Sim(_) => None,
             })
             .collect();
-        self.line_loads(modbus.iter().map(|(_, modbus)| *modbus));
+        self.line_loads(modbus.iter().copied());
         self.same_unit_twice(modbus.into_iter());
         let mut users: BTreeMap<BusId, Vec<(&str, bool)>> = BTreeMap::new();
         for checked in devices {

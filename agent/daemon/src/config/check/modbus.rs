@@ -16,6 +16,8 @@ use crate::config::{
 
 /// More of a line's time than this leaves nothing for retries and writes.
 const MOST_LOAD: f64 = 0.8;
+/// Devices of a line that is too busy that are named.
+const MOST_NAMED: usize = 4;
 
 impl Checker<'_> {
     pub(super) fn modbus(
@@ -43,10 +45,18 @@ impl Checker<'_> {
             addressing,
             order,
             max_registers,
+            is_broadcast: unit == Some(0) && bus.is_some_and(|bus| self.is_rtu(bus)),
         };
         let mut config = DeviceConfig::new(at.last().map_or("", String::as_str), unit.unwrap_or(1));
         config.addressing = addressing;
         config.max_registers = max_registers;
+        config.max_bits = self.within(
+            &below(at, "max_bits"),
+            device.max_bits.unwrap_or(2000),
+            1,
+            2000,
+        );
+        config.one_request_per_point = device.one_request_per_point.unwrap_or(false);
         let milliseconds = self.within(
             &below(at, "timeout_ms"),
             device.timeout_ms.unwrap_or(400),
@@ -106,15 +116,22 @@ impl Checker<'_> {
         // Modbus over serial line 1.02, 2.2: 0 is broadcast, 248–255 are reserved. On TCP 0 and 255
         // mean the device itself.
         let is_serial = bus.is_none_or(|bus| self.is_serial(bus));
-        let permitted = (1..=247).contains(&unit) || (!is_serial && matches!(unit, 0 | 255));
+        let permitted = unit <= 247 || (!is_serial && unit == 255);
         if !permitted {
             self.error(
                 &below(at, "unit"),
-                format!("`unit = {unit}` is not within 1 to 247"),
+                format!("`unit = {unit}` is not within 0 to 247"),
                 "",
             );
         }
         unit
+    }
+
+    /// Whether unit 0 is all devices of the bus.
+    fn is_rtu(&self, bus: BusId) -> bool {
+        self.buses
+            .get(usize::from(bus.0))
+            .is_some_and(|bus| !matches!(bus.line, BusLine::Tcp(_)))
     }
 
     fn probe(&mut self, at: &Key, probe: &schema::Probe) -> Probe {
@@ -155,18 +172,19 @@ impl Checker<'_> {
     }
 
     /// A line has only so much time.
-    pub(super) fn line_loads<'m>(&mut self, devices: impl Iterator<Item = &'m Modbus>) {
-        let mut loads: BTreeMap<BusId, f64> = BTreeMap::new();
-        for modbus in devices {
+    pub(super) fn line_loads<'m>(&mut self, devices: impl Iterator<Item = (&'m str, &'m Modbus)>) {
+        let mut loads: BTreeMap<BusId, Vec<(f64, &str)>> = BTreeMap::new();
+        for (name, modbus) in devices {
             let Some(bus) = self.buses.get(usize::from(modbus.bus.0)) else {
                 continue;
             };
             if matches!(bus.line, BusLine::Serial(_)) {
-                *loads.entry(modbus.bus).or_default() +=
-                    modbus.config.plan(&bus.modbus_settings()).load();
+                let load = modbus.config.plan(&bus.modbus_settings()).load();
+                loads.entry(modbus.bus).or_default().push((load, name));
             }
         }
-        for (id, load) in loads {
+        for (id, mut devices) in loads {
+            let load: f64 = devices.iter().map(|(load, _)| load).sum();
             let Some(bus) = self
                 .buses
                 .get(usize::from(id.0))
@@ -176,9 +194,15 @@ impl Checker<'_> {
             };
             let at = key(&["bus", &bus.name]);
             let what = format!("polls take {:.0} % of the line's time", load * 100.0);
+            devices.sort_by(|a, b| b.0.total_cmp(&a.0));
+            let most = devices.iter().take(MOST_NAMED);
+            let most: Vec<String> = most
+                .map(|(load, name)| format!("{name} {:.0} %", load * 100.0))
+                .collect();
             let hint = format!(
-                "at most {:.0} %: longer `poll_s`, a faster line, or another bus",
-                MOST_LOAD * 100.0
+                "at most {:.0} %: longer `poll_s`, a faster line, or another bus; {}",
+                MOST_LOAD * 100.0,
+                most.join(", ")
             );
             self.error(&at, what, hint);
         }

@@ -30,6 +30,7 @@ impl Checker<'_> {
             .iter()
             .flat_map(|device| device.points.iter().cloned())
             .collect();
+        let mut rules = self.rule_check(site, &points, definitions);
         let mut groups = Vec::new();
         let mut shown = BTreeMap::new();
         for (number, (name, group)) in site.group.iter().enumerate() {
@@ -39,7 +40,9 @@ impl Checker<'_> {
                 self.error(&at, format!("more than {MAX_GROUPS} groups"), "");
                 break;
             }
-            let group = self.group(&at, name, group, &points, definitions);
+            let keys = group;
+            let mut group = self.group(&at, name, keys, &points, definitions);
+            self.group_rules(&at, keys, &mut group, &mut rules);
             if let Some(instance) = group.standard_instance
                 && let Some(other) = shown.insert(instance, name)
             {
@@ -58,6 +61,8 @@ impl Checker<'_> {
         }
         let interlocks = self.interlocks(site, &points, &groups);
         let lamp_watches = self.lamp_watches(site, &points, definitions);
+        let thermostats = self.thermostats(site, &mut rules);
+        let position = rules.position();
         SiteConfig {
             definitions: Arc::clone(definitions),
             groups,
@@ -65,6 +70,8 @@ impl Checker<'_> {
             lamp_watches,
             points,
             seed: 0,
+            position,
+            thermostats,
             vendor_object_base: self.vendor_object_base,
         }
     }
@@ -108,6 +115,9 @@ impl Checker<'_> {
                 .as_ref()
                 .map(|manual| self.manual(at, manual, points, definitions)),
             power_return_spread: self.power_return_spread(at, group.power_return_spread_s),
+            schedule: None,
+            photocell: None,
+            until_next_event: true,
         }
     }
 

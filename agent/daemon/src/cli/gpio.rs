@@ -1,0 +1,246 @@
+//! `lamplighter gpio`: which lines there are, and one of them by hand.
+
+#[cfg(feature = "gpio-cdev")]
+mod chips;
+#[cfg(not(feature = "gpio-cdev"))]
+#[path = "gpio/no_chips.rs"]
+mod chips;
+
+use std::{
+    io::{self, Write},
+    thread,
+};
+
+use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
+
+use super::{
+    args::{Global, Hold, gpio as args},
+    client::Client,
+    exit::{Exit, Failure},
+    operate, screen,
+    screen::Table,
+};
+use crate::config::{self, Backend, Config, DeviceKind, GpioPoint, Source};
+
+pub(super) fn gpio(
+    global: &Global,
+    command: &args::Gpio,
+    out: &mut impl Write,
+) -> Result<(), Failure> {
+    match command {
+        args::Gpio::Get(options) => get(global, options, out),
+        args::Gpio::List => list(global, out),
+        args::Gpio::Set(options) => set(global, options, out),
+    }
+}
+
+/// One row of `gpio list`.
+#[derive(Debug, Serialize)]
+struct Row {
+    chip: String,
+    line: String,
+    number: Option<u32>,
+    direction: &'static str,
+    /// Who has it.
+    user: Option<String>,
+    point: Option<String>,
+    /// Of the point, as the agent knows it.
+    value: Value,
+    quality: Option<String>,
+}
+
+/// A configured line.
+struct Known<'a> {
+    gpio: &'a config::Gpio,
+    point: &'a GpioPoint,
+}
+
+fn list(global: &Global, out: &mut impl Write) -> Result<(), Failure> {
+    let config = configuration(global);
+    let known = config.as_ref().map(known).unwrap_or_default();
+    let mut rows: Vec<Row> = known
+        .iter()
+        .filter(|known| known.gpio.backend == Backend::Sim)
+        .map(simulated)
+        .collect();
+    match chips::rows(&known) {
+        Ok(of_chips) => rows.extend(of_chips),
+        Err(failure) if rows.is_empty() => return Err(failure),
+        Err(_) => (),
+    }
+    values(global, &mut rows);
+    if global.json {
+        return screen::print_json(out, &json!(rows));
+    }
+    let mut table = Table::head([
+        "CHIP",
+        "LINE",
+        "NO",
+        "DIRECTION",
+        "USED BY",
+        "POINT",
+        "VALUE",
+    ]);
+    for row in rows {
+        let number = row
+            .number
+            .map_or_else(String::new, |number| number.to_string());
+        let value = match (&row.value, row.quality.as_deref()) {
+            (Value::Null, _) => String::new(),
+            (value, Some("good") | None) => screen::value(value, None),
+            (value, Some(quality)) => format!("{} ({quality})", screen::value(value, None)),
+        };
+        table.row([
+            row.chip,
+            row.line,
+            number,
+            row.direction.to_owned(),
+            row.user.unwrap_or_default(),
+            row.point.unwrap_or_default(),
+            value,
+        ]);
+    }
+    Ok(table.print(out, "")?)
+}
+
+fn get(global: &Global, options: &args::Get, out: &mut impl Write) -> Result<(), Failure> {
+    let config = configuration(global);
+    let known = config.as_ref().map(known).unwrap_or_default();
+    let point = point_of(&known, &options.line, options.chip.as_deref())?;
+    if let Some(point) = point
+        && (Client::new(&global.run_dir())?.listens() || point.gpio.backend == Backend::Sim)
+    {
+        return operate::read(global, &point.point.point.name, out);
+    }
+    let (chip, line, active_low) = match point {
+        Some(known) => (
+            known.gpio.chip.as_deref(),
+            known.point.line.as_str(),
+            known.point.active_low,
+        ),
+        None => (options.chip.as_deref(), options.line.as_str(), false),
+    };
+    let high = chips::level(chip, line)?;
+    let is_on = high != active_low;
+    if global.json {
+        return screen::print_json(out, &json!({ "line": line, "high": high, "value": is_on }));
+    }
+    let level = if high { "high" } else { "low" };
+    let state = if is_on { "on" } else { "off" };
+    Ok(writeln!(out, "{state}  ({line} is {level})")?)
+}
+
+fn set(global: &Global, options: &args::Set, out: &mut impl Write) -> Result<(), Failure> {
+    let config = configuration(global);
+    let known = config.as_ref().map(known).unwrap_or_default();
+    let level = if options.level { "on" } else { "off" };
+    if let Some(known) = point_of(&known, &options.line, options.chip.as_deref())? {
+        // Only the agent knows what else holds an output.
+        let hold = Hold { hold: options.hold };
+        return operate::write(global, &known.point.point.name, level, hold, out);
+    }
+    let held = chips::hold(options.chip.as_deref(), &options.line, options.level)?;
+    match options.hold {
+        Some(time) => thread::sleep(time),
+        None => {
+            writeln!(
+                io::stderr(),
+                "{} is {level}; Enter lets go of it",
+                options.line
+            )?;
+            io::stdin().read_line(&mut String::new())?;
+        }
+    }
+    drop(held);
+    Ok(())
+}
+
+/// The point that is meant by its name or by its line.
+fn point_of<'a>(
+    known: &'a [Known<'a>],
+    wanted: &str,
+    chip: Option<&str>,
+) -> Result<Option<&'a Known<'a>>, Failure> {
+    if wanted.contains('.') {
+        let found = known.iter().find(|known| known.point.point.name == wanted);
+        return match found {
+            Some(point) => Ok(Some(point)),
+            None => Err(Failure::new(
+                Exit::Refused,
+                format!("{wanted} is no point on a GPIO line; see lamplighter gpio list"),
+            )),
+        };
+    }
+    let mut on_line = known.iter().filter(|known| {
+        let of = known.gpio.chip.as_deref();
+        known.point.line == wanted && (chip.is_none() || of.is_none() || of == chip)
+    });
+    match (on_line.next(), on_line.next()) {
+        (found, None) => Ok(found),
+        (_, Some(_)) => Err(Failure::usage(format!(
+            "several points are on lines {wanted}: name the point"
+        ))),
+    }
+}
+
+fn known(config: &Config) -> Vec<Known<'_>> {
+    let mut all = Vec::new();
+    for device in &config.devices {
+        if let DeviceKind::Gpio(gpio) = &device.kind {
+            all.extend(gpio.points.iter().map(|point| Known { gpio, point }));
+        }
+    }
+    all
+}
+
+/// Lines can be looked at whatever is wrong with the configuration.
+fn configuration(global: &Global) -> Option<Config> {
+    Source::of_process(global.config()).check().config
+}
+
+fn simulated(known: &Known<'_>) -> Row {
+    Row {
+        chip: "sim".to_owned(),
+        line: known.point.line.clone(),
+        number: None,
+        direction: direction(known.point),
+        user: None,
+        point: Some(known.point.point.name.clone()),
+        value: Value::Null,
+        quality: None,
+    }
+}
+
+const fn direction(point: &GpioPoint) -> &'static str {
+    match point.direction {
+        config::Direction::Input { .. } => "input",
+        config::Direction::Output { .. } => "output",
+    }
+}
+
+/// What the agent knows of the points; without one the rows stay as they are.
+fn values(global: &Global, rows: &mut [Row]) {
+    #[derive(Deserialize)]
+    struct Point {
+        name: Option<String>,
+        value: Value,
+        quality: Option<String>,
+    }
+    let Some(points) = Client::new(&global.run_dir())
+        .ok()
+        .and_then(|client| client.get("points").ok())
+        .and_then(|points| serde_json::from_value::<Vec<Point>>(points).ok())
+    else {
+        return;
+    };
+    for row in rows {
+        let known = points
+            .iter()
+            .find(|point| row.point.is_some() && point.name == row.point);
+        if let Some(point) = known {
+            row.value.clone_from(&point.value);
+            row.quality.clone_from(&point.quality);
+        }
+    }
+}

@@ -1,0 +1,23 @@
+//! A build without the character device knows simulated lines only.
+
+use super::{Known, Row};
+use crate::cli::exit::Failure;
+
+/// Nothing can be held.
+pub(super) struct Held;
+
+pub(super) fn rows(_: &[Known<'_>]) -> Result<Vec<Row>, Failure> {
+    Err(none())
+}
+
+pub(super) fn level(_: Option<&str>, _: &str) -> Result<bool, Failure> {
+    Err(none())
+}
+
+pub(super) fn hold(_: Option<&str>, _: &str, _: bool) -> Result<Held, Failure> {
+    Err(none())
+}
+
+fn none() -> Failure {
+    Failure::failed("this build has no backend for the GPIO character device")
+}

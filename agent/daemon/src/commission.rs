@@ -1,0 +1,430 @@
+//! Looking around on Modbus lines: who is there, what stands in a register, what becomes of it.
+//!
+//! The running agent and the command line without it use the same questions. They go to the owner of
+//! the line behind everything else, so that polls and commands keep their times; what is written to a
+//! register by hand may not be one that a point commands, which the site alone does.
+
+#[cfg(test)]
+mod tests;
+mod words;
+
+use std::{collections::BTreeMap, time::Duration};
+
+use lamplighter_adapters::{
+    bus::LineSettings,
+    modbus::{
+        Addressing, Answered, Ask, BusError, BusHandle, BusSettings, Class, Framing, PointConfig,
+        RegisterRange, Reply, Request, RequestError, Table,
+    },
+};
+use tokio::time::timeout;
+
+use crate::{
+    config::{self, BusId, BusLine, Config, DeviceKind},
+    status::json_of,
+};
+
+pub use words::{
+    LineView, PointView, Probe, Probed, Raw, RawRead, RawWrite, Unanswered, UnitView, Words,
+};
+
+/// A line that has no time for a guest for so long has none.
+const PATIENCE: Duration = Duration::from_secs(20);
+/// A device that is there answers a short question within this time, at whatever speed.
+const PROBE: Duration = Duration::from_millis(100);
+/// Longest that anybody waits for one answer.
+const MOST_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// All Modbus lines, with what the configuration knows of them.
+#[derive(Debug, Default)]
+pub struct Commission {
+    lines: BTreeMap<String, Line>,
+    points: BTreeMap<String, Place>,
+}
+
+#[derive(Debug)]
+struct Line {
+    bus: BusHandle,
+    settings: BusSettings,
+    /// Where it is: a path, or an address.
+    at: String,
+    units: BTreeMap<u8, Unit>,
+}
+
+#[derive(Debug)]
+struct Unit {
+    device: String,
+    timeout: Duration,
+}
+
+/// Where a point lies.
+#[derive(Debug)]
+struct Place {
+    line: String,
+    unit: u8,
+    device: String,
+    addressing: Addressing,
+    point: PointConfig,
+    /// Of its value.
+    measured_in: String,
+}
+
+impl Commission {
+    /// Of the lines of an agent.
+    pub(crate) fn of(config: &Config, buses: &BTreeMap<BusId, (BusHandle, BusSettings)>) -> Self {
+        let mut commission = Self::default();
+        for (id, (bus, settings)) in buses {
+            if let Some(of) = config.bus(*id) {
+                commission.add(of, bus.clone(), settings.clone());
+            }
+        }
+        commission.know(config);
+        commission
+    }
+
+    /// Adds a line.
+    pub(crate) fn add(&mut self, of: &config::Bus, bus: BusHandle, settings: BusSettings) {
+        let at = match &of.line {
+            BusLine::RtuOverTcp(address) | BusLine::Tcp(address) => address.clone(),
+            BusLine::Serial(serial) => serial.device.display().to_string(),
+        };
+        let line = Line {
+            bus,
+            settings,
+            at,
+            units: BTreeMap::new(),
+        };
+        self.lines.insert(of.name.clone(), line);
+    }
+
+    /// Adds what is known of the devices of the lines that were added.
+    pub(crate) fn know(&mut self, config: &Config) {
+        for device in &config.devices {
+            let DeviceKind::Modbus(modbus) = &device.kind else {
+                continue;
+            };
+            let Some(bus) = config.bus(modbus.bus) else {
+                continue;
+            };
+            let Some(line) = self.lines.get_mut(&bus.name) else {
+                continue;
+            };
+            let unit = Unit {
+                device: device.name.clone(),
+                timeout: modbus.config.timeout,
+            };
+            line.units.entry(modbus.config.unit).or_insert(unit);
+            for (point, ours) in modbus.config.points.iter().zip(&modbus.points) {
+                let place = Place {
+                    line: bus.name.clone(),
+                    unit: modbus.config.unit,
+                    device: device.name.clone(),
+                    addressing: modbus.config.addressing,
+                    point: point.clone(),
+                    measured_in: ours.unit.clone(),
+                };
+                self.points.insert(ours.name.clone(), place);
+            }
+        }
+    }
+
+    /// Every line, with who is configured on it.
+    pub fn lines(&self) -> Vec<LineView> {
+        let view = |(name, line): (&String, &Line)| {
+            let state = line.bus.state().borrow().clone();
+            let (kind, speed) = match line.settings.framing {
+                Framing::Rtu(speed) => ("serial", Some(speed.to_string())),
+                Framing::RtuOverTcp => ("rtu_over_tcp", None),
+                Framing::Tcp => ("tcp", None),
+            };
+            let units = line.units.iter().map(|(unit, of)| UnitView {
+                unit: *unit,
+                device: of.device.clone(),
+            });
+            LineView {
+                bus: name.clone(),
+                kind: kind.to_owned(),
+                at: line.at.clone(),
+                line: speed,
+                open: state.open,
+                reason: state.reason,
+                units: units.collect(),
+            }
+        };
+        self.lines.iter().map(view).collect()
+    }
+
+    /// Whether anybody answers at a unit. Silence is an answer too.
+    ///
+    /// # Errors
+    /// The question could not be asked.
+    pub async fn probe(&self, probe: &Probe) -> Result<Probed, Unanswered> {
+        let line = self.line(&probe.bus)?;
+        line.permits(probe.unit, false)?;
+        line.speaks(probe.line.as_deref())?;
+        let request = Request::Read {
+            table: Table::Holding,
+            at: 0,
+            count: 1,
+        };
+        let known = line.units.get(&probe.unit);
+        let wait = timeout_of(probe.timeout_ms, known.map_or(PROBE, |unit| unit.timeout))?;
+        let answered = |answer: &str, round_trip| Probed {
+            answer: Some(answer.to_owned()),
+            round_trip_ms: Some(round_trip),
+            device: known.map(|unit| unit.device.clone()),
+        };
+        match line.ask(probe.unit, request, wait).await {
+            Ok(Answered { round_trip, .. }) => {
+                Ok(answered("holding register 0", milliseconds(round_trip)))
+            }
+            // Whoever refuses is there.
+            Err(BusError::Exception(code)) if !code.is_gateway() => Ok(Probed {
+                round_trip_ms: None,
+                ..answered(&code.to_string(), 0.0)
+            }),
+            Err(BusError::Garbled) => Ok(Probed {
+                round_trip_ms: None,
+                ..answered("something that is no answer", 0.0)
+            }),
+            Err(BusError::Exception(_) | BusError::Timeout) => Ok(Probed {
+                answer: None,
+                round_trip_ms: None,
+                device: known.map(|unit| unit.device.clone()),
+            }),
+            Err(error) => Err(line.unanswered(probe.unit, &error)),
+        }
+    }
+
+    /// What stands in registers or bits; addresses count from 0.
+    ///
+    /// # Errors
+    /// There is no such line, nobody answers, or the device refuses.
+    pub async fn read(&self, read: &RawRead) -> Result<Raw, Unanswered> {
+        let line = self.line(&read.bus)?;
+        line.permits(read.unit, false)?;
+        let table = table_of(&read.table)?;
+        let range = RegisterRange {
+            table,
+            at: read.at,
+            count: read.count,
+        };
+        let wait = line.timeout(read.unit, read.timeout_ms)?;
+        let answer = line.ask(read.unit, range.read(), wait).await;
+        let answer = answer.map_err(|error| line.unanswered(read.unit, &error))?;
+        Ok(Raw::of(range, answer.reply, answer.round_trip))
+    }
+
+    /// Writes registers or coils that no point commands.
+    ///
+    /// # Errors
+    /// As [`Self::read`], and where a point commands one of them.
+    pub async fn write(&self, write: &RawWrite) -> Result<Raw, Unanswered> {
+        let line = self.line(&write.bus)?;
+        line.permits(write.unit, true)?;
+        let table = table_of(&write.table)?;
+        let count = u16::try_from(write.values.len()).unwrap_or(u16::MAX);
+        let range = RegisterRange {
+            table,
+            at: write.at,
+            count,
+        };
+        if let Some(name) = self.commanded_by(&write.bus, write.unit, range) {
+            return Err(Unanswered::Refused(format!(
+                "{table}:{} of unit {} is commanded by {name}: lamplighter modbus write {name} VALUE",
+                write.at, write.unit
+            )));
+        }
+        let request = request_of(table, write)?;
+        let wait = line.timeout(write.unit, write.timeout_ms)?;
+        let answer = line.ask(write.unit, request, wait).await;
+        let answer = answer.map_err(|error| line.unanswered(write.unit, &error))?;
+        if write.unit == 0 {
+            return Ok(Raw::of(range, Reply::Written, answer.round_trip));
+        }
+        let back = line.ask(write.unit, range.read(), wait).await;
+        let back = back.map_err(|error| line.unanswered(write.unit, &error))?;
+        Ok(Raw::of(range, back.reply, back.round_trip))
+    }
+
+    /// What stands in the registers of a point, and what is made of it.
+    ///
+    /// # Errors
+    /// As [`Self::read`].
+    pub async fn point(&self, name: &str) -> Result<PointView, Unanswered> {
+        let Some(place) = self.points.get(name) else {
+            return Err(Unanswered::Unknown(format!(
+                "{name} is no point of a Modbus device"
+            )));
+        };
+        let line = self.line(&place.line)?;
+        let Some(range) = place.point.place(place.addressing) else {
+            return Err(Unanswered::Refused(format!("{name} has no register")));
+        };
+        let wait = line.timeout(place.unit, None)?;
+        let answer = line.ask(place.unit, range.read(), wait).await;
+        let answer = answer.map_err(|error| line.unanswered(place.unit, &error))?;
+        let value = place.point.value_of(&answer.reply);
+        Ok(PointView {
+            name: name.to_owned(),
+            path: place.point.address.path.to_string(),
+            device: place.device.clone(),
+            bus: place.line.clone(),
+            unit_number: place.unit,
+            raw: Raw::of(range, answer.reply, answer.round_trip),
+            value: value.as_ref().map(|(value, _)| json_of(value)),
+            unit: place.measured_in.clone(),
+            quality: value.map(|(_, quality)| quality),
+            writable: place.point.write.is_some(),
+        })
+    }
+
+    fn line(&self, name: &str) -> Result<&Line, Unanswered> {
+        self.lines.get(name).ok_or_else(|| {
+            let known: Vec<&str> = self.lines.keys().map(String::as_str).collect();
+            let known = if known.is_empty() {
+                "no Modbus line is in use".to_owned()
+            } else {
+                format!("there is {}", known.join(", "))
+            };
+            let name: String = name.chars().take(64).collect();
+            Unanswered::Unknown(format!("no Modbus line {name}; {known}"))
+        })
+    }
+
+    fn commanded_by(&self, bus: &str, unit: u8, range: RegisterRange) -> Option<&str> {
+        let mut points = self.points.iter();
+        let found = points.find(|(_, place)| {
+            let written = place.point.written_place(place.addressing);
+            // A broadcast reaches all of them.
+            place.line == bus
+                && (place.unit == unit || unit == 0)
+                && written.is_some_and(|written| written.overlaps(range))
+        });
+        found.map(|(name, _)| name.as_str())
+    }
+}
+
+impl Line {
+    async fn ask(&self, unit: u8, request: Request, wait: Duration) -> Result<Answered, BusError> {
+        let ask = Ask {
+            unit,
+            request,
+            class: Class::Guest,
+            timeout: wait,
+            late_timeout: wait,
+            expires: None,
+        };
+        timeout(PATIENCE, self.bus.ask(ask))
+            .await
+            .unwrap_or(Err(BusError::Expired))
+    }
+
+    /// Modbus over serial line 1.02, 2.2: 0 is everybody, 248 to 255 are reserved. On TCP 0 and 255
+    /// mean the device itself.
+    fn permits(&self, unit: u8, is_write: bool) -> Result<(), Unanswered> {
+        let is_serial = match self.settings.framing {
+            Framing::Rtu(_) | Framing::RtuOverTcp => true,
+            Framing::Tcp => false,
+        };
+        let everybody = unit == 0 && (is_write || !is_serial);
+        if everybody || (1..=247).contains(&unit) || (unit == 255 && !is_serial) {
+            return Ok(());
+        }
+        Err(Unanswered::Senseless(format!(
+            "unit {unit} is not within 1 to 247"
+        )))
+    }
+
+    /// Whether it has the speed that is asked for.
+    fn speaks(&self, wanted: Option<&str>) -> Result<(), Unanswered> {
+        let Some(text) = wanted else { return Ok(()) };
+        let wanted: LineSettings = text
+            .parse()
+            .map_err(|error| Unanswered::Senseless(format!("`{text}`: {error}")))?;
+        match self.settings.framing {
+            Framing::Rtu(own) if own == wanted => Ok(()),
+            Framing::Rtu(own) => Err(Unanswered::Refused(format!(
+                "the line is in use with {own}: stop the agent to try other speeds"
+            ))),
+            Framing::RtuOverTcp | Framing::Tcp => Err(Unanswered::Senseless(
+                "only a serial line has a speed".to_owned(),
+            )),
+        }
+    }
+
+    fn timeout(&self, unit: u8, wanted_ms: Option<u64>) -> Result<Duration, Unanswered> {
+        let usual = self.units.get(&unit).map(|unit| unit.timeout);
+        timeout_of(wanted_ms, usual.unwrap_or(Duration::from_millis(400)))
+    }
+
+    fn unanswered(&self, unit: u8, error: &BusError) -> Unanswered {
+        match error {
+            BusError::Down => {
+                let state = self.bus.state().borrow().clone();
+                Unanswered::Line(format!("{} is not open: {}", self.at, state.reason))
+            }
+            BusError::Exception(code) if code.is_gateway() => {
+                Unanswered::Silent(format!("unit {unit} does not answer: {code}"))
+            }
+            BusError::Exception(code) => {
+                Unanswered::Refused(format!("unit {unit} refuses: {code}"))
+            }
+            BusError::Timeout => Unanswered::Silent(format!("unit {unit} does not answer")),
+            BusError::Garbled => Unanswered::Silent(format!(
+                "unit {unit}: {error}; is the speed or the parity another one?"
+            )),
+            BusError::Invalid(error) => Unanswered::Senseless(error.to_string()),
+            BusError::Deferred | BusError::Expired | BusError::Full => {
+                Unanswered::Busy(error.to_string())
+            }
+        }
+    }
+}
+
+fn timeout_of(wanted_ms: Option<u64>, usual: Duration) -> Result<Duration, Unanswered> {
+    let wanted = wanted_ms.map_or(usual, Duration::from_millis);
+    if wanted.is_zero() || wanted > MOST_TIMEOUT {
+        let most = MOST_TIMEOUT.as_millis();
+        return Err(Unanswered::Senseless(format!(
+            "a timeout is 1 to {most} milliseconds"
+        )));
+    }
+    Ok(wanted)
+}
+
+fn table_of(text: &str) -> Result<Table, Unanswered> {
+    text.parse().map_err(|()| {
+        let text: String = text.chars().take(64).collect();
+        Unanswered::Senseless(format!(
+            "`{text}` is no table: coil, discrete, holding, input"
+        ))
+    })
+}
+
+fn request_of(table: Table, write: &RawWrite) -> Result<Request, Unanswered> {
+    let at = write.at;
+    match (table, write.values.as_slice()) {
+        (Table::Discrete | Table::Input, _) => Err(Unanswered::Senseless(format!(
+            "table {table} cannot be written"
+        ))),
+        (_, []) => Err(Unanswered::Senseless(RequestError::Count.to_string())),
+        (Table::Coil, [value]) => Ok(Request::WriteCoil {
+            at,
+            on: *value != 0,
+        }),
+        (Table::Coil, values) => Ok(Request::WriteCoils {
+            at,
+            on: values.iter().map(|value| *value != 0).collect(),
+        }),
+        (Table::Holding, [value]) => Ok(Request::WriteRegister { at, value: *value }),
+        (Table::Holding, values) => Ok(Request::WriteRegisters {
+            at,
+            values: values.to_vec(),
+        }),
+    }
+}
+
+fn milliseconds(time: Duration) -> f64 {
+    (time.as_secs_f64() * 10_000.0).round() / 10.0
+}
