@@ -443,7 +443,7 @@ impl Output {
         self.waiter.take()
     }
 
-    /// A rule has filled a slot; `turn` is when its group lets this output switch.
+    /// A rule or a hand switch has filled a slot; `turn` is when its group lets this output switch.
     pub(crate) fn set_turn(&mut self, turn: (GroupIndex, Moment)) {
         self.paced = Some(turn);
         self.retry = None;
@@ -454,11 +454,6 @@ impl Output {
         let expired = self.slots.expire(now);
         let ended = expired && self.slots.get(Slot::Command).is_none();
         (expired, if ended { self.release_command() } else { None })
-    }
-
-    /// It has a turn in its group before it is switched.
-    pub(crate) const fn wait_turn(&mut self, group: GroupIndex, turn: Moment) {
-        self.paced = Some((group, turn));
     }
 
     /// The device is there (again) and may have forgotten everything: the winner is written anew.

@@ -129,7 +129,7 @@ impl Site {
             self.fill_hand(member, now);
             self.rearm_hold(member);
             let turn = self.group_mut(index).pace(Moment::of(now));
-            self.output_mut(member).wait_turn(index, turn);
+            self.output_mut(member).set_turn((index, turn));
             self.drive(member, now);
         }
     }

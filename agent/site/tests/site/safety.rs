@@ -9,6 +9,7 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet},
+    sync::Arc,
     time::Duration,
 };
 
@@ -16,9 +17,13 @@ use lamplighter_model::{
     BootId, Now, ResourceAddress, UnixTime, Value,
     device::{Action, AdapterEvent, AdapterId, Answer, Fault, LinkState, OpId, Origin},
 };
-use lamplighter_site::boundary::{
-    FailSafe, FailSafeOn, Guard, InterlockConfig, LockRequest, ManualConfig, PointConfig,
-    PointKind, SiteConfig, SiteInput, Slot, WhileWaiting,
+use lamplighter_site::{
+    boundary::{
+        Clock, ClockTrust, FailSafe, FailSafeOn, Guard, InterlockConfig, LockRequest, ManualConfig,
+        Mode, PhotocellConfig, PointConfig, PointKind, Policy, Setpoint, SiteConfig, SiteInput,
+        Slot, ThermostatConfig, WhenLost, WhileWaiting,
+    },
+    rule::Zone,
 };
 use proptest::prelude::*;
 
@@ -27,9 +32,15 @@ use crate::rig::{AHU, LAMPS, Rig, ahu_point, config, group, lamp_point, millis, 
 const COMPRESSOR: ResourceAddress = ResourceAddress::gateway(3306, 0, 5850);
 const HEATER: ResourceAddress = ResourceAddress::gateway(3306, 1, 5850);
 const FAN: ResourceAddress = ResourceAddress::gateway(3306, 2, 5850);
+/// Inputs that are never lost.
+const INPUTS: AdapterId = AdapterId(7);
+const TWILIGHT: ResourceAddress = ResourceAddress::gateway(3419, 0, 3);
+const AIR: ResourceAddress = ResourceAddress::gateway(3303, 0, 5700);
 const HAND: ResourceAddress = ResourceAddress::gateway(3342, 9, 5500);
 const DEAD_TIME: Duration = secs(60);
 const FAIL_SAFE_AFTER: Duration = secs(120);
+/// Without servers their commands end after this time where a rule takes over.
+const SERVER_LOST_AFTER: Duration = secs(4 * 3600);
 const NAMES: [&str; 6] = [
     "lamps.l1",
     "lamps.l2",
@@ -56,12 +67,14 @@ enum Step {
         hold: Option<u64>,
     },
     Crash,
+    Dark(bool),
     Group {
         group: usize,
         on: bool,
         hold: Option<u64>,
     },
     Hand(bool),
+    Hot(bool),
     /// The step begins, and the program is killed after it has said so much.
     Kill(usize, Box<Self>),
     /// The heater's contact says what is not so.
@@ -115,6 +128,8 @@ fn plain_step() -> impl Strategy<Value = Step> {
         8 => (0..NAMES.len(), any::<bool>(), hold())
             .prop_map(|(output, on, hold)| Step::Command { output, on, hold }),
         1 => Just(Step::Crash),
+        2 => any::<bool>().prop_map(Step::Dark),
+        2 => any::<bool>().prop_map(Step::Hot),
         4 => (0..2usize, any::<bool>(), hold())
             .prop_map(|(group, on, hold)| Step::Group { group, on, hold }),
         2 => any::<bool>().prop_map(Step::Hand),
@@ -238,7 +253,12 @@ impl Tables {
     }
 
     /// What the output may want after quiet time; `None` where nobody wants anything.
-    fn wishes(&self, higher: Option<bool>, default: Option<bool>) -> BTreeSet<Option<bool>> {
+    fn wishes(
+        &self,
+        higher: Option<bool>,
+        rule: Option<bool>,
+        default: Option<bool>,
+    ) -> BTreeSet<Option<bool>> {
         let wish = |table: &Table| {
             let fail_safe = table.device_fail_safe.then_some(false);
             let lost = table.server_lost.then_some(false);
@@ -247,6 +267,7 @@ impl Tables {
                 .or(fail_safe)
                 .or_else(|| command.map(|wish| wish.on))
                 .or_else(|| group.map(|wish| wish.on))
+                .or(rule)
                 .or(lost)
                 .or(default)
         };
@@ -271,8 +292,12 @@ struct World {
     /// Locks that are there, and those of which nobody knows.
     locks: BTreeMap<&'static str, bool>,
     hand: bool,
+    dark: bool,
+    hot: bool,
     lost: BTreeMap<AdapterId, Duration>,
     no_server_since: Option<Duration>,
+    /// What has become of that: at the compressor, in the street.
+    server_lost: (bool, bool),
     open: BTreeMap<OpId, Wanted>,
     /// Commands of an output up to this number are over.
     released: [u64; NAMES.len()],
@@ -317,6 +342,14 @@ fn site() -> SiteConfig {
         off: None,
         limit: None,
     });
+    street.photocell = Some(PhotocellConfig {
+        input: TWILIGHT,
+        policy: Policy::Or,
+        levels: None,
+        dwell: Duration::ZERO,
+        instance: None,
+    });
+    street.until_next_event = false;
     let mut plant = group(3..=3, millis(500));
     plant.name = "plant".to_owned();
     plant.standard_instance = None;
@@ -326,6 +359,18 @@ fn site() -> SiteConfig {
             name: "heat_cool".to_owned(),
             never_together: vec![COMPRESSOR, HEATER],
             dead_time: DEAD_TIME,
+        }],
+        thermostats: vec![ThermostatConfig {
+            name: "cooling".to_owned(),
+            sensor: AIR,
+            setpoint: Setpoint::Fixed(20.0),
+            on_threshold: 0.5,
+            off_threshold: 0.5,
+            output: COMPRESSOR,
+            mode: Mode::Cool,
+            when_lost: WhenLost::Release,
+            max_age: secs(30 * 86_400),
+            instance: None,
         }],
         ..config(points, vec![street, plant])
     }
@@ -349,8 +394,11 @@ impl World {
             rig: Rig::restarted(config, None, start()),
             locks: BTreeMap::new(),
             hand: false,
+            dark: false,
+            hot: false,
             lost: BTreeMap::new(),
             no_server_since: None,
+            server_lost: (false, false),
             open: BTreeMap::new(),
             released: [0; NAMES.len()],
             sequence: 0,
@@ -363,10 +411,16 @@ impl World {
 
     /// Adapters declare what they have, tell their inputs, and whether they hear their devices.
     fn boot(&mut self) {
+        self.rig.tell(SiteInput::Clock(Clock {
+            trust: ClockTrust::Trusted,
+            zone: Arc::new(Zone::utc()),
+        }));
         for (device, address) in self.devices.iter().zip(&self.addresses) {
             self.rig.declare(device.adapter, *address);
         }
         self.rig.declare(LAMPS, HAND);
+        self.rig.declare(INPUTS, TWILIGHT);
+        self.rig.declare(INPUTS, AIR);
         for adapter in [LAMPS, AHU] {
             let state = if self.lost.contains_key(&adapter) {
                 LinkState::Offline
@@ -377,7 +431,14 @@ impl World {
         }
         let now = self.elapsed();
         self.lost.values_mut().for_each(|since| *since = now);
+        self.tell_inputs();
+    }
+
+    fn tell_inputs(&mut self) {
         self.tell_hand();
+        self.rig.sample(INPUTS, TWILIGHT, Value::Boolean(self.dark));
+        let air = if self.hot { 25.0 } else { 15.0 };
+        self.rig.sample(INPUTS, AIR, Value::Float(air));
     }
 
     fn tell_hand(&mut self) {
@@ -411,9 +472,16 @@ impl World {
         if self.lost.get(&AHU).is_some_and(over) {
             self.release(FAN_AT, |table| table.device_fail_safe = true);
         }
-        if self.no_server_since.as_ref().is_some_and(over) {
+        let without = self.no_server_since.map(|since| now - since);
+        if without.is_some_and(|without| without >= FAIL_SAFE_AFTER) && !self.server_lost.0 {
             self.release(COMPRESSOR_AT, |table| table.server_lost = true);
-            self.no_server_since = Some(Duration::MAX / 2);
+            self.server_lost.0 = true;
+        }
+        if without.is_some_and(|without| without >= SERVER_LOST_AFTER) && !self.server_lost.1 {
+            STREET
+                .iter()
+                .for_each(|output| self.release(*output, |_| {}));
+            self.server_lost.1 = true;
         }
         for (_, request) in &self.rig.asked {
             let Action::Write { values, .. } = &request.action else {
@@ -492,6 +560,14 @@ impl World {
             Step::Command { output, on, hold } => self.command(output, on, hold),
             Step::Crash => self.crash(),
             Step::Group { group, on, hold } => self.group(group, on, hold),
+            Step::Dark(dark) => {
+                self.dark = dark;
+                self.tell_inputs();
+            }
+            Step::Hot(hot) => {
+                self.hot = hot;
+                self.tell_inputs();
+            }
             Step::Hand(on) => {
                 self.hand = on;
                 self.tell_hand();
@@ -591,6 +667,7 @@ impl World {
             return;
         }
         self.no_server_since = None;
+        self.server_lost = (false, false);
         if certain {
             self.tables[COMPRESSOR_AT].change(|table| table.server_lost = false);
         } else {
@@ -745,6 +822,7 @@ impl World {
         }
         self.exempt.clear();
         self.no_server_since = None;
+        self.server_lost = (false, false);
         self.rig = Rig::restarted(site(), self.rig.saved.clone(), now);
         self.boot();
     }
@@ -755,7 +833,7 @@ impl World {
         self.back(LAMPS);
         self.back(AHU);
         self.server_contact(true);
-        self.tell_hand();
+        self.tell_inputs();
         for _ in 0..30 {
             (0..NAMES.len()).for_each(|output| self.seen(output));
             let end = self.rig.now.mono + secs(300);
@@ -812,15 +890,19 @@ impl World {
 
     /// What an output may want after quiet time.
     fn wishes(&self, output: usize) -> BTreeSet<Option<bool>> {
+        let rule = match output {
+            COMPRESSOR_AT => Some(self.hot),
+            _ => STREET.contains(&output).then_some(self.dark),
+        };
         let default = (self.devices[output].adapter == LAMPS).then_some(false);
         let by_hand = (self.hand && STREET.contains(&output)).then_some(true);
         let covering = self.locks.iter().filter(|(name, _)| covers(name, output));
         let certain: Vec<bool> = covering.map(|(_, certain)| *certain).collect();
-        let locked = self.tables[output].wishes(Some(false), default);
+        let locked = self.tables[output].wishes(Some(false), rule, default);
         if certain.contains(&true) {
             return locked;
         }
-        let mut wishes = self.tables[output].wishes(by_hand, default);
+        let mut wishes = self.tables[output].wishes(by_hand, rule, default);
         if !certain.is_empty() {
             wishes.extend(locked);
         }
