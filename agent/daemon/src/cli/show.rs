@@ -18,6 +18,7 @@ use super::{
 pub(super) struct Status {
     pub(super) servers: Vec<Server>,
     devices: Vec<Device>,
+    rules: Vec<Rule>,
     problems: Vec<ProblemLine>,
     endpoint: String,
     version: String,
@@ -67,6 +68,15 @@ struct Device {
 
 #[derive(Debug, Default, Deserialize)]
 #[serde(default)]
+struct Rule {
+    name: String,
+    kind: String,
+    state: String,
+    path: String,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
 struct ProblemLine {
     about: String,
     text: String,
@@ -82,8 +92,19 @@ struct Why {
     measured: Value,
     slots: Vec<WhySlot>,
     guard_left_s: Option<f64>,
+    held_by: Option<String>,
+    refused: Option<WhyRefused>,
     rules: Vec<WhyRule>,
     result: String,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+struct WhyRefused {
+    value: Value,
+    by: String,
+    reason: String,
+    since_s: f64,
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -140,6 +161,20 @@ pub(super) fn status(global: &Global, out: &mut impl Write) -> Result<(), Failur
     if !status.devices.is_empty() {
         writeln!(out)?;
         device_table(&status.devices).print(out, "")?;
+    }
+    if !status.rules.is_empty() {
+        writeln!(out)?;
+        let mut rules = Table::head(["RULE", "KIND", "STATE", "PARAMETERS"]);
+        for Rule {
+            name,
+            kind,
+            state,
+            path,
+        } in status.rules
+        {
+            rules.row([name, kind, state, path]);
+        }
+        rules.print(out, "")?;
     }
     if !status.problems.is_empty() {
         writeln!(out)?;
@@ -201,6 +236,19 @@ pub(super) fn why(global: &Global, name: &str, out: &mut impl Write) -> Result<(
         ]);
     }
     slots.print(out, "  ")?;
+    if let Some(reason) = &why.held_by {
+        writeln!(out, "held: {reason}")?;
+    }
+    if let Some(refused) = &why.refused {
+        writeln!(
+            out,
+            "last refused: {} by {} ({}): {}",
+            value(&refused.value),
+            refused.by,
+            since(Some(refused.since_s)),
+            refused.reason
+        )?;
+    }
     if let Some(left) = why.guard_left_s {
         writeln!(
             out,
