@@ -2,7 +2,7 @@
 
 use lamplighter_adapters::{
     iec62056::{Block, BlockStep, Identification, Obis, Unit, parse_data},
-    modbus::{Order, PointCodec, RegisterType, Request, Table, find_answer},
+    modbus::{Byte, DateLayout, Order, PointCodec, RegisterType, Request, Table, find_answer},
 };
 use lamplighter_model::DataType;
 
@@ -49,10 +49,19 @@ fn registers(bytes: &[u8]) {
         .take(16)
         .map(|pair| u16::from_be_bytes([pair[0], pair[1]]))
         .collect();
+    let length = u16::try_from(words.len()).unwrap_or(0);
     let kinds = [
+        RegisterType::Bcd(2),
+        RegisterType::Bits(3, 7),
+        RegisterType::Date(DateLayout::Bcd),
+        RegisterType::Date(DateLayout::Iec870),
+        RegisterType::Date(DateLayout::Words),
+        RegisterType::F16,
         RegisterType::F32,
         RegisterType::F64,
-        RegisterType::Text(u16::try_from(words.len()).unwrap_or(0)),
+        RegisterType::HalfText(length, Byte::High),
+        RegisterType::I8(Byte::Low),
+        RegisterType::Text(length),
     ];
     for kind in kinds {
         for order in [Order::Abcd, Order::Badc, Order::Cdab, Order::Dcba] {
@@ -62,6 +71,7 @@ fn registers(bytes: &[u8]) {
                 if let Some((value, _)) = codec.decode(&words[..width]) {
                     // What cannot be written is refused.
                     let _ = codec.encode(&value);
+                    let _ = codec.encode_field(&value);
                 }
             }
         }
