@@ -12,7 +12,6 @@ use lamplighter_adapters::{
 };
 use lamplighter_sim::pty::Pty;
 use tokio::{io::AsyncWriteExt, task::JoinSet};
-use tracing::{Level, Metadata, span};
 
 use super::*;
 
@@ -227,60 +226,6 @@ async fn a_device_with_one_client_sees_one_connection_and_is_left_free_between()
     // Opened twenty times, and not one event of it.
     assert_eq!(state.borrow_and_update().opened, 20);
     assert!(state.borrow().open);
-}
-
-/// Counts what operators get to see.
-struct Lines(Arc<AtomicU64>);
-
-impl tracing::Subscriber for Lines {
-    fn enabled(&self, metadata: &Metadata<'_>) -> bool {
-        *metadata.level() <= Level::INFO
-    }
-
-    fn new_span(&self, _: &span::Attributes<'_>) -> span::Id {
-        span::Id::from_u64(1)
-    }
-
-    fn record(&self, _: &span::Id, _: &span::Record<'_>) {}
-
-    fn record_follows_from(&self, _: &span::Id, _: &span::Id) {}
-
-    fn event(&self, _: &tracing::Event<'_>) {
-        self.0.fetch_add(1, Ordering::Relaxed);
-    }
-
-    fn enter(&self, _: &span::Id) {}
-
-    fn exit(&self, _: &span::Id) {}
-}
-
-/// Threads HA#94609, #56805 and #167388: a line with wrong checksums fills the log.
-#[tokio::test(start_paused = true)]
-async fn a_thousand_wrong_checksums_are_one_line_of_the_log() {
-    let lines = Arc::<AtomicU64>::default();
-    let _here = tracing::subscriber::set_default(Lines(Arc::clone(&lines)));
-    let (bus, _) = start(rtu_settings(), &counting_units(&[1]), |_: &Seen| {
-        Behaviour::WrongCrc
-    });
-    let mut config = DeviceConfig::new("meter", 1);
-    config.probe.max = config.probe.first;
-    config.points = vec![point(
-        "p",
-        (3303, 0, 5700),
-        Table::Holding,
-        1,
-        plain(RegisterType::U16, DataType::Integer),
-    )];
-    let mut device = device(config, &bus);
-    let stats = device.stats();
-    while stats.borrow().garbled < 1000 {
-        let Ok(Wake::Due(instance, resources)) = device.wait().await else {
-            panic!("a Modbus device only says what is due");
-        };
-        assert!(device.read(instance, &resources).await.is_err());
-    }
-    // That the line is open, and that the device is offline.
-    assert_eq!(lines.load(Ordering::Relaxed), 2);
 }
 
 /// Thread EdgeX#629: thirty devices with sixteen values each on one port are too slow.

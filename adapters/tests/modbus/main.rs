@@ -18,7 +18,7 @@
 //! | the device allows one client | `complaints::a_device_with_one_client_sees_one_connection_and_is_left_free_between` |
 //! | a timeout in other units than thought | configuration: units in the key, unknown keys are errors |
 //! | USB adapters come back under another name | `port`, `line::an_adapter_that_was_away_for_hours_is_opened_as_soon_as_it_is_back` |
-//! | the log is full of checksums | `complaints::a_thousand_wrong_checksums_are_one_line_of_the_log` |
+//! | the log is full of checksums | `tests/log.rs`: `a_thousand_wrong_checksums_are_one_line_of_the_log` |
 //! | old values look fresh | `supervised`, and the supervisor's own tests |
 #![expect(clippy::unwrap_used, reason = "a panic is how a test fails")]
 
