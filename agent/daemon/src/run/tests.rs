@@ -1,3 +1,5 @@
+mod edge;
+
 use lamplighter_lwm2m::{
     client::{ClientConfig, Creation, DeviceDescription},
     saved::{GivenAccount, GivenBootstrap, Record, SavedGiven, SavedInstance},
