@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, sync::Arc, time::Duration};
 use lamplighter_model::{
     ObjectId, Path, ResourceAddress, Scope, device::AdapterId, tables::VendorObject,
 };
-use lamplighter_site::boundary::PointKind;
+use lamplighter_site::boundary::{PointKind, SiteConfig};
 
 use crate::{
     config::{Config, Device, DeviceKind, Point},
@@ -45,6 +45,7 @@ pub(crate) fn catalogue(config: &Config) -> Catalogue {
             .collect(),
         endpoint: config.endpoint.name.clone(),
         groups: groups(config),
+        parameters: parameters(&config.site),
         points: points.collect(),
         rules: Some(VendorObject::SiteRule.id(config.site.vendor_object_base)),
         servers: config
@@ -99,6 +100,37 @@ fn groups(config: &Config) -> Vec<GroupEntry> {
         })
     };
     config.site.groups.iter().filter_map(entry).collect()
+}
+
+/// What can be changed of rules, as people name it: `main_street.schedule`,
+/// `server_room.on_threshold`.
+fn parameters(site: &SiteConfig) -> Vec<(String, ResourceAddress)> {
+    const ENABLED: (&str, u16) = ("enabled", 2);
+    const SCHEDULE: (&str, u16) = ("schedule", 3);
+    const THRESHOLDS: [(&str, u16); 2] = [("on_threshold", 4), ("off_threshold", 5)];
+    let lights = site.groups.iter().filter_map(|group| {
+        let levels = group.photocell.as_ref().map(|photocell| photocell.levels);
+        if group.schedule.is_none() && levels.is_none() {
+            return None;
+        }
+        let levels = levels.flatten().map_or(&[][..], |_| &THRESHOLDS);
+        let schedule = group.schedule.as_ref().map(|_| SCHEDULE);
+        let all = schedule.into_iter().chain(levels.iter().copied());
+        Some((&group.name, all.collect::<Vec<_>>()))
+    });
+    let thermostats = site.thermostats.iter();
+    let thermostats = thermostats.map(|thermostat| (&thermostat.name, THRESHOLDS.to_vec()));
+    let object = VendorObject::SiteRule.id(site.vendor_object_base);
+    let rules = lights.chain(thermostats).zip(0u16..);
+    rules
+        .flat_map(|((name, parameters), instance)| {
+            let all = parameters.into_iter().chain([ENABLED]);
+            all.map(move |(parameter, resource)| {
+                let address = ResourceAddress::gateway(object.0, instance, resource);
+                (format!("{name}.{parameter}"), address)
+            })
+        })
+        .collect()
 }
 
 /// Where a lamp says what was measured, if not where it is commanded: an outdoor lamp controller has
