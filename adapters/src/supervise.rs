@@ -96,8 +96,9 @@ pub struct AdapterHandle {
 }
 
 impl Port {
-    /// Requests waiting in front of one adapter.
-    pub const REQUESTS: usize = 32;
+    /// Requests waiting in front of one adapter. As many as a server asks for in one go of all that
+    /// a device has; most are answered from samples as soon as it is their turn.
+    pub const REQUESTS: usize = 256;
     /// Events waiting behind one adapter.
     pub const EVENTS: usize = 64;
 

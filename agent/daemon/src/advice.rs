@@ -26,6 +26,9 @@ pub(crate) fn on(cause: Cause) -> &'static str {
     match cause {
         Cause::Account => CHECK,
         Cause::Handshake(why) => on_handshake(why),
+        Cause::Inconsistent => {
+            "whoever runs the bootstrap server must give accounts that hold together; the reason says what does not"
+        }
         Cause::Link => "is there a network, and does its name server know the host?",
         Cause::Refused(code) => on_refusal(code.class(), code.detail()),
         Cause::Silence => PATH,

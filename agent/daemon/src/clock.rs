@@ -1,6 +1,7 @@
 //! The only reader of clocks. Everything but payload times and logs runs on the boot-time clock,
 //! which goes on while the machine sleeps and never jumps.
 
+mod local;
 mod ntp;
 mod trust;
 
@@ -95,7 +96,7 @@ impl Clock {
 /// The date, and whether it can be believed, as far as a command can tell without the agent.
 pub(crate) fn judged() -> (Now, ClockTrust) {
     let now = Clock { boot: BootId(0) }.now();
-    (now, Watch::default().look(now).unwrap_or_default())
+    (now, Watch::default().wait(now).unwrap_or_default())
 }
 
 /// A seed that differs from start to start.

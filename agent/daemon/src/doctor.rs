@@ -79,7 +79,7 @@ pub(crate) fn of_status(status: &StatusView) -> Vec<Finding> {
         && let Some(why) = &bootstrap.last_error
     {
         let about = format!("bootstrap server {}", bootstrap.uri);
-        let advice = "look at [bootstrap]: address and credentials must be those of its server";
+        let advice = bootstrap.hint.clone().unwrap_or_default();
         findings.push(Finding::fault(about, why, advice));
     }
     for server in &status.servers {
@@ -177,6 +177,7 @@ pub(crate) fn of_secrets(directory: &Path, holds_keys: fn(&str) -> bool) -> Vec<
 #[cfg(test)]
 mod tests {
     use lamplighter_lwm2m::{
+        bootstrap::{BootstrapState, BootstrapStatus},
         boundary::{ClockTrust, Event},
         server::{Cause, Intrusions},
     };
@@ -234,6 +235,13 @@ mod tests {
         status.on_queue(Ssid(101), 0, 5, now_at(1));
         status.on_link(AdapterId(0), LinkState::Offline, "port gone", now_at(1));
         status.problem("[server.main]", UNSECURED, now_at(1));
+        status.on_bootstrap(BootstrapStatus {
+            cause: Some(Cause::Handshake(why)),
+            last_error: Some(why.to_string()),
+            since: now_at(1).stamp(),
+            state: BootstrapState::Waiting,
+            uri: Some("coaps://bs.example".to_owned()),
+        });
         let findings = of_status(&status.view(now_at(1)));
         let whats = whats(&findings);
         let is_there = |weight, about: &str, what: &str| {
@@ -243,6 +251,10 @@ mod tests {
         };
         assert!(
             is_there(Weight::Fault, "server", "another key"),
+            "{whats:?}"
+        );
+        assert!(
+            is_there(Weight::Fault, "bootstrap server", "another key"),
             "{whats:?}"
         );
         assert!(is_there(Weight::Fault, "device", "port gone"), "{whats:?}");

@@ -229,6 +229,7 @@ fn why(name: String) -> Why {
         measured: None,
         slots: vec![slot],
         guard_left: None,
+        rules: Vec::new(),
         result: "done".to_owned(),
     }
 }

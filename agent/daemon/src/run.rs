@@ -270,6 +270,8 @@ impl Agent {
             self.status.on_clock(trust);
             self.every_client(&Input::Clock(trust));
         }
+        let clock = self.clock_watch.of_site();
+        self.site.handle(SiteInput::Clock(clock), now);
     }
 
     /// When core or site want to be called again.

@@ -258,7 +258,7 @@ pub async fn agent(
         asks,
         clients: [(THE_BOX, client)].into(),
         clock,
-        clock_watch: clock::Watch::default(),
+        clock_watch: clock::Watch::begin(now),
         events,
         history: recorder(&config, loaded.history_next),
         links: Links::default(),

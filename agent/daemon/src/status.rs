@@ -453,6 +453,13 @@ impl Model {
                 self.groups_failed.insert(bounded(name), *failed);
                 self.watchers.status_changed();
             }
+            SiteEvent::Rule { name, trouble } => match trouble {
+                Some(trouble) => self.problem(&format!("rule {name}"), trouble, now),
+                None => {
+                    self.problems.remove(&format!("rule {name}"));
+                    self.watchers.status_changed();
+                }
+            },
             SiteEvent::Switched { name, .. } => {
                 self.problems.remove(&format!("output {name}"));
                 self.count(Counter::Switched);

@@ -28,6 +28,7 @@ use crate::{
     perform::{Shared, Turn},
     registration::{Backoff, Enabler, RetryPolicy},
     rng::Rng,
+    server::{self, Trouble},
 };
 
 mod accounts;
@@ -50,7 +51,7 @@ use visit::{Asked, Visit};
 pub(crate) struct Bootstrap {
     backoff: Backoff,
     cause: Option<Cause>,
-    last_error: Option<String>,
+    trouble: Option<Trouble>,
     /// After a failure nobody makes it come sooner.
     not_before: Duration,
     rng: Rng,
@@ -103,7 +104,9 @@ enum State {
 /// The bootstrap server, for `status` and the page.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct BootstrapStatus {
-    /// What went wrong last, in words; `None` while all is well.
+    /// Why it went wrong last; `None` while all is well.
+    pub cause: Option<server::Cause>,
+    /// The same in words.
     pub last_error: Option<String>,
     pub since: Stamp,
     pub state: BootstrapState,
@@ -134,7 +137,7 @@ impl Bootstrap {
         Self {
             backoff: Backoff::new(RetryPolicy::from(crate::client::RetryConfig::default())),
             cause: None,
-            last_error: None,
+            trouble: None,
             not_before: Duration::ZERO,
             rng,
             settled: None,
@@ -256,7 +259,10 @@ impl Bootstrap {
             Ok((uri, session.map_err(|why| vec![why.to_string()])?))
         }) {
             Ok(made) => made,
-            Err(reasons) => return self.fail(&reasons.join("; "), shared, now),
+            Err(reasons) => {
+                let trouble = server::Cause::Account.told(reasons.join("; "));
+                return self.fail(trouble, shared, now);
+            }
         };
         let link = shared.new_link();
         self.visit = Some(Visit::new(link, session, coap, self.rng.next()));
@@ -285,7 +291,7 @@ impl Bootstrap {
                 self.close(shared, now);
                 self.enter(State::Idle, now);
             }
-            LinkEvent::Down(reason) => self.fail(&reason, shared, now),
+            LinkEvent::Down(reason) => self.fail(server::Cause::Link.told(reason), shared, now),
             LinkEvent::Replacement(link) => {
                 let former = std::mem::replace(&mut visit.link, link);
                 shared.out.push(Output::Close(former));
@@ -302,15 +308,13 @@ impl Bootstrap {
         }
         match self.state {
             State::Opening { until } if until <= now.mono => {
-                self.fail(
-                    "no link to the bootstrap server could be opened",
-                    shared,
-                    now,
-                );
+                let words = "no link to the bootstrap server could be opened";
+                self.fail(server::Cause::Link.told(words), shared, now);
             }
             State::Listening { until } if until <= now.mono => self.ask(accounts, shared, now),
             State::Writing { until, .. } if until <= now.mono => {
-                self.fail("the bootstrap server has not finished", shared, now);
+                let words = "the bootstrap server has not finished";
+                self.fail(server::Cause::Silence.told(words), shared, now);
             }
             State::Lingering { until } if until <= now.mono => {
                 self.close(shared, now);
@@ -360,7 +364,8 @@ impl Bootstrap {
 
     pub(crate) fn status(&self, accounts: &Accounts) -> BootstrapStatus {
         BootstrapStatus {
-            last_error: self.last_error.clone(),
+            cause: self.trouble.as_ref().map(|trouble| trouble.cause),
+            last_error: self.trouble.as_ref().map(|trouble| trouble.words.clone()),
             since: self.since,
             state: self.state(accounts),
             uri: accounts.bootstrap().map(|(_, own)| own.uri.clone()),
@@ -384,7 +389,10 @@ impl Bootstrap {
                 | State::Listening { .. }
                 | State::Opening { .. }
                 | State::Waiting { .. }
-                | State::Writing { .. } => self.fail(&why.to_string(), turn.shared, now),
+                | State::Writing { .. } => {
+                    let trouble = server::Cause::Handshake(why).told(why.to_string());
+                    self.fail(trouble, turn.shared, now);
+                }
             },
             SessionEvent::Established(_) => self.on_established(accounts, turn),
             SessionEvent::Transmit(datagram) => {
@@ -457,17 +465,18 @@ impl Bootstrap {
     }
 
     /// This attempt has come to nothing, and with it the draft.
-    fn fail(&mut self, reason: &str, shared: &mut Shared, now: Now) {
+    fn fail(&mut self, trouble: Trouble, shared: &mut Shared, now: Now) {
         self.close(shared, now);
-        self.last_error = Some(reason.to_owned());
         let delay = self.backoff.next(&mut self.rng);
         self.not_before = now.mono + delay;
         let until = self.not_before;
         self.enter(State::Waiting { until }, now);
         let failed = BootstrapEvent::Failed {
-            reason: reason.to_owned(),
+            cause: trouble.cause,
+            reason: trouble.words.clone(),
             retry_in: Some(delay),
         };
+        self.trouble = Some(trouble);
         tell(failed, shared);
     }
 

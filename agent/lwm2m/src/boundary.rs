@@ -229,6 +229,7 @@ pub enum BootstrapEvent {
     /// A server took us with an account that was given: those before are gone.
     Confirmed(Ssid),
     Failed {
+        cause: Cause,
         reason: String,
         /// `None`: not again.
         retry_in: Option<Duration>,

@@ -10,11 +10,20 @@ use lamplighter_model::{
     object::Definitions,
 };
 
+pub use crate::rule::config::{
+    Clock, ClockTrust, LightLevels, Mode, PhotocellConfig, Policy, Position, Setpoint,
+    ThermostatConfig, WhenLost, WhyRule,
+};
+use crate::rule::schedule::Schedule;
+
 /// What the site is told.
 #[derive(Clone, Debug)]
 pub enum SiteInput {
     /// A `Done` of a write may carry what was read back; it counts as measured.
     Adapter(AdapterId, AdapterEvent),
+    /// The date, as far as it can be believed, and the zone of the machine: told at start, on change
+    /// and now and then, so that a step of the clock is noticed. No rule is looked at before.
+    Clock(Clock),
     /// From the core, for a server or a person; answered by [`DeviceEvent::Done`] with the same id.
     Request(OpId, DeviceRequest),
     /// Whether any server is registered, told on change; before it is told, nothing is lost. Not to
@@ -57,6 +66,11 @@ pub enum SiteEvent {
         name: String,
         failed: u16,
         members: u16,
+    },
+    /// A rule cannot do what it should, and what it does instead; `None`: it can again.
+    Rule {
+        name: String,
+        trouble: Option<String>,
     },
 }
 
@@ -133,6 +147,9 @@ pub struct SiteConfig {
     pub definitions: Arc<Definitions>,
     pub groups: Vec<GroupConfig>,
     pub points: Vec<PointConfig>,
+    /// Where the sun is looked at from.
+    pub position: Option<Position>,
+    pub thermostats: Vec<ThermostatConfig>,
     /// Vendor objects begin here: Bearer +0, Group +1, Output status +2, Device link +3, Site rule +4.
     pub vendor_object_base: u16,
 }
@@ -230,7 +247,7 @@ pub enum FailSafeOn {
 }
 
 /// Outputs that are commanded together.
-#[derive(Clone, Debug, Eq, PartialEq)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct GroupConfig {
     pub name: String,
     /// Addresses of the points (for a lamp the address in its [`PointConfig`]).
@@ -239,6 +256,11 @@ pub struct GroupConfig {
     pub stagger: Duration,
     /// Shown in addition as this instance, e.g. `/3416/60000`, for servers without our definition.
     pub standard_instance: Option<lamplighter_model::InstanceAddress>,
+    pub schedule: Option<Schedule>,
+    pub photocell: Option<PhotocellConfig>,
+    /// Commands of its members, and its own, hold until the next event of schedule or photocell;
+    /// otherwise until another one comes.
+    pub until_next_event: bool,
 }
 
 /// Who commands an output, and what was overruled: the answer of `lamplighter why`.
@@ -255,6 +277,8 @@ pub struct Why {
     pub slots: Vec<WhySlot>,
     /// Time until a guard lets the winner through.
     pub guard_left: Option<Duration>,
+    /// The rules that switch it.
+    pub rules: Vec<WhyRule>,
     /// What happened to the last write, in words.
     pub result: String,
 }

@@ -7,7 +7,7 @@ use std::{
 
 use lamplighter_model::{Now, device::OpId};
 
-use crate::{moment::Moment, output::OutputIndex};
+use crate::{moment::Moment, output::OutputIndex, rule::RuleIndex};
 
 /// What a deadline is for.
 #[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
@@ -20,6 +20,8 @@ pub(crate) enum Timer {
     Hold(OutputIndex),
     /// The adapter should long have answered.
     Op(OpId),
+    /// A rule is to be looked at.
+    Rule(RuleIndex),
     /// All servers have been away for as long as the output allows.
     ServerLost(OutputIndex),
     /// Counters are published and kept.
@@ -67,6 +69,7 @@ impl Deadlines {
             Timer::Drive(_) => "guard, stagger or retry of an output",
             Timer::Hold(_) => "end of a command",
             Timer::Op(_) => "answer of an adapter",
+            Timer::Rule(_) => "schedule, photocell or thermostat",
             Timer::ServerLost(_) => "fail-safe of lost servers",
             Timer::Tick => "counters",
         };

@@ -11,6 +11,7 @@ mod guard;
 mod lamp;
 mod moment;
 mod output;
+pub mod rule;
 pub mod saved;
 mod site;
 mod slots;

@@ -295,6 +295,12 @@ impl Output {
         self.waiter.take()
     }
 
+    /// A rule has filled a slot; `turn` is when its group lets this output switch.
+    pub(crate) fn set_turn(&mut self, turn: (GroupIndex, Moment)) {
+        self.paced = Some(turn);
+        self.retry = None;
+    }
+
     /// Ends the holding times that have passed; true if a slot became free.
     pub(crate) fn expire(&mut self, now: Now) -> (bool, Option<OpId>) {
         let expired = self.slots.expire(now);

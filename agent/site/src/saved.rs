@@ -17,6 +17,9 @@ pub struct SavedSite {
     pub version: u16,
     pub outputs: BTreeMap<String, SavedOutput>,
     pub groups: BTreeMap<String, SavedGroup>,
+    /// By kind and name: `schedule main_street`, `thermostat server_room`.
+    #[serde(default)]
+    pub rules: BTreeMap<String, SavedRule>,
 }
 
 #[derive(Clone, Debug, Default, Deserialize, PartialEq, Serialize)]
@@ -76,6 +79,28 @@ pub struct SavedGroup {
     pub since: SavedMoment,
 }
 
+#[derive(Clone, Debug, Default, Deserialize, PartialEq, Serialize)]
+pub struct SavedRule {
+    /// What it wanted last.
+    pub on: Option<bool>,
+    /// What the photocell said last.
+    #[serde(default)]
+    pub dark: Option<bool>,
+    /// The set point that a device held last.
+    #[serde(default)]
+    pub setpoint: Option<f64>,
+    /// What servers have written, by parameter.
+    #[serde(default)]
+    pub written: BTreeMap<String, SavedParameter>,
+}
+
+/// A parameter that wins over the configuration as long as that says what it said then.
+#[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
+pub struct SavedParameter {
+    pub value: String,
+    pub configured: String,
+}
+
 /// A point of time that another start of the machine can place, if either the boot is the same or
 /// the date was known both times.
 #[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq, Serialize)]
@@ -96,6 +121,7 @@ impl Default for SavedSite {
             version: Self::VERSION,
             outputs: BTreeMap::new(),
             groups: BTreeMap::new(),
+            rules: BTreeMap::new(),
         }
     }
 }

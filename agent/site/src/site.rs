@@ -11,6 +11,7 @@ mod fail_safe;
 mod publish;
 mod restore;
 mod route;
+mod rules;
 mod view;
 mod write;
 
@@ -31,6 +32,7 @@ use self::{
     answer::{Pending, Request},
     drive::Lane,
     route::Route,
+    rules::Rules,
 };
 use crate::{
     boundary::{PointConfig, SiteConfig, SiteEvent, SiteInput, SiteOutput},
@@ -56,6 +58,7 @@ pub struct Site {
     groups: Vec<Group>,
     by_name: BTreeMap<String, Named>,
     routes: BTreeMap<ResourceAddress, Route>,
+    rules: Rules,
     links: BTreeMap<AdapterId, LinkState>,
     /// Since when no server is registered; `None` while one is, or before anybody said so.
     servers_lost: Option<Moment>,
@@ -94,6 +97,7 @@ impl Site {
             groups: Vec::new(),
             by_name: BTreeMap::new(),
             routes: BTreeMap::new(),
+            rules: Rules::new(config.position),
             links: BTreeMap::new(),
             servers_lost: None,
             requests: BTreeMap::new(),
@@ -108,7 +112,7 @@ impl Site {
             touched_groups: BTreeSet::new(),
             published: BTreeMap::new(),
         };
-        site.restore(config.points, config.groups, saved, now);
+        site.restore(config.points, config.groups, config.thermostats, saved, now);
         site.flush(now);
         site
     }
@@ -127,6 +131,7 @@ impl Site {
             SiteInput::Adapter(adapter, AdapterEvent::Link(state, _)) => {
                 self.on_link(adapter, state, now)
             }
+            SiteInput::Clock(clock) => self.on_clock(clock, now),
             SiteInput::Request(op, request) => self.on_request(op, request, now),
             SiteInput::ServerContact(contact) => self.on_server_contact(contact, now),
             SiteInput::Timeout => {}
@@ -152,6 +157,7 @@ impl Site {
             Timer::Drive(index) => self.drive(index, now),
             Timer::Hold(index) => self.on_hold_end(index, now),
             Timer::Op(op) => self.on_silence(op, now),
+            Timer::Rule(index) => self.look(index, now),
             Timer::ServerLost(index) => self.on_server_lost(index, now),
             Timer::Tick => self.on_tick(now),
         }

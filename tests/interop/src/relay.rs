@@ -30,6 +30,9 @@ struct State {
     /// Where the server sees the agent.
     back: Arc<UdpSocket>,
     cut: bool,
+    /// How many of a hundred are lost on either way, by chance, and when that happened last.
+    losing: Option<(u32, u64)>,
+    lost: Option<Instant>,
     /// What the server sent since it is held back.
     held: Option<Vec<Vec<u8>>>,
     /// So many more pass from the server until it is cut.
@@ -69,6 +72,8 @@ impl Relay {
                 agent: None,
                 back: Arc::new(socket()),
                 cut: false,
+                losing: None,
+                lost: None,
                 held: None,
                 left: None,
                 server: address(server),
@@ -102,7 +107,17 @@ impl Relay {
 
     pub fn mend(&self) {
         let mut state = locked(&self.shared.state);
-        (state.cut, state.left) = (false, None);
+        (state.cut, state.left, state.losing) = (false, None, None);
+    }
+
+    /// So many of a hundred datagrams are lost from now on, the same ones in every run.
+    pub fn lose(&self, percent: u32) {
+        locked(&self.shared.state).losing = Some((percent, 1));
+    }
+
+    /// When a datagram was lost last.
+    pub fn lost_at(&self) -> Option<Instant> {
+        locked(&self.shared.state).lost
     }
 
     /// What the server sends waits on its way from now on.
@@ -245,7 +260,24 @@ impl Shared {
             Way::Up => Some(state.server),
             Way::Down => state.agent,
         };
-        receiver.filter(|_| !state.cut)
+        receiver.filter(|_| !state.cut && !state.loses(came))
+    }
+}
+
+impl State {
+    fn loses(&mut self, now: Instant) -> bool {
+        let Some((percent, chance)) = &mut self.losing else {
+            return false;
+        };
+        // Knuth's MMIX; its upper bits are good enough for this.
+        *chance = chance
+            .wrapping_mul(6_364_136_223_846_793_005)
+            .wrapping_add(1_442_695_040_888_963_407);
+        let is_lost = (*chance >> 33) % 100 < u64::from(*percent);
+        if is_lost {
+            self.lost = Some(now);
+        }
+        is_lost
     }
 }
 

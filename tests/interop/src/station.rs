@@ -209,6 +209,11 @@ impl Plant {
         bank.holding.extend((0..4).map(|register| (register, 0)));
         bank.coils.insert(SWITCH_AT, false);
         units.insert(UNIT, bank);
+        Self::of(units)
+    }
+
+    /// Whatever units there are behind one TCP gateway.
+    pub fn of(units: Units) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         listener.set_nonblocking(true).unwrap();
         let port = listener.local_addr().unwrap().port();
@@ -239,6 +244,10 @@ impl Plant {
     pub fn answer_after(&self, late: Duration) {
         let late_ms = u64::try_from(late.as_millis()).unwrap();
         self.late_ms.store(late_ms, Ordering::Relaxed);
+    }
+
+    pub const fn units(&self) -> &Units {
+        &self.units
     }
 
     pub const fn port(&self) -> u16 {

@@ -1,7 +1,7 @@
 //! `GET /why?name=`: who commands an output.
 
 use lamplighter_model::{Now, Stamp, device::Origin};
-use lamplighter_site::boundary::{Slot, Why, WhySlot};
+use lamplighter_site::boundary::{Slot, Why, WhyRule, WhySlot};
 use serde::{Deserialize, Serialize};
 use serde_json::Value as Json;
 
@@ -21,7 +21,23 @@ pub struct WhyView {
     /// Who commands, the winner first; then what was overruled.
     pub slots: Vec<WhySlotView>,
     pub guard_left_s: Option<f64>,
+    /// The rules that switch it, and what they do next.
+    #[serde(default)]
+    pub rules: Vec<WhyRuleView>,
     pub result: String,
+}
+
+#[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
+pub struct WhyRuleView {
+    pub name: String,
+    /// `schedule`, `photocell` or `thermostat`
+    pub kind: String,
+    pub enabled: bool,
+    /// What it does and waits for, in words.
+    pub says: String,
+    /// When it switches next by the clock, and to what.
+    pub next_in_s: Option<f64>,
+    pub next: Option<bool>,
 }
 
 #[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
@@ -47,6 +63,7 @@ impl WhyView {
                 .map(|slot| slot_view(slot, servers, now))
                 .collect(),
             guard_left_s: why.guard_left.map(|left| left.as_secs_f64()),
+            rules: why.rules.iter().map(rule_view).collect(),
             result: why.result.clone(),
         }
     }
@@ -93,6 +110,17 @@ fn group_text(status: &Status, name: &str, now: Now) -> String {
         "{name} is a group ({state}{failed}); ask for a member: {}{more}",
         names.join(", ")
     )
+}
+
+fn rule_view(rule: &WhyRule) -> WhyRuleView {
+    WhyRuleView {
+        name: rule.name.clone(),
+        kind: rule.kind.to_owned(),
+        enabled: rule.enabled,
+        says: rule.says.clone(),
+        next_in_s: rule.next.map(|(left, _)| left.as_secs_f64()),
+        next: rule.next.map(|(_, on)| on),
+    }
 }
 
 fn slot_view(slot: &WhySlot, servers: &[ServerView], now: Now) -> WhySlotView {

@@ -80,7 +80,18 @@ struct Why {
     measured: Value,
     slots: Vec<WhySlot>,
     guard_left_s: Option<f64>,
+    rules: Vec<WhyRule>,
     result: String,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+struct WhyRule {
+    name: String,
+    kind: String,
+    says: String,
+    next_in_s: Option<f64>,
+    next: Option<bool>,
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -193,6 +204,20 @@ pub(super) fn why(global: &Global, name: &str, out: &mut impl Write) -> Result<(
             out,
             "a guard holds it back for another {}",
             screen::duration(left)
+        )?;
+    }
+    for rule in &why.rules {
+        let next = rule.next_in_s.zip(rule.next).map(|(left, on)| {
+            let word = if on { "on" } else { "off" };
+            format!(" ({word} in {})", screen::duration(left))
+        });
+        writeln!(
+            out,
+            "{} {}: {}{}",
+            rule.kind,
+            rule.name,
+            rule.says,
+            next.unwrap_or_default()
         )?;
     }
     if !why.result.is_empty() {

@@ -6,16 +6,19 @@
 //!   their last shut-down.
 //! - Unknown: no date at all; [`Now::unix`] is `None` then.
 
-use std::{fs, path::Path, time::Duration};
+use std::{fs, path::Path, sync::mpsc, thread, time::Duration};
 
 use lamplighter_lwm2m::boundary::ClockTrust;
 use lamplighter_model::{Now, UnixTime};
+use lamplighter_site::boundary as site;
 
-use super::{NOT_BEFORE, ntp};
+use super::{NOT_BEFORE, local::LocalZone, ntp};
 
 /// How often the witnesses are asked: until one vouches, and afterwards.
 const WHILE_DOUBTED: Duration = Duration::from_secs(10);
 const WHILE_TRUSTED: Duration = Duration::from_secs(60);
+/// The same while a real-time clock has not answered yet.
+const WHILE_ASKED: Duration = Duration::from_secs(1);
 /// How often the core is told, though nothing has changed: certificates end, and the date is kept.
 const TOLD_EVERY: Duration = Duration::from_secs(86_400);
 /// Two clocks that differ by less say the same; one that moves by more has jumped.
@@ -28,9 +31,18 @@ const RTC: &str = "/sys/class/rtc";
 #[derive(Debug, Default)]
 pub struct Watch {
     due: Duration,
+    rtc: RealTimeClock,
     told: Option<(ClockTrust, Duration)>,
     /// Date minus time since the start, in milliseconds, as somebody has vouched for it.
     vouched: Option<i64>,
+    zone: LocalZone,
+}
+
+/// Read on a thread of its own, one at a time: a chip on a bus that hangs never answers.
+#[derive(Debug, Default)]
+struct RealTimeClock {
+    answer: Option<mpsc::Receiver<UnixTime>>,
+    asked: Duration,
 }
 
 /// What speaks for the date.
@@ -53,9 +65,35 @@ impl Watch {
         let rtc = if ntp || self.goes_on(now) {
             None
         } else {
-            real_time_clock(Path::new(RTC))
+            self.rtc.ask(Path::new(RTC), now)
         };
         self.judge(now, Witnesses { ntp, rtc })
+    }
+
+    /// The same, where waiting for a real-time clock harms nobody.
+    pub(super) fn wait(&mut self, now: Now) -> Option<ClockTrust> {
+        let ntp = ntp::is_synchronized();
+        let rtc = real_time_clock(Path::new(RTC));
+        self.judge(now, Witnesses { ntp, rtc })
+    }
+
+    /// Asks already, so that an answer is there at the first [`Self::look`].
+    pub fn begin(now: Now) -> Self {
+        let mut watch = Self::default();
+        watch.rtc.begin(Path::new(RTC), now);
+        watch
+    }
+
+    /// What the site is told, whenever the witnesses were asked.
+    pub fn of_site(&mut self) -> site::Clock {
+        let trust = match self.told {
+            Some((ClockTrust::Trusted, _)) => site::ClockTrust::Trusted,
+            Some((ClockTrust::Estimated, _)) | None => site::ClockTrust::Estimated,
+        };
+        site::Clock {
+            trust,
+            zone: self.zone.look(),
+        }
     }
 
     fn judge(&mut self, now: Now, witnesses: Witnesses) -> Option<ClockTrust> {
@@ -70,6 +108,7 @@ impl Watch {
         }
         let (trust, pause) = match self.vouched {
             Some(_) => (ClockTrust::Trusted, WHILE_TRUSTED),
+            None if self.rtc.is_asked() => (ClockTrust::Estimated, WHILE_ASKED),
             None => (ClockTrust::Estimated, WHILE_DOUBTED),
         };
         self.due = now.mono + pause;
@@ -93,6 +132,44 @@ impl Watch {
 fn offset(now: Now) -> Option<i64> {
     let mono = i64::try_from(now.mono.as_millis()).ok()?;
     Some(now.unix?.0.saturating_sub(mono))
+}
+
+impl RealTimeClock {
+    /// What it shows now, once it has answered; asks where nobody has.
+    fn ask(&mut self, root: &Path, now: Now) -> Option<UnixTime> {
+        if self.answer.is_none() {
+            self.begin(root, now);
+        }
+        match self.answer.as_ref()?.try_recv() {
+            Err(mpsc::TryRecvError::Empty) => None,
+            Err(mpsc::TryRecvError::Disconnected) => {
+                self.answer = None;
+                None
+            }
+            Ok(shown) => {
+                self.answer = None;
+                let since = now.mono.saturating_sub(self.asked);
+                let since = i64::try_from(since.as_millis()).ok()?;
+                Some(UnixTime(shown.0.saturating_add(since)))
+            }
+        }
+    }
+
+    fn begin(&mut self, root: &Path, now: Now) {
+        let (sender, receiver) = mpsc::channel();
+        let root = root.to_owned();
+        let reader = move || {
+            // Nobody listens any more where the agent ends meanwhile.
+            let _ = real_time_clock(&root).map(|shown| sender.send(shown));
+        };
+        let thread = thread::Builder::new().name("rtc".to_owned()).spawn(reader);
+        self.answer = thread.is_ok().then_some(receiver);
+        self.asked = now.mono;
+    }
+
+    const fn is_asked(&self) -> bool {
+        self.answer.is_some()
+    }
 }
 
 /// The first that tells anything.
@@ -184,6 +261,34 @@ mod tests {
         assert_eq!(watch.judge(at(86_000, Some(DATE + 85_995)), NTP), None);
         let again = watch.judge(at(86_405, Some(DATE + 86_400)), NTP);
         assert_eq!(again, Some(ClockTrust::Trusted));
+    }
+
+    #[test]
+    fn a_real_time_clock_that_hangs_holds_up_nobody() {
+        let root = std::env::temp_dir().join(format!("lamplighter-hung-{}", std::process::id()));
+        let _ = fs::remove_dir_all(&root);
+        fs::create_dir_all(root.join("rtc0")).unwrap();
+        let fifo = root.join("rtc0/since_epoch");
+        nix::unistd::mkfifo(&fifo, nix::sys::stat::Mode::S_IRWXU).unwrap();
+        let mut clock = RealTimeClock::default();
+        assert_eq!(clock.ask(&root, at(5, None)), None);
+        assert_eq!(clock.ask(&root, at(6, None)), None);
+        assert!(clock.is_asked());
+
+        // It answers after all: what it shows has gone on since it was asked.
+        let mut chip = fs::File::options().write(true).open(&fifo).unwrap();
+        std::io::Write::write_all(&mut chip, b"1800000000").unwrap();
+        drop(chip);
+        let shown = loop {
+            if let Some(shown) = clock.ask(&root, at(8, None)) {
+                break shown;
+            }
+            assert!(clock.is_asked());
+            thread::yield_now();
+        };
+        assert_eq!(shown, UnixTime::from_seconds(DATE + 3));
+        assert!(!clock.is_asked());
+        fs::remove_dir_all(root).unwrap();
     }
 
     #[test]

@@ -15,6 +15,7 @@ mod point;
 mod register;
 mod registration;
 mod rights;
+mod rule;
 mod security;
 mod server;
 mod site;
@@ -111,6 +112,8 @@ struct Checker<'a> {
     /// Who declares a resource.
     owners: BTreeMap<ResourceAddress, Key>,
     names: Names,
+    /// Something looks at the sun.
+    is_position_used: bool,
 }
 
 impl<'a> Checker<'a> {
@@ -123,6 +126,7 @@ impl<'a> Checker<'a> {
             buses: Vec::new(),
             owners: BTreeMap::new(),
             names: Names::default(),
+            is_position_used: false,
         }
     }
 

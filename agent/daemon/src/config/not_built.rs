@@ -53,10 +53,7 @@ const NOT_BUILT: &[(&str, Refused)] = &[
         Refused::Words(&["est", "oscore", "rpk"]),
     ),
     ("site.group.*.manual", Refused::Always),
-    ("site.group.*.photocell", Refused::Always),
-    ("site.group.*.schedule", Refused::Always),
     ("site.interlock", Refused::Always),
-    ("site.thermostat", Refused::Always),
     ("update", Refused::Always),
 ];
 

@@ -7,6 +7,7 @@
 
 mod bus;
 mod device;
+mod rule;
 mod scalar;
 mod security;
 
@@ -20,6 +21,9 @@ pub use device::{
     GpioPoint, Guard, Iec62056Device, Iec62056Point, Limit, MeterMode, ModbusDevice, ModbusPoint,
     OnViolation, Order, Probe, Read, RegisterType, SimDevice, SimPoint, Table, Verify,
     WhileWaiting, Write, WriteFunction,
+};
+pub use rule::{
+    CommandsHold, Mode, OnOff, Photocell, Policy, Programme, Schedule, Thermostat, WhenLost,
 };
 pub use scalar::Scalar;
 pub use security::{CertificateUsage, Security, SecurityMode};
@@ -258,6 +262,8 @@ pub struct Site {
     pub position: Option<Position>,
     /// `[site.group.NAME]`: outputs that are commanded together.
     pub group: BTreeMap<String, Group>,
+    /// `[site.thermostat.NAME]`: outputs that are switched by a measured value.
+    pub thermostat: BTreeMap<String, Thermostat>,
 }
 
 /// WGS 84.
@@ -283,6 +289,15 @@ pub struct Group {
     /// Also show the group as this instance, id 60000 and up, of object 3416, 3306, 3311 or 3312,
     /// for servers without our definition. Example: `"/3416/60000"`. Default: not shown.
     pub instance: Option<String>,
+    /// `[site.group.NAME.schedule]`: when it is on by itself.
+    /// Example: `{ on = "sunset-00:15", off = "sunrise+00:10" }`. Default: never.
+    pub schedule: Option<Schedule>,
+    /// `[site.group.NAME.photocell]`: whether it is dark.
+    /// Example: `{ input = "lamps.twilight", policy = "or" }`. Default: nobody asks.
+    pub photocell: Option<Photocell>,
+    /// Commands without a time hold `"until_next_event"` of schedule or photocell, or `"for_ever"`.
+    /// Default: `"until_next_event"`.
+    pub commands_hold: Option<CommandsHold>,
 }
 
 /// `[store]`: what is kept on the disk.

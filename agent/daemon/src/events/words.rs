@@ -112,7 +112,9 @@ impl Names {
             BootstrapEvent::Confirmed(ssid) => {
                 news("bootstrap_confirmed").about(self.server(*ssid))
             }
-            BootstrapEvent::Failed { reason, retry_in } => {
+            BootstrapEvent::Failed {
+                reason, retry_in, ..
+            } => {
                 let again = retry_in.map(|pause| format!("; again in {} s", pause.as_secs()));
                 let text = format!("{reason}{}", again.unwrap_or_default());
                 news("bootstrap_failed").text(text)
@@ -164,6 +166,12 @@ impl Names {
             } => News::new(Class::Event, "partly_applied")
                 .about(failed)
                 .text(format!("{reason}; written before: {}", applied.join(", "))),
+            SiteEvent::Rule { name, trouble } => match trouble {
+                Some(trouble) => News::new(Class::Event, "rule_fails")
+                    .about(name)
+                    .text(trouble),
+                None => News::new(Class::Event, "rule_works").about(name),
+            },
             SiteEvent::Switched {
                 name,
                 value,
@@ -194,7 +202,9 @@ const fn failed(cause: Cause) -> (Class, &'static str) {
     match cause {
         Cause::Account => (Class::Security, "account_unusable"),
         Cause::Handshake(_) => (Class::Security, "handshake_failed"),
-        Cause::Link | Cause::Refused(_) | Cause::Silence => (Class::System, "registration_failed"),
+        Cause::Inconsistent | Cause::Link | Cause::Refused(_) | Cause::Silence => {
+            (Class::System, "registration_failed")
+        }
     }
 }
 

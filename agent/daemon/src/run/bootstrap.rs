@@ -114,7 +114,9 @@ pub(super) fn log(event: &BootstrapEvent) {
         BootstrapEvent::Confirmed(ssid) => {
             tracing::info!(%ssid, "Registered with a new account; the former ones are removed")
         }
-        BootstrapEvent::Failed { reason, retry_in } => {
+        BootstrapEvent::Failed {
+            reason, retry_in, ..
+        } => {
             tracing::warn!(reason, ?retry_in, "Bootstrap failed")
         }
         BootstrapEvent::Finished(servers) => tracing::info!(?servers, "Bootstrap finished"),

@@ -44,6 +44,7 @@ impl Model {
             since: text_of(bootstrap.since, now),
             since_s: age(bootstrap.since, now),
             last_error: bootstrap.last_error.clone(),
+            hint: bootstrap.cause.map(|cause| advice::on(cause).to_owned()),
         })
     }
 

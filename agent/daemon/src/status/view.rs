@@ -39,6 +39,9 @@ pub struct BootstrapView {
     pub since: Option<String>,
     pub since_s: f64,
     pub last_error: Option<String>,
+    /// What can be done about it.
+    #[serde(default)]
+    pub hint: Option<String>,
 }
 
 /// Whether the date can be believed.

@@ -7,6 +7,7 @@ mod handshake;
 mod last_good;
 mod layers;
 mod problems;
+mod rules;
 mod security;
 mod shipped;
 mod shipped_templates;

@@ -228,7 +228,6 @@ fn keys_that_are_not_built_are_refused_by_name() {
         ),
         ("[mqtt]\nurl = \"mqtt://a\"\n", "`mqtt`"),
         ("[site.interlock.a]\nnever_together = []\n", "`interlock`"),
-        ("[site.thermostat.a]\nmode = \"cool\"\n", "`thermostat`"),
         ("[device.a]\nadapter = \"sml\"\n", "`adapter = \"sml\"`"),
         ("[bus.a]\nkind = \"udp\"\n", "`kind = \"udp\"`"),
         (

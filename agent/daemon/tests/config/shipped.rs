@@ -86,6 +86,7 @@ fn schema_keys() -> Vec<String> {
         "schema.rs",
         "schema/bus.rs",
         "schema/device.rs",
+        "schema/rule.rs",
         "schema/security.rs",
     ] {
         for line in fs::read_to_string(source.join(file)).unwrap().lines() {

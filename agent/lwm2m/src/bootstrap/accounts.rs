@@ -458,3 +458,6 @@ impl Accounts {
         ObjectInstanceId((0..u16::MAX).find(|id| !taken(*id)).unwrap_or(0))
     }
 }
+
+#[cfg(test)]
+mod tests;

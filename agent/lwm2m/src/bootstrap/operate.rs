@@ -15,6 +15,7 @@ use crate::{
     perform::Turn,
     registration::Enabler,
     reject::Reject,
+    server,
     view::View,
 };
 
@@ -140,13 +141,13 @@ impl Bootstrap {
             Ok(settled) => settled,
             Err(reasons) => {
                 let reasons = reasons.join("; ");
-                self.last_error = Some(reasons.clone());
+                self.trouble = Some(server::Cause::Inconsistent.told(reasons.clone()));
                 tell(BootstrapEvent::Inconsistent(reasons.clone()), turn.shared);
                 return Err(not_acceptable(reasons));
             }
         };
         self.settled = Some(Box::new(settled));
-        self.last_error = None;
+        self.trouble = None;
         self.cause = None;
         if let Some(visit) = &mut self.visit {
             // An answer that comes later begins nothing anew.

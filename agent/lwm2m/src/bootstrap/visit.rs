@@ -17,6 +17,7 @@ use crate::{
     perform::Turn,
     registration::{Enabler, Reply},
     reject::Reject,
+    server,
 };
 
 #[derive(Debug)]
@@ -168,7 +169,10 @@ impl Bootstrap {
     ) {
         match asked {
             Asked::Pack => self.ask_for(Asked::Request, accounts, turn.shared, turn.now),
-            Asked::Request | Asked::RequestOf1_0 => self.fail(reason, turn.shared, turn.now),
+            Asked::Request | Asked::RequestOf1_0 => {
+                let trouble = server::Cause::Silence.told(reason);
+                self.fail(trouble, turn.shared, turn.now);
+            }
         }
     }
 
@@ -201,7 +205,8 @@ impl Bootstrap {
                 if !reply.detail.is_empty() {
                     reason.push_str(&format!(" ({})", reply.detail));
                 }
-                self.fail(&reason, turn.shared, turn.now);
+                let trouble = server::Cause::Refused(reply.code).told(reason);
+                self.fail(trouble, turn.shared, turn.now);
             }
         }
     }

@@ -10,6 +10,10 @@ use lamplighter_model::{
 /// not.
 const OUTPUT_STATUS: &str = "Output Status";
 
+/// What a lamp is commanded and seen to do, in percent, which servers cannot write: Command In Action
+/// and Dimming Level of the Outdoor Lamp Controller. Nobody knows when it will be told next.
+const LAMP_LEVELS: [(u16, u16); 2] = [(3416, 2), (3416, 3)];
+
 /// Whether the resource is the state of an output, an alarm or a link, judged by its definition:
 /// what is on or off, one of a few enumerated states, told in words, or commanded by servers.
 pub(super) fn is_state(object: &ObjectDef, definition: &ResourceDef) -> bool {
@@ -17,7 +21,9 @@ pub(super) fn is_state(object: &ObjectDef, definition: &ResourceDef) -> bool {
         DataType::Float if object.name == OUTPUT_STATUS => true,
         DataType::Boolean | DataType::Corelnk | DataType::Objlnk | DataType::String => true,
         DataType::Float | DataType::Integer | DataType::Unsigned => {
-            definition.operations.write || is_enumeration(definition)
+            definition.operations.write
+                || is_enumeration(definition)
+                || LAMP_LEVELS.contains(&(object.id.0, definition.id.0))
         }
         DataType::None | DataType::Opaque | DataType::Time => false,
     }
@@ -63,6 +69,8 @@ mod tests {
             (4, 0),
             (5, 3),
             (3416, 1),
+            (3416, 2),
+            (3416, 3),
             (42_800, 3),
             (42_801, 3),
             (42_802, 1),
@@ -74,6 +82,7 @@ mod tests {
         for (object, resource) in [
             (3303, 5700),
             (3305, 5805),
+            (3416, 15),
             (3, 9),
             (3, 10),
             (3, 13),

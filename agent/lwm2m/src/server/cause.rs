@@ -1,4 +1,4 @@
-//! Why a server could not be registered with.
+//! Why a server could not be registered with, or a bootstrap came to nothing.
 
 use lamplighter_coap::Code;
 use lamplighter_dtls::Closed;
@@ -10,6 +10,8 @@ pub enum Cause {
     Account,
     /// The session did not come about, or has ended.
     Handshake(Closed),
+    /// What a bootstrap server has given does not hold together.
+    Inconsistent,
     /// There is no path to the server, or it broke.
     Link,
     /// What the server answered.

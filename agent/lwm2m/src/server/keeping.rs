@@ -53,6 +53,9 @@ pub(super) struct Uplink {
     pub(super) refused: Vec<Refused>,
     /// A Send was refused, and an Update was to show whether the server knows us at all.
     pub(super) has_asked: bool,
+    /// What it observes it refuses by Send, in this registration: Leshan does so with instances that
+    /// did not stand in Register.
+    pub(super) refuses_observed: bool,
     /// Samples that are told one by one, since together they were refused.
     pub(super) singly: usize,
     /// When the first was told that is not confirmed.
@@ -120,6 +123,7 @@ impl Default for Uplink {
             was_muted: true,
             cancelled: Vec::new(),
             has_asked: false,
+            refuses_observed: false,
             singly: 0,
             takes_no_send: false,
             unconfirmed_since: None,
@@ -466,6 +470,7 @@ impl Server {
         let refused = std::mem::take(&mut self.uplink.refused);
         if anew {
             self.uplink.takes_no_send = false;
+            self.uplink.refuses_observed = false;
             self.uplink.not_before = None;
             self.await_observations(AWAIT_FIRST, turn.now.mono);
         } else {

@@ -177,6 +177,7 @@ impl Server {
             let is_sent = by_send && !self.awaits_observation(outbox::part(head), turn);
             return if is_sent { Route::Send } else { Route::Wait };
         };
+        let by_send = by_send && !self.uplink.refuses_observed;
         let covered = waiting
             .iter()
             .take(self.pack_limit())
@@ -431,9 +432,19 @@ impl Server {
             self.uplink.singly = flight.count;
             return;
         }
+        if self.is_first_observed() && !std::mem::replace(&mut self.uplink.refuses_observed, true) {
+            tracing::info!(ssid = %self.config.ssid, %code, "The server takes by notification only what it observes");
+            return;
+        }
         tracing::warn!(ssid = %self.config.ssid, %code, "The server refuses a stored sample");
         self.uplink.singly = self.uplink.singly.saturating_sub(1);
         self.drop_first(Loss::Refused, turn);
+    }
+
+    fn is_first_observed(&self) -> bool {
+        let head = self.outbox.waiting().front().map(|head| &head.sample);
+        let covering = head.and_then(|one| self.observations.covering(one.address, one.index));
+        covering.is_some()
     }
 
     fn drop_first(&mut self, loss: Loss, turn: &mut Turn<'_>) {

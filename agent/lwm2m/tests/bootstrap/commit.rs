@@ -486,3 +486,27 @@ fn a_lifetime_that_is_written_leaves_a_certificate_what_it_is() {
         assert!(!new.is_empty() && new.iter().all(|datagram| datagram[0] == 22));
     }
 }
+
+/// Numbers of the messages that the box has begun with a server.
+fn message_ids(world: &World, host: &str) -> Vec<[u8; 2]> {
+    let datagrams = world.peers[host].datagrams.iter();
+    // RFC 7252, 3: neither acknowledgements nor resets.
+    let begun = datagrams.filter(|datagram| datagram[0] & 0x20 == 0);
+    begun.map(|datagram| [datagram[2], datagram[3]]).collect()
+}
+
+/// RFC 7252, 4.4: not again within EXCHANGE_LIFETIME, whatever has become of the account.
+#[test]
+fn an_account_that_is_made_anew_uses_no_message_id_again() {
+    let mut world = at_a();
+    let before = message_ids(&world, A);
+    world.command(Command::Bootstrap);
+    for request in [security(1, SSID_A, A), server(0, SSID_A, 600), finish()] {
+        assert_eq!(world.ask(BS, request).code, Code::CHANGED);
+    }
+    world.wait(10);
+    let all = message_ids(&world, A);
+    let after = &all[before.len()..];
+    assert!(!before.is_empty() && !after.is_empty());
+    assert!(after.iter().all(|id| !before.contains(id)), "{all:?}");
+}

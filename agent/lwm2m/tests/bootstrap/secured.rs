@@ -5,6 +5,7 @@ use std::{collections::BTreeMap, net::SocketAddr, time::Duration};
 use lamplighter_coap::{
     Code, Endpoint, Event as Coap, Method, Params, Request, RequestKey, Response,
 };
+use lamplighter_dtls::Closed;
 use lamplighter_dtls::{
     Secret as Key,
     test_server::{ClientId, ServerEvent, Settings, TestServer},
@@ -12,12 +13,14 @@ use lamplighter_dtls::{
 use lamplighter_lwm2m::{
     boundary::{BootstrapEvent, Event, Input, LinkEvent, LinkId, Output},
     client::{BootstrapConfig, Client, ClientConfig},
+    saved::{Record, RecordKey},
     security::{Secret, SecurityAccount, SecurityMode},
+    server::Cause,
     tree::Tree,
 };
-use lamplighter_model::{BootId, Now};
+use lamplighter_model::{BootId, Now, Value};
 
-use crate::world::{SSID_B, config, finish, security, server};
+use crate::world::{B, BS, SSID_B, config, finish, security, server, write_owned};
 
 const KEY: &[u8] = b"swordfish-swordfish";
 
@@ -27,11 +30,16 @@ struct Pair {
     client: Client,
     dtls: TestServer,
     events: Vec<Event>,
+    /// Whose server there is.
+    host: &'static str,
+    /// Nothing reaches it.
+    is_mute: bool,
     link: Option<LinkId>,
     now: Duration,
     opened: Vec<u64>,
     peers: BTreeMap<ClientId, Endpoint>,
     requests: Vec<Request>,
+    saved: BTreeMap<RecordKey, Record>,
     tree: Tree,
 }
 
@@ -52,21 +60,34 @@ fn keyed(key: &[u8]) -> ClientConfig {
 
 impl Pair {
     fn new(key: &[u8]) -> Self {
+        Self::at_server(BS, (b"cab-17", KEY), keyed(key), BTreeMap::new())
+    }
+
+    /// A box that has kept something, beside a server that admits one identity.
+    fn at_server(
+        host: &'static str,
+        (identity, key): (&[u8], &[u8]),
+        config: ClientConfig,
+        saved: BTreeMap<RecordKey, Record>,
+    ) -> Self {
         let mut dtls = TestServer::new(Settings::default()).expect("a server");
-        dtls.admit(b"cab-17", Key::new(KEY.to_vec()));
+        dtls.admit(identity, Key::new(key.to_vec()));
         let now = Duration::from_secs(1000);
-        let config = keyed(key);
+        let records = saved.values().cloned().collect();
         Self {
             answers: Vec::new(),
             tree: Tree::new(config.definitions.clone()),
-            client: Client::new(config, Vec::new(), at(now)),
+            client: Client::new(config, records, at(now)),
             dtls,
             events: Vec::new(),
+            host,
+            is_mute: false,
             link: None,
             now,
             opened: Vec::new(),
             peers: BTreeMap::new(),
             requests: Vec::new(),
+            saved,
         }
     }
 
@@ -110,10 +131,14 @@ impl Pair {
 
     fn perform(&mut self, output: Output, inputs: &mut Vec<Input>) {
         match output {
-            Output::Commit(id, _) => inputs.push(Input::Committed(id)),
+            Output::Commit(id, records) => {
+                let records = records.into_iter().map(|record| (record.key(), record));
+                self.saved.extend(records);
+                inputs.push(Input::Committed(id));
+            }
             Output::Close(link) if self.link == Some(link) => self.link = None,
             Output::Event(event) => self.events.push(event),
-            Output::Open(link, uri, _) if uri.host == "bs.example" => {
+            Output::Open(link, uri, _) if uri.host == self.host => {
                 self.opened.push(self.now.as_secs());
                 self.link = Some(link);
                 inputs.push(Input::Link(link, LinkEvent::Up));
@@ -122,9 +147,11 @@ impl Pair {
                 let why = LinkEvent::Down("no such host".to_owned());
                 inputs.push(Input::Link(link, why));
             }
+            Output::Transmit(..) if self.is_mute => {}
             Output::Transmit(link, datagram) => {
                 self.dtls.receive(address(link), &datagram, self.now);
             }
+            Output::Journal(record) => drop(self.saved.insert(record.key(), record)),
             Output::Answer(..)
             | Output::Close(_)
             | Output::Device(..)
@@ -132,7 +159,6 @@ impl Pair {
             | Output::Fetch(..)
             | Output::Forget(..)
             | Output::Host(_)
-            | Output::Journal(_)
             | Output::Keep(..) => {}
         }
     }
@@ -239,6 +265,63 @@ fn a_wrong_key_is_told_and_tried_no_faster_than_the_table() {
         .collect();
     assert!(pauses[0] >= 60 && pauses.is_sorted(), "{pauses:?}");
     assert!((4..=6).contains(&pair.opened.len()), "{:?}", pair.opened);
-    let error = pair.client.bootstrap().last_error;
-    assert!(error.is_some_and(|error| error.contains("key")));
+    let status = pair.client.bootstrap();
+    assert!(status.last_error.is_some_and(|error| error.contains("key")));
+    // RFC 5246, 7.2: bad_record_mac.
+    assert_eq!(status.cause, Some(Cause::Handshake(Closed::Peer(20))));
+}
+
+#[test]
+fn a_handshake_waits_as_the_file_says() {
+    let given_up_after = |ack_timeout| {
+        let mut config = keyed(KEY);
+        let terms = config.bootstrap.as_mut().expect("a bootstrap server");
+        terms.coap.ack_timeout = Duration::from_secs(ack_timeout);
+        let mut pair = Pair::at_server(BS, (b"cab-17", KEY), config, BTreeMap::new());
+        pair.is_mute = true;
+        let begin = pair.now;
+        while pair.client.bootstrap().cause.is_none() && pair.now < begin + Duration::from_secs(100)
+        {
+            pair.wait(1);
+        }
+        (pair.now - begin).as_secs()
+    };
+    // Flights after 1, 2, 4 and 8 seconds, or after three times as many.
+    assert_eq!(given_up_after(1), 15);
+    assert_eq!(given_up_after(3), 45);
+}
+
+/// The instance of object 0 of server B, by a key.
+fn keyed_security(identity: &[u8], key: &[u8]) -> Request {
+    let value = |resource, value| (format!("/0/1/{resource}"), value);
+    let values = vec![
+        value(0, Value::String(format!("coaps://{B}"))),
+        value(1, Value::Boolean(false)),
+        value(2, Value::Integer(0)),
+        value(3, Value::Opaque(identity.to_vec())),
+        value(4, Value::Opaque(Vec::new())),
+        value(5, Value::Opaque(key.to_vec())),
+        value(10, Value::Integer(SSID_B.into())),
+    ];
+    write_owned("/0/1", values)
+}
+
+#[test]
+fn a_given_key_is_of_use_after_a_restart_and_another_is_not() {
+    let (identity, key): (&[u8], &[u8]) = (b"box-of-b", b"given-by-bootstrap");
+    let mut pair = Pair::new(KEY);
+    pair.wait(1);
+    assert_eq!(pair.ask(keyed_security(identity, key)), Code::CHANGED);
+    assert_eq!(pair.ask(server(0, SSID_B, 600)), Code::CHANGED);
+    assert_eq!(pair.ask(finish()), Code::CHANGED);
+
+    let restarted = |admitted| {
+        let mut pair = Pair::at_server(B, admitted, keyed(KEY), pair.saved.clone());
+        pair.wait(100);
+        pair.requests
+    };
+    let requests = restarted((identity, key));
+    assert_eq!(requests[0].path, ["rd"]);
+    assert!(restarted((identity, b"another")).is_empty());
+    assert!(restarted((b"another", key)).is_empty());
 }

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use lamplighter_coap::{Request, Response};
+use lamplighter_coap::{Code, Request, Response};
 use lamplighter_lwm2m::{
     boundary::{Command, Input},
     format::{self, Content, ContentFormat},
@@ -13,7 +13,7 @@ use lamplighter_model::{
 };
 
 use crate::{
-    common::{SSID, TEMPERATURE, World, get},
+    common::{SSID, TEMPERATURE, World, accept_all, get},
     stored::{
         SENML_CBOR, TLV, Told, disconnect, forgetful, notified, number, numbers, observe,
         observing, outage, reconnect, sent, unix, unmute, values,
@@ -156,6 +156,33 @@ fn a_format_without_time_tells_one_value_after_another() {
     let told = notified(&world, "/3303/0/5700");
     assert_eq!(values(&told), [1, 2, 3, 4, 5]);
     assert_eq!(world.notifications.len(), 5);
+}
+
+/// Leshan answers so where an instance did not stand in Register, as the list was too long for it.
+#[test]
+fn what_is_refused_by_send_and_observed_goes_by_notification() {
+    let mut world = observing(TLV);
+    unmute(&mut world);
+    world.script = |request| match request.path.as_slice() {
+        [path] if path == "dp" => Some(Response::new(Code::NOT_FOUND)),
+        _ => accept_all(request),
+    };
+    for round in 0..2 {
+        disconnect(&mut world);
+        let first = 1 + 5 * round;
+        numbers(&mut world, first..first + 5, 10);
+        reconnect(&mut world);
+        assert_eq!(
+            values(&notified(&world, "/3303/0/5700")),
+            (1..first + 5).collect::<Vec<_>>()
+        );
+    }
+    // Together, alone, and after it was known nothing any more.
+    let sends = world.requests.iter();
+    let sends = sends.filter(|(_, request)| request.path == ["dp"]).count();
+    assert!(sends <= 3, "{sends}");
+    let status = world.client.servers().next().unwrap();
+    assert_eq!(status.dropped.refused, 0);
 }
 
 #[test]

@@ -215,7 +215,13 @@ impl Site {
                 self.dirty = true;
                 self.answer(op, Ok(Answer::default()));
             }
-            Some(Route::Adapter(..) | Route::Group(..) | Route::Output(..) | Route::Status(..))
+            Some(
+                Route::Adapter(..)
+                | Route::Group(..)
+                | Route::Output(..)
+                | Route::Rule(..)
+                | Route::Status(..),
+            )
             | None => {
                 self.answer(op, Err(Fault::Unsupported));
             }
@@ -255,7 +261,7 @@ impl Site {
                     request.own.push((address, Some(point.address)));
                     request.sources.insert(point.address, None);
                 }
-                Some(Route::Group(..) | Route::Lamp(..) | Route::Status(..)) => {
+                Some(Route::Group(..) | Route::Lamp(..) | Route::Rule(..) | Route::Status(..)) => {
                     request.own.push((address, None))
                 }
             }

@@ -18,7 +18,7 @@ use crate::{
 };
 
 /// Writes of outputs that may stand in the queue in front of one adapter at a time. The queue is
-/// longer (32), so that reads and values find room.
+/// longer (256), so that reads and values find room.
 const MOST_WRITES: usize = 24;
 /// Of these, as many may come from rules and groups.
 const MOST_RULE_WRITES: usize = 16;

@@ -33,6 +33,9 @@ impl Site {
         if before == state {
             return;
         }
+        if state == LinkState::Offline {
+            self.on_inputs_lost(adapter, now);
+        }
         for index in self.outputs_of(adapter) {
             match (before, state) {
                 (LinkState::Offline, LinkState::Online) => self.on_device_back(index, now),

@@ -64,6 +64,11 @@ impl Site {
                 }
             }
         }
+        for index in self.rules.take_touched() {
+            for (address, resource) in self.rule_addresses(index) {
+                samples.extend(self.rule_samples(address, index, resource, now));
+            }
+        }
         samples.retain(|sample| self.is_news(sample));
         self.changed(samples);
     }
@@ -88,6 +93,9 @@ impl Site {
                 .into_iter()
                 .collect(),
             Some(Route::Output(index, _)) => self.output_sample(*index).into_iter().collect(),
+            Some(Route::Rule(index, resource)) => {
+                self.rule_samples(address, *index, *resource, now)
+            }
             Some(Route::Status(index, resource)) => {
                 let value = self.status_value(*index, *resource, now);
                 value
@@ -218,7 +226,7 @@ impl Site {
         self.text_sample(address, at, result.to_string(), now)
     }
 
-    fn text_sample(
+    pub(super) fn text_sample(
         &self,
         address: ResourceAddress,
         at: u16,
@@ -286,7 +294,10 @@ impl Site {
                 winner.map_or_else(|| "none".to_owned(), |(slot, _)| slot.to_string()),
             )),
             StatusResource::Since => Some(Value::Time(winner?.1.since.unix(now)?.seconds())),
-            StatusResource::Until => match winner.and_then(|(_, entry)| entry.until) {
+            StatusResource::Until => match winner.and_then(|(slot, entry)| {
+                let next = || self.next_event(index, slot, now);
+                entry.until.or_else(next)
+            }) {
                 Some(until) => Some(Value::Time(until.unix(now)?.seconds())),
                 None => Some(Value::Time(0)),
             },
@@ -304,7 +315,12 @@ impl Site {
     }
 
     /// A value of the site's own as the definition wants it.
-    fn own_sample(&self, address: ResourceAddress, value: Value, now: Now) -> Option<Sample> {
+    pub(super) fn own_sample(
+        &self,
+        address: ResourceAddress,
+        value: Value,
+        now: Now,
+    ) -> Option<Sample> {
         let definition = self
             .definitions
             .resource(address.path.object(), address.path.resource);

@@ -9,7 +9,7 @@ use lamplighter_model::{
 
 use super::{Named, Site, route::Route};
 use crate::{
-    boundary::{GroupConfig, PointConfig, PointKind, SiteEvent, Slot},
+    boundary::{GroupConfig, PointConfig, PointKind, SiteEvent, Slot, ThermostatConfig},
     deadlines::Timer,
     group::{Group, GroupCommand, MemberResult},
     moment::Moment,
@@ -27,6 +27,7 @@ impl Site {
         &mut self,
         points: Vec<PointConfig>,
         groups: Vec<GroupConfig>,
+        thermostats: Vec<ThermostatConfig>,
         saved: Option<SavedSite>,
         now: Now,
     ) {
@@ -43,6 +44,7 @@ impl Site {
                 self.restore_slots(index, saved, now);
             }
         }
+        self.add_rules(thermostats, &saved.rules, now);
         self.declare_own();
     }
 
@@ -208,8 +210,13 @@ impl Site {
             let addresses = self.status_addresses(index);
             addresses.map(move |(address, resource)| (address, Route::Status(index, resource)))
         });
+        let rules = self.rules.indices().flat_map(|index| {
+            let addresses = self.rule_addresses(index).into_iter();
+            addresses.map(move |(address, resource)| (address, Route::Rule(index, resource)))
+        });
         let own = groups
             .chain(status)
+            .chain(rules)
             .filter(|(address, _)| !self.points.contains_key(address))
             .collect::<Vec<_>>();
         let added = own.iter().map(|(address, route)| Declaration {

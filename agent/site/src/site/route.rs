@@ -15,6 +15,7 @@ use crate::{
     lamp::{self, LampResource},
     moment::Moment,
     output::{GroupIndex, Measured, OutputIndex},
+    rule::{RuleIndex, RuleResource},
     status::{self, StatusResource, status_resources},
 };
 
@@ -30,6 +31,7 @@ pub(super) enum Route {
     Lamp(OutputIndex, LampResource),
     /// An output that the adapter shows as it is.
     Output(OutputIndex, Operations),
+    Rule(RuleIndex, RuleResource),
     Status(OutputIndex, StatusResource),
 }
 
@@ -39,6 +41,7 @@ impl Route {
             Self::Adapter(_, operations) | Self::Output(_, operations) => operations,
             Self::Group(_, resource) => resource.operations(),
             Self::Lamp(_, resource) => resource.operations(),
+            Self::Rule(_, resource) => resource.operations(),
             Self::Status(..) => status::OPERATIONS,
         }
     }
@@ -124,7 +127,9 @@ impl Site {
         for (address, _) in self.routes_of_output(index, Operations::NONE) {
             let owned = self.routes.get(&address).is_some_and(|route| match route {
                 Route::Lamp(owner, _) | Route::Output(owner, _) => *owner == index,
-                Route::Adapter(..) | Route::Group(..) | Route::Status(..) => false,
+                Route::Adapter(..) | Route::Group(..) | Route::Rule(..) | Route::Status(..) => {
+                    false
+                }
             });
             if owned {
                 self.routes.remove(&address);
@@ -143,9 +148,11 @@ impl Site {
         }
         match *self.routes.get(&address)? {
             Route::Adapter(adapter, _) => Some(Some(adapter)),
-            Route::Group(..) | Route::Lamp(..) | Route::Output(..) | Route::Status(..) => {
-                Some(None)
-            }
+            Route::Group(..)
+            | Route::Lamp(..)
+            | Route::Output(..)
+            | Route::Rule(..)
+            | Route::Status(..) => Some(None),
         }
     }
 
@@ -233,7 +240,7 @@ impl Site {
         resource_at(self.vendor_instance(1, index.0), GROUP_COMMAND)
     }
 
-    fn vendor_instance(&self, offset: u16, instance: u16) -> InstanceAddress {
+    pub(super) fn vendor_instance(&self, offset: u16, instance: u16) -> InstanceAddress {
         let object = self.vendor_object_base.saturating_add(offset);
         InstanceAddress {
             scope: Scope::Gateway,
@@ -259,7 +266,9 @@ impl Site {
                 seen.push(index);
             }
         }
+        let inputs = self.rules.inputs_among(&passed);
         self.changed(passed);
+        self.on_inputs(inputs, now);
         for index in seen {
             self.drive(index, now);
         }

@@ -62,7 +62,7 @@ impl Site {
             Some(Route::Lamp(index, _) | Route::Output(index, _) | Route::Status(index, _)) => {
                 *index
             }
-            Some(Route::Adapter(..) | Route::Group(..)) => return None,
+            Some(Route::Adapter(..) | Route::Group(..) | Route::Rule(..)) => return None,
             None => self.output_at(address)?,
         };
         Some(self.why_output(index, now))
@@ -112,7 +112,10 @@ impl Site {
             value: entry.value.clone(),
             by: entry.by.clone(),
             since: entry.since.age(now),
-            ends_in: entry.until.map(|until| Moment::of(now).until(until)),
+            ends_in: entry
+                .until
+                .or_else(|| self.next_event(index, slot, now))
+                .map(|until| Moment::of(now).until(until)),
         });
         Why {
             name: output.config.name.clone(),
@@ -124,6 +127,7 @@ impl Site {
                 .map(|measured| measured.value.clone()),
             slots: slots.collect(),
             guard_left: output.guard_left(now),
+            rules: self.rules_of(index, now),
             result: output.result.to_string(),
         }
     }
@@ -149,6 +153,7 @@ impl Site {
             version: SavedSite::VERSION,
             outputs: outputs.collect(),
             groups: groups.collect(),
+            rules: self.rules.to_saved(),
         }
     }
 }

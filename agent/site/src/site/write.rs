@@ -19,6 +19,7 @@ use super::{
     Site,
     answer::{Purpose, Request},
     route::Route,
+    rules::plan_rule,
 };
 use crate::{
     boundary::{SiteEvent, Slot},
@@ -28,6 +29,7 @@ use crate::{
     lamp::{LampWrite, Reset},
     moment::Moment,
     output::{GroupIndex, OutputIndex},
+    rule::{Parameter, RuleIndex},
     slots::Entry,
 };
 
@@ -60,10 +62,11 @@ enum Job {
 
 /// What a write comes to, after all checks.
 #[derive(Debug, Default)]
-struct Plan {
+pub(super) struct Plan {
     groups: BTreeMap<GroupIndex, u8>,
     outputs: BTreeMap<OutputIndex, Value>,
     resets: Vec<(OutputIndex, Reset)>,
+    pub(super) rules: BTreeMap<RuleIndex, BTreeMap<Parameter, String>>,
     values: Vec<(AdapterId, Assignment)>,
 }
 
@@ -82,10 +85,14 @@ impl Site {
                 return self.answer(op, Err(fault));
             }
         }
+        if let Err(fault) = self.check_rules(&plan.rules) {
+            return self.answer(op, Err(fault));
+        }
         let Plan {
             groups,
             outputs,
             resets,
+            rules,
             values,
         } = plan;
         let hold = hold.map(|hold| hold.min(LONGEST_HOLD));
@@ -93,6 +100,10 @@ impl Site {
         for (group, level) in groups {
             self.command_group(group, level, &origin, hold, now);
             applied.push(self.group(group).config.name.clone());
+        }
+        for (rule, changes) in rules {
+            self.change_rule(rule, &changes, &origin, now);
+            applied.push(self.rules.get(rule).name.clone());
         }
         for (index, reset) in resets {
             self.output_mut(index).counters.reset(reset, now);
@@ -184,6 +195,7 @@ impl Site {
                 LampWrite::Switch(on) => self.plan_output(output, Value::Boolean(on), plan, now),
             },
             Route::Group(group, resource) => self.plan_group(group, resource, &value, plan),
+            Route::Rule(rule, resource) => plan_rule(rule, resource, &value, plan),
             Route::Status(..) => Err(Fault::Unsupported),
         }
     }

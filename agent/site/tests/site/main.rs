@@ -9,3 +9,4 @@ mod outputs;
 mod requests;
 mod restart;
 mod rig;
+mod rules;

@@ -80,6 +80,9 @@ pub(crate) fn group(members: impl IntoIterator<Item = u16>, stagger: Duration) -
             scope: Scope::Gateway,
             path: InstancePath::new(3416, 60000),
         }),
+        schedule: None,
+        photocell: None,
+        until_next_event: true,
     }
 }
 
@@ -96,6 +99,8 @@ pub(crate) fn config(points: Vec<PointConfig>, groups: Vec<GroupConfig>) -> Site
         definitions: definitions(),
         groups,
         points,
+        position: None,
+        thermostats: Vec::new(),
         vendor_object_base: VENDOR,
     }
 }

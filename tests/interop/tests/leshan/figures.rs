@@ -77,9 +77,20 @@ fn turn(mut place: Place, security: &str) -> u64 {
     place.registered();
     let (before, datagrams) = (processor(&agent), place.relay.sent());
     for _ in 0..ROUNDS {
-        for action in ["deregister", "register"] {
-            assert!(agent.cli(&["server", action, "main"]).status.success());
-        }
+        // The answer is there, too.
+        agent.registered(SOON);
+        assert!(
+            agent
+                .cli(&["server", "deregister", "main"])
+                .status
+                .success()
+        );
+        // Its session ends with the answer.
+        place.event("deregistered");
+        agent.until(&["server", "list"], SOON, |servers| {
+            servers[0]["state"] == "disabled"
+        });
+        assert!(agent.cli(&["server", "register", "main"]).status.success());
         place.registered();
     }
     let took = processor(&agent) - before;

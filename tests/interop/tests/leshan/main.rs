@@ -5,6 +5,7 @@
 
 mod address;
 mod attributes;
+mod b1_streetlights;
 mod b3_4_user_change;
 mod b3_5_provider_change;
 mod bootstrap;

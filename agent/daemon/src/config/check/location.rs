@@ -26,12 +26,12 @@ impl Checker<'_> {
                 }
                 None
             }
-            (false, Some(_)) => {
+            (false, Some(_)) if !self.is_position_used => {
                 let hint = "servers are told with `location = true` in [client]";
                 self.warning(&at, "nothing here uses the position", hint);
                 None
             }
-            (false, None) => None,
+            (false, Some(_) | None) => None,
         }
     }
 

@@ -30,6 +30,7 @@ impl Checker<'_> {
             .iter()
             .flat_map(|device| device.points.iter().cloned())
             .collect();
+        let mut rules = self.rule_check(site, &points, definitions);
         let mut groups = Vec::new();
         let mut shown = BTreeMap::new();
         for (number, (name, group)) in site.group.iter().enumerate() {
@@ -39,7 +40,9 @@ impl Checker<'_> {
                 self.error(&at, format!("more than {MAX_GROUPS} groups"), "");
                 break;
             }
-            let group = self.group(&at, name, group, &points);
+            let keys = group;
+            let mut group = self.group(&at, name, keys, &points);
+            self.group_rules(&at, keys, &mut group, &mut rules);
             if let Some(instance) = group.standard_instance
                 && let Some(other) = shown.insert(instance, name)
             {
@@ -56,10 +59,14 @@ impl Checker<'_> {
                 .insert_group(name, instance, instance.resource(GROUP_COMMAND).into());
             groups.push(group);
         }
+        let thermostats = self.thermostats(site, &mut rules);
+        let position = rules.position();
         SiteConfig {
             definitions: Arc::clone(definitions),
             groups,
             points,
+            position,
+            thermostats,
             vendor_object_base: self.vendor_object_base,
         }
     }
@@ -93,6 +100,9 @@ impl Checker<'_> {
                 scope: Scope::Gateway,
                 path,
             }),
+            schedule: None,
+            photocell: None,
+            until_next_event: true,
         }
     }
 
@@ -161,7 +171,7 @@ impl Checker<'_> {
 }
 
 /// A member by its name, the path of its resource, or the path of the lamp's instance.
-fn find<'p>(points: &'p [PointConfig], member: &str) -> Option<&'p PointConfig> {
+pub(super) fn find<'p>(points: &'p [PointConfig], member: &str) -> Option<&'p PointConfig> {
     let path: Option<Path> = member.parse().ok();
     points.iter().find(|point| match path {
         Some(Path::Instance(instance)) => {

@@ -1,0 +1,252 @@
+//! When a schedule switches, at this place and in this zone.
+//!
+//! Where the sun does not cross the horizon on a day, a time that belongs to that crossing is the
+//! noon of a day without sunrise, or the midnight of a day without sunset, whatever its offset: so
+//! lamps from sunset to sunrise burn through the polar night, and never on a polar day.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
+
+use super::{
+    calendar::{Day, Zone},
+    schedule::{Schedule, SunEvent, SunTime, When},
+    sun::{self, Crossing, SunDay},
+};
+use crate::boundary::Position;
+
+/// So far ahead and back the next and the last switching are looked for.
+pub(crate) const HORIZON_DAYS: i32 = 8;
+/// Days whose sun is remembered.
+const MAX_DAYS: usize = 512;
+const DAY_S: i64 = 86_400;
+const NOON_S: i64 = DAY_S / 2;
+
+/// Place, zone, and what was found out about the sun.
+#[derive(Clone, Debug)]
+pub(crate) struct Sky {
+    pub(crate) zone: Arc<Zone>,
+    position: Option<Position>,
+    days: BTreeMap<Day, SunDay>,
+}
+
+/// What a schedule does over a year.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct Year {
+    /// Whether it is on at the beginning.
+    pub begins: bool,
+    pub switchings: u32,
+}
+
+/// Which end of a span a time is.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+enum End {
+    First,
+    Last,
+}
+
+impl Sky {
+    pub(crate) const fn new(zone: Arc<Zone>, position: Option<Position>) -> Self {
+        Self {
+            zone,
+            position,
+            days: BTreeMap::new(),
+        }
+    }
+
+    /// In another zone from now on.
+    pub(crate) fn set_zone(&mut self, zone: Arc<Zone>) {
+        self.zone = zone;
+        self.days.clear();
+    }
+
+    pub(crate) const fn has_position(&self) -> bool {
+        self.position.is_some()
+    }
+
+    /// Whether the schedule wants its outputs on at this time.
+    pub(crate) fn state(&mut self, schedule: &Schedule, unix: i64) -> bool {
+        let (day, _) = self.zone.local(unix);
+        schedule
+            .always(day)
+            .unwrap_or_else(|| self.is_in_span(schedule, day, unix))
+    }
+
+    /// When the schedule switches next, and to what; `None` where it does not within
+    /// [`HORIZON_DAYS`].
+    pub(crate) fn next(&mut self, schedule: &Schedule, unix: i64) -> Option<(i64, bool)> {
+        let (day, _) = self.zone.local(unix);
+        let present = self.state(schedule, unix);
+        // Few days are looked at where it switches every day.
+        [(2, unix + DAY_S), (HORIZON_DAYS, i64::MAX)]
+            .into_iter()
+            .find_map(|(ahead, latest)| {
+                let edges = self.edges(schedule, day.plus(-2), day.plus(ahead));
+                let mut later = edges
+                    .into_iter()
+                    .filter(|at| (unix + 1..=latest).contains(at));
+                let at = later.find(|at| self.state(schedule, *at) != present)?;
+                Some((at, !present))
+            })
+    }
+
+    /// When the schedule has switched last; `None` where it has not within [`HORIZON_DAYS`].
+    pub(crate) fn last(&mut self, schedule: &Schedule, unix: i64) -> Option<i64> {
+        let (day, _) = self.zone.local(unix);
+        let edges = self.edges(schedule, day.plus(-HORIZON_DAYS), day.plus(1));
+        let mut edges: Vec<i64> = edges.into_iter().filter(|at| *at <= unix).collect();
+        while let Some(at) = edges.pop() {
+            if self.state(schedule, at) != self.state(schedule, at - 1) {
+                return Some(at);
+            }
+        }
+        None
+    }
+
+    /// Twelve months of a schedule from a time on.
+    pub(crate) fn year(&mut self, schedule: &Schedule, unix: i64) -> Year {
+        let (first, _) = self.zone.local(unix);
+        let last = first.plus(366);
+        let edges = self.edges(schedule, first.plus(-1), last);
+        let begins = self.state(schedule, unix);
+        let (mut state, mut switchings) = (begins, 0);
+        for at in edges.into_iter().filter(|at| *at > unix) {
+            let next = self.state(schedule, at);
+            switchings += u32::from(next != state);
+            state = next;
+        }
+        Year { begins, switchings }
+    }
+
+    /// The next time when the sun is highest or lowest.
+    pub(crate) fn next_extreme(&mut self, unix: i64) -> Option<i64> {
+        let (day, _) = self.zone.local(unix);
+        let mut times = Vec::new();
+        for day in [day.plus(-1), day, day.plus(1)] {
+            let sun = self.sun(day)?;
+            times.extend([sun.midnights[0], sun.noon, sun.midnights[1]]);
+        }
+        times.into_iter().filter(|at| *at > unix).min()
+    }
+
+    /// A time as people say it: `23:30`, or with its date where that is not today's.
+    pub(crate) fn words(&self, at: i64, now: Option<i64>) -> String {
+        let (day, seconds) = self.zone.local(at);
+        let clock = format!("{:02}:{:02}", seconds / 3600, seconds / 60 % 60);
+        if now.is_some_and(|now| self.zone.local(now).0 == day) {
+            clock
+        } else {
+            format!("{day} {clock}")
+        }
+    }
+
+    /// Degrees above the horizon.
+    pub(crate) fn elevation(&self, unix: i64) -> Option<f64> {
+        self.position.map(|position| sun::elevation(position, unix))
+    }
+
+    fn is_in_span(&mut self, schedule: &Schedule, day: Day, unix: i64) -> bool {
+        (-2..=1).any(|shift| {
+            let spans = self.spans(schedule, day.plus(shift));
+            spans.iter().any(|(from, to)| (*from..*to).contains(&unix))
+        })
+    }
+
+    /// Every time at which the schedule may switch because of these days, in order.
+    fn edges(&mut self, schedule: &Schedule, from: Day, to: Day) -> BTreeSet<i64> {
+        let mut edges = BTreeSet::new();
+        let mut day = from;
+        while day <= to {
+            let spans = self.spans(schedule, day);
+            edges.extend(spans.into_iter().flat_map(|(from, to)| [from, to]));
+            if schedule.always(day).is_some() {
+                edges.extend([day, day.plus(1)].map(|day| self.zone.unix(day, 0)));
+            }
+            day = day.plus(1);
+        }
+        edges
+    }
+
+    /// From when to when it is on because of what begins on this day.
+    fn spans(&mut self, schedule: &Schedule, day: Day) -> Vec<(i64, i64)> {
+        let Some(switched) = schedule.switched(day) else {
+            return Vec::new();
+        };
+        let days = switched.days().into_iter().flatten();
+        let spans = switched.spans().into_iter().zip(days);
+        let found = spans.filter_map(|((on, off), (first, last))| {
+            let from = self.time(on, day.plus(first), End::First)?;
+            let to = self.time(off, day.plus(last), End::Last)?;
+            (from < to).then_some((from, to))
+        });
+        found.collect()
+    }
+
+    /// `None` where there is no such time on that day, and so no span.
+    fn time(&mut self, when: When, day: Day, end: End) -> Option<i64> {
+        match when {
+            When::Clock(minutes) => Some(self.zone.unix(day, i64::from(minutes) * 60)),
+            When::Sun(time) => self.sun_time(time, day, end),
+        }
+    }
+
+    fn sun_time(&mut self, time: SunTime, day: Day, end: End) -> Option<i64> {
+        let sun = self.sun(day)?;
+        let (crossing, midnight, night) = match time.event {
+            SunEvent::Sunrise => (sun.rise, sun.midnights[0], End::Last),
+            SunEvent::Sunset => (sun.set, sun.midnights[1], End::First),
+        };
+        match (crossing, end == night) {
+            (Crossing::At(at), _) => {
+                let at = at + i64::from(time.offset_min) * 60;
+                let limit = |clock| self.zone.unix(day, i64::from(time.limit(clock)) * 60);
+                let at = time.not_before.map_or(at, |clock| at.max(limit(clock)));
+                Some(time.not_after.map_or(at, |clock| at.min(limit(clock))))
+            }
+            // It would be dark from now on, or until then; and light.
+            (Crossing::Down, true) | (Crossing::Up, false) => Some(if crossing == Crossing::Down {
+                sun.noon
+            } else {
+                midnight
+            }),
+            (Crossing::Down, false) | (Crossing::Up, true) => None,
+        }
+    }
+
+    fn sun(&mut self, day: Day) -> Option<SunDay> {
+        let position = self.position?;
+        if let Some(known) = self.days.get(&day) {
+            return Some(*known);
+        }
+        let found = sun::day(position, self.zone.unix(day, NOON_S));
+        if self.days.len() >= MAX_DAYS {
+            self.days.pop_first();
+        }
+        self.days.insert(day, found);
+        Some(found)
+    }
+}
+
+/// Tells what schedules do over a year, for the check of a configuration.
+#[derive(Debug)]
+pub struct Almanac {
+    sky: Sky,
+    from: i64,
+}
+
+impl Almanac {
+    /// The year from this time on, in seconds since 1970. Clocks go by the hours of the longitude.
+    pub fn new(position: Option<Position>, from: i64) -> Self {
+        let zone = position.map_or_else(Zone::utc, |position| Zone::of_longitude(position.lon));
+        let sky = Sky::new(Arc::new(zone), position);
+        Self { sky, from }
+    }
+
+    pub fn year(&mut self, schedule: &Schedule) -> Year {
+        self.sky.year(schedule, self.from)
+    }
+}
+
+#[cfg(test)]
+mod tests;

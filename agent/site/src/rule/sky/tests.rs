@@ -1,0 +1,301 @@
+use super::*;
+use crate::rule::calendar::zone_of;
+
+const BERLIN: (f64, f64) = (52.52, 13.40);
+const TROMSO: (f64, f64) = (69.65, 18.96);
+const CET: &str = "CET-1CEST,M3.5.0,M10.5.0/3";
+const MINUTE: i64 = 60;
+/// 2026-01-01T00:00:00Z
+const NEW_YEAR: i64 = 1_767_225_600;
+const YEAR_MIN: i64 = 366 * 24 * 60;
+
+fn sky((lat, lon): (f64, f64), zone: &str) -> Sky {
+    Sky::new(Arc::new(zone_of(zone)), Some(Position { lat, lon }))
+}
+
+fn schedule(text: &str) -> Schedule {
+    text.parse().unwrap()
+}
+
+/// When the sun is seen to cross the horizon, minute by minute: (minute, whether it rises).
+fn crossings(lat: f64, lon: f64) -> Vec<(i64, bool)> {
+    let position = Position { lat, lon };
+    let up = |minute: i64| sun::elevation(position, NEW_YEAR + minute * MINUTE) > -50.0 / 60.0;
+    let mut found = Vec::new();
+    let step = 10;
+    let mut minute = -3 * 1440;
+    while minute < YEAR_MIN + 1440 {
+        let before = up(minute);
+        if up(minute + step) != before {
+            let at = (minute..=minute + step).find(|at| up(*at) != before);
+            found.push((at.unwrap(), !before));
+        }
+        minute += step;
+    }
+    found
+}
+
+/// What a person does at a minute.
+enum Deed {
+    Switch(bool),
+    /// Whatever else: this, for the whole date.
+    Whole(bool),
+}
+
+/// Follows a schedule for a year as a diligent person would, who looks at clock, calendar and sky
+/// every minute, and compares with what is found out ahead. A minute late is no difference.
+fn compare(mut sky: Sky, schedule: &Schedule, deeds: impl Fn(&Sky, i64) -> Vec<Deed>) {
+    let end = NEW_YEAR + YEAR_MIN * MINUTE;
+    let first = sky.state(schedule, NEW_YEAR);
+    let mut ahead = vec![(NEW_YEAR, first)];
+    let mut unix = NEW_YEAR;
+    while unix < end {
+        match sky.next(schedule, unix) {
+            Some(found) => {
+                ahead.push(found);
+                unix = found.0;
+            }
+            None => unix += 7 * DAY_S,
+        }
+    }
+    let mut usual = false;
+    for minute in -3 * 1440..YEAR_MIN {
+        let unix = NEW_YEAR + minute * MINUTE;
+        let mut whole = None;
+        for deed in deeds(&sky, minute) {
+            match deed {
+                Deed::Switch(on) => usual = on,
+                Deed::Whole(on) => whole = Some(on),
+            }
+        }
+        if minute < 0 {
+            continue;
+        }
+        let at = ahead.partition_point(|(at, _)| *at <= unix);
+        let (since, state) = ahead[at - 1];
+        if minute % 97 == 0 {
+            let found = sky.state(schedule, unix);
+            assert_eq!(found, state, "{schedule}: {}", sky.words(unix, None));
+        }
+        let until = ahead.get(at).map_or(i64::MAX, |(at, _)| *at);
+        let is_edge = unix - since <= MINUTE || until - unix <= MINUTE;
+        let lamp = whole.unwrap_or(usual);
+        assert!(
+            lamp == state || is_edge,
+            "{schedule}: a person has {lamp} at {}",
+            sky.words(unix, None)
+        );
+    }
+}
+
+/// Whether clocks begin to show this time of the day, or pass it because they are set forward.
+fn shows(sky: &Sky, minute: i64, clock: i64) -> bool {
+    let unix = NEW_YEAR + minute * MINUTE;
+    let (day, now) = sky.zone.local(unix);
+    let (day_before, before) = sky.zone.local(unix - MINUTE);
+    let before = if day == day_before {
+        before
+    } else {
+        before - 86_400
+    };
+    before < clock * MINUTE && clock * MINUTE <= now
+}
+
+#[test]
+fn a_year_from_sunset_to_sunrise_is_what_a_person_does_who_looks_every_minute() {
+    let seen = crossings(BERLIN.0, BERLIN.1);
+    let text = schedule("on=sunset-00:15 off=sunrise+00:10");
+    compare(sky(BERLIN, CET), &text, |_, minute| {
+        let deeds = seen.iter().filter_map(|(at, rises)| {
+            let offset = if *rises { 10 } else { -15 };
+            (at + offset == minute).then_some(Deed::Switch(!rises))
+        });
+        deeds.collect()
+    });
+}
+
+#[test]
+fn a_year_with_a_night_break_is_what_a_person_does_who_looks_every_minute() {
+    let seen = crossings(BERLIN.0, BERLIN.1);
+    let text = schedule("on=sunset off=23:30 resume=05:00");
+    compare(sky(BERLIN, CET), &text, |sky, minute| {
+        let crossed = seen.iter().find(|(at, _)| *at == minute);
+        let is_up = seen.iter().rev().find(|(at, _)| *at <= minute);
+        let is_up = is_up.is_some_and(|(_, rises)| *rises);
+        let mut deeds: Vec<Deed> = crossed
+            .map(|(_, rises)| Deed::Switch(!rises))
+            .into_iter()
+            .collect();
+        if shows(sky, minute, 23 * 60 + 30) {
+            deeds.push(Deed::Switch(false));
+        }
+        // In summer the sun is up by then.
+        if shows(sky, minute, 5 * 60) && !is_up {
+            deeds.push(Deed::Switch(true));
+        }
+        deeds
+    });
+}
+
+#[test]
+fn a_year_with_weekends_and_special_days_is_what_a_person_does_who_looks_every_minute() {
+    let text = schedule(
+        "on=17:00 off=22:00 resume=02:30 end=06:00; sat: on=17:00 off=01:30; sun: always=off; \
+         12-24..12-25: always=on; 2026-03-28: on=12:15 off=12:45",
+    );
+    compare(sky(BERLIN, CET), &text, |sky, minute| {
+        let (day, _) = sky.zone.local(NEW_YEAR + minute * MINUTE);
+        let date = |day: Day| {
+            let date = day.date();
+            (date.month, date.day)
+        };
+        let is_christmas = |day| matches!(date(day), (12, 24 | 25));
+        let is_special = |day: Day| date(day) == (3, 28) && day.date().year == Some(2026);
+        // Whose night goes on in the morning.
+        let evening = day.plus(-1);
+        let usual = |day: Day| day.weekday() != 5 && !is_special(day);
+        let has = |clock| shows(sky, minute, clock);
+        let mut deeds = Vec::new();
+        if has(17 * 60) && !is_special(day) {
+            deeds.push(Deed::Switch(true));
+        }
+        if has(22 * 60) && usual(day) {
+            deeds.push(Deed::Switch(false));
+        }
+        if has(90) && evening.weekday() == 5 && !is_special(evening) {
+            deeds.push(Deed::Switch(false));
+        }
+        if has(150) && usual(evening) {
+            deeds.push(Deed::Switch(true));
+        }
+        if has(6 * 60) && usual(evening) {
+            deeds.push(Deed::Switch(false));
+        }
+        if is_special(day) && has(735) {
+            deeds.push(Deed::Switch(true));
+        }
+        if is_special(day) && has(765) {
+            deeds.push(Deed::Switch(false));
+        }
+        if is_christmas(day) {
+            deeds.push(Deed::Whole(true));
+        } else if day.weekday() == 6 {
+            deeds.push(Deed::Whole(false));
+        }
+        deeds
+    });
+}
+
+#[test]
+fn lamps_burn_through_the_polar_night_and_never_on_a_polar_day() {
+    let mut sky = sky(TROMSO, CET);
+    let noon = |month, day| zone_of(CET).unix(Day::of(2026, month, day), 43_200);
+    for text in [
+        "on=sunset off=sunrise",
+        "on=sunset-00:15 off=sunrise+00:10",
+        "on=sunset+00:30 off=sunrise-00:30",
+    ] {
+        let text = schedule(text);
+        for (from, to, on) in [((12, 2), (12, 31), true), ((5, 25), (7, 20), false)] {
+            let mut unix = noon(from.0, from.1);
+            while unix < noon(to.0, to.1) {
+                assert_eq!(
+                    sky.state(&text, unix),
+                    on,
+                    "{text} {}",
+                    sky.words(unix, None)
+                );
+                unix += 10 * MINUTE;
+            }
+            assert_eq!(sky.next(&text, noon(from.0, from.1)), None, "{text}");
+        }
+        // And in spring as everywhere.
+        let next = sky.next(&text, noon(3, 20));
+        assert!(next.is_some_and(|(_, on)| on));
+    }
+    // What is on by day burns through the polar day.
+    let by_day = schedule("on=sunrise off=sunset");
+    assert!(sky.state(&by_day, noon(6, 10)) && sky.state(&by_day, noon(6, 10) + 43_200));
+    assert_eq!(sky.next(&by_day, noon(6, 10)), None);
+    assert!(!sky.state(&by_day, noon(12, 10)));
+    // A break is kept in the polar night.
+    let broken = schedule("on=sunset off=23:30 resume=05:00");
+    let midnight = noon(12, 10) + 43_200;
+    assert!(!sky.state(&broken, midnight));
+    assert!(sky.state(&broken, midnight - 3600) && sky.state(&broken, midnight + 6 * 3600));
+    assert!(!sky.state(&broken, noon(6, 10) + 11 * 3600));
+}
+
+#[test]
+fn limits_hold_a_time_of_the_sun_within_the_clock() {
+    let mut sky = sky(BERLIN, CET);
+    let text = schedule("on=sunset>=17:00<=20:00 off=sunrise<=06:00");
+    let mut at = |month, day| {
+        let from = zone_of(CET).unix(Day::of(2026, month, day), 43_200);
+        let (on, _) = sky.next(&text, from).unwrap();
+        let (off, _) = sky.next(&text, on).unwrap();
+        [on, off].map(|at| sky.words(at, None)[11..].to_owned())
+    };
+    assert_eq!(at(12, 21), ["17:00", "06:00"]);
+    assert_eq!(at(6, 21), ["20:00", "04:43"]);
+    // Sunset at about 18:18, sunrise the next day at about 06:09.
+    assert_eq!(at(3, 20)[1], "06:00");
+    assert!(at(3, 20)[0].starts_with("18:1"));
+}
+
+#[test]
+fn the_last_switching_is_the_one_that_was_next() {
+    let mut sky = sky(BERLIN, CET);
+    for text in [
+        "on=sunset-00:15 off=sunrise+00:10",
+        "on=sunset off=23:30 resume=05:00; sun: always=off",
+    ] {
+        let text = schedule(text);
+        let mut unix = NEW_YEAR;
+        while unix < NEW_YEAR + 60 * DAY_S {
+            let (at, on) = sky.next(&text, unix).unwrap();
+            assert_eq!(sky.last(&text, at), Some(at));
+            assert_eq!(sky.last(&text, at + 600), Some(at));
+            assert_eq!((sky.state(&text, at - 1), sky.state(&text, at)), (!on, on));
+            unix = at;
+        }
+    }
+}
+
+#[test]
+fn the_day_on_which_clocks_are_set_has_every_switching_once() {
+    let mut sky = sky(BERLIN, CET);
+    let text = schedule("on=02:15 off=02:45");
+    let mut found = |month, day| {
+        let from = zone_of(CET).unix(Day::of(2026, month, day), 0);
+        let mut times = Vec::new();
+        let mut unix = from;
+        while let Some((at, _)) = sky
+            .next(&text, unix)
+            .filter(|(at, _)| *at < from + 6 * 3600)
+        {
+            times.push(at - from);
+            unix = at;
+        }
+        times
+    };
+    // In spring there is no 02:15 and no 02:45.
+    assert_eq!(found(3, 29), Vec::<i64>::new());
+    // In autumn both come twice.
+    assert_eq!(found(10, 25), [2 * 3600 + 900, 2 * 3600 + 2700]);
+    assert_eq!(found(10, 26), [2 * 3600 + 900, 2 * 3600 + 2700]);
+}
+
+#[test]
+fn a_year_tells_whether_a_schedule_switches() {
+    let year = |text: &str, lat| {
+        let position = Position { lat, lon: 13.4 };
+        Almanac::new(Some(position), NEW_YEAR).year(&schedule(text))
+    };
+    let usual = year("on=sunset off=sunrise", 52.52);
+    assert!((730..=736).contains(&usual.switchings), "{usual:?}");
+    let never = year("on=sunset+08:00 off=23:30", 52.52);
+    assert_eq!((never.begins, never.switchings), (false, 0));
+    let always = year("on=12:00 off=sunset; 12-24: on=12:00 off=13:00", -30.0);
+    assert!(always.switchings > 700);
+}

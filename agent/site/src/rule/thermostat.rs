@@ -1,0 +1,167 @@
+//! Switches an output by a measured value with hysteresis.
+//!
+//! Cooling is on from the set point plus the on threshold, and off from the set point minus the off
+//! threshold; heating the other way round. In between it stays as it is. Guards are the output's own.
+
+use std::time::Duration;
+
+use lamplighter_model::Now;
+
+use crate::{
+    boundary::{Mode, ThermostatConfig},
+    moment::Moment,
+};
+
+/// A thermostat with what it knows.
+#[derive(Clone, Debug)]
+pub(crate) struct Thermostat {
+    pub(crate) config: ThermostatConfig,
+    /// Distances from the set point, as written by a server, else as configured.
+    pub(crate) thresholds: Thresholds,
+    /// As last seen or written.
+    pub(crate) setpoint: Option<f64>,
+    reading: Option<(f64, Moment)>,
+    /// The sensor says that it cannot tell.
+    bad: bool,
+    pub(crate) on: Option<bool>,
+    begun: Moment,
+}
+
+/// Distances from the set point; together greater than zero.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) struct Thresholds {
+    pub(crate) on: f64,
+    pub(crate) off: f64,
+}
+
+/// What a thermostat wants.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum Decision {
+    /// Nothing was measured for too long.
+    Lost,
+    Switch(bool),
+    /// Nothing was measured yet, or there is no set point yet.
+    Wait,
+}
+
+impl Thresholds {
+    /// Refused with words where it would switch at one value for ever.
+    pub(crate) fn check(self) -> Result<(), String> {
+        let Self { on, off } = self;
+        if on + off > 0.0 {
+            return Ok(());
+        }
+        Err(format!(
+            "thresholds of {on} and {off} leave no band between on and off: their sum must be \
+             greater than 0"
+        ))
+    }
+}
+
+impl Thermostat {
+    /// `on`, `setpoint`: what held before the restart.
+    pub(crate) fn new(
+        config: ThermostatConfig,
+        thresholds: Thresholds,
+        setpoint: Option<f64>,
+        on: Option<bool>,
+        now: Now,
+    ) -> Self {
+        Self {
+            config,
+            thresholds,
+            setpoint,
+            reading: None,
+            bad: false,
+            on,
+            begun: Moment::of(now),
+        }
+    }
+
+    /// The sensor says something; `None`: it cannot tell.
+    pub(crate) fn see(&mut self, reading: Option<f64>, now: Now) {
+        match reading.filter(|reading| reading.is_finite()) {
+            Some(reading) => {
+                self.reading = Some((reading, Moment::of(now)));
+                self.bad = false;
+            }
+            None => self.bad = true,
+        }
+    }
+
+    /// The device that holds the set point says what it is; true if it is news.
+    pub(crate) fn see_setpoint(&mut self, value: f64) -> bool {
+        let news = value.is_finite() && self.setpoint != Some(value);
+        if news {
+            self.setpoint = Some(value);
+        }
+        news
+    }
+
+    /// `actual`: what the output does, for the first decision inside the band.
+    pub(crate) fn decide(&mut self, actual: Option<bool>, now: Now) -> Decision {
+        let Some((reading, at)) = self.reading else {
+            let patient = self.begun.age(now) < self.config.max_age && !self.bad;
+            return if patient {
+                Decision::Wait
+            } else {
+                Decision::Lost
+            };
+        };
+        if self.bad || at.age(now) >= self.config.max_age {
+            return Decision::Lost;
+        }
+        let Some((on_at, off_at)) = self.limits() else {
+            return Decision::Wait;
+        };
+        let (on, off) = match self.config.mode {
+            Mode::Cool => (reading >= on_at, reading <= off_at),
+            Mode::Heat => (reading <= on_at, reading >= off_at),
+        };
+        let before = self.on.or(actual).unwrap_or(false);
+        let on = on || before && !off;
+        self.on = Some(on);
+        Decision::Switch(on)
+    }
+
+    /// When it is to be looked at again though nothing is measured.
+    pub(crate) fn expires(&self, now: Now) -> Option<Moment> {
+        let since = self.reading.map_or(self.begun, |(_, at)| at);
+        let at = since.plus(self.config.max_age);
+        (at > Moment::of(now) && !self.bad).then_some(at)
+    }
+
+    /// The values from which it is on, and off.
+    pub(crate) fn limits(&self) -> Option<(f64, f64)> {
+        let setpoint = self.setpoint?;
+        let Thresholds { on, off } = self.thresholds;
+        Some(match self.config.mode {
+            Mode::Cool => (setpoint + on, setpoint - off),
+            Mode::Heat => (setpoint - on, setpoint + off),
+        })
+    }
+
+    /// What it does, and what it waits for.
+    pub(crate) fn says(&self) -> String {
+        let Some((on_at, off_at)) = self.limits() else {
+            return "waits for its set point".to_owned();
+        };
+        let (above, below) = match self.config.mode {
+            Mode::Cool => ("above", "below"),
+            Mode::Heat => ("below", "above"),
+        };
+        match self.on {
+            Some(true) => format!("on, off at {} or {below}", short(off_at)),
+            Some(false) => format!("off, on at {} or {above}", short(on_at)),
+            None => "waits for its sensor".to_owned(),
+        }
+    }
+}
+
+/// Without the noise of binary fractions.
+fn short(number: f64) -> f64 {
+    (number * 1e6).round() / 1e6
+}
+
+/// Sensors that say nothing for longer are lost, unless configured.
+pub const DEFAULT_MAX_AGE: Duration = Duration::from_secs(600);
