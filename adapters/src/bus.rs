@@ -1,13 +1,19 @@
 //! What lines have in common: their settings, how a port is opened and opened again, and the pauses
 //! between attempts.
 
-use std::{fmt, future::Future, io, path::PathBuf, str::FromStr, time::Duration};
+pub(crate) mod alarm;
+mod rs485;
+mod serial;
+
+use std::{fmt, future::Future, io, str::FromStr, time::Duration};
 
 use tokio::{
     io::{AsyncRead, AsyncWrite},
     net::TcpStream,
 };
-use tokio_serial::{ClearBuffer, DataBits, Parity, SerialPort, SerialStream, StopBits};
+
+pub use rs485::Rs485;
+pub use serial::{SerialLine, SerialOpener};
 
 /// A byte stream that a line runs on.
 pub trait Port: AsyncRead + AsyncWrite + Send + Unpin + 'static {
@@ -15,6 +21,31 @@ pub trait Port: AsyncRead + AsyncWrite + Send + Unpin + 'static {
     /// everything.
     fn discard_input(&mut self) -> io::Result<()> {
         Ok(())
+    }
+
+    /// Whether its time is that of the world, whatever tests do with the runtime's.
+    fn is_real_time(&self) -> bool {
+        false
+    }
+
+    /// What it cannot do that was asked for when it was opened; empty where nothing is amiss.
+    fn notice(&self) -> String {
+        String::new()
+    }
+
+    /// Whether [`Port::end_sending`] has something to do.
+    fn switches_direction(&self) -> bool {
+        false
+    }
+
+    /// Before the first byte of a frame.
+    fn begin_sending(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+
+    /// When the last byte of a frame is on its way: waits until it has gone out, then receives.
+    fn end_sending(&mut self) -> impl Future<Output = io::Result<()>> + Send {
+        std::future::ready(Ok(()))
     }
 }
 
@@ -53,13 +84,6 @@ pub enum LineParity {
 /// The text is not a line setting such as `9600-8E1`.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub struct LineSettingsError;
-
-/// A serial port by its path; stable names (`/dev/serial/by-id/…`) survive re-plugging.
-#[derive(Clone, Debug)]
-pub struct SerialOpener {
-    pub device: PathBuf,
-    pub line: LineSettings,
-}
 
 /// A device or gateway on the network, `host` resolved anew at every attempt.
 #[derive(Clone, Debug)]
@@ -148,49 +172,9 @@ impl fmt::Display for LineSettingsError {
 
 impl std::error::Error for LineSettingsError {}
 
-impl Port for SerialStream {
-    fn discard_input(&mut self) -> io::Result<()> {
-        Ok(self.clear(ClearBuffer::Input)?)
-    }
-}
-
 impl Port for TcpStream {}
 
 impl Port for tokio::io::DuplexStream {}
-
-impl Opener for SerialOpener {
-    type Port = SerialStream;
-
-    // Opening a tty does not block with O_NONBLOCK, so no thread is needed for it.
-    fn open(&mut self) -> impl Future<Output = io::Result<SerialStream>> + Send {
-        let data_bits = match self.line.data_bits {
-            5 => DataBits::Five,
-            6 => DataBits::Six,
-            7 => DataBits::Seven,
-            _ => DataBits::Eight,
-        };
-        let parity = match self.line.parity {
-            LineParity::Even => Parity::Even,
-            LineParity::None => Parity::None,
-            LineParity::Odd => Parity::Odd,
-        };
-        let stop_bits = if self.line.stop_bits == 2 {
-            StopBits::Two
-        } else {
-            StopBits::One
-        };
-        let builder = tokio_serial::new(self.device.to_string_lossy(), self.line.baud)
-            .data_bits(data_bits)
-            .parity(parity)
-            .stop_bits(stop_bits);
-        let opened = SerialStream::open(&builder).map_err(io::Error::from);
-        std::future::ready(opened)
-    }
-
-    fn is_present(&self) -> bool {
-        self.device.exists()
-    }
-}
 
 impl Opener for TcpOpener {
     type Port = TcpStream;

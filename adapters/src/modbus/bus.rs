@@ -10,7 +10,7 @@ use std::{fmt, io, time::Duration};
 use tokio::{
     io::AsyncReadExt,
     sync::{mpsc, oneshot, watch},
-    time::{Instant, sleep_until},
+    time::{Instant, sleep_until, timeout_at},
 };
 use tracing::{debug, info, warn};
 
@@ -19,7 +19,7 @@ use super::{
     rtu::{Outcome, Rtu, Timing, some},
     tcp::Tcp,
 };
-use crate::bus::{Backoff, LineSettings, Opener};
+use crate::bus::{Backoff, LineSettings, Opener, Port};
 
 /// How requests are framed.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -40,6 +40,14 @@ pub struct BusSettings {
     pub silence_chars: f32,
     /// Pause that a device needs in addition.
     pub gap: Duration,
+    /// Pause between opening the port and the first request.
+    pub connect_pause: Duration,
+    /// Pause after a request to all devices, which none of them answers (Modbus over serial line
+    /// 1.02, 2.4.1: turnaround delay).
+    pub broadcast_pause: Duration,
+    /// A network connection is closed when nothing was asked for so long, for devices that accept
+    /// one client at a time; `None` keeps it.
+    pub close_after: Option<Duration>,
     /// The adapter returns what we send.
     pub echo: bool,
     pub reopen_first: Duration,
@@ -109,6 +117,8 @@ pub struct BusState {
     pub open: bool,
     /// Why it is not open.
     pub reason: String,
+    /// What the port cannot do that its settings ask for; empty where nothing is amiss.
+    pub notice: String,
     /// How often it was opened.
     pub opened: u32,
 }
@@ -182,7 +192,11 @@ enum PortState<P> {
         port: P,
         /// Something was received since it was opened.
         proved: bool,
+        /// The end of the last exchange.
+        used: Instant,
     },
+    /// A connection that was closed because nobody needed it; opened by the next request.
+    Resting,
 }
 
 /// Time used by each class while both were waiting.
@@ -217,11 +231,22 @@ impl BusSettings {
             framing,
             silence_chars: 3.5,
             gap: Duration::ZERO,
+            connect_pause: Duration::ZERO,
+            broadcast_pause: Duration::from_millis(200),
+            close_after: None,
             echo: false,
             reopen_first: Duration::from_millis(500),
             reopen_max: Duration::from_secs(30),
             poll_floor_percent: 20,
             quarantine_percent: 325,
+        }
+    }
+
+    /// Whether nobody answers this unit because it is all of them.
+    pub fn is_broadcast(&self, unit: u8) -> bool {
+        match self.framing {
+            Framing::Rtu(_) | Framing::RtuOverTcp => unit == 0,
+            Framing::Tcp => false,
         }
     }
 
@@ -250,10 +275,11 @@ impl BusSettings {
             Framing::Rtu(_) | Framing::RtuOverTcp => Line::Rtu(Rtu::new(Timing {
                 char_time: self.char_time(),
                 silence: self.silence(),
+                broadcast_pause: self.broadcast_pause,
                 quarantine_percent: self.quarantine_percent,
                 echo: self.echo,
             })),
-            Framing::Tcp => Line::Tcp(Tcp::new(self.quarantine_percent)),
+            Framing::Tcp => Line::Tcp(Tcp::new(self.quarantine_percent, self.gap)),
         }
     }
 }
@@ -377,12 +403,21 @@ impl<O: Opener> Bus<O> {
     async fn idle(&mut self) -> Idle {
         let mut chunk = [0; 256];
         let from_line = async {
-            match &mut self.port {
-                PortState::Closed { look, .. } => {
+            match (&mut self.port, self.settings.close_after) {
+                (PortState::Closed { look, .. }, _) => {
                     sleep_until(*look).await;
-                    None
+                    FromLine::Look
                 }
-                PortState::Open { port, .. } => Some(port.read(&mut chunk).await.and_then(some)),
+                (PortState::Open { port, used, .. }, Some(rest)) => {
+                    match timeout_at(*used + rest, port.read(&mut chunk)).await {
+                        Ok(count) => FromLine::Read(count.and_then(some)),
+                        Err(_elapsed) => FromLine::Rest,
+                    }
+                }
+                (PortState::Open { port, .. }, None) => {
+                    FromLine::Read(port.read(&mut chunk).await.and_then(some))
+                }
+                (PortState::Resting, _) => std::future::pending().await,
             }
         };
         let read = tokio::select! {
@@ -393,9 +428,10 @@ impl<O: Opener> Bus<O> {
             read = from_line => read,
         };
         match read {
-            None => {}
-            Some(Err(error)) => self.close(&error),
-            Some(Ok(count)) => {
+            FromLine::Look => {}
+            FromLine::Rest => self.port = PortState::Resting,
+            FromLine::Read(Err(error)) => self.close(&error),
+            FromLine::Read(Ok(count)) => {
                 let stray = match &mut self.line {
                     Line::Rtu(rtu) => {
                         rtu.on_stray(&chunk[..count]);
@@ -434,13 +470,17 @@ impl<O: Opener> Bus<O> {
     }
 
     async fn exchange(&mut self, ask: &Ask) -> Result<Answered, BusError> {
-        let PortState::Open { port, proved } = &mut self.port else {
+        if matches!(self.port, PortState::Resting) {
+            self.open().await;
+        }
+        let PortState::Open { port, proved, used } = &mut self.port else {
             return Err(BusError::Down);
         };
         let outcome = match &mut self.line {
             Line::Rtu(rtu) => rtu.exchange(port, ask).await,
             Line::Tcp(tcp) => tcp.exchange(port, ask).await,
         };
+        *used = Instant::now();
         let result = match outcome {
             Ok(Outcome::Answered(answer, round_trip)) => {
                 *proved = true;
@@ -494,46 +534,81 @@ impl<O: Opener> Bus<O> {
             *look = (*look).min(*retry);
             return;
         }
+        self.open().await;
+    }
+
+    async fn open(&mut self) {
+        let is_present = self.opener.is_present();
         match self.opener.open().await {
-            Ok(port) => {
-                info!(bus = self.settings.name, "Line is open");
-                self.port = PortState::Open {
-                    port,
-                    proved: false,
-                };
-                if let Line::Tcp(tcp) = &mut self.line {
-                    tcp.reset();
-                }
-                self.state.send_modify(|state| {
-                    *state = BusState {
-                        open: true,
-                        reason: String::new(),
-                        opened: state.opened.saturating_add(1),
-                    };
-                });
-            }
+            Ok(port) => self.on_open(port),
             Err(error) => {
-                let pause = self.backoff.next_pause();
-                *retry = Instant::now() + pause;
+                let now = Instant::now();
+                let retry = now + self.backoff.next_pause();
+                self.port = PortState::Closed {
+                    look: retry.min(now + self.settings.reopen_first),
+                    retry,
+                    was_present: is_present,
+                };
                 self.report_closed(&error);
             }
         }
     }
 
+    fn on_open(&mut self, port: O::Port) {
+        let was_resting = matches!(self.port, PortState::Resting);
+        let notice = port.notice();
+        match &mut self.line {
+            Line::Rtu(rtu) => rtu.on_open(port.is_real_time(), self.settings.connect_pause),
+            Line::Tcp(tcp) => tcp.on_open(self.settings.connect_pause),
+        }
+        self.port = PortState::Open {
+            port,
+            proved: false,
+            used: Instant::now(),
+        };
+        if was_resting {
+            // What is closed and opened between requests is no news.
+            self.state.send_if_modified(|state| {
+                state.opened = state.opened.saturating_add(1);
+                false
+            });
+            return;
+        }
+        info!(bus = self.settings.name, "Line is open");
+        let old_notice = self.state.borrow().notice.clone();
+        if !notice.is_empty() && notice != old_notice {
+            warn!(
+                bus = self.settings.name,
+                notice, "Line works with a restriction"
+            );
+        }
+        self.state.send_modify(|state| {
+            *state = BusState {
+                open: true,
+                reason: String::new(),
+                notice,
+                opened: state.opened.saturating_add(1),
+            };
+        });
+    }
+
     fn close(&mut self, error: &io::Error) {
         let now = Instant::now();
+        let is_present = self.opener.is_present();
         // A connection that worked is opened again at once; one that never did waits.
         let retry = match self.port {
             PortState::Open { proved: true, .. } => {
                 self.backoff.reset();
                 now
             }
-            PortState::Open { .. } | PortState::Closed { .. } => now + self.backoff.next_pause(),
+            PortState::Open { .. } | PortState::Closed { .. } | PortState::Resting => {
+                now + self.backoff.next_pause()
+            }
         };
         self.port = PortState::Closed {
             look: retry.min(now + self.settings.reopen_first),
             retry,
-            was_present: true,
+            was_present: is_present,
         };
         self.report_closed(error);
     }
@@ -590,6 +665,14 @@ impl<O: Opener> Bus<O> {
             }
         });
     }
+}
+
+enum FromLine {
+    /// Time to look at a closed port.
+    Look,
+    Read(io::Result<usize>),
+    /// Nobody has needed the connection for long enough.
+    Rest,
 }
 
 enum Idle {

@@ -4,6 +4,8 @@ use std::{collections::BTreeMap, fmt, str::FromStr};
 
 use lamplighter_model::{DataType, Decimal, Quality, Value};
 
+use super::layout::{DateLayout, from_bcd, half_from_f64, half_to_f64, to_bcd};
+
 /// What a register or a run of registers holds.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum RegisterType {
@@ -11,16 +13,43 @@ pub enum RegisterType {
     Bool,
     /// One bit of a register, 0 the lowest.
     Bit(u8),
+    /// A whole number in some bits of a register: the lowest, and how many.
+    Bits(u8, u8),
+    /// Decimal digits, four to a register, in 1, 2 or 4 registers.
+    Bcd(u16),
+    /// Seconds since 1970, laid out as a calendar date.
+    Date(DateLayout),
+    I8(Byte),
+    U8(Byte),
     I16,
     U16,
     I32,
     U32,
     I64,
     U64,
+    F16,
     F32,
     F64,
     /// Text of so many registers, two bytes each, padded with NUL.
     Text(u16),
+    /// Text of so many registers, one byte each; the other is written as 0.
+    HalfText(u16, Byte),
+}
+
+/// Which of the two bytes of a register.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub enum Byte {
+    High,
+    #[default]
+    Low,
+}
+
+/// Part of a register: what it becomes is `(register & keep) | set`.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct Masked {
+    /// Bits that stay as they are.
+    pub keep: u16,
+    pub set: u16,
 }
 
 /// How the bytes of a number stand in its registers; A is the most significant of four.
@@ -77,6 +106,8 @@ enum Raw {
     Bool(bool),
     Float(f64),
     Integer(i64),
+    /// Nothing that the layout knows, in its bits.
+    Nonsense(u64),
     Text(String),
     Unsigned(u64),
 }
@@ -85,10 +116,77 @@ impl RegisterType {
     /// Registers, or bits where [`RegisterType::Bool`], that it takes.
     pub fn width(self) -> u16 {
         match self {
-            Self::Bool | Self::Bit(_) | Self::I16 | Self::U16 => 1,
+            Self::Bool
+            | Self::Bit(_)
+            | Self::Bits(..)
+            | Self::F16
+            | Self::I8(_)
+            | Self::I16
+            | Self::U8(_)
+            | Self::U16 => 1,
             Self::I32 | Self::U32 | Self::F32 => 2,
             Self::I64 | Self::U64 | Self::F64 => 4,
-            Self::Text(registers) => registers,
+            Self::Bcd(registers) | Self::HalfText(registers, _) | Self::Text(registers) => {
+                registers
+            }
+            Self::Date(layout) => layout.width(),
+        }
+    }
+
+    /// The lowest bit and the number of bits of what takes only part of a register.
+    pub fn field(self) -> Option<(u8, u8)> {
+        match self {
+            Self::Bit(bit) => Some((bit, 1)),
+            Self::Bits(first, count) => Some((first, count)),
+            Self::I8(byte) | Self::U8(byte) => Some((byte.shift(), 8)),
+            Self::Bcd(_)
+            | Self::Bool
+            | Self::Date(_)
+            | Self::F16
+            | Self::F32
+            | Self::F64
+            | Self::HalfText(..)
+            | Self::I16
+            | Self::I32
+            | Self::I64
+            | Self::Text(_)
+            | Self::U16
+            | Self::U32
+            | Self::U64 => None,
+        }
+    }
+
+    /// Whether a register can hold it.
+    pub fn is_possible(self) -> bool {
+        match self {
+            Self::Bcd(registers) => matches!(registers, 1 | 2 | 4),
+            Self::HalfText(registers, _) | Self::Text(registers) => registers > 0,
+            Self::Bit(_)
+            | Self::Bits(..)
+            | Self::Bool
+            | Self::Date(_)
+            | Self::F16
+            | Self::F32
+            | Self::F64
+            | Self::I8(_)
+            | Self::I16
+            | Self::I32
+            | Self::I64
+            | Self::U8(_)
+            | Self::U16
+            | Self::U32
+            | Self::U64 => self.field().is_none_or(|(first, count)| {
+                count > 0 && u32::from(first) + u32::from(count) <= 16
+            }),
+        }
+    }
+}
+
+impl Byte {
+    const fn shift(self) -> u8 {
+        match self {
+            Self::High => 8,
+            Self::Low => 0,
         }
     }
 }
@@ -96,7 +194,7 @@ impl RegisterType {
 impl Order {
     /// To the order of the standard, or back: each is its own inverse.
     fn turn(self, registers: &mut [u16], kind: RegisterType) {
-        let is_text = matches!(kind, RegisterType::Text(_));
+        let is_text = matches!(kind, RegisterType::HalfText(..) | RegisterType::Text(_));
         if matches!(self, Self::Cdab | Self::Dcba) && !is_text {
             registers.reverse();
         }
@@ -177,16 +275,44 @@ impl PointCodec {
     pub fn encode_bit(&self, value: &Value) -> Result<bool, CodecError> {
         match self.raw_for(value)? {
             Raw::Bool(on) => Ok(on),
-            Raw::Float(_) | Raw::Integer(_) | Raw::Text(_) | Raw::Unsigned(_) => {
-                Err(CodecError::WrongType)
-            }
+            Raw::Float(_)
+            | Raw::Integer(_)
+            | Raw::Nonsense(_)
+            | Raw::Text(_)
+            | Raw::Unsigned(_) => Err(CodecError::WrongType),
         }
+    }
+
+    /// What part of a register becomes so that it means `value`, where the type is such a part.
+    ///
+    /// # Errors
+    /// Why the device cannot hold the value.
+    pub fn encode_field(&self, value: &Value) -> Result<Masked, CodecError> {
+        let (first, count) = self.kind.field().ok_or(CodecError::WrongType)?;
+        let (signed, number) = match self.raw_for(value)? {
+            Raw::Bool(on) => (false, i128::from(on)),
+            Raw::Integer(number) => (matches!(self.kind, RegisterType::I8(_)), i128::from(number)),
+            Raw::Unsigned(number) => (false, i128::from(number)),
+            Raw::Float(_) | Raw::Nonsense(_) | Raw::Text(_) => return Err(CodecError::WrongType),
+        };
+        let range = if signed { -128..128 } else { 0..1i128 << count };
+        if !range.contains(&number) {
+            return Err(CodecError::OutOfRange);
+        }
+        let mask = field_mask(first, count);
+        // The lowest bits are what the field holds, of negative numbers too.
+        let mut words = [!mask, ((number as u16) << first) & mask];
+        for word in &mut words {
+            self.order.turn(std::slice::from_mut(word), self.kind);
+        }
+        let [keep, set] = words;
+        Ok(Masked { keep, set })
     }
 
     /// The registers that mean `value`, or the nearest step of the scale to it.
     ///
     /// # Errors
-    /// Why the device cannot hold the value.
+    /// Why the device cannot hold the value; always where it is only part of a register.
     pub fn encode(&self, value: &Value) -> Result<Vec<u16>, CodecError> {
         let raw = self.raw_for(value)?;
         let mut registers = self.registers_of(&raw)?;
@@ -204,16 +330,36 @@ impl PointCodec {
         // Each cast keeps exactly the bits of the type.
         Some(match self.kind {
             RegisterType::Bool => Raw::Bool(bits != 0),
+            RegisterType::Bcd(_) => from_bcd(bits)
+                .and_then(|number| i64::try_from(number).ok())
+                .map_or(Raw::Nonsense(bits), Raw::Integer),
             RegisterType::Bit(bit) => Raw::Bool(bits.checked_shr(u32::from(bit))? & 1 == 1),
+            RegisterType::Bits(first, count) => {
+                let field = bits as u16 & field_mask(first, count);
+                Raw::Integer(i64::from(field.checked_shr(u32::from(first))?))
+            }
+            RegisterType::Date(layout) => layout
+                .decode(&registers)
+                .map_or(Raw::Nonsense(bits), Raw::Integer),
+            RegisterType::I8(byte) => Raw::Integer(i64::from((bits >> byte.shift()) as u8 as i8)),
+            RegisterType::U8(byte) => Raw::Integer(i64::from((bits >> byte.shift()) as u8)),
             RegisterType::I16 => Raw::Integer(i64::from(bits as i16)),
             RegisterType::U16 => Raw::Integer(i64::from(bits as u16)),
             RegisterType::I32 => Raw::Integer(i64::from(bits as i32)),
             RegisterType::U32 => Raw::Integer(i64::from(bits as u32)),
             RegisterType::I64 => Raw::Integer(bits as i64),
             RegisterType::U64 => Raw::Unsigned(bits),
+            RegisterType::F16 => Raw::Float(half_to_f64(bits as u16)),
             RegisterType::F32 => Raw::Float(shortest(f32::from_bits(bits as u32))),
             RegisterType::F64 => Raw::Float(f64::from_bits(bits)),
-            RegisterType::Text(_) => Raw::Text(text_of(&registers)),
+            RegisterType::HalfText(_, byte) => Raw::Text(text_of(
+                registers
+                    .iter()
+                    .map(|register| (register >> byte.shift()) as u8),
+            )),
+            RegisterType::Text(_) => Raw::Text(text_of(
+                registers.iter().flat_map(|register| register.to_be_bytes()),
+            )),
         })
     }
 
@@ -234,6 +380,9 @@ impl PointCodec {
 
     /// The value of a raw number, and whether it is one.
     fn scaled(&self, raw: Raw) -> (Value, bool) {
+        if let Raw::Nonsense(_) = raw {
+            return (raw.plain(), false);
+        }
         if !self.map.is_empty() {
             let text = raw
                 .decimal()
@@ -249,7 +398,7 @@ impl PointCodec {
             return (raw.plain(), is_number);
         }
         match raw {
-            Raw::Bool(_) | Raw::Text(_) => (raw.plain(), true),
+            Raw::Bool(_) | Raw::Nonsense(_) | Raw::Text(_) => (raw.plain(), true),
             Raw::Float(float) => {
                 let value = float * self.scaling.scale.to_f64() + self.scaling.offset.to_f64();
                 (Value::Float(value), value.is_finite())
@@ -275,7 +424,7 @@ impl PointCodec {
         }
         match self.kind {
             RegisterType::Bool | RegisterType::Bit(_) => on_or_off(value).map(Raw::Bool),
-            RegisterType::Text(_) => match value {
+            RegisterType::HalfText(..) | RegisterType::Text(_) => match value {
                 Value::String(text) | Value::Corelnk(text) => Ok(Raw::Text(text.clone())),
                 Value::Boolean(_)
                 | Value::Decimal(_)
@@ -286,7 +435,7 @@ impl PointCodec {
                 | Value::Time(_)
                 | Value::Unsigned(_) => Err(CodecError::WrongType),
             },
-            RegisterType::F32 | RegisterType::F64 => {
+            RegisterType::F16 | RegisterType::F32 | RegisterType::F64 => {
                 let value = value.as_f64().ok_or(CodecError::WrongType)?;
                 if self.scaling.is_none() {
                     return Ok(Raw::Float(value));
@@ -295,7 +444,12 @@ impl PointCodec {
                     (value - self.scaling.offset.to_f64()) / self.scaling.scale.to_f64(),
                 ))
             }
-            RegisterType::I16
+            RegisterType::Bcd(_)
+            | RegisterType::Bits(..)
+            | RegisterType::Date(_)
+            | RegisterType::I8(_)
+            | RegisterType::U8(_)
+            | RegisterType::I16
             | RegisterType::U16
             | RegisterType::I32
             | RegisterType::U32
@@ -333,6 +487,20 @@ impl PointCodec {
             (RegisterType::Text(registers), Raw::Text(text)) => {
                 return text_registers(text, registers);
             }
+            (RegisterType::HalfText(registers, byte), Raw::Text(text)) => {
+                let mut bytes = padded(text, usize::from(registers))?;
+                return Ok(bytes
+                    .drain(..)
+                    .map(|text_byte| u16::from(text_byte) << byte.shift())
+                    .collect());
+            }
+            (RegisterType::Date(layout), Raw::Integer(unix)) => {
+                return layout.encode(*unix).ok_or(CodecError::OutOfRange);
+            }
+            (RegisterType::F16, Raw::Float(float)) => {
+                let half = half_from_f64(*float).ok_or(CodecError::OutOfRange)?;
+                half.to_be_bytes().to_vec()
+            }
             (RegisterType::F32, Raw::Float(float)) => {
                 let narrow = *float as f32;
                 if narrow.is_infinite() && float.is_finite() {
@@ -343,7 +511,9 @@ impl PointCodec {
             (RegisterType::F64, Raw::Float(float)) => float.to_be_bytes().to_vec(),
             (kind, Raw::Integer(number)) => whole_bytes(kind, i128::from(*number))?,
             (kind, Raw::Unsigned(number)) => whole_bytes(kind, i128::from(*number))?,
-            (_, Raw::Bool(_) | Raw::Float(_) | Raw::Text(_)) => return Err(CodecError::WrongType),
+            (_, Raw::Bool(_) | Raw::Float(_) | Raw::Nonsense(_) | Raw::Text(_)) => {
+                return Err(CodecError::WrongType);
+            }
         };
         Ok(bytes
             .chunks_exact(2)
@@ -358,7 +528,7 @@ impl Raw {
             Self::Bool(on) => Some(Decimal::from(i64::from(*on))),
             Self::Float(float) => decimal_of(*float),
             Self::Integer(integer) => Some(Decimal::from(*integer)),
-            Self::Text(_) => None,
+            Self::Nonsense(_) | Self::Text(_) => None,
             Self::Unsigned(unsigned) => i64::try_from(*unsigned).ok().map(Decimal::from),
         }
     }
@@ -369,7 +539,7 @@ impl Raw {
             Self::Float(float) => Value::Float(float),
             Self::Integer(integer) => Value::Integer(integer),
             Self::Text(text) => Value::String(text),
-            Self::Unsigned(unsigned) => Value::Unsigned(unsigned),
+            Self::Nonsense(bits) | Self::Unsigned(bits) => Value::Unsigned(bits),
         }
     }
 }
@@ -488,6 +658,15 @@ fn on_or_off(value: &Value) -> Result<bool, CodecError> {
 
 fn whole_bytes(kind: RegisterType, number: i128) -> Result<Vec<u8>, CodecError> {
     let fits = match kind {
+        RegisterType::Bcd(registers) => {
+            let digits = u64::try_from(number)
+                .ok()
+                .and_then(|number| to_bcd(number, 4 * u32::from(registers)))
+                .ok_or(CodecError::OutOfRange)?;
+            let bytes = digits.to_be_bytes();
+            let length = 2 * usize::from(registers).min(4);
+            Ok(bytes[bytes.len() - length..].to_vec())
+        }
         RegisterType::I16 => i16::try_from(number).map(|number| number.to_be_bytes().to_vec()),
         RegisterType::U16 => u16::try_from(number).map(|number| number.to_be_bytes().to_vec()),
         RegisterType::I32 => i32::try_from(number).map(|number| number.to_be_bytes().to_vec()),
@@ -496,19 +675,22 @@ fn whole_bytes(kind: RegisterType, number: i128) -> Result<Vec<u8>, CodecError> 
         RegisterType::U64 => u64::try_from(number).map(|number| number.to_be_bytes().to_vec()),
         RegisterType::Bool
         | RegisterType::Bit(_)
+        | RegisterType::Bits(..)
+        | RegisterType::Date(_)
+        | RegisterType::F16
         | RegisterType::F32
         | RegisterType::F64
-        | RegisterType::Text(_) => return Err(CodecError::WrongType),
+        | RegisterType::HalfText(..)
+        | RegisterType::I8(_)
+        | RegisterType::Text(_)
+        | RegisterType::U8(_) => return Err(CodecError::WrongType),
     };
     fits.map_err(|_| CodecError::OutOfRange)
 }
 
 /// The text up to its padding; bytes that are no UTF-8 are replaced.
-fn text_of(registers: &[u16]) -> String {
-    let bytes: Vec<u8> = registers
-        .iter()
-        .flat_map(|register| register.to_be_bytes())
-        .collect();
+fn text_of(bytes: impl Iterator<Item = u8>) -> String {
+    let bytes: Vec<u8> = bytes.collect();
     let end = bytes
         .iter()
         .rposition(|byte| !matches!(byte, 0 | b' '))
@@ -517,16 +699,25 @@ fn text_of(registers: &[u16]) -> String {
 }
 
 fn text_registers(text: &str, registers: u16) -> Result<Vec<u16>, CodecError> {
+    Ok(padded(text, 2 * usize::from(registers))?
+        .chunks_exact(2)
+        .map(|pair| u16::from_be_bytes([pair[0], pair[1]]))
+        .collect())
+}
+
+fn padded(text: &str, length: usize) -> Result<Vec<u8>, CodecError> {
     let mut bytes = text.as_bytes().to_vec();
-    let length = 2 * usize::from(registers);
     if bytes.len() > length {
         return Err(CodecError::OutOfRange);
     }
     bytes.resize(length, 0);
-    Ok(bytes
-        .chunks_exact(2)
-        .map(|pair| u16::from_be_bytes([pair[0], pair[1]]))
-        .collect())
+    Ok(bytes)
+}
+
+fn field_mask(first: u8, count: u8) -> u16 {
+    let ones = (1u32 << count.min(16)) - 1;
+    // Cut to the register.
+    (ones << first.min(16)) as u16
 }
 
 impl FromStr for Order {
@@ -557,226 +748,4 @@ impl fmt::Display for CodecError {
 impl std::error::Error for CodecError {}
 
 #[cfg(test)]
-mod tests {
-    use proptest::prelude::*;
-
-    use super::*;
-
-    const ORDERS: [Order; 4] = [Order::Abcd, Order::Badc, Order::Cdab, Order::Dcba];
-
-    fn scaled(kind: RegisterType, scale: &str, offset: &str) -> PointCodec {
-        PointCodec {
-            scaling: Scaling {
-                scale: scale.parse().unwrap(),
-                offset: offset.parse().unwrap(),
-            },
-            ..PointCodec::plain(kind, Order::Abcd, DataType::Float)
-        }
-    }
-
-    fn decimal(text: &str) -> Value {
-        Value::Decimal(text.parse().unwrap())
-    }
-
-    #[test]
-    fn orders_are_named_by_where_the_bytes_stand() {
-        for (order, registers) in [
-            (Order::Abcd, [0x0A0B, 0x0C0D]),
-            (Order::Badc, [0x0B0A, 0x0D0C]),
-            (Order::Cdab, [0x0C0D, 0x0A0B]),
-            (Order::Dcba, [0x0D0C, 0x0B0A]),
-        ] {
-            let codec = PointCodec::plain(RegisterType::U32, order, DataType::Integer);
-            assert_eq!(
-                codec.decode(&registers),
-                Some((Value::Integer(0x0A0B_0C0D), Quality::Good))
-            );
-            assert_eq!(
-                codec.encode(&Value::Integer(0x0A0B_0C0D)),
-                Ok(registers.to_vec())
-            );
-        }
-    }
-
-    #[test]
-    fn scaling_is_exact() {
-        let codec = scaled(RegisterType::I16, "0.1", "0");
-        assert_eq!(codec.decode(&[215]), Some((decimal("21.5"), Quality::Good)));
-        assert_eq!(
-            codec.decode(&[0xFFFF]),
-            Some((decimal("-0.1"), Quality::Good))
-        );
-        assert_eq!(codec.encode(&Value::Float(21.5)), Ok(vec![215]));
-        assert_eq!(codec.encode(&Value::Float(21.54)), Ok(vec![215]));
-        assert_eq!(codec.encode(&decimal("-0.15")), Ok(vec![0xFFFE]));
-        assert_eq!(
-            codec.encode(&Value::Float(3276.8)),
-            Err(CodecError::OutOfRange)
-        );
-        let codec = scaled(RegisterType::U16, "0.5", "-40");
-        assert_eq!(codec.decode(&[81]), Some((decimal("0.5"), Quality::Good)));
-        assert_eq!(codec.encode(&Value::Float(0.5)), Ok(vec![81]));
-        assert_eq!(
-            codec.encode(&Value::Float(-41.0)),
-            Err(CodecError::OutOfRange)
-        );
-    }
-
-    #[test]
-    fn what_the_device_calls_invalid_is_bad() {
-        let mut codec = scaled(RegisterType::I16, "0.1", "0");
-        codec.invalid = vec![Decimal::from(32767)];
-        codec.valid = Some((Decimal::from(-40), Decimal::from(90)));
-        for (register, quality) in [
-            (32767, Quality::Bad),
-            (901, Quality::Bad),
-            (900, Quality::Good),
-            (0u16.wrapping_sub(401), Quality::Bad),
-        ] {
-            assert_eq!(codec.decode(&[register]).unwrap().1, quality, "{register}");
-        }
-        let codec = PointCodec::plain(RegisterType::F32, Order::Abcd, DataType::Float);
-        assert_eq!(codec.decode(&[0x7FC0, 0]).unwrap().1, Quality::Bad);
-    }
-
-    #[test]
-    fn numbers_read_as_their_texts_and_back() {
-        let mut codec = PointCodec::plain(RegisterType::U16, Order::Abcd, DataType::String);
-        codec.map = [(0, "cool".to_owned()), (5, "fan".to_owned())].into();
-        assert_eq!(
-            codec.decode(&[5]),
-            Some((Value::String("fan".into()), Quality::Good))
-        );
-        assert_eq!(
-            codec.decode(&[4]),
-            Some((Value::String("4".into()), Quality::Bad))
-        );
-        assert_eq!(codec.encode(&Value::String("fan".into())), Ok(vec![5]));
-        assert_eq!(
-            codec.encode(&Value::String("hot".into())),
-            Err(CodecError::UnknownText)
-        );
-    }
-
-    #[test]
-    fn values_come_as_their_resource_wants_them() {
-        let as_type = |kind, data_type, registers: &[u16]| {
-            PointCodec::plain(kind, Order::Abcd, data_type)
-                .decode(registers)
-                .unwrap()
-        };
-        assert_eq!(
-            as_type(RegisterType::U16, DataType::Boolean, &[1]),
-            (Value::Boolean(true), Quality::Good)
-        );
-        assert_eq!(
-            as_type(RegisterType::U16, DataType::Boolean, &[7]),
-            (Value::Boolean(true), Quality::Bad)
-        );
-        assert_eq!(
-            as_type(RegisterType::Bit(10), DataType::Boolean, &[0x0400]),
-            (Value::Boolean(true), Quality::Good)
-        );
-        assert_eq!(
-            as_type(RegisterType::F32, DataType::Float, &[0x41A8, 0xCCCD]).0,
-            Value::Float(21.1)
-        );
-        assert_eq!(
-            as_type(RegisterType::F32, DataType::Integer, &[0x41A8, 0xCCCD]).0,
-            Value::Integer(21)
-        );
-        assert_eq!(
-            as_type(RegisterType::U64, DataType::Unsigned, &[0xFFFF; 4]),
-            (Value::Unsigned(u64::MAX), Quality::Good)
-        );
-        assert_eq!(
-            as_type(RegisterType::U64, DataType::Integer, &[0xFFFF; 4]).1,
-            Quality::Bad
-        );
-        assert_eq!(
-            as_type(
-                RegisterType::Text(3),
-                DataType::String,
-                &[0x4142, 0x4300, 0]
-            ),
-            (Value::String("ABC".into()), Quality::Good)
-        );
-        let coil = PointCodec::plain(RegisterType::Bool, Order::Abcd, DataType::Boolean);
-        assert_eq!(coil.encode_bit(&Value::Boolean(true)), Ok(true));
-        assert_eq!(
-            coil.encode_bit(&Value::Integer(2)),
-            Err(CodecError::OutOfRange)
-        );
-    }
-
-    #[test]
-    fn the_wrong_number_of_registers_is_no_value() {
-        assert_eq!(
-            PointCodec::plain(RegisterType::U32, Order::Abcd, DataType::Integer).decode(&[1]),
-            None
-        );
-    }
-
-    proptest! {
-        #[test]
-        fn what_is_decoded_encodes_to_the_same_registers(words in prop::array::uniform4(any::<u16>())) {
-            let cases = [
-                (RegisterType::I16, DataType::Integer),
-                (RegisterType::U16, DataType::Integer),
-                (RegisterType::I32, DataType::Integer),
-                (RegisterType::U32, DataType::Unsigned),
-                (RegisterType::I64, DataType::Integer),
-                (RegisterType::U64, DataType::Unsigned),
-                (RegisterType::F32, DataType::Float),
-                (RegisterType::F64, DataType::Float),
-            ];
-            for (kind, data_type) in cases {
-                for order in ORDERS {
-                    let codec = PointCodec::plain(kind, order, data_type);
-                    let registers = &words[..usize::from(kind.width())];
-                    let (value, quality) = codec.decode(registers).unwrap();
-                    if quality == Quality::Good {
-                        prop_assert_eq!(codec.encode(&value).unwrap(), registers, "{:?} {:?}", kind, order);
-                    }
-                }
-            }
-        }
-
-        #[test]
-        fn scaled_registers_come_back_too(word: u16, scale in 1i64..1000, exponent in -6i8..3, offset in -500i64..500) {
-            let scaling = Scaling { scale: Decimal::new(scale, exponent), offset: Decimal::new(offset, -1) };
-            for kind in [RegisterType::I16, RegisterType::U16] {
-                let codec = PointCodec { scaling, ..PointCodec::plain(kind, Order::Badc, DataType::Float) };
-                let (value, _) = codec.decode(&[word]).unwrap();
-                prop_assert_eq!(codec.encode(&value), Ok(vec![word]));
-                // Formats on the wire carry floats: those come back as well.
-                prop_assert_eq!(codec.encode(&Value::Float(value.as_f64().unwrap())), Ok(vec![word]));
-            }
-        }
-
-        #[test]
-        fn texts_come_back(text in "[ -~]{0,7}[!-~]") {
-            for order in ORDERS {
-                let codec = PointCodec::plain(RegisterType::Text(4), order, DataType::String);
-                let value = Value::String(text.clone());
-                prop_assert_eq!(codec.decode(&codec.encode(&value).unwrap()), Some((value, Quality::Good)));
-            }
-        }
-
-        #[test]
-        fn no_registers_and_no_value_make_it_panic(
-            words in prop::collection::vec(any::<u16>(), 0..5),
-            number: f64,
-            scale: i64,
-            exponent: i8,
-        ) {
-            let scaling = Scaling { scale: Decimal::new(scale, exponent), offset: Decimal::new(i64::MIN, 0) };
-            for kind in [RegisterType::I64, RegisterType::U64, RegisterType::F32, RegisterType::Bit(200)] {
-                let codec = PointCodec { scaling, ..PointCodec::plain(kind, Order::Dcba, DataType::Integer) };
-                let _ = codec.decode(&words);
-                let _ = codec.encode(&Value::Float(number));
-                let _ = codec.encode(&Value::Integer(scale));
-            }
-        }
-    }
-}
+mod tests;

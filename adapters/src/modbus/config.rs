@@ -6,8 +6,9 @@ use lamplighter_model::{Decimal, ResourceAddress, object::Operations};
 
 use super::{
     bus::{BusSettings, Framing},
-    codec::{PointCodec, RegisterType},
+    codec::{Byte, PointCodec, RegisterType},
     frame::{Request, Table},
+    layout::DateLayout,
     plan::{CostModel, PollPlan, RegisterRange, plan},
 };
 
@@ -16,7 +17,7 @@ use super::{
 pub struct DeviceConfig {
     /// Stands in the log.
     pub name: String,
-    /// 1–247; on TCP also 0 and 255.
+    /// 1–247; on TCP also 0 and 255. On a serial line 0 is all devices: written to, never read.
     pub unit: u8,
     /// From the end of a request to the beginning of its answer.
     pub timeout: Duration,
@@ -27,6 +28,8 @@ pub struct DeviceConfig {
     pub max_bits: u16,
     /// Never read across.
     pub holes: Vec<RegisterRange>,
+    /// Each point by itself, for devices that refuse any longer read.
+    pub one_request_per_point: bool,
     /// How addresses of points are counted.
     pub addressing: Addressing,
     /// Failed cycles in a row after which it leaves the polls and is probed.
@@ -76,11 +79,16 @@ pub struct WriteConfig {
 /// Which functions the device understands.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
 pub enum WriteFunction {
-    /// Single where one register or coil is enough.
+    /// Single where one register or coil is enough. For part of a register function 22, and where
+    /// the device has no such function, the register is read, changed and written.
     #[default]
     Auto,
+    /// Function 22, for part of a register.
+    Mask,
     /// Functions 15 and 16.
     Multiple,
+    /// Function 23: written and read back in one request.
+    ReadWrite,
     /// Functions 5 and 6.
     Single,
 }
@@ -138,6 +146,7 @@ impl DeviceConfig {
             max_registers: 125,
             max_bits: 2000,
             holes: Vec::new(),
+            one_request_per_point: false,
             addressing: Addressing::default(),
             offline_after: 3,
             probe: Probe::default(),
@@ -149,8 +158,17 @@ impl DeviceConfig {
     pub fn problems(&self, settings: &BusSettings) -> Vec<Problem> {
         let mut problems = Vec::new();
         let serial = matches!(settings.framing, Framing::Rtu(_) | Framing::RtuOverTcp);
-        if serial && !(1..=247).contains(&self.unit) {
-            problems.push(Problem::device("unit is 1 to 247 on a serial line"));
+        if serial && self.unit > 247 {
+            problems.push(Problem::device("unit is 0 to 247 on a serial line"));
+        }
+        if settings.is_broadcast(self.unit) {
+            let asks = |point: &&PointConfig| {
+                point.read.is_some() || point.write.is_none_or(|write| write.needs_an_answer())
+            };
+            problems.extend(self.points.iter().filter(asks).map(|point| Problem {
+                point: Some(point.name.clone()),
+                text: "unit 0 is all devices: they can be written to, but none answers".to_owned(),
+            }));
         }
         if !(1..=125).contains(&self.max_registers) {
             problems.push(Problem::device("max_registers is 1 to 125"));
@@ -174,25 +192,28 @@ impl DeviceConfig {
 
     /// How the device is read on this line. Points with problems are left out.
     pub fn plan(&self, settings: &BusSettings) -> PollPlan {
-        let nowhere = RegisterRange {
+        plan(&self.ranges(), &self.cost(settings))
+    }
+
+    /// Where each point is read, and how often.
+    pub(crate) fn ranges(&self) -> Vec<(RegisterRange, Duration)> {
+        self.points
+            .iter()
+            .map(|point| (self.range_of(point), point.poll))
+            .collect()
+    }
+
+    /// Where a point is read; nothing of a point that is not.
+    pub(crate) fn range_of(&self, point: &PointConfig) -> RegisterRange {
+        point.read_range(self.addressing).unwrap_or(RegisterRange {
             table: Table::Holding,
             at: 0,
             count: 0,
-        };
-        let points: Vec<_> = self
-            .points
-            .iter()
-            .map(|point| {
-                (
-                    point.read_range(self.addressing).unwrap_or(nowhere),
-                    point.poll,
-                )
-            })
-            .collect();
-        plan(&points, &self.cost(settings))
+        })
     }
 
-    fn cost(&self, settings: &BusSettings) -> CostModel {
+    /// What the line and the device are taken to cost until that is measured.
+    pub(crate) fn cost(&self, settings: &BusSettings) -> CostModel {
         CostModel {
             char_time: settings.char_time(),
             silence: settings.silence(),
@@ -200,6 +221,8 @@ impl DeviceConfig {
             max_registers: self.max_registers,
             max_bits: self.max_bits,
             holes: self.holes.clone(),
+            refused: Vec::new(),
+            one_per_point: self.one_request_per_point,
         }
     }
 }
@@ -251,21 +274,31 @@ impl PointConfig {
                 "coils and discrete inputs hold bits, registers all other types".to_owned(),
             );
         }
-        match self.codec.kind {
-            RegisterType::Bit(bit) if bit > 15 => Some("a register has bits 0 to 15".to_owned()),
-            RegisterType::Text(0) => Some("a text has at least one register".to_owned()),
+        if self.codec.kind.is_possible() {
+            return None;
+        }
+        let text = match self.codec.kind {
+            RegisterType::Bcd(_) => "decimal digits take 1, 2 or 4 registers",
+            RegisterType::HalfText(..) | RegisterType::Text(_) => {
+                "a text has at least one register"
+            }
             RegisterType::Bit(_)
+            | RegisterType::Bits(..)
             | RegisterType::Bool
+            | RegisterType::Date(_)
+            | RegisterType::F16
             | RegisterType::F32
             | RegisterType::F64
+            | RegisterType::I8(_)
             | RegisterType::I16
             | RegisterType::I32
             | RegisterType::I64
-            | RegisterType::Text(_)
+            | RegisterType::U8(_)
             | RegisterType::U16
             | RegisterType::U32
-            | RegisterType::U64 => None,
-        }
+            | RegisterType::U64 => "a register has bits 0 to 15",
+        };
+        Some(text.to_owned())
     }
 
     fn read_problem(&self, addressing: Addressing, cost: &CostModel) -> Option<String> {
@@ -285,19 +318,37 @@ impl PointConfig {
         if matches!(write.table, Table::Discrete | Table::Input) {
             return Some(format!("table {} cannot be written", write.table));
         }
-        if matches!(self.codec.kind, RegisterType::Bit(_)) {
-            return Some(
-                "writing one bit of a register is not available in this version".to_owned(),
-            );
-        }
         if self.write_range(addressing).is_none() {
             return Some(format!(
                 "{} is no address in table {} here",
                 write.at, write.table
             ));
         }
-        let too_wide = write.function == WriteFunction::Single && self.codec.kind.width() > 1;
-        too_wide.then(|| "write_single writes one register, this type has more".to_owned())
+        let (kind, is_field) = (self.codec.kind, self.codec.kind.field().is_some());
+        let text = match write.function {
+            WriteFunction::Single if kind.width() > 1 => {
+                "write_single writes one register, this type has more"
+            }
+            WriteFunction::Mask if !is_field => {
+                "mask_write writes part of a register, this type is more"
+            }
+            WriteFunction::ReadWrite if is_field || kind == RegisterType::Bool => {
+                "read_write writes whole registers"
+            }
+            WriteFunction::Auto
+            | WriteFunction::Mask
+            | WriteFunction::Multiple
+            | WriteFunction::ReadWrite
+            | WriteFunction::Single => return None,
+        };
+        Some(text.to_owned())
+    }
+}
+
+impl WriteConfig {
+    /// Whether a device that never answers cannot be written so.
+    fn needs_an_answer(self) -> bool {
+        self.verify.is_some() || self.function == WriteFunction::ReadWrite
     }
 }
 
@@ -361,12 +412,15 @@ impl FromStr for Addressing {
 impl FromStr for WriteFunction {
     type Err = ();
 
-    /// Reads `auto`, `write_single` and `write_coil`, `write_multiple` and `write_coils`.
+    /// Reads `auto`, `write_single` and `write_coil`, `write_multiple` and `write_coils`,
+    /// `mask_write`, `read_write`.
     fn from_str(text: &str) -> Result<Self, ()> {
         match text {
             "auto" => Ok(Self::Auto),
             "write_single" | "write_coil" => Ok(Self::Single),
             "write_multiple" | "write_coils" => Ok(Self::Multiple),
+            "mask_write" => Ok(Self::Mask),
+            "read_write" => Ok(Self::ReadWrite),
             _ => Err(()),
         }
     }
@@ -393,6 +447,16 @@ impl RegisterType {
             (Some("u32"), None, None) => Some(Self::U32),
             (Some("i64"), None, None) => Some(Self::I64),
             (Some("u64"), None, None) => Some(Self::U64),
+            (Some("i8"), None, None) => Some(Self::I8(Byte::Low)),
+            (Some("u8"), None, None) => Some(Self::U8(Byte::Low)),
+            (Some("bcd16"), None, None) => Some(Self::Bcd(1)),
+            (Some("bcd32"), None, None) => Some(Self::Bcd(2)),
+            (Some("bcd64"), None, None) => Some(Self::Bcd(4)),
+            (Some("date_bcd"), None, None) => Some(Self::Date(DateLayout::Bcd)),
+            (Some("date_bytes"), None, None) => Some(Self::Date(DateLayout::Bytes)),
+            (Some("date_iec870"), None, None) => Some(Self::Date(DateLayout::Iec870)),
+            (Some("date_words"), None, None) => Some(Self::Date(DateLayout::Words)),
+            (Some("f16"), None, None) => Some(Self::F16),
             (Some("f32"), None, None) => Some(Self::F32),
             (Some("f64"), None, None) => Some(Self::F64),
             _ => None,
@@ -488,7 +552,7 @@ mod tests {
 
     #[test]
     fn every_problem_is_named_at_once() {
-        let mut device = DeviceConfig::new("ahu", 0);
+        let mut device = DeviceConfig::new("ahu", 248);
         device.max_registers = 126;
         device.holes = vec![RegisterRange {
             table: Table::Input,
@@ -512,7 +576,7 @@ mod tests {
         assert_eq!(
             texts(&device),
             [
-                "unit is 1 to 247 on a serial line",
+                "unit is 0 to 247 on a serial line",
                 "max_registers is 1 to 125",
                 "point p: input 3 lies in a hole or is longer than the device gives at once",
                 "point p: coils and discrete inputs hold bits, registers all other types",

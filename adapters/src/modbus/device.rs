@@ -1,15 +1,13 @@
 //! The adapter of one Modbus device: what is due, reading it in the planned requests, writing and
 //! reading back.
 
-use std::{
-    collections::{BTreeMap, BTreeSet},
-    mem,
-    sync::Arc,
-    time::Duration,
-};
+mod poll;
+mod write;
+
+use std::{collections::BTreeMap, mem, sync::Arc, time::Duration};
 
 use lamplighter_model::{
-    Decimal, InstanceAddress, ResourceAddress, ResourceId, Sample, Value,
+    InstanceAddress, ResourceAddress, ResourceId, Sample,
     device::{Assignment, Declaration, Fault, LinkState},
 };
 use tokio::{
@@ -18,13 +16,16 @@ use tokio::{
 };
 use tracing::{debug, info, warn};
 
+use self::{
+    poll::{Poll, Turnaround},
+    write::Write,
+};
 use super::{
     bus::{Answered, Ask, BusError, BusHandle, BusSettings, BusState, Class},
-    codec::{CodecError, RegisterType},
-    config::{DeviceConfig, PointConfig, Problem, Verify, WriteFunction},
+    config::{DeviceConfig, Problem},
     frame::{ExceptionCode, Reply, Request},
     health::Health,
-    plan::{PlannedRequest, RegisterRange},
+    plan::{CostModel, RegisterRange},
 };
 use crate::{Adapter, Clock, Wake};
 
@@ -39,6 +40,11 @@ pub struct ModbusDevice {
     line: watch::Receiver<BusState>,
     clock: Clock,
     polls: Vec<Poll>,
+    /// What a read costs and what the device takes, as far as is known by now.
+    cost: CostModel,
+    turnaround: Turnaround,
+    /// It refuses function 22.
+    lacks_mask_write: bool,
     health: Health,
     /// The next read is the probe that `wait` announced.
     probing: bool,
@@ -61,26 +67,10 @@ pub struct DeviceStats {
     pub exceptions: BTreeMap<u8, u64>,
     /// Of the last answer, from the first byte sent to the last received.
     pub round_trip: Duration,
+    /// What the device does not give together, or not at all, as it was found out.
+    pub refused: Vec<RegisterRange>,
 }
 
-/// A planned request and when it is due.
-#[derive(Debug)]
-struct Poll {
-    request: PlannedRequest,
-    /// Its place within the period, so that the requests of a line spread over it.
-    slot: Instant,
-    due: Instant,
-}
-
-/// One point's part of a Write, laid out.
-struct Write<'a> {
-    point: &'a PointConfig,
-    value: &'a Value,
-    request: Request,
-}
-
-/// The first reads come soon after the start, whatever their period.
-const FIRST_READS_WITHIN: Duration = Duration::from_secs(2);
 /// A device that says that it is busy is asked again, so often and after such a pause.
 const BUSY_ATTEMPTS: u32 = 5;
 const BUSY_PAUSE: Duration = Duration::from_millis(200);
@@ -112,11 +102,15 @@ impl ModbusDevice {
             line_down: 0,
             exceptions: BTreeMap::new(),
             round_trip: Duration::ZERO,
+            refused: Vec::new(),
         };
         let mut line = bus.state();
         line.mark_unchanged();
         Ok(Self {
-            polls: spread(config.plan(settings).requests, config.unit),
+            polls: poll::spread(config.plan(settings).requests, config.unit),
+            cost: config.cost(settings),
+            turnaround: Turnaround::default(),
+            lacks_mask_write: false,
             health: Health::new(&config, seed ^ u64::from(config.unit)),
             line,
             bus,
@@ -133,29 +127,15 @@ impl ModbusDevice {
         self.stats.subscribe()
     }
 
-    /// Reads one planned request.
-    async fn poll(&mut self, index: usize, class: Class) -> Result<Vec<Sample>, Fault> {
-        let range = self.polls[index].request.range;
-        let reply = self.ask(read_of(range), class).await?;
-        let at = self.clock.stamp();
-        let points = self.polls[index]
-            .request
-            .points
-            .iter()
-            .map(|point| &self.config.points[*point]);
-        let samples = points.filter_map(|point| {
-            let own = point.read_range(self.config.addressing)?;
-            let (value, quality) = decode(point, &reply, usize::from(own.at - range.at))?;
-            Some(Sample {
-                quality,
-                ..Sample::good(point.address, value, at)
-            })
-        });
-        Ok(samples.collect())
+    async fn ask(&mut self, request: Request, class: Class) -> Result<Reply, Fault> {
+        match self.try_ask(&request, class).await {
+            Ok(reply) => Ok(reply),
+            Err(error) => Err(self.on_error(&error, &request)),
+        }
     }
 
     /// Asks until the device answers, in its configured attempts.
-    async fn ask(&mut self, request: Request, class: Class) -> Result<Reply, Fault> {
+    async fn try_ask(&mut self, request: &Request, class: Class) -> Result<Reply, BusError> {
         let (mut failed, mut busy) = (0, 0);
         let offline = self.health.is_offline();
         let retries = if offline {
@@ -164,11 +144,12 @@ impl ModbusDevice {
             u32::from(self.config.retries)
         };
         loop {
-            let result = self.bus.ask(self.ask_of(&request, class)).await;
+            let result = self.bus.ask(self.ask_of(request, class)).await;
             self.count(&result);
             match result {
                 Ok(answered) => {
                     self.on_answer(answered.round_trip);
+                    self.measure(request, answered.round_trip);
                     return Ok(answered.reply);
                 }
                 Err(BusError::Exception(code)) if code.is_busy() && busy < BUSY_ATTEMPTS => {
@@ -176,9 +157,9 @@ impl ModbusDevice {
                     sleep(BUSY_PAUSE).await;
                 }
                 Err(BusError::Down | BusError::Garbled | BusError::Timeout) if failed < retries => {
-                    failed += 1
+                    failed += 1;
                 }
-                Err(error) => return Err(self.on_error(&error, &request)),
+                Err(error) => return Err(error),
             }
         }
     }
@@ -201,6 +182,8 @@ impl ModbusDevice {
     fn on_answer(&mut self, round_trip: Duration) {
         if self.health.on_answer(round_trip) {
             info!(device = self.config.name, "Device is back");
+            // It may be another one of its kind.
+            self.forget_refusals();
             let now = Instant::now();
             self.polls.iter_mut().for_each(|poll| poll.due = now);
         }
@@ -273,38 +256,6 @@ impl ModbusDevice {
         }
     }
 
-    /// The planned requests that bring these resources.
-    fn polls_for(&self, instance: InstanceAddress, resources: &[ResourceId]) -> BTreeSet<usize> {
-        let wanted = |address: ResourceAddress| {
-            address.instance() == instance && resources.contains(&address.path.resource)
-        };
-        let points = &self.config.points;
-        let serves = |poll: &Poll| {
-            poll.request
-                .points
-                .iter()
-                .any(|point| wanted(points[*point].address))
-        };
-        (0..self.polls.len())
-            .filter(|index| serves(&self.polls[*index]))
-            .collect()
-    }
-
-    fn due(&self, index: usize) -> Option<Wake> {
-        let points = &self.polls[index].request.points;
-        let addresses = || {
-            points
-                .iter()
-                .map(|point| self.config.points[*point].address)
-        };
-        let instance = addresses().next()?.instance();
-        let resources = addresses().filter(|address| address.instance() == instance);
-        Some(Wake::Due(
-            instance,
-            resources.map(|address| address.path.resource).collect(),
-        ))
-    }
-
     /// Waits until an offline device is to be probed: after its pause, or when the line is back.
     async fn wait_to_probe(&mut self) -> Option<Wake> {
         tokio::select! {
@@ -325,97 +276,6 @@ impl ModbusDevice {
         let cheapest =
             (0..self.polls.len()).min_by_key(|index| self.polls[*index].request.line_time)?;
         self.due(cheapest)
-    }
-
-    async fn wait_for_poll(&mut self) -> Option<Wake> {
-        let Some(next) = (0..self.polls.len()).min_by_key(|index| self.polls[*index].due) else {
-            return std::future::pending().await;
-        };
-        sleep_until(self.polls[next].due).await;
-        self.polls[next].reschedule(Instant::now());
-        self.due(next)
-    }
-
-    /// Lays out a Write; nothing is sent yet.
-    fn prepare<'a>(
-        config: &'a DeviceConfig,
-        assignment: &'a Assignment,
-    ) -> Result<Write<'a>, Fault> {
-        let value = &assignment.value;
-        let point = config
-            .points
-            .iter()
-            .find(|point| point.address == assignment.address && point.write.is_some());
-        let (Some(point), None) = (point, assignment.index) else {
-            return Err(Fault::Unsupported);
-        };
-        let (Some(write), Some(range)) = (point.write, point.write_range(config.addressing)) else {
-            return Err(Fault::Unsupported);
-        };
-        let refused = |error: CodecError| Fault::BadValue(error.to_string());
-        let request = if point.codec.kind == RegisterType::Bool {
-            let on = point.codec.encode_bit(value).map_err(refused)?;
-            match write.function {
-                WriteFunction::Auto | WriteFunction::Single => {
-                    Request::WriteCoil { at: range.at, on }
-                }
-                WriteFunction::Multiple => Request::WriteCoils {
-                    at: range.at,
-                    on: vec![on],
-                },
-            }
-        } else {
-            let values = point.codec.encode(value).map_err(refused)?;
-            match (write.function, values.as_slice()) {
-                (WriteFunction::Auto | WriteFunction::Single, [value]) => Request::WriteRegister {
-                    at: range.at,
-                    value: *value,
-                },
-                (WriteFunction::Auto | WriteFunction::Single | WriteFunction::Multiple, _) => {
-                    Request::WriteRegisters {
-                        at: range.at,
-                        values,
-                    }
-                }
-            }
-        };
-        Ok(Write {
-            point,
-            value,
-            request,
-        })
-    }
-
-    async fn verify(
-        &mut self,
-        point: &PointConfig,
-        verify: Verify,
-        value: &Value,
-        written: &Request,
-    ) -> Result<(), Fault> {
-        sleep(verify.settle).await;
-        let addressing = self.config.addressing;
-        let Some(range) = point
-            .read_range(addressing)
-            .or_else(|| point.write_range(addressing))
-        else {
-            return Err(Fault::Unsupported);
-        };
-        let reply = self.ask(read_of(range), Class::Command).await?;
-        if is_as_written(&reply, written) {
-            return Ok(());
-        }
-        let read = decode(point, &reply, 0).map(|(read, _)| read);
-        let near = verify
-            .tolerance
-            .zip(read.as_ref())
-            .is_some_and(|(tolerance, read)| is_near(read, value, tolerance));
-        if near {
-            return Ok(());
-        }
-        Err(Fault::Device(
-            "the device does not read back what was written".to_owned(),
-        ))
     }
 }
 
@@ -445,9 +305,15 @@ impl Adapter for ModbusDevice {
             Class::Poll
         };
         self.begin();
+        let polls = self.polls_for(instance, resources);
+        if polls.is_empty() && !probing {
+            let samples = self.read_refused(instance, resources).await;
+            self.unfinished = false;
+            return samples;
+        }
         let (mut samples, mut fault) = (Vec::new(), Fault::NoValue);
-        for index in self.polls_for(instance, resources) {
-            match self.poll(index, class).await {
+        for planned in polls {
+            match self.poll(&planned, class).await {
                 Ok(more) => samples.extend(more),
                 Err(why) => {
                     let silent = matches!(why, Fault::Timeout | Fault::Unreachable);
@@ -471,24 +337,16 @@ impl Adapter for ModbusDevice {
         let config = Arc::clone(&self.config);
         let writes: Vec<Write<'_>> = values
             .iter()
-            .map(|assignment| Self::prepare(&config, assignment))
+            .map(|assignment| Write::prepare(&config, assignment))
             .collect::<Result<_, _>>()?;
         self.begin();
         let mut done = Ok(());
-        for Write {
-            point,
-            value,
-            request,
-        } in &writes
-        {
-            done = self.ask(request.clone(), Class::Command).await.map(drop);
-            if let (Ok(()), Some(verify)) = (&done, point.write.and_then(|write| write.verify)) {
-                done = self.verify(point, verify, value, request).await;
-            }
+        for write in &writes {
+            done = self.carry_out(write).await;
             if done.is_err() {
                 break;
             }
-            self.read_soon(point.address);
+            self.read_soon(write.point.address);
         }
         self.unfinished = false;
         done
@@ -510,90 +368,6 @@ impl Adapter for ModbusDevice {
             }
         }
     }
-}
-
-impl ModbusDevice {
-    /// What was written shows up without waiting for its turn.
-    fn read_soon(&mut self, address: ResourceAddress) {
-        let now = Instant::now();
-        for index in self.polls_for(address.instance(), &[address.path.resource]) {
-            self.polls[index].due = now;
-        }
-    }
-}
-
-impl Poll {
-    /// The next slot of its grid; those that were missed are left out.
-    fn reschedule(&mut self, now: Instant) {
-        let period = self.request.period;
-        let passed = now.saturating_duration_since(self.slot).as_nanos() / period.as_nanos().max(1);
-        let passed = u32::try_from(passed).unwrap_or(u32::MAX);
-        self.slot += period * passed;
-        if self.slot <= now {
-            self.slot += period;
-        }
-        self.due = self.slot;
-    }
-}
-
-/// Gives each request its place in its period: evenly among those of the device, and from the unit
-/// number among the devices of the line.
-fn spread(requests: Vec<PlannedRequest>, unit: u8) -> Vec<Poll> {
-    let start = Instant::now();
-    let count = f64::from(u32::try_from(requests.len()).unwrap_or(u32::MAX));
-    // Multiples of the golden ratio never bunch.
-    let shift = f64::from(unit) * 0.618_033_988_75;
-    let poll = |(index, request): (u32, PlannedRequest)| {
-        let phase = ((f64::from(index) + shift) / count).fract();
-        let slot = start + request.period.mul_f64(phase);
-        let due = start + request.period.min(FIRST_READS_WITHIN).mul_f64(phase);
-        Poll { request, slot, due }
-    };
-    (0..).zip(requests).map(poll).collect()
-}
-
-fn read_of(range: RegisterRange) -> Request {
-    Request::Read {
-        table: range.table,
-        at: range.at,
-        count: range.count,
-    }
-}
-
-fn decode(
-    point: &PointConfig,
-    reply: &Reply,
-    offset: usize,
-) -> Option<(Value, lamplighter_model::Quality)> {
-    match reply {
-        Reply::Bits(bits) => Some(point.codec.decode_bit(*bits.get(offset)?)),
-        Reply::Registers(registers) => point
-            .codec
-            .decode(registers.get(offset..offset + usize::from(point.codec.kind.width()))?),
-        Reply::Written => None,
-    }
-}
-
-fn is_as_written(read: &Reply, written: &Request) -> bool {
-    match (read, written) {
-        (Reply::Bits(bits), Request::WriteCoil { on, .. }) => bits == &[*on],
-        (Reply::Bits(bits), Request::WriteCoils { on, .. }) => bits == on,
-        (Reply::Registers(registers), Request::WriteRegister { value, .. }) => {
-            registers == &[*value]
-        }
-        (Reply::Registers(registers), Request::WriteRegisters { values, .. }) => {
-            registers == values
-        }
-        (Reply::Bits(_) | Reply::Registers(_) | Reply::Written, _) => false,
-    }
-}
-
-fn is_near(read: &Value, wanted: &Value, tolerance: Decimal) -> bool {
-    let (Some(read), Some(wanted)) = (read.as_f64(), wanted.as_f64()) else {
-        return false;
-    };
-    // Half a millionth of the tolerance for what floats cannot hold exactly.
-    (read - wanted).abs() <= tolerance.to_f64() * (1.0 + 5e-7)
 }
 
 /// What the device's own refusal means for who asked.

@@ -17,11 +17,38 @@ pub enum Table {
 /// One request to one device; addresses count from 0.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub enum Request {
-    Read { table: Table, at: u16, count: u16 },
-    WriteCoil { at: u16, on: bool },
-    WriteCoils { at: u16, on: Vec<bool> },
-    WriteRegister { at: u16, value: u16 },
-    WriteRegisters { at: u16, values: Vec<u16> },
+    Read {
+        table: Table,
+        at: u16,
+        count: u16,
+    },
+    /// Function 22: the register becomes `(register & keep) | set`.
+    MaskWrite {
+        at: u16,
+        keep: u16,
+        set: u16,
+    },
+    /// Function 23: writes, then reads back what was written.
+    WriteAndRead {
+        at: u16,
+        values: Vec<u16>,
+    },
+    WriteCoil {
+        at: u16,
+        on: bool,
+    },
+    WriteCoils {
+        at: u16,
+        on: Vec<bool>,
+    },
+    WriteRegister {
+        at: u16,
+        value: u16,
+    },
+    WriteRegisters {
+        at: u16,
+        values: Vec<u16>,
+    },
 }
 
 /// What a device answered.
@@ -41,7 +68,8 @@ pub struct ExceptionCode(pub u8);
 pub enum RequestError {
     /// It would reach beyond address 65535.
     AddressRange,
-    /// None, or more than a frame holds (2000 and 1968 bits, 125 and 123 registers).
+    /// None, or more than a frame holds (2000 and 1968 bits; 125, 123 and, with function 23, 121
+    /// registers).
     Count,
 }
 
@@ -103,7 +131,10 @@ impl Request {
                 usize::from(*count),
                 if table.holds_bits() { 2000 } else { 125 },
             ),
-            Self::WriteCoil { at, .. } | Self::WriteRegister { at, .. } => (*at, 1, 1),
+            Self::MaskWrite { at, .. }
+            | Self::WriteCoil { at, .. }
+            | Self::WriteRegister { at, .. } => (*at, 1, 1),
+            Self::WriteAndRead { at, values } => (*at, values.len(), 121),
             Self::WriteCoils { at, on } => (*at, on.len(), 1968),
             Self::WriteRegisters { at, values } => (*at, values.len(), 123),
         };
@@ -134,6 +165,8 @@ impl Request {
     /// Length of the request on a serial line.
     pub(crate) fn rtu_len(&self) -> usize {
         let pdu = match self {
+            Self::MaskWrite { .. } => 7,
+            Self::WriteAndRead { values, .. } => 10 + 2 * values.len(),
             Self::Read { .. } | Self::WriteCoil { .. } | Self::WriteRegister { .. } => 5,
             Self::WriteCoils { on, .. } => 6 + on.len().div_ceil(8),
             Self::WriteRegisters { values, .. } => 6 + 2 * values.len(),
@@ -160,6 +193,21 @@ impl Request {
         }
         match self {
             Self::Read { table, count, .. } => read_answer(*table, *count, pdu),
+            Self::WriteAndRead { values, .. } => {
+                let data = pdu.get(2..)?;
+                // The byte count is the length that was asked for, or this is another's answer.
+                if usize::from(*pdu.get(1)?) != 2 * values.len() || data.len() != 2 * values.len() {
+                    return None;
+                }
+                let words = data.chunks_exact(2);
+                Some(Ok(Reply::Registers(
+                    words
+                        .map(|pair| u16::from_be_bytes([pair[0], pair[1]]))
+                        .collect(),
+                )))
+            }
+            // Comes back as it was sent.
+            Self::MaskWrite { .. } => (self.mask_write_pdu() == pdu).then_some(Ok(Reply::Written)),
             Self::WriteCoil { .. }
             | Self::WriteCoils { .. }
             | Self::WriteRegister { .. }
@@ -200,12 +248,16 @@ impl Request {
             Self::WriteRegister { .. } => 6,
             Self::WriteCoils { .. } => 15,
             Self::WriteRegisters { .. } => 16,
+            Self::MaskWrite { .. } => 22,
+            Self::WriteAndRead { .. } => 23,
         }
     }
 
     fn answer_pdu_len(&self) -> usize {
         match self {
             Self::Read { table, count, .. } => 2 + data_len(*table, *count),
+            Self::MaskWrite { .. } => 7,
+            Self::WriteAndRead { values, .. } => 2 + 2 * values.len(),
             Self::WriteCoil { .. }
             | Self::WriteCoils { .. }
             | Self::WriteRegister { .. }
@@ -213,11 +265,22 @@ impl Request {
         }
     }
 
+    /// Function 22 as the application protocol 1.1b3, 6.16 has it; of no use for others.
+    fn mask_write_pdu(&self) -> [u8; 7] {
+        let Self::MaskWrite { at, keep, set } = self else {
+            return [0; 7];
+        };
+        let ([a1, a0], [k1, k0], [s1, s0]) =
+            (at.to_be_bytes(), keep.to_be_bytes(), set.to_be_bytes());
+        [22, a1, a0, k1, k0, s1, s0]
+    }
+
     fn encode(
         &self,
         frame: impl FnOnce(core::RequestPdu<'_>, &mut [u8]) -> Result<usize, core::Error>,
     ) -> Vec<u8> {
         let (mut data, mut buf) = ([0; MAX_FRAME], vec![0; MAX_FRAME]);
+        let mask = self.mask_write_pdu();
         let request = match self {
             Self::Read {
                 table: Table::Coil,
@@ -239,6 +302,16 @@ impl Request {
                 at,
                 count,
             } => Ok(core::Request::ReadInputRegisters(*at, *count)),
+            // The library has no request of this function; it passes on what it does not know.
+            Self::MaskWrite { .. } => Ok(core::Request::Custom(
+                core::FunctionCode::Custom(mask[0]),
+                &mask[1..],
+            )),
+            Self::WriteAndRead { at, values } => {
+                let count = u16::try_from(values.len()).unwrap_or(u16::MAX);
+                core::Data::from_words(values, &mut data[..2 * values.len()])
+                    .map(|words| core::Request::ReadWriteMultipleRegisters(*at, count, *at, words))
+            }
             Self::WriteCoil { at, on } => Ok(core::Request::WriteSingleCoil(*at, *on)),
             Self::WriteCoils { at, on } => core::Coils::from_bools(on, &mut data)
                 .map(|coils| core::Request::WriteMultipleCoils(*at, coils)),
@@ -341,16 +414,32 @@ fn foreign_frame(bytes: &[u8]) -> Option<usize> {
     if bytes.len() < EXCEPTION_PDU + RTU_EXTRA {
         return None;
     }
-    [rtu::response_pdu_len(bytes), rtu::request_pdu_len(bytes)]
-        .into_iter()
-        .find_map(|pdu_len| {
-            let pdu_len = pdu_len.ok().flatten()?;
-            rtu::extract_frame(bytes, pdu_len).ok().flatten()?;
-            Some(pdu_len + RTU_EXTRA)
-        })
+    [
+        rtu::response_pdu_len(bytes).ok().flatten(),
+        request_pdu_len(bytes),
+    ]
+    .into_iter()
+    .find_map(|pdu_len| {
+        let pdu_len = pdu_len?;
+        rtu::extract_frame(bytes, pdu_len).ok().flatten()?;
+        Some(pdu_len + RTU_EXTRA)
+    })
+}
+
+/// As the library, but with the byte count of functions 15 and 16 where it stands in a frame.
+fn request_pdu_len(bytes: &[u8]) -> Option<usize> {
+    if let [_, 15 | 16, _, _, _, _, count, ..] = *bytes {
+        return Some(6 + usize::from(count));
+    }
+    rtu::request_pdu_len(bytes).ok().flatten()
 }
 
 impl ExceptionCode {
+    /// The device has no such registers, or not so many of them at once.
+    pub const fn is_about_registers(self) -> bool {
+        matches!(self.0, 2 | 3)
+    }
+
     /// The device is there and asks for patience: acknowledged (5), busy (6).
     pub const fn is_busy(self) -> bool {
         matches!(self.0, 5 | 6)
@@ -418,7 +507,25 @@ mod tests {
     #[test]
     fn requests_are_laid_out_as_the_specification_shows() {
         // Modbus application protocol 1.1b3, 6.3, 6.5, 6.11 and 6.12, with unit 17 and checksum.
-        let cases: [(Request, &[u8]); 4] = [
+        let cases: [(Request, &[u8]); 6] = [
+            // 6.16 and 6.17.
+            (
+                Request::MaskWrite {
+                    at: 4,
+                    keep: 0xF2,
+                    set: 0x25,
+                },
+                &[22, 0, 4, 0, 0xF2, 0, 0x25],
+            ),
+            (
+                Request::WriteAndRead {
+                    at: 0x0E,
+                    values: vec![0xFF; 3],
+                },
+                &[
+                    23, 0, 0x0E, 0, 3, 0, 0x0E, 0, 3, 6, 0, 0xFF, 0, 0xFF, 0, 0xFF,
+                ],
+            ),
             (
                 Request::Read {
                     table: Table::Holding,
@@ -511,6 +618,12 @@ mod tests {
         pdu.push(0);
         assert_eq!(found(&frame(9, &pdu)), None);
         assert!(only_frames(&frame(9, &pdu)));
+        // A light panel that writes to all: function 16 and its byte count.
+        let mut broadcast = vec![16, 0, 1, 0, 5, 10];
+        broadcast.extend_from_slice(&inner);
+        broadcast.push(0);
+        assert_eq!(found(&frame(0, &broadcast)), None);
+        assert!(only_frames(&frame(0, &broadcast)));
         assert!(!only_frames(&inner[..5]));
     }
 
@@ -529,6 +642,28 @@ mod tests {
         };
         assert_eq!(write.answer_in(&[16, 0, 5, 0, 2]), Some(Ok(Reply::Written)));
         assert_eq!(write.answer_in(&[16, 0, 5, 0, 1]), None);
+        let mask = Request::MaskWrite {
+            at: 4,
+            keep: 0xF2,
+            set: 0x25,
+        };
+        let answer = [22, 0, 4, 0, 0xF2, 0, 0x25];
+        assert_eq!(mask.answer_in(&answer), Some(Ok(Reply::Written)));
+        assert_eq!(mask.answer_in(&[22, 0, 4, 0, 0xF2, 0, 0x24]), None);
+        assert_eq!(
+            find_answer(&frame(17, &answer), 17, &mask).map(|(answer, _)| answer),
+            Some(Ok(Reply::Written))
+        );
+        let both = Request::WriteAndRead {
+            at: 4,
+            values: vec![7, 8],
+        };
+        assert_eq!(
+            both.answer_in(&[23, 4, 0, 7, 0, 9]),
+            Some(Ok(Reply::Registers(vec![7, 9])))
+        );
+        assert_eq!(both.answer_in(&[23, 2, 0, 7, 0, 9]), None);
+        assert_eq!(both.answer_in(&[23, 4, 0, 7]), None);
     }
 
     #[test]

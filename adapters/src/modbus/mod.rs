@@ -11,6 +11,7 @@ mod device;
 mod frame;
 mod health;
 mod inspect;
+mod layout;
 mod plan;
 mod rtu;
 mod tcp;
@@ -18,11 +19,12 @@ mod tcp;
 pub use bus::{
     Answered, Ask, Bus, BusError, BusHandle, BusSettings, BusState, BusStats, Class, Framing,
 };
-pub use codec::{CodecError, Order, PointCodec, RegisterType, Scaling};
+pub use codec::{Byte, CodecError, Masked, Order, PointCodec, RegisterType, Scaling};
 pub use config::{
     Addressing, DeviceConfig, PointConfig, Probe, Problem, ReadConfig, Verify, WriteConfig,
     WriteFunction,
 };
 pub use device::{DeviceStats, ModbusDevice};
 pub use frame::{Answer, ExceptionCode, Reply, Request, RequestError, Table, find_answer};
+pub use layout::DateLayout;
 pub use plan::{CostModel, PlannedRequest, PollPlan, RegisterRange, plan};

@@ -28,6 +28,10 @@ pub struct CostModel {
     pub max_bits: u16,
     /// Never read, not even to bridge a gap.
     pub holes: Vec<RegisterRange>,
+    /// Ranges that the device has refused: it would refuse whatever contains one as well.
+    pub refused: Vec<RegisterRange>,
+    /// Nothing is read together but points of the same range.
+    pub one_per_point: bool,
 }
 
 /// One read, again and again.
@@ -53,7 +57,8 @@ const REQUEST_CHARS: u32 = 8;
 const ANSWER_CHARS: u32 = 5;
 
 impl RegisterRange {
-    fn end(self) -> u32 {
+    /// One behind the last.
+    pub(crate) fn end(self) -> u32 {
         u32::from(self.at) + u32::from(self.count)
     }
 
@@ -89,7 +94,9 @@ impl CostModel {
         } else {
             self.max_registers.min(125)
         };
-        range.count <= max && !self.holes.iter().any(|hole| hole.overlaps(range))
+        range.count <= max
+            && !self.holes.iter().any(|hole| hole.overlaps(range))
+            && !self.refused.iter().any(|refused| range.contains(*refused))
     }
 }
 
@@ -149,7 +156,8 @@ fn cheapest(ranges: &[RegisterRange], cost: &CostModel) -> Vec<(usize, usize, Re
         let mut choice = (Duration::MAX, last);
         for first in (0..=last).rev() {
             run = spanning(run, ranges[first]);
-            if !cost.allows(run) {
+            let is_one = run == ranges[first] && run == ranges[last];
+            if !cost.allows(run) || (cost.one_per_point && !is_one) {
                 // A run that begins further left is longer still.
                 break;
             }
@@ -172,7 +180,8 @@ fn cheapest(ranges: &[RegisterRange], cost: &CostModel) -> Vec<(usize, usize, Re
     runs
 }
 
-fn spanning(a: RegisterRange, b: RegisterRange) -> RegisterRange {
+/// The smallest range that contains both, of one table.
+pub(crate) fn spanning(a: RegisterRange, b: RegisterRange) -> RegisterRange {
     let at = a.at.min(b.at);
     let count = a.end().max(b.end()) - u32::from(at);
     // 65536 bits do not fit, nor does any device allow them.
@@ -238,6 +247,8 @@ mod tests {
             max_registers: 125,
             max_bits: 2000,
             holes: Vec::new(),
+            refused: Vec::new(),
+            one_per_point: false,
         }
     }
 

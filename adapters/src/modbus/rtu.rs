@@ -18,9 +18,9 @@ use tokio::{
 
 use super::{
     bus::{Ask, Class},
-    frame::{Answer, Request, find_answer, only_frames},
+    frame::{Answer, Reply, Request, find_answer, only_frames},
 };
-use crate::bus::Port;
+use crate::bus::{Port, alarm::Alarm};
 
 /// Times that the line prescribes.
 #[derive(Clone, Copy, Debug)]
@@ -29,6 +29,8 @@ pub(crate) struct Timing {
     pub(crate) char_time: Duration,
     /// Silence before a request.
     pub(crate) silence: Duration,
+    /// Pause after a request to all devices.
+    pub(crate) broadcast_pause: Duration,
     /// How long a late answer is waited for, from the request on, in hundredths of the timeout.
     pub(crate) quarantine_percent: u32,
     /// Whether our own bytes come back before the answer.
@@ -49,6 +51,7 @@ pub(crate) enum Outcome {
 #[derive(Debug)]
 pub(crate) struct Rtu {
     timing: Timing,
+    alarm: Alarm,
     /// When the last byte was sent or received.
     last_byte: Instant,
     /// The whole line waits until then.
@@ -70,6 +73,8 @@ struct Outstanding {
     until: Instant,
 }
 
+/// All devices of a line: they obey and do not answer.
+const BROADCAST: u8 = 0;
 /// Enough for the longest frame behind as many bytes of something else.
 const RECEIVED_MAX: usize = 512;
 /// A line that is never silent makes a request fail after this time.
@@ -82,6 +87,7 @@ impl Rtu {
         let now = Instant::now();
         Self {
             timing,
+            alarm: Alarm::Runtime,
             last_byte: now,
             line_until: now,
             received: Vec::new(),
@@ -89,6 +95,16 @@ impl Rtu {
             slowest: BTreeMap::new(),
             late: 0,
         }
+    }
+
+    /// The port was opened; `pause` before the first request.
+    pub(crate) fn on_open(&mut self, is_real_time: bool, pause: Duration) {
+        self.alarm = if is_real_time {
+            Alarm::fine()
+        } else {
+            Alarm::Runtime
+        };
+        self.line_until = self.line_until.max(Instant::now() + pause);
     }
 
     pub(crate) fn late(&self) -> u64 {
@@ -121,15 +137,30 @@ impl Rtu {
         self.outstanding.remove(&ask.unit);
         let frame = ask.request.rtu_frame(ask.unit);
         let sent = Instant::now();
-        port.write_all(&frame).await?;
-        // Written is not sent: the system passes the bytes on at the speed of the line.
-        self.last_byte = Instant::now() + self.line_time(frame.len());
+        self.send(port, &frame).await?;
+        if ask.unit == BROADCAST {
+            self.line_until = self.last_byte + self.timing.broadcast_pause;
+            return Ok(Outcome::Answered(Ok(Reply::Written), Duration::ZERO));
+        }
         let deadline = self.last_byte + ask.timeout + self.line_time(ask.request.rtu_answer_len());
         let outcome = self.receive(port, ask, &frame, sent, deadline).await?;
         if !matches!(outcome, Outcome::Answered(..)) {
             self.give_up(ask, sent, deadline);
         }
         Ok(outcome)
+    }
+
+    async fn send<P: Port>(&mut self, port: &mut P, frame: &[u8]) -> io::Result<()> {
+        port.begin_sending()?;
+        port.write_all(frame).await?;
+        // Written is not sent: the system passes the bytes on at the speed of the line.
+        self.last_byte = Instant::now() + self.line_time(frame.len());
+        if port.switches_direction() {
+            self.alarm.wait_until(self.last_byte).await;
+            port.end_sending().await?;
+            self.last_byte = Instant::now();
+        }
+        Ok(())
     }
 
     /// Waits out the quarantine and the silence. False where the line never becomes silent.
@@ -141,11 +172,13 @@ impl Rtu {
             if until > limit {
                 return Ok(false);
             }
-            // The deadline is polled after the read: bytes that are there are seen even when it has passed.
-            match timeout_at(until, port.read(&mut chunk)).await {
-                Err(_elapsed) => return Ok(true),
-                Ok(count) => self.on_stray(&chunk[..some(count?)?]),
-            }
+            // In this order bytes that are there are seen even when the time has passed.
+            let count = tokio::select! {
+                biased;
+                count = port.read(&mut chunk) => some(count?)?,
+                () = self.alarm.wait_until(until) => return Ok(true),
+            };
+            self.on_stray(&chunk[..count]);
         }
     }
 

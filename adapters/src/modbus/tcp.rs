@@ -4,7 +4,7 @@
 //! Many devices lose a request that comes while they are busy with another, so after a timeout the
 //! late answer is waited for here as well, as long as on a serial line.
 
-use std::io;
+use std::{io, time::Duration};
 
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
@@ -29,6 +29,8 @@ pub(crate) struct Tcp {
     /// A request that was given up and how long its answer is waited for.
     outstanding: Option<(u16, Instant)>,
     quarantine_percent: u32,
+    not_before: Instant,
+    gap: Duration,
     late: u64,
 }
 
@@ -41,8 +43,11 @@ const SILENT_TIMEOUTS: u32 = 10;
 
 impl Tcp {
     /// `quarantine_percent`: for how many hundredths of its timeout a late answer is waited for.
-    pub(crate) fn new(quarantine_percent: u32) -> Self {
+    /// `gap`: pause between an answer and the next request.
+    pub(crate) fn new(quarantine_percent: u32, gap: Duration) -> Self {
         Self {
+            not_before: Instant::now(),
+            gap,
             transaction: 0,
             received: Vec::new(),
             silent_since: None,
@@ -53,8 +58,10 @@ impl Tcp {
         }
     }
 
-    /// The connection was renewed: nothing of the old one can come any more.
-    pub(crate) fn reset(&mut self) {
+    /// The connection was renewed: nothing of the old one can come any more. The first request
+    /// waits for `pause`.
+    pub(crate) fn on_open(&mut self, pause: Duration) {
+        self.not_before = Instant::now() + pause;
         self.received.clear();
         self.silent_since = None;
         self.is_dead = false;
@@ -98,6 +105,9 @@ impl Tcp {
             };
             self.on_stray(&chunk[..some(count?)?])?;
         }
+        while let Ok(count) = timeout_at(self.not_before, port.read(&mut chunk)).await {
+            self.on_stray(&chunk[..some(count?)?])?;
+        }
         self.transaction = self.transaction.wrapping_add(1);
         let sent = Instant::now();
         let deadline = sent + ask.timeout;
@@ -110,7 +120,9 @@ impl Tcp {
                     self.drop_older(&frame)?;
                     continue;
                 }
-                return Ok(Outcome::Answered(frame.answer_to(ask)?, sent.elapsed()));
+                let round_trip = sent.elapsed();
+                self.not_before = sent + round_trip + self.gap;
+                return Ok(Outcome::Answered(frame.answer_to(ask)?, round_trip));
             }
             let Ok(count) = timeout_at(deadline, port.read(&mut chunk)).await else {
                 self.give_up(ask, sent);

@@ -3,7 +3,9 @@
 #![expect(clippy::unwrap_used, reason = "a panic is how a test fails")]
 
 mod device;
+mod functions;
 mod late;
+mod learning;
 mod line;
 mod mute;
 mod port;

@@ -21,10 +21,7 @@ async fn a_serial_adapter_is_back_two_seconds_after_it_is_plugged_in_again() {
     let link = std::env::temp_dir().join(format!("lamplighter-replug-{}", std::process::id()));
     let plugged = plug_in(&link);
     let line = "19200-8N1".parse().unwrap();
-    let opener = SerialOpener {
-        device: link.clone(),
-        line,
-    };
+    let opener = SerialOpener::new(&link, line);
     let (bus, owner) = Bus::new(opener, BusSettings::new("test", Framing::Rtu(line)), 1);
     tokio::spawn(owner.run());
     let mut state = bus.state();

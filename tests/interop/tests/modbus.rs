@@ -114,7 +114,7 @@ async fn no_wrong_value_in_2000_reads_with_late_answers_over_a_pseudo_terminal()
 
     let line = "115200-8N1".parse().unwrap();
     let settings = BusSettings::new("pymodbus", Framing::Rtu(line));
-    let bus = start(SerialOpener { device, line }, &settings);
+    let bus = start(SerialOpener::new(device, line), &settings);
     let tally = counted_reads(&bus, 2000).await;
     assert_eq!(tally.wrong, 0, "{tally:?} {:?}", bus.stats());
     assert!(tally.right >= 1800, "{tally:?} {:?}", bus.stats());

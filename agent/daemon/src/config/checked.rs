@@ -66,6 +66,12 @@ pub struct Bus {
     pub line: BusLine,
     /// Extra pause between requests.
     pub gap: Duration,
+    /// Pause between opening and the first request.
+    pub connect_pause: Duration,
+    /// Pause after a write to all devices of a serial line.
+    pub broadcast_pause: Duration,
+    /// Idle time after which a network connection is closed; `None` keeps it.
+    pub close_after: Option<Duration>,
     /// First and longest pause before the line is opened again.
     pub reopen: (Duration, Duration),
     /// Share of the bus time that polls keep against writes.
@@ -272,6 +278,9 @@ impl Bus {
             // At most 100, and a percentage: neither loses anything that matters.
             silence_chars: silence_chars as f32,
             gap: self.gap,
+            connect_pause: self.connect_pause,
+            broadcast_pause: self.broadcast_pause,
+            close_after: self.close_after,
             echo,
             reopen_first: self.reopen.0,
             reopen_max: self.reopen.1,

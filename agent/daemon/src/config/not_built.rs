@@ -28,7 +28,6 @@ const NOT_BUILT: &[(&str, Refused)] = &[
         Refused::Words(&["est", "oscore", "rpk"]),
     ),
     ("bus.*.kind", Refused::Words(&["ascii", "udp"])),
-    ("bus.*.rs485", Refused::Words(&["kernel", "rts_high"])),
     (
         "device.*.adapter",
         Refused::Words(&[
@@ -40,10 +39,6 @@ const NOT_BUILT: &[(&str, Refused)] = &[
     ("device.*.point.*.feedback", Refused::Always),
     ("device.*.point.*.min_switch_s", Refused::Always),
     ("device.*.point.*.monotonic", Refused::Always),
-    (
-        "device.*.point.*.write.function",
-        Refused::Words(&["mask_write"]),
-    ),
     ("mqtt", Refused::Always),
     ("server.*.coap.default_leisure_s", Refused::Always),
     ("server.*.coap.probing_rate_bytes_s", Refused::Always),

@@ -17,9 +17,9 @@ use serde::Deserialize;
 
 pub use bus::{Bus, Reopen, Rs485, SerialBus, TcpBus};
 pub use device::{
-    Addressing, Backend, Bias, Boot, Device, Exit, FailSafe, FailSafeOn, GpioDefaults, GpioDevice,
-    GpioPoint, Guard, Iec62056Device, Iec62056Point, Limit, MeterMode, ModbusDevice, ModbusPoint,
-    OnViolation, Order, Probe, Read, RegisterType, SimDevice, SimPoint, Table, Verify,
+    Addressing, Backend, Bias, Boot, Byte, Device, Exit, FailSafe, FailSafeOn, GpioDefaults,
+    GpioDevice, GpioPoint, Guard, Iec62056Device, Iec62056Point, Limit, MeterMode, ModbusDevice,
+    ModbusPoint, OnViolation, Order, Probe, Read, RegisterType, SimDevice, SimPoint, Table, Verify,
     WhileWaiting, Write, WriteFunction,
 };
 pub use rule::{

@@ -3,7 +3,7 @@
 use std::{collections::BTreeSet, pin::Pin, time::Duration};
 
 use lamplighter_adapters::{
-    bus::{SerialOpener, TcpOpener},
+    bus::{Rs485, SerialOpener, TcpOpener},
     modbus::{Bus, BusHandle, BusSettings, ModbusDevice},
     supervise::Limits,
 };
@@ -43,6 +43,12 @@ pub(crate) fn open(bus: &config::Bus, seed: u64) -> (BusHandle, BusSettings, Own
             let opener = SerialOpener {
                 device: line.device.clone(),
                 line: line.settings,
+                rs485: match line.rs485 {
+                    config::Rs485::Adapter | config::Rs485::Auto => Rs485::Adapter,
+                    config::Rs485::Kernel => Rs485::Kernel,
+                    config::Rs485::RtsHigh => Rs485::RtsHigh,
+                },
+                echo: line.echo,
             };
             let (handle, owner) = Bus::new(opener, settings.clone(), seed);
             (handle, settings, Box::pin(owner.run()))

@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-use lamplighter::config::{BusLine, Config, DeviceKind, Direction};
-use lamplighter_adapters::modbus::{RegisterType, Table, WriteFunction};
+use lamplighter::config::{BusLine, Config, DeviceKind, Direction, Rs485};
+use lamplighter_adapters::modbus::{DateLayout, RegisterType, Table, WriteFunction};
 use lamplighter_lwm2m::client::{Limits, VersionChoice};
 use lamplighter_model::{DataType, Decimal, Path};
 use lamplighter_site::boundary::{OnViolation, PointKind};
@@ -15,9 +15,12 @@ const SITE: &str = r#"
 kind = "serial"
 device = "/dev/serial/by-id/x"
 line = "19200-8N2"
+rs485 = "kernel"
+connect_pause_ms = 200
 [bus.net]
 kind = "tcp"
 address = "192.0.2.20:502"
+close_after_ms = 500
 [device.ahu]
 adapter = "modbus"
 bus = "line"
@@ -31,6 +34,17 @@ scale = 0.1
 unit = "Cel"
 poll_s = 15
 limit = { min = 16, max = 28.0 }
+[device.ahu.point.fan]
+resource = "/3306/1/5850"
+read = { table = "holding", at = 9, bit = 3 }
+write = { function = "mask_write" }
+[device.ahu.point.level]
+resource = "/3306/1/5851"
+read = { table = "holding", at = 9, bits = [4, 10] }
+write = {}
+[device.ahu.point.serviced]
+resource = "/3308/0/5518"
+read = { table = "input", at = 20, type = "date_words" }
 [device.ahu.point.compressor]
 resource = "/3306/0/5850"
 read = { table = "coil", at = 15 }
@@ -144,9 +158,22 @@ fn modbus_devices_are_ready_for_their_adapter() {
     let bus = config.bus(ahu.bus).unwrap();
     assert!(matches!(&bus.line, BusLine::Serial(line) if line.settings.baud == 19_200));
     assert_eq!(ahu.config.problems(&bus.modbus_settings()), []);
-    let [compressor, setpoint] = ahu.config.points.as_slice() else {
+    assert!(matches!(&bus.line, BusLine::Serial(line) if line.rs485 == Rs485::Kernel));
+    assert_eq!(bus.connect_pause, Duration::from_millis(200));
+    assert_eq!(
+        config.buses[1].close_after,
+        Some(Duration::from_millis(500))
+    );
+    let [compressor, fan, level, serviced, setpoint] = ahu.config.points.as_slice() else {
         panic!("{ahu:?}")
     };
+    assert_eq!(fan.codec.kind, RegisterType::Bit(3));
+    assert_eq!(fan.write.unwrap().function, WriteFunction::Mask);
+    assert_eq!(level.codec.kind, RegisterType::Bits(4, 7));
+    assert_eq!(
+        (serviced.codec.kind, serviced.codec.data_type),
+        (RegisterType::Date(DateLayout::Words), DataType::Time)
+    );
     assert_eq!(compressor.codec.kind, RegisterType::Bool);
     let read = setpoint.read.unwrap();
     assert_eq!(

@@ -49,7 +49,7 @@ fn wrong_keys_and_types_are_all_found_with_their_lines() {
                 "[bus.a]\nkind = \"serial\"\ndevice = \"/dev/a\"\nrs485 = \"sometimes\"\ngap_ms = -1\nreopen = 5\necho = \"yes\"\n",
                 &[
                     (1, "no device uses this bus"),
-                    (4, "unknown value `sometimes` (known: `adapter`, `auto`)"),
+                    (4, "unknown value `sometimes` (known: `adapter`, `auto`, `kernel`, `rts_high`)"),
                     (5, "-1 is not within 0 to"),
                     (6, "expected a table, found the number 5"),
                     (7, "expected true or false, found the text \"yes\""),
@@ -362,11 +362,11 @@ fn modbus_devices_are_checked() {
         "modbus",
         &[
             (
-                "[device.d]\nadapter = \"modbus\"\nbus = \"rs485\"\nunit = 0\nholes = [\"holding:9..1\"]\n",
+                "[device.d]\nadapter = \"modbus\"\nbus = \"rs485\"\nunit = 248\nholes = [\"holding:9..1\"]\n",
                 &[
                     (1, "the device has no points"),
                     (3, "there is no [bus.rs485]"),
-                    (4, "`unit = 0` is not within 1 to 247"),
+                    (4, "`unit = 248` is not within 0 to 247"),
                     (5, "`holding:9..1` is not a range of registers"),
                 ],
             ),
@@ -376,6 +376,32 @@ fn modbus_devices_are_checked() {
             ),
         ],
     );
+}
+
+#[test]
+fn what_goes_to_all_devices_can_only_be_written() {
+    let all = |point: &str| {
+        let text = format!(
+            "{}[device.d.point.p]\nresource = \"/3308/0/5900\"\nread = {{ table = \"holding\", at = 1 }}\n{point}",
+            MODBUS.replace("unit = 1", "unit = 0")
+        );
+        found("broadcast", &text)
+    };
+    assert_eq!(all("write = { verify = \"answer\" }\n"), []);
+    for (point, words) in [
+        ("", "it can only be written"),
+        ("write = {}\n", "nobody answers a write to all devices"),
+        (
+            "write = { function = \"read_write\", verify = \"answer\" }\n",
+            "nobody answers a write to all devices",
+        ),
+    ] {
+        let found = all(point);
+        assert!(
+            found.iter().any(|(_, problem)| problem.contains(words)),
+            "{point}{found:#?}"
+        );
+    }
 }
 
 /// Keys of a point, and a problem they have: line within them, words of the problem.
@@ -491,6 +517,26 @@ const POINTS: &[(&str, usize, &str)] = &[
         "read = { table = \"holding\", at = 1 }\nmap = { a = \"x\" }\n",
         2,
         "`a` is not a whole number",
+    ),
+    (
+        "read = { table = \"input\", at = 1, bits = [7, 4] }\n",
+        1,
+        "`bits` are the lowest and the highest, 0 to 15",
+    ),
+    (
+        "read = { table = \"input\", at = 1, bits = [4, 7], bit = 1 }\n",
+        1,
+        "either `bit` or `bits`",
+    ),
+    (
+        "read = { table = \"input\", at = 1, type = \"f32\", byte = \"high\" }\n",
+        1,
+        "`byte` is for `u8`, `i8` and `string`",
+    ),
+    (
+        "resource = \"/3308/0/5900\"\nread = { table = \"holding\", at = 1 }\nwrite = { function = \"mask_write\" }\n",
+        3,
+        "this function cannot write this value",
     ),
     (
         "resource = \"/3303/0/5700\"\nread = { table = \"input\", at = 1 }\nunit = \"°C\"\n",

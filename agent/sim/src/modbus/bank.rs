@@ -12,6 +12,8 @@ pub struct Bank {
     pub discrete: BTreeMap<u16, bool>,
     pub holding: BTreeMap<u16, u16>,
     pub input: BTreeMap<u16, u16>,
+    /// Functions that the unit does not have, refused with exception 1.
+    pub lacks: Vec<u8>,
 }
 
 /// The units of one line. Clones share them: a simulation goes on changing what the line serves.
@@ -59,6 +61,12 @@ impl Units {
 impl Bank {
     /// The answer to a request, or the code of the exception.
     fn obey(&mut self, pdu: &[u8]) -> Result<Vec<u8>, u8> {
+        if pdu
+            .first()
+            .is_some_and(|function| self.lacks.contains(function))
+        {
+            return Err(ILLEGAL_FUNCTION);
+        }
         match *pdu {
             [function @ 1..=2, a1, a0, c1, c0] => {
                 let table = if function == 1 {
@@ -99,6 +107,23 @@ impl Bank {
             [5, a1, a0, value @ (0 | 0xFF), 0] => {
                 set(&mut self.coils, u16::from_be_bytes([a1, a0]), &[value != 0])?;
                 Ok(pdu.to_vec())
+            }
+            [22, a1, a0, k1, k0, s1, s0] => {
+                let at = u16::from_be_bytes([a1, a0]);
+                let (keep, set) = (u16::from_be_bytes([k1, k0]), u16::from_be_bytes([s1, s0]));
+                let register = self.holding.get_mut(&at).ok_or(ILLEGAL_ADDRESS)?;
+                // Application protocol 1.1b3, 6.16.
+                *register = (*register & keep) | (set & !keep);
+                Ok(pdu.to_vec())
+            }
+            [23, r1, r0, c1, c0, ref write @ ..] => {
+                self.write_multiple(&[&[16], write].concat())?;
+                let (at, count) = (u16::from_be_bytes([r1, r0]), u16::from_be_bytes([c1, c0]));
+                let words = run(&self.holding, at, count, 125)?;
+                Ok(counted(
+                    23,
+                    words.iter().flat_map(|word| word.to_be_bytes()).collect(),
+                ))
             }
             [5, ..] => Err(ILLEGAL_VALUE),
             [6, a1, a0, v1, v0] => {

@@ -70,7 +70,9 @@ fn take_rtu(received: &mut Vec<u8>) -> Option<Request> {
         let length = match *rest {
             [_, 1..=6, ..] => 8,
             [_, 15 | 16, _, _, _, _, bytes, ..] => 9 + usize::from(bytes),
-            [_, 15 | 16, ..] | [_] => return None,
+            [_, 22, ..] => 10,
+            [_, 23, _, _, _, _, _, _, _, _, bytes, ..] => 13 + usize::from(bytes),
+            [_, 15 | 16 | 23, ..] | [_] => return None,
             // The length of other functions is not known; taken as short ones.
             _ => 4,
         };

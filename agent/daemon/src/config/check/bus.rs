@@ -41,11 +41,23 @@ impl Checker<'_> {
     }
 
     fn bus(&mut self, at: &Key, name: &str, bus: &schema::Bus, line: BusLine) -> Bus {
-        let (gap_ms, reopen, poll_floor) = match bus {
-            schema::Bus::Serial(bus) => (bus.gap_ms, &bus.reopen, bus.poll_floor),
-            schema::Bus::RtuOverTcp(bus) | schema::Bus::Tcp(bus) => {
-                (bus.gap_ms, &bus.reopen, bus.poll_floor)
-            }
+        let (gap_ms, connect_pause_ms, reopen, poll_floor) = match bus {
+            schema::Bus::Serial(bus) => (
+                bus.gap_ms,
+                bus.connect_pause_ms,
+                &bus.reopen,
+                bus.poll_floor,
+            ),
+            schema::Bus::RtuOverTcp(bus) | schema::Bus::Tcp(bus) => (
+                bus.gap_ms,
+                bus.connect_pause_ms,
+                &bus.reopen,
+                bus.poll_floor,
+            ),
+        };
+        let (broadcast_pause_ms, close_after_ms) = match bus {
+            schema::Bus::Serial(bus) => (bus.broadcast_pause_ms, None),
+            schema::Bus::RtuOverTcp(bus) | schema::Bus::Tcp(bus) => (None, bus.close_after_ms),
         };
         let pauses = below(at, "reopen");
         let first = self.within(
@@ -59,12 +71,16 @@ impl Checker<'_> {
         Bus {
             name: name.to_owned(),
             line,
-            gap: Duration::from_millis(self.within(
-                &below(at, "gap_ms"),
-                gap_ms.unwrap_or(0),
-                0,
-                10_000,
-            )),
+            gap: self.pause(at, "gap_ms", gap_ms.unwrap_or(0)),
+            connect_pause: self.pause(at, "connect_pause_ms", connect_pause_ms.unwrap_or(0)),
+            broadcast_pause: self.pause(
+                at,
+                "broadcast_pause_ms",
+                broadcast_pause_ms.unwrap_or(200),
+            ),
+            close_after: close_after_ms.map(|idle| {
+                Duration::from_millis(self.within(&below(at, "close_after_ms"), idle, 10, 600_000))
+            }),
             reopen: (Duration::from_millis(first), Duration::from_millis(longest)),
             poll_floor: self.within(
                 &below(at, "poll_floor"),
@@ -73,6 +89,10 @@ impl Checker<'_> {
                 0.9,
             ),
         }
+    }
+
+    fn pause(&mut self, at: &Key, name: &str, milliseconds: u64) -> Duration {
+        Duration::from_millis(self.within(&below(at, name), milliseconds, 0, 10_000))
     }
 
     fn address(&mut self, at: &Key, bus: &schema::TcpBus) -> Option<String> {

@@ -45,10 +45,18 @@ impl Checker<'_> {
             addressing,
             order,
             max_registers,
+            is_broadcast: unit == Some(0) && bus.is_some_and(|bus| self.is_rtu(bus)),
         };
         let mut config = DeviceConfig::new(at.last().map_or("", String::as_str), unit.unwrap_or(1));
         config.addressing = addressing;
         config.max_registers = max_registers;
+        config.max_bits = self.within(
+            &below(at, "max_bits"),
+            device.max_bits.unwrap_or(2000),
+            1,
+            2000,
+        );
+        config.one_request_per_point = device.one_request_per_point.unwrap_or(false);
         let milliseconds = self.within(
             &below(at, "timeout_ms"),
             device.timeout_ms.unwrap_or(400),
@@ -108,15 +116,22 @@ impl Checker<'_> {
         // Modbus over serial line 1.02, 2.2: 0 is broadcast, 248–255 are reserved. On TCP 0 and 255
         // mean the device itself.
         let is_serial = bus.is_none_or(|bus| self.is_serial(bus));
-        let permitted = (1..=247).contains(&unit) || (!is_serial && matches!(unit, 0 | 255));
+        let permitted = unit <= 247 || (!is_serial && unit == 255);
         if !permitted {
             self.error(
                 &below(at, "unit"),
-                format!("`unit = {unit}` is not within 1 to 247"),
+                format!("`unit = {unit}` is not within 0 to 247"),
                 "",
             );
         }
         unit
+    }
+
+    /// Whether unit 0 is all devices of the bus.
+    fn is_rtu(&self, bus: BusId) -> bool {
+        self.buses
+            .get(usize::from(bus.0))
+            .is_some_and(|bus| !matches!(bus.line, BusLine::Tcp(_)))
     }
 
     fn probe(&mut self, at: &Key, probe: &schema::Probe) -> Probe {

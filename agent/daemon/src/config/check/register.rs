@@ -3,8 +3,8 @@
 use std::{collections::BTreeMap, time::Duration};
 
 use lamplighter_adapters::modbus::{
-    Addressing, DeviceConfig, Order, PointCodec, PointConfig as ModbusPoint, ReadConfig,
-    RegisterRange, RegisterType, Scaling, Table, Verify, WriteConfig, WriteFunction,
+    Addressing, Byte, DateLayout, DeviceConfig, Order, PointCodec, PointConfig as ModbusPoint,
+    ReadConfig, RegisterRange, RegisterType, Scaling, Table, Verify, WriteConfig, WriteFunction,
 };
 use lamplighter_model::{DataType, Decimal, device::AdapterId, object::Operations};
 use lamplighter_site::boundary::{BootState, PointConfig};
@@ -14,7 +14,7 @@ use super::{
     modbus::order_of,
     point::{Carries, Common, Writable},
 };
-use crate::config::{checked::Point, layer::Key, not_built::NOT_AVAILABLE, schema};
+use crate::config::{checked::Point, layer::Key, schema};
 
 /// How a device's points are read, as far as every point must know.
 #[derive(Clone, Copy)]
@@ -23,6 +23,8 @@ pub(super) struct Habits {
     pub(super) addressing: Addressing,
     pub(super) order: Order,
     pub(super) max_registers: u16,
+    /// All devices of the line: they are written to and never answer.
+    pub(super) is_broadcast: bool,
 }
 
 /// What a point reads.
@@ -83,18 +85,25 @@ impl Checker<'_> {
         let carries = self.carries(at, point, register.kind);
         let write = point.write.as_ref();
         let write = write.and_then(|write| self.modbus_write(&below(at, "write"), register, write));
+        let write = if habits.is_broadcast {
+            self.broadcast(at, write)
+        } else {
+            write
+        };
         let codec = self.codec(at, point, register);
         let (checked, site) =
             self.point(at, habits.adapter, common(point), carries, writable(point))?;
         let modbus = ModbusPoint {
             name: checked.name.clone(),
             address: checked.address,
-            operations: if checked.writable {
+            operations: if habits.is_broadcast {
+                Operations::W
+            } else if checked.writable {
                 Operations::RW
             } else {
                 Operations::R
             },
-            read: Some(ReadConfig {
+            read: (!habits.is_broadcast).then_some(ReadConfig {
                 table: register.table,
                 at: register.at,
             }),
@@ -144,10 +153,12 @@ impl Checker<'_> {
     fn single_bit(&mut self, at: &Key, read: &schema::Read) -> RegisterType {
         if read.kind.is_some()
             || read.bit.is_some()
+            || read.bits.is_some()
+            || read.byte.is_some()
             || read.registers.is_some()
             || read.order.is_some()
         {
-            let hint = "leave out `type`, `bit`, `registers` and `order`";
+            let hint = "leave out `type`, `bit`, `bits`, `byte`, `registers` and `order`";
             self.error(at, "coils and discrete inputs are single bits", hint);
         }
         RegisterType::Bool
@@ -159,47 +170,97 @@ impl Checker<'_> {
         if kind != Written::String && read.registers.is_some() {
             self.error(&below(at, "registers"), "only a string has a length", "");
         }
-        if let Some(bit) = read.bit {
-            if kind != Written::U16 {
-                self.error(
-                    &below(at, "bit"),
-                    "a bit is taken from a single register",
-                    "leave out `type`",
-                );
-            }
-            return Some(RegisterType::Bit(self.within(
-                &below(at, "bit"),
-                bit,
-                0,
-                15,
-            )));
+        let has_bytes = matches!(kind, Written::I8 | Written::String | Written::U8);
+        if read.byte.is_some() && !has_bytes {
+            self.error(
+                &below(at, "byte"),
+                "`byte` is for `u8`, `i8` and `string`",
+                "",
+            );
         }
+        if read.bit.is_some() || read.bits.is_some() {
+            return Some(self.some_bits(at, kind, read));
+        }
+        let byte = read.byte.map_or(Byte::Low, byte_of);
         Some(match kind {
+            Written::Bcd16 => RegisterType::Bcd(1),
+            Written::Bcd32 => RegisterType::Bcd(2),
+            Written::Bcd64 => RegisterType::Bcd(4),
+            Written::DateBcd => RegisterType::Date(DateLayout::Bcd),
+            Written::DateBytes => RegisterType::Date(DateLayout::Bytes),
+            Written::DateIec870 => RegisterType::Date(DateLayout::Iec870),
+            Written::DateWords => RegisterType::Date(DateLayout::Words),
+            Written::F16 => RegisterType::F16,
             Written::F32 => RegisterType::F32,
             Written::F64 => RegisterType::F64,
+            Written::I8 => RegisterType::I8(byte),
             Written::I16 => RegisterType::I16,
             Written::I32 => RegisterType::I32,
             Written::I64 => RegisterType::I64,
             Written::String => {
                 let registers = self.required(at, "registers", read.registers)?;
-                RegisterType::Text(self.within(&below(at, "registers"), registers, 1, 125))
+                let registers = self.within(&below(at, "registers"), registers, 1, 125);
+                match read.byte {
+                    Some(_) => RegisterType::HalfText(registers, byte),
+                    None => RegisterType::Text(registers),
+                }
             }
+            Written::U8 => RegisterType::U8(byte),
             Written::U16 => RegisterType::U16,
             Written::U32 => RegisterType::U32,
             Written::U64 => RegisterType::U64,
         })
     }
 
+    /// `bit` or `bits`.
+    fn some_bits(
+        &mut self,
+        at: &Key,
+        kind: schema::RegisterType,
+        read: &schema::Read,
+    ) -> RegisterType {
+        let name = if read.bit.is_some() { "bit" } else { "bits" };
+        let at = below(at, name);
+        if kind != schema::RegisterType::U16 {
+            self.error(
+                &at,
+                "a bit is taken from a single register",
+                "leave out `type`",
+            );
+        }
+        match (read.bit, read.bits.as_deref()) {
+            (Some(bit), None) => RegisterType::Bit(self.within(&at, bit, 0, 15)),
+            (None, Some(&[lowest, highest])) if lowest <= highest && highest <= 15 => {
+                RegisterType::Bits(lowest, highest - lowest + 1)
+            }
+            (Some(_), Some(_)) => {
+                self.error(&at, "either `bit` or `bits`", "");
+                RegisterType::U16
+            }
+            (None, _) => {
+                let hint = "for example bits = [4, 7]";
+                self.error(&at, "`bits` are the lowest and the highest, 0 to 15", hint);
+                RegisterType::U16
+            }
+        }
+    }
+
     /// What comes out of the registers, and that the keys of the point make sense for it.
     fn carries(&mut self, at: &Key, point: &schema::ModbusPoint, kind: RegisterType) -> Carries {
         let (carries, is_number) = match kind {
             RegisterType::Bit(_) | RegisterType::Bool => (Carries::Boolean, false),
-            RegisterType::Text(_) => (Carries::Text, false),
-            RegisterType::F32
+            RegisterType::HalfText(..) | RegisterType::Text(_) => (Carries::Text, false),
+            RegisterType::Bcd(_)
+            | RegisterType::Bits(..)
+            | RegisterType::Date(_)
+            | RegisterType::F16
+            | RegisterType::F32
             | RegisterType::F64
+            | RegisterType::I8(_)
             | RegisterType::I16
             | RegisterType::I32
             | RegisterType::I64
+            | RegisterType::U8(_)
             | RegisterType::U16
             | RegisterType::U32
             | RegisterType::U64 => (
@@ -265,17 +326,16 @@ impl Checker<'_> {
             );
             return None;
         }
-        if matches!(register.kind, RegisterType::Bit(_)) {
-            self.error(
-                at,
-                format!("writing a bit of a register: {NOT_AVAILABLE}"),
-                "",
-            );
-            return None;
-        }
-        let is_coil = register.table == Table::Coil;
+        let (is_coil, is_part) = (
+            register.table == Table::Coil,
+            register.kind.field().is_some(),
+        );
         let (function, fits) = match write.function {
             None => (WriteFunction::Auto, true),
+            Some(schema::WriteFunction::MaskWrite) => (WriteFunction::Mask, is_part),
+            Some(schema::WriteFunction::ReadWrite) => {
+                (WriteFunction::ReadWrite, !is_coil && !is_part)
+            }
             Some(schema::WriteFunction::WriteCoil) => (WriteFunction::Single, is_coil),
             Some(schema::WriteFunction::WriteMultiple) => (WriteFunction::Multiple, true),
             Some(schema::WriteFunction::WriteSingle) => (
@@ -312,6 +372,27 @@ impl Checker<'_> {
                 schema::Verify::Answer => None,
                 schema::Verify::ReadBack => Some(read_back),
             },
+        })
+    }
+
+    /// A write to all devices: nothing comes back that could be compared.
+    fn broadcast(&mut self, at: &Key, write: Option<WriteConfig>) -> Option<WriteConfig> {
+        let hint = "add `write = { verify = \"answer\" }`";
+        let Some(write) = write else {
+            self.error(
+                at,
+                "unit 0 is all devices of the line: it can only be written",
+                hint,
+            );
+            return None;
+        };
+        if write.verify.is_some() || write.function == WriteFunction::ReadWrite {
+            let at = below(at, "write");
+            self.error(&at, "nobody answers a write to all devices", hint);
+        }
+        Some(WriteConfig {
+            verify: None,
+            ..write
         })
     }
 
@@ -379,6 +460,13 @@ fn writable(point: &schema::ModbusPoint) -> Writable {
         Writable::Yes
     } else {
         Writable::No
+    }
+}
+
+fn byte_of(byte: schema::Byte) -> Byte {
+    match byte {
+        schema::Byte::High => Byte::High,
+        schema::Byte::Low => Byte::Low,
     }
 }
 

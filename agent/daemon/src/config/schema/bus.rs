@@ -25,6 +25,10 @@ pub struct SerialBus {
     pub silence_chars: Option<f64>,
     /// Extra pause between requests in milliseconds, 0–10000. Default: 0.
     pub gap_ms: Option<u64>,
+    /// Pause between opening the port and the first request in milliseconds, 0–10000. Default: 0.
+    pub connect_pause_ms: Option<u64>,
+    /// Pause after a write to all devices (unit 0) in milliseconds, 0–10000. Default: 200.
+    pub broadcast_pause_ms: Option<u64>,
     /// The line returns our own bytes: read them back and compare. Default: false.
     pub echo: Option<bool>,
     /// 8N1 on the wire, parity bit in software, for ptys and cheap heads. Default: false.
@@ -42,6 +46,11 @@ pub struct TcpBus {
     pub address: Option<String>,
     /// Extra pause between requests in milliseconds, 0–10000. Default: 0.
     pub gap_ms: Option<u64>,
+    /// Pause between connecting and the first request in milliseconds, 0–10000. Default: 0.
+    pub connect_pause_ms: Option<u64>,
+    /// Idle time in milliseconds after which the connection is closed until it is needed again,
+    /// 10–600000, for devices that accept one client at a time. Default: it is kept.
+    pub close_after_ms: Option<u64>,
     /// Pauses before the connection is opened again. Default: `{ first_ms = 500, max_ms = 30000 }`.
     pub reopen: Reopen,
     /// Share of the bus time that polls keep against writes, 0–0.9. Default: 0.2.
@@ -62,6 +71,10 @@ pub struct Reopen {
 pub enum Rs485 {
     /// The adapter does it by itself.
     Adapter,
-    /// Whatever this version can; so far the adapter.
+    /// The adapter, or the kernel where its device tree says so.
     Auto,
+    /// The kernel's serial driver (`TIOCSRS485`).
+    Kernel,
+    /// The agent, by RTS: active while sending.
+    RtsHigh,
 }

@@ -20,7 +20,8 @@ pub enum Device {
 pub struct ModbusDevice {
     /// Name of a `[bus.NAME]`, required.
     pub bus: Option<String>,
-    /// Unit (slave) address, 1–247, on TCP also 0 and 255. Required. Example: `17`.
+    /// Unit (slave) address, 1–247, on TCP also 0 and 255. On a serial line 0 is all devices: its
+    /// points can only be written. Required. Example: `17`.
     pub unit: Option<u8>,
     /// How long an answer may take in milliseconds, 10–60000. Default: 400.
     pub timeout_ms: Option<u64>,
@@ -32,6 +33,10 @@ pub struct ModbusDevice {
     pub probe: Probe,
     /// Most registers in one request, 1–125. Default: 125.
     pub max_registers: Option<u16>,
+    /// Most coils or discrete inputs in one request, 1–2000. Default: 2000.
+    pub max_bits: Option<u16>,
+    /// Each point in a request of its own, for devices that take no other. Default: false.
+    pub one_request_per_point: Option<bool>,
     /// Registers never to be read across, first and last. Example: `["holding:120..127"]`. Default: none.
     pub holes: Vec<String>,
     /// Byte order of 32- and 64-bit values. Default: `"ABCD"`.
@@ -119,6 +124,11 @@ pub struct Read {
     pub order: Option<Order>,
     /// One bit of the register, 0 is the least significant, 0–15. Default: the whole register.
     pub bit: Option<u8>,
+    /// A number in some bits of the register: the lowest and the highest. Example: `[4, 7]`.
+    pub bits: Option<Vec<u8>>,
+    /// Which byte of the register `u8` and `i8` are, default `"low"`, or that a `string` has one
+    /// character per register.
+    pub byte: Option<Byte>,
     /// Length of a `string` in registers, 1–125.
     pub registers: Option<u16>,
 }
@@ -135,15 +145,39 @@ pub enum Table {
 #[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq)]
 #[serde(rename_all = "snake_case")]
 pub enum RegisterType {
+    /// Four decimal digits, four bits each.
+    Bcd16,
+    Bcd32,
+    Bcd64,
+    /// Three registers: year of the century and month, day and hour, minute and second, each a byte
+    /// of two decimal digits.
+    DateBcd,
+    /// As `date_bcd`, but each byte a number, the year counted from 2000.
+    DateBytes,
+    /// Four registers as in IEC 870-5-4.
+    DateIec870,
+    /// Six registers: year, month, day, hour, minute, second.
+    DateWords,
+    F16,
     F32,
     F64,
+    I8,
     I16,
     I32,
     I64,
     String,
+    U8,
     U16,
     U32,
     U64,
+}
+
+/// Byte of a register.
+#[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq)]
+#[serde(rename_all = "snake_case")]
+pub enum Byte {
+    High,
+    Low,
 }
 
 #[derive(Clone, Debug, Default, Deserialize)]
@@ -163,6 +197,12 @@ pub struct Write {
 #[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq)]
 #[serde(rename_all = "snake_case")]
 pub enum WriteFunction {
+    /// Function 22, for part of a register. Where `function` is left out and the device has no such
+    /// function, the register is read, changed and written; `write_single` and `write_multiple` do
+    /// that at once.
+    MaskWrite,
+    /// Function 23: written and read back in one request.
+    ReadWrite,
     /// Function 5.
     WriteCoil,
     /// Function 16.
