@@ -49,7 +49,10 @@ fn wrong_keys_and_types_are_all_found_with_their_lines() {
                 "[bus.a]\nkind = \"serial\"\ndevice = \"/dev/a\"\nrs485 = \"sometimes\"\ngap_ms = -1\nreopen = 5\necho = \"yes\"\n",
                 &[
                     (1, "no device uses this bus"),
-                    (4, "unknown value `sometimes` (known: `adapter`, `auto`, `kernel`, `rts_high`)"),
+                    (
+                        4,
+                        "unknown value `sometimes` (known: `adapter`, `auto`, `kernel`, `rts_high`)",
+                    ),
                     (5, "-1 is not within 0 to"),
                     (6, "expected a table, found the number 5"),
                     (7, "expected true or false, found the text \"yes\""),
