@@ -71,8 +71,19 @@ pub(crate) struct Light {
     pub(crate) photocell: Option<Photocell>,
     pub(crate) until_next_event: bool,
     configured: Option<Schedule>,
+    ahead: Option<Ahead>,
     /// The next extreme of the sun, when the photocell is judged.
     judged_at: Option<i64>,
+}
+
+/// What was found out about a schedule, in seconds since 1970.
+#[derive(Clone, Copy, Debug)]
+struct Ahead {
+    /// When this was found out.
+    from: i64,
+    state: bool,
+    last: Option<i64>,
+    next: Option<(i64, bool)>,
 }
 
 /// What servers may change.
@@ -145,6 +156,7 @@ impl Rule {
             schedule: config.schedule.clone(),
             photocell: photocell.map(|config| Photocell::new(config, dark, now)),
             until_next_event: config.until_next_event,
+            ahead: None,
             judged_at: None,
         };
         let kind = RuleKind::Light(Box::new(light));
@@ -283,7 +295,16 @@ impl Rule {
             written.insert(*parameter, saved);
         }
         (self.kind, self.enabled, self.written) = (kind, enabled, written);
+        self.forget_ahead();
         Ok(())
+    }
+
+    /// Another zone, or another schedule: nothing holds that was found out.
+    pub(crate) fn forget_ahead(&mut self) {
+        match &mut self.kind {
+            RuleKind::Light(light) => light.ahead = None,
+            RuleKind::Thermostat(_) => {}
+        }
     }
 
     pub(crate) fn needs_sun(&self) -> bool {
@@ -306,8 +327,9 @@ impl Rule {
         }
         match &mut self.kind {
             RuleKind::Light(light) => {
-                self.next = light.next(sky, now);
-                light.look(self.next, self.on, sky, now)
+                let ahead = light.ahead(sky, now);
+                self.next = ahead.and_then(|ahead| ahead.next);
+                light.look(ahead, self.on, sky, now)
             }
             RuleKind::Thermostat(thermostat) => look_thermostat(thermostat, actual, now),
         }
@@ -355,15 +377,36 @@ impl Rule {
     }
 }
 
+impl Ahead {
+    fn look(schedule: &Schedule, sky: &mut Sky, unix: i64) -> Self {
+        Self {
+            from: unix,
+            state: sky.state(schedule, unix),
+            last: sky.last(schedule, unix),
+            next: sky.next(schedule, unix),
+        }
+    }
+
+    /// Whether it is still so.
+    fn holds(&self, unix: i64) -> bool {
+        let until = self.next.map_or_else(|| horizon(self.from), |(at, _)| at);
+        (self.from..until).contains(&unix)
+    }
+}
+
 impl Light {
-    fn next(&self, sky: &mut Sky, now: Now) -> Option<(i64, bool)> {
-        let schedule = self.schedule.as_ref()?;
-        sky.next(schedule, seconds(now)?)
+    /// What the schedule says, found out anew only where that can have changed.
+    fn ahead(&mut self, sky: &mut Sky, now: Now) -> Option<Ahead> {
+        let (schedule, unix) = self.schedule.as_ref().zip(seconds(now))?;
+        let known = self.ahead.filter(|ahead| ahead.holds(unix));
+        let ahead = known.unwrap_or_else(|| Ahead::look(schedule, sky, unix));
+        self.ahead = Some(ahead);
+        Some(ahead)
     }
 
     fn look(
         &mut self,
-        next: Option<(i64, bool)>,
+        ahead: Option<Ahead>,
         before: Option<bool>,
         sky: &mut Sky,
         now: Now,
@@ -374,8 +417,7 @@ impl Light {
             .photocell
             .as_mut()
             .and_then(|photocell| photocell.settle(now));
-        let scheduled = self.schedule.as_ref().zip(unix);
-        let scheduled = scheduled.map(|(schedule, unix)| sky.state(schedule, unix));
+        let scheduled = ahead.map(|ahead| ahead.state);
         let photocell = self.photocell.as_ref();
         let dark = photocell.and_then(Photocell::dark);
         let policy = photocell.map_or(Policy::Or, |photocell| photocell.config.policy);
@@ -385,16 +427,17 @@ impl Light {
             (None, None) => Wanted::SwitchLamps,
             (None, Some(_)) | (Some(_), _) => Wanted::Switch(combine(policy, scheduled, dark)),
         };
-        let event = match (&self.schedule, &self.photocell, unix) {
-            (Some(schedule), None, Some(unix)) => sky.last(schedule, unix),
+        let event = match (ahead, &self.photocell, unix) {
+            (Some(ahead), None, _) => ahead.last,
             (_, Some(_), Some(unix)) => {
                 let both = before.zip(wanted.state());
                 both.is_some_and(|(before, wanted)| before != wanted)
                     .then_some(unix)
             }
-            (None, None, _) | (_, _, None) => None,
+            (None, None, _) | (_, Some(_), None) => None,
         };
-        let times = [next.map(|(at, _)| at), self.judged_at, Some(horizon(unix))];
+        let next = ahead.and_then(|ahead| ahead.next).map(|(at, _)| at);
+        let times = [next, self.judged_at, unix.map(horizon)];
         let by_clock = times.into_iter().flatten().min();
         let by_clock = by_clock.and_then(|at| moment(at, now));
         Verdict {
@@ -480,7 +523,7 @@ fn look_thermostat(thermostat: &mut Thermostat, actual: Option<bool>, now: Now) 
     }
     Verdict {
         wanted,
-        wake: thermostat.expires(now),
+        wake: thermostat.expires().filter(|at| *at > Moment::of(now)),
         event: None,
         trouble: does.map(|does| format!("the sensor tells nothing usable: {does}")),
     }
@@ -555,10 +598,8 @@ impl LightLevels {
 }
 
 /// Latest time at which a rule is looked at again, though nothing happens until then.
-fn horizon(unix: Option<i64>) -> i64 {
-    unix.map_or(i64::MAX, |unix| {
-        unix + i64::from(sky::HORIZON_DAYS - 1) * 86_400
-    })
+const fn horizon(unix: i64) -> i64 {
+    unix.saturating_add((sky::HORIZON_DAYS as i64 - 1) * 86_400)
 }
 
 /// Seconds since 1970.

@@ -655,6 +655,14 @@ fn a_sensor_that_is_lost_has_its_configured_answer_and_an_event() {
         };
         let mut rig = ready(cooled(config, None), start());
         air(&mut rig, 25.0);
+        // Who says nothing new has nothing new to say, as long as somebody vouches for it.
+        rig.pass(secs(5000));
+        air(&mut rig, 25.0);
+        let stale = Sample {
+            quality: Quality::Stale,
+            ..Sample::good(AIR, Value::Float(25.0), rig.now.stamp())
+        };
+        rig.tell(SiteInput::Adapter(AHU, AdapterEvent::Changed(vec![stale])));
         rig.pass(secs(590));
         assert_eq!(compressor(&rig), Some(Value::Boolean(true)));
         rig.pass(secs(10));
