@@ -161,7 +161,7 @@ impl Commission {
     pub async fn probe(&self, probe: &Probe) -> Result<Probed, Unanswered> {
         let line = self.line(&probe.bus)?;
         line.permits(probe.unit, false)?;
-        line.speaks(probe.line.as_deref())?;
+        let speed = line.speed(probe.line.as_deref())?;
         let request = Request::Read {
             table: Table::Holding,
             at: 0,
@@ -174,7 +174,7 @@ impl Commission {
             round_trip_ms: Some(round_trip),
             device: known.map(|unit| unit.device.clone()),
         };
-        match line.ask(probe.unit, request, wait).await {
+        match line.ask_at(speed, probe.unit, request, wait).await {
             Ok(Answered { round_trip, .. }) => {
                 Ok(answered("holding register 0", milliseconds(round_trip)))
             }
@@ -307,6 +307,16 @@ impl Commission {
 
 impl Line {
     async fn ask(&self, unit: u8, request: Request, wait: Duration) -> Result<Answered, BusError> {
+        self.ask_at(None, unit, request, wait).await
+    }
+
+    async fn ask_at(
+        &self,
+        speed: Option<LineSettings>,
+        unit: u8,
+        request: Request,
+        wait: Duration,
+    ) -> Result<Answered, BusError> {
         let ask = Ask {
             unit,
             request,
@@ -315,7 +325,13 @@ impl Line {
             late_timeout: wait,
             expires: None,
         };
-        timeout(PATIENCE, self.bus.ask(ask))
+        let answer = async {
+            match speed {
+                Some(speed) => self.bus.ask_at(speed, ask).await,
+                None => self.bus.ask(ask).await,
+            }
+        };
+        timeout(PATIENCE, answer)
             .await
             .unwrap_or(Err(BusError::Expired))
     }
@@ -336,20 +352,18 @@ impl Line {
         )))
     }
 
-    /// Whether it has the speed that is asked for.
-    fn speaks(&self, wanted: Option<&str>) -> Result<(), Unanswered> {
-        let Some(text) = wanted else { return Ok(()) };
-        let wanted: LineSettings = text
-            .parse()
-            .map_err(|error| Unanswered::Senseless(format!("`{text}`: {error}")))?;
+    /// The speed that is asked for, where it is not the line's own.
+    fn speed(&self, wanted: Option<&str>) -> Result<Option<LineSettings>, Unanswered> {
+        let Some(text) = wanted else { return Ok(None) };
+        let wanted: LineSettings = text.parse().map_err(|error| {
+            let text: String = text.chars().take(64).collect();
+            Unanswered::Senseless(format!("`{text}`: {error}"))
+        })?;
         match self.settings.framing {
-            Framing::Rtu(own) if own == wanted => Ok(()),
-            Framing::Rtu(own) => Err(Unanswered::Refused(format!(
-                "the line is in use with {own}: stop the agent to try other speeds"
-            ))),
-            Framing::RtuOverTcp | Framing::Tcp => Err(Unanswered::Senseless(
-                "only a serial line has a speed".to_owned(),
-            )),
+            Framing::Rtu(own) => Ok(Some(wanted).filter(|wanted| *wanted != own)),
+            Framing::RtuOverTcp | Framing::Tcp => {
+                Err(Unanswered::Senseless(RequestError::NoSpeed.to_string()))
+            }
         }
     }
 

@@ -13,15 +13,15 @@ use lamplighter_adapters::{
     Adapter, Clock,
     modbus::{BusHandle, BusSettings},
     sim::{Form, Sim, SimPoint},
-    supervise::{Handles, Limits, Port, supervise},
+    supervise::{Handles, Health, Limits, Port, supervise},
 };
 use lamplighter_model::device::{AdapterEvent, AdapterId, LinkState};
-use tokio::task::JoinHandle;
+use tokio::{sync::watch, task::JoinHandle};
 
 use crate::{
     commission::Commission,
     config::{BusId, Config, Device, DeviceKind},
-    system::{self, Parts, System},
+    system::{self, Counters, Parts, System},
 };
 
 /// How often simulated values are told.
@@ -41,6 +41,8 @@ struct Starter<'a> {
     buses: BTreeMap<BusId, (BusHandle, BusSettings)>,
     clock: Clock,
     config: &'a Config,
+    /// How each device answers.
+    counters: BTreeMap<AdapterId, Counters>,
     devices: Devices,
     seed: u64,
 }
@@ -58,6 +60,7 @@ pub(crate) fn start(config: &Config, system: Parts, clock: Clock, seed: u64) -> 
         buses: BTreeMap::new(),
         clock,
         config,
+        counters: BTreeMap::new(),
         devices: Devices::default(),
         seed,
     };
@@ -72,7 +75,8 @@ pub(crate) fn start(config: &Config, system: Parts, clock: Clock, seed: u64) -> 
             starter.broken(device.id, why);
         }
     }
-    let system = System::new(starter.clock.clone(), config, system);
+    let counters = std::mem::take(&mut starter.counters);
+    let system = System::new(starter.clock.clone(), config, counters, system);
     starter.supervise(system_id(config), system, system::limits());
     starter.devices
 }
@@ -96,8 +100,13 @@ impl Starter<'_> {
         }
     }
 
-    fn supervise<A: Adapter>(&mut self, id: AdapterId, adapter: A, limits: Limits) {
+    fn supervise<A: Adapter>(&mut self, id: AdapterId, adapter: A, mut limits: Limits) {
         let (handle, port) = Port::pair();
+        let (health, counters) = watch::channel(Health::default());
+        limits.health = Some(health);
+        self.counters
+            .entry(id)
+            .or_insert(Counters::Supervised(counters));
         self.devices.handles.insert(id, handle);
         let clock = self.clock.clone();
         self.task(async move {

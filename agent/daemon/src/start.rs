@@ -229,7 +229,7 @@ pub async fn agent(
     let events = EventLog::new(move || clock.now(), loaded.events, Some(kept));
     tell_start(&last_good, is_moved, &events);
     let (asker, asks) = Asker::new(ASKS);
-    let system = system_parts(places, &events, &asker);
+    let system = system_parts(places, &events, &asker, &status);
     let mut devices = devices::start(&config, system, clock.for_adapters(), seed);
     let site = Site::new(with_seed(&config.site, seed), loaded.site, now);
 
@@ -330,11 +330,17 @@ fn events_names(config: &Config) -> events::Names {
     events::Names::new(config.servers.iter().map(named))
 }
 
-fn system_parts(places: &Places, events: &EventLog, asker: &Asker) -> system::Parts {
+fn system_parts(
+    places: &Places,
+    events: &EventLog,
+    asker: &Asker,
+    status: &Status,
+) -> system::Parts {
     let (errors, zone) = (asker.clone(), asker.clone());
     system::Parts {
         state_dir: places.state_dir.clone(),
         log: events.clone(),
+        status: status.clone(),
         on_errors: Box::new(move |holding| errors.device_errors(&system::CODES, holding.clone())),
         on_zone: Box::new(move |told| zone.device_zone(told.name.clone(), told.utc_offset.clone())),
     }

@@ -9,7 +9,10 @@ use lamplighter_adapters::{
 };
 
 use super::Starter;
-use crate::config::{self, BusId, BusLine, Config, Device, DeviceKind};
+use crate::{
+    config::{self, BusId, BusLine, Config, Device, DeviceKind},
+    system::Counters,
+};
 
 /// The task of a line; it ends when nobody has the way to it any more.
 pub(crate) type Owner = Pin<Box<dyn Future<Output = ()> + Send>>;
@@ -94,6 +97,8 @@ impl Starter<'_> {
                 .collect::<Vec<_>>()
                 .join(", ")
         })?;
+        let counters = Counters::Modbus(adapter.stats());
+        self.counters.insert(device.id, counters);
         let points = &modbus.config.points;
         let slowest = points
             .iter()
