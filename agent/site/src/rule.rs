@@ -302,7 +302,7 @@ impl Rule {
     /// What it does and waits for, in words.
     pub(crate) fn says(&self, sky: &Sky, now: Now) -> String {
         if !self.enabled {
-            return "switched off by a server".to_owned();
+            return "not enabled".to_owned();
         }
         if let Some(trouble) = &self.trouble {
             return trouble.clone();
