@@ -31,7 +31,7 @@ pub(crate) use self::{
 };
 use self::{schedule::Schedule, sky::Sky, thermostat::Thresholds};
 use crate::{
-    boundary::{GroupConfig, LightLevels, Setpoint, Slot, ThermostatConfig, WhenLost},
+    boundary::{GroupConfig, LightLevels, Limit, Setpoint, Slot, ThermostatConfig, WhenLost},
     moment::Moment,
     output::{GroupIndex, OutputIndex},
     saved::{SavedParameter, SavedRule},
@@ -238,6 +238,16 @@ impl Rule {
             }
             (RuleKind::Light(_), Parameter::Setpoint)
             | (RuleKind::Thermostat(_), Parameter::Schedule) => None,
+        }
+    }
+
+    /// Values that may be written of a parameter, where that is configured.
+    pub(crate) fn limit(&self, parameter: Parameter) -> Option<&Limit> {
+        match (&self.kind, parameter) {
+            (RuleKind::Thermostat(thermostat), Parameter::Setpoint) => {
+                thermostat.config.limit.as_ref()
+            }
+            (RuleKind::Light(_) | RuleKind::Thermostat(_), _) => None,
         }
     }
 

@@ -9,9 +9,9 @@ use lamplighter_model::{
 };
 use lamplighter_site::{
     boundary::{
-        Clock, ClockTrust, GroupConfig, Guard, LightLevels, Mode, PhotocellConfig, PointKind,
-        Policy, Position, Setpoint, SiteConfig, SiteEvent, SiteInput, Slot, ThermostatConfig,
-        WhenLost, Why,
+        Clock, ClockTrust, GroupConfig, Guard, LightLevels, Limit, Mode, OnViolation,
+        PhotocellConfig, PointKind, Policy, Position, Setpoint, SiteConfig, SiteEvent, SiteInput,
+        Slot, ThermostatConfig, WhenLost, Why,
     },
     rule::{DEFAULT_MAX_AGE, Zone},
 };
@@ -101,6 +101,7 @@ fn thermostat() -> ThermostatConfig {
         when_lost: WhenLost::Release,
         max_age: DEFAULT_MAX_AGE,
         instance: None,
+        limit: None,
     }
 }
 
@@ -631,6 +632,11 @@ fn both_thresholds_and_a_fixed_set_point_can_be_written_and_survive() {
                 scope: Scope::Gateway,
                 path: InstancePath::new(3308, 20),
             }),
+            limit: Some(Limit {
+                min: Some(16.0),
+                max: Some(28.0),
+                on_violation: OnViolation::Reject,
+            }),
             ..thermostat()
         },
         None,
@@ -643,6 +649,11 @@ fn both_thresholds_and_a_fixed_set_point_can_be_written_and_survive() {
         let op = rig.write(address, Value::Float(value));
         assert!(rig.is_done(op));
     }
+    let hot = rig.write(shown, Value::Float(28.5));
+    let Some(Err(Fault::BadValue(reason))) = rig.result(hot) else {
+        panic!("{:?}", rig.result(hot));
+    };
+    assert_eq!(reason, "the highest permitted value is 28");
     let narrow = rig.write(rule(0, 5), Value::Float(-1.5));
     assert!(
         matches!(rig.result(narrow), Some(Err(Fault::BadValue(reason))) if reason.contains("no band"))
