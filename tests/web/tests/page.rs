@@ -21,6 +21,9 @@ fn a_person_switches_lamps_group_and_set_point_by_touch() {
     browser.until("document.querySelector('.server.registered')");
     browser.until("[...document.querySelectorAll('.tile')].every((tile) => !tile.classList.contains('doubtful'))");
     browser.until("document.querySelector('.lead .digits').textContent !== '–'");
+    browser.until(
+        "document.querySelector('[data-rule=sign]').textContent.startsWith('By schedule: o')",
+    );
     keep("page-desktop.png", &browser.screenshot());
 
     a_lamp_follows_its_tile(&browser);

@@ -19,7 +19,6 @@ use super::{
     Site,
     answer::{Purpose, Request},
     route::Route,
-    rules::plan_rule,
 };
 use crate::{
     boundary::{SiteEvent, Slot},
@@ -199,7 +198,7 @@ impl Site {
                 LampWrite::Switch(on) => self.plan_output(output, Value::Boolean(on), plan, now),
             },
             Route::Group(group, resource) => self.plan_group(group, resource, &value, plan),
-            Route::Rule(rule, resource) => plan_rule(rule, resource, &value, plan),
+            Route::Rule(rule, resource) => self.plan_rule(rule, resource, value, plan),
             Route::Status(..) => Err(Fault::Unsupported),
         }
     }

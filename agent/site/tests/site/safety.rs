@@ -371,6 +371,7 @@ fn site() -> SiteConfig {
             when_lost: WhenLost::Release,
             max_age: secs(30 * 86_400),
             instance: None,
+            limit: None,
         }],
         ..config(points, vec![street, plant])
     }

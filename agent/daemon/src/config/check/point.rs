@@ -371,7 +371,7 @@ impl Checker<'_> {
         unit.clone()
     }
 
-    fn limit(
+    pub(super) fn limit(
         &mut self,
         at: &Key,
         limit: &schema::Limit,

@@ -28,6 +28,7 @@ const STATE_WORDS = { on: 'All on', off: 'All off', mixed: 'Some on', unknown: '
 
 function groupCard(board, group, members) {
   const words = make('p', { class: 'quiet small', 'data-group-state': group.name });
+  const rule = make('p', { class: 'quiet small', 'data-rule': group.name });
   const choose = async (button, on) => {
     button.classList.add('pending');
     await board.command(group.name, on);
@@ -41,13 +42,16 @@ function groupCard(board, group, members) {
     const lit = members.filter((point) => board.site.points.get(point.path).point.on).length;
     const failed = now.failed ? `, ${now.failed} did not follow` : '';
     setText(words, now.state === 'mixed' ? `${lit} of ${members.length} on${failed}` : `${STATE_WORDS[now.state]}${failed}`);
+    const own = status.rules.find((other) => other.name === group.name && other.kind !== 'thermostat');
+    setText(rule, own ? `By ${own.kind}: ${own.state}` : '');
+    rule.hidden = !own;
     on.setAttribute('aria-pressed', now.state === 'on');
     off.setAttribute('aria-pressed', now.state === 'off');
   });
   return make(
     'article',
     { class: 'card group' },
-    make('header', {}, icon('group'), make('div', { class: 'grow' }, make('h3', {}, title(group.name)), words), make('div', { class: 'either', role: 'group', 'aria-label': title(group.name) }, off, on)),
+    make('header', {}, icon('group'), make('div', { class: 'grow' }, make('h3', {}, title(group.name)), words, rule), make('div', { class: 'either', role: 'group', 'aria-label': title(group.name) }, off, on)),
     tiles(board, members),
   );
 }
