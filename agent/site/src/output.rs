@@ -308,13 +308,8 @@ impl Output {
         if !self.present {
             return Some(Fault::Unreachable);
         }
-        if let Some((slot, entry)) = self.slots.overrules(Slot::Command, value) {
-            let retry_after = entry.until.map(|until| Moment::of(now).until(until));
-            let reason = format!("{}{}", self.held_by(slot, entry), left(retry_after));
-            return Some(Fault::Refused {
-                reason,
-                retry_after,
-            });
+        if let Some(fault) = self.held_against(value, now) {
+            return Some(fault);
         }
         let guard = self.guard.as_ref()?;
         let wait = guard.free_at(is_on(value), now);
@@ -334,6 +329,17 @@ impl Output {
                 })
             }
         }
+    }
+
+    /// Why a command of this value would be overruled by a higher slot.
+    pub(crate) fn held_against(&self, value: &Value, now: Now) -> Option<Fault> {
+        let (slot, entry) = self.slots.overrules(Slot::Command, value)?;
+        let retry_after = entry.until.map(|until| Moment::of(now).until(until));
+        let reason = format!("{}{}", self.held_by(slot, entry), left(retry_after));
+        Some(Fault::Refused {
+            reason,
+            retry_after,
+        })
     }
 
     /// Who holds it against a command, in words.
