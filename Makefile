@@ -59,8 +59,9 @@ fuzz: ## Looks for inputs that do harm: EACH=300 seconds per target, HISTORIES=1
 mutants: ## Changes the client core in a thousand small ways, one at a time: do the tests notice?
 	@tests/mutants/run $(ARGS)
 
-bench: ## Reads per second and CPU of the bare client against an echo; needs two idle cores
+bench: ## Reads per second and CPU of the bare client against an echo, line use of Modbus; needs two idle cores
 	@tests/bench/run $(ARGS)
+	@tests/bench/run_modbus
 
 clean: ## Removes everything that was built
 	$(CARGO) clean

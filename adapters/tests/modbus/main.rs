@@ -1,13 +1,35 @@
 //! Modbus against slaves that are real at the protocol level: in memory and with paused time, and
 //! on a pseudo-terminal.
+//!
+//! Which test answers which complaint about other gateways:
+//!
+//! | complaint | test |
+//! |---|---|
+//! | a dead slave slows the others | `mute::two_mute_slaves_of_eight_do_not_slow_the_others` |
+//! | a late reply is a wrong value | `late`, three transports; real pymodbus in `tests/interop` |
+//! | writes wait behind polls | `line::a_command_waits_for_one_poll_at_most` |
+//! | poll and command collide | `complaints::polls_and_commands_of_several_devices_are_never_on_the_line_at_once` |
+//! | no silence between frames | `pauses::no_request_comes_before_the_silence_is_over_and_none_long_after_it` |
+//! | each value is a request | `plan::tests` in the library, `complaints::thirty_devices_with_sixteen_values_are_read_in_thirty_requests` |
+//! | a device refuses the merged read | `learning` |
+//! | byte orders differ between read and write | `tests/interop`: `every_type_in_every_order_…` |
+//! | foreign traffic breaks the link | `complaints::a_light_panel_that_talks_unasked_costs_no_value_and_no_link` |
+//! | one failed read drops the link | `line::every_fault_on_the_line_is_contained_in_its_request` |
+//! | the device allows one client | `complaints::a_device_with_one_client_sees_one_connection_and_is_left_free_between` |
+//! | a timeout in other units than thought | configuration: units in the key, unknown keys are errors |
+//! | USB adapters come back under another name | `port`, `line::an_adapter_that_was_away_for_hours_is_opened_as_soon_as_it_is_back` |
+//! | the log is full of checksums | `complaints::a_thousand_wrong_checksums_are_one_line_of_the_log` |
+//! | old values look fresh | `supervised`, and the supervisor's own tests |
 #![expect(clippy::unwrap_used, reason = "a panic is how a test fails")]
 
+mod complaints;
 mod device;
 mod functions;
 mod late;
 mod learning;
 mod line;
 mod mute;
+mod pauses;
 mod port;
 mod supervised;
 

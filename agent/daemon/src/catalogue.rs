@@ -2,7 +2,9 @@
 
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
-use lamplighter_model::{ObjectId, Path, ResourceAddress, Scope, device::AdapterId};
+use lamplighter_model::{
+    ObjectId, Path, ResourceAddress, Scope, device::AdapterId, tables::VendorObject,
+};
 use lamplighter_site::boundary::PointKind;
 
 use crate::{
@@ -44,6 +46,7 @@ pub(crate) fn catalogue(config: &Config) -> Catalogue {
         endpoint: config.endpoint.name.clone(),
         groups: groups(config),
         points: points.collect(),
+        rules: Some(VendorObject::SiteRule.id(config.site.vendor_object_base)),
         servers: config
             .servers
             .iter()

@@ -39,7 +39,7 @@ pub use catalogue::{Catalogue, DeviceEntry, GroupEntry, Named, PointEntry, Serve
 pub use metrics::Counter;
 pub use view::{
     BootstrapView, ClockView, DeviceView, GroupState, GroupView, KindView, PointView, ProblemView,
-    ReadView, ServerState, ServerView, StatusView, TrendView, json_of,
+    ReadView, RuleView, ServerState, ServerView, StatusView, TrendView, json_of,
 };
 pub use watch::{Changes, TooManyWatchers, Watch};
 

@@ -7,5 +7,7 @@ pub mod meter;
 #[cfg(feature = "io")]
 pub mod modbus;
 #[cfg(feature = "io")]
+pub mod null_modem;
+#[cfg(feature = "io")]
 pub mod pty;
 pub mod server;

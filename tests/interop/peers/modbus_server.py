@@ -5,6 +5,7 @@ PERCENT of the reads are answered 1 to 3 times TIMEOUT_MS after their request, a
 read from register 1000 on carries the register and the number of the request."""
 
 import asyncio
+import datetime
 import json
 import random
 import struct
@@ -19,8 +20,20 @@ from pymodbus.simulator import DataType, SimData, SimDevice
 UNIT = 17
 COUNTED_FROM = 1000
 TYPES = ModbusClientMixin.DATATYPE
-# Type, a value that stands there, a value to be written.
+ORDERS = ("ABCD", "BADC", "CDAB", "DCBA")
+EACH = 50
+# Type, what pymodbus calls it where it knows it, a value that stands there, a value to be written.
 VALUES = [
+    ("u8", None, 200, 7),
+    ("i8", None, -100, 100),
+    ("f16", None, 21.1, -0.5),
+    ("bcd16", None, 1234, 9999),
+    ("bcd32", None, 12345678, 3),
+    ("bcd64", None, 1234567890123456, 42),
+    ("date_words", None, 1795388759, 951782400),
+    ("date_bytes", None, 1795388759, 951782400),
+    ("date_bcd", None, 1795388759, 951782400),
+    ("date_iec870", None, 1795388759, 951782400),
     ("i16", TYPES.INT16, -12345, 32767),
     ("u16", TYPES.UINT16, 54321, 0),
     ("i32", TYPES.INT32, -1234567890, 7),
@@ -33,10 +46,43 @@ VALUES = [
 ]
 
 
-def registers(value, kind, order):
+def words_of(packed):
+    return [word for (word,) in struct.iter_unpack(">H", packed)]
+
+
+def digits(value, count):
+    return bytes.fromhex(str(value).zfill(count))
+
+
+def by_python(name, value):
+    """What pymodbus has no type for, by what Python brings along."""
+    if name in ("u8", "i8"):
+        return [value & 0xFF]
+    if name == "f16":
+        return words_of(struct.pack(">e", value))
+    if name.startswith("bcd"):
+        return words_of(digits(value, int(name[3:]) // 4))
+    date = datetime.datetime.fromtimestamp(value, datetime.timezone.utc)
+    parts = [date.year, date.month, date.day, date.hour, date.minute, date.second]
+    if name == "date_words":
+        return parts
+    parts[0] -= 2000
+    if name == "date_bytes":
+        return words_of(bytes(parts))
+    if name == "date_bcd":
+        return words_of(b"".join(digits(part, 2) for part in parts))
+    return [parts[0], date.month << 8 | date.day, date.hour << 8 | date.minute, date.second * 1000]
+
+
+def registers(name, value, kind, order):
     """As pymodbus lays the value out; it knows no swapped bytes, so those are swapped here."""
-    word_order = "little" if order in ("CDAB", "DCBA") and kind != TYPES.STRING else "big"
-    words = ModbusClientMixin.convert_to_registers(value, kind, word_order)
+    is_reversed = order in ("CDAB", "DCBA")
+    if kind is None:
+        words = by_python(name, value)
+        words = words[::-1] if is_reversed else words
+    else:
+        word_order = "little" if is_reversed and kind != TYPES.STRING else "big"
+        words = ModbusClientMixin.convert_to_registers(value, kind, word_order)
     if order in ("BADC", "DCBA"):
         words = [struct.unpack("<H", struct.pack(">H", word))[0] for word in words]
     return words
@@ -44,15 +90,44 @@ def registers(value, kind, order):
 
 def layout():
     entries, at = [], 0
-    for order in ("ABCD", "BADC", "CDAB", "DCBA"):
+    for order in ORDERS:
         for name, kind, first, second in VALUES:
-            words = registers(first, kind, order)
-            written = registers(second, kind, order)
+            words = registers(name, first, kind, order)
+            written = registers(name, second, kind, order)
             entries.append(
                 {"type": name, "order": order, "at": at, "value": first, "registers": words,
                  "next_value": second, "next_registers": written})
             at += len(words)
     return entries
+
+
+def any_value(name, dice):
+    if name == "string":
+        # Without blanks at its end, which are padding.
+        return "".join(chr(dice.randint(33, 126)) for _ in range(dice.randint(1, 12)))
+    if name in ("f16", "f32", "f64"):
+        figures, most = {"f16": (3, 3), "f32": (6, 30), "f64": (15, 200)}[name]
+        value = dice.uniform(1, 9.9) * 10.0 ** dice.randint(-most, most)
+        # As many figures as the type can tell apart.
+        return dice.choice((-1, 1)) * float(f"{value:.{figures}g}")
+    if name.startswith("date"):
+        return dice.randint(946684800, 4102444799)
+    if name.startswith("bcd"):
+        return dice.randrange(10 ** (int(name[3:]) // 4))
+    bits = int(name[1:])
+    return dice.getrandbits(bits) - (2 ** (bits - 1) if name[0] == "i" else 0)
+
+
+def conversions(seed):
+    """Any values of every type in every order, and how they are laid out."""
+    dice = random.Random(seed)
+    found = []
+    for order in ORDERS:
+        for name, kind, *_ in VALUES:
+            for value in (any_value(name, dice) for _ in range(EACH)):
+                words = registers(name, value, kind, order)
+                found.append({"type": name, "order": order, "value": value, "registers": words})
+    return found
 
 
 class Late:
@@ -89,7 +164,8 @@ async def main():
             simulated, framer=FramerType.RTU, port=device, baudrate=115200, parity="N", trace_pdu=late.trace)
     await server.serve_forever(background=True)
     port = server.transport.sockets[0].getsockname()[1] if mode == "tcp" else 0
-    print(json.dumps({"port": port, "entries": entries}), flush=True)
+    ready = {"port": port, "entries": entries, "conversions": conversions(random.randrange(2**32))}
+    print(json.dumps(ready), flush=True)
     # Ends with the test that holds the other end of standard input.
     await asyncio.get_running_loop().run_in_executor(None, sys.stdin.read)
 

@@ -157,3 +157,32 @@ fn state_survives_a_restart() {
     let why = agent.json(&["why", "lamps.l4"]);
     assert_eq!(why["slots"][0]["slot"], "Command", "{why}");
 }
+
+#[test]
+fn a_threshold_and_a_schedule_that_were_written_survive_a_kill() {
+    let directory = scratch("demo-rules");
+    let mut agent = demo(&directory);
+    let rule = |agent: &Agent, name: &str| {
+        let status = agent.json(&["status"]);
+        let rules = status["rules"].as_array().unwrap();
+        let rule = rules.iter().find(|rule| rule["name"] == name);
+        rule.unwrap()["path"].as_str().unwrap().to_owned()
+    };
+    let threshold = format!("{}/4", rule(&agent, "server_room"));
+    let schedule = format!("{}/3", rule(&agent, "sign"));
+    let text = "on=sunset off=22:00; 12-24: always=on";
+    assert_eq!(exit_code(&agent, &["write", &threshold, "1.5"]), 0);
+    assert_eq!(exit_code(&agent, &["write", &schedule, text]), 0);
+    let refused = agent.cli(&["write", &schedule, "on=sunset"]);
+    assert_eq!(refused.status.code(), Some(5));
+    let words = String::from_utf8(refused.stderr).unwrap();
+    assert!(words.contains("4.00") && words.contains("`off`"), "{words}");
+    agent.lines.signal("KILL");
+    let agent = demo(&directory);
+    let value = |path: &str| agent.json(&["read", path])["value"].clone();
+    assert_eq!(value(&threshold), 1.5);
+    assert_eq!(value(&schedule), text);
+    let why = agent.json(&["why", "lamps.sign"]);
+    assert_eq!(why["rules"][0]["kind"], "schedule", "{why}");
+    assert!(why["rules"][0]["next_in_s"].is_number(), "{why}");
+}

@@ -17,7 +17,7 @@ const EDGES: &[(&str, &[&str])] = &[
         &["adapters", "coap", "dtls", "lwm2m", "model", "sim", "site"],
     ),
     ("lamplighter-adapters", &["model"]),
-    ("lamplighter-bench", &[]),
+    ("lamplighter-bench", &["adapters", "sim"]),
     ("lamplighter-coap", &[]),
     ("lamplighter-dtls", &[]),
     (

@@ -7,7 +7,9 @@ use std::{
 };
 
 use lamplighter_model::{InstancePath, ObjectId, tables::VendorObject};
-use lamplighter_site::boundary::{FailSafeOn, PointConfig, PointKind};
+use lamplighter_site::boundary::{
+    FailSafeOn, GroupConfig, Mode, PointConfig, PointKind, Policy, Setpoint, ThermostatConfig,
+};
 use serde::Serialize;
 
 use super::{
@@ -29,6 +31,7 @@ struct Report {
     objects: Vec<ObjectLine>,
     buses: Vec<BusReport>,
     outputs: Vec<OutputLine>,
+    rules: Vec<RuleLine>,
     /// Bytes of the list of objects in a Register.
     register_bytes: usize,
 }
@@ -65,6 +68,18 @@ struct OutputLine {
     fail_safe: String,
 }
 
+/// A schedule, photocell or thermostat.
+#[derive(Debug, Serialize)]
+struct RuleLine {
+    name: String,
+    kind: &'static str,
+    does: String,
+    path: String,
+    /// All instances that show it.
+    #[serde(skip)]
+    shown: Vec<InstancePath>,
+}
+
 pub(super) fn check(
     global: &Global,
     options: &args::Check,
@@ -98,6 +113,7 @@ impl Report {
             objects: Vec::new(),
             buses: Vec::new(),
             outputs: Vec::new(),
+            rules: Vec::new(),
             register_bytes: 0,
         }
     }
@@ -117,6 +133,7 @@ impl Report {
             servers: config.servers.iter().map(server).collect(),
             buses: buses(config),
             outputs: outputs(config),
+            rules: rules(config),
             register_bytes: register_bytes(config),
             objects,
             ..Self::empty()
@@ -160,6 +177,14 @@ impl Report {
         objects.print(out, "")?;
         for bus in &self.buses {
             bus.print(out)?;
+        }
+        if !self.rules.is_empty() {
+            writeln!(out)?;
+            let mut rules = Table::head(["RULE", "KIND", "DOES"]);
+            for rule in &self.rules {
+                rules.row([rule.name.clone(), rule.kind.to_owned(), rule.does.clone()]);
+            }
+            rules.print(out, "")?;
         }
         if self.outputs.is_empty() {
             return Ok(());
@@ -222,6 +247,14 @@ fn objects(config: &Config) -> Vec<ObjectLine> {
                 .push(group.name.clone());
         }
     }
+    for rule in rules(config) {
+        for instance in rule.shown {
+            instances
+                .entry(instance)
+                .or_default()
+                .push(rule.name.clone());
+        }
+    }
     let name = |object: ObjectId| {
         config
             .definitions
@@ -236,6 +269,79 @@ fn objects(config: &Config) -> Vec<ObjectLine> {
             points,
         })
         .collect()
+}
+
+/// In the order of their instances.
+fn rules(config: &Config) -> Vec<RuleLine> {
+    let object = VendorObject::SiteRule.id(config.site.vendor_object_base);
+    let groups = config.site.groups.iter().filter_map(group_rule);
+    let thermostats = config.site.thermostats.iter().map(thermostat_rule);
+    let rules = groups.chain(thermostats).zip(0u16..);
+    rules
+        .map(|(mut rule, number)| {
+            let own = InstancePath::new(object.0, number);
+            rule.path = own.to_string();
+            rule.shown.push(own);
+            rule
+        })
+        .collect()
+}
+
+fn group_rule(group: &GroupConfig) -> Option<RuleLine> {
+    let schedule = group.schedule.as_ref().map(ToString::to_string);
+    let photocell = group.photocell.as_ref();
+    let light = photocell.map(|photocell| {
+        let input = photocell.input.path;
+        let word = match (&schedule, photocell.policy) {
+            (None, _) => "when it is",
+            (Some(_), Policy::And) => "and only when it is",
+            (Some(_), Policy::Or) => "or when it is",
+        };
+        format!("{word} dark by {input}")
+    });
+    let kind = if schedule.is_some() {
+        "schedule"
+    } else {
+        "photocell"
+    };
+    let parts: Vec<String> = schedule.into_iter().chain(light).collect();
+    if parts.is_empty() {
+        return None;
+    }
+    let shown = photocell.and_then(|photocell| photocell.instance);
+    Some(RuleLine {
+        name: group.name.clone(),
+        kind,
+        does: parts.join(" "),
+        path: String::new(),
+        shown: shown.into_iter().map(|shown| shown.path).collect(),
+    })
+}
+
+fn thermostat_rule(thermostat: &ThermostatConfig) -> RuleLine {
+    let (verb, above, below) = match thermostat.mode {
+        Mode::Cool => ("cools", "above", "below"),
+        Mode::Heat => ("heats", "below", "above"),
+    };
+    let setpoint = match thermostat.setpoint {
+        Setpoint::Fixed(number) => number.to_string(),
+        Setpoint::Point(address) => address.path.to_string(),
+    };
+    let (on, off) = (thermostat.on_threshold, thermostat.off_threshold);
+    RuleLine {
+        name: thermostat.name.clone(),
+        kind: "thermostat",
+        does: format!(
+            "{verb} by {}: on {on} {above} {setpoint}, off {off} {below}",
+            thermostat.output.path
+        ),
+        path: String::new(),
+        shown: thermostat
+            .instance
+            .into_iter()
+            .map(|shown| shown.path)
+            .collect(),
+    }
 }
 
 fn buses(config: &Config) -> Vec<BusReport> {

@@ -18,6 +18,7 @@ use super::{
 pub(super) struct Status {
     pub(super) servers: Vec<Server>,
     devices: Vec<Device>,
+    rules: Vec<Rule>,
     problems: Vec<ProblemLine>,
     endpoint: String,
     version: String,
@@ -61,6 +62,15 @@ struct Device {
     detail: String,
     points: u64,
     points_good: u64,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+struct Rule {
+    name: String,
+    kind: String,
+    state: String,
+    path: String,
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -149,6 +159,20 @@ pub(super) fn status(global: &Global, out: &mut impl Write) -> Result<(), Failur
     if !status.devices.is_empty() {
         writeln!(out)?;
         device_table(&status.devices).print(out, "")?;
+    }
+    if !status.rules.is_empty() {
+        writeln!(out)?;
+        let mut rules = Table::head(["RULE", "KIND", "STATE", "PARAMETERS"]);
+        for Rule {
+            name,
+            kind,
+            state,
+            path,
+        } in status.rules
+        {
+            rules.row([name, kind, state, path]);
+        }
+        rules.print(out, "")?;
     }
     if !status.problems.is_empty() {
         writeln!(out)?;

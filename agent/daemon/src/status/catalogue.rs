@@ -4,7 +4,8 @@ use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use lamplighter_lwm2m::access::Grants;
 use lamplighter_model::{
-    Path, ResourceAddress, ResourceInstanceId, Scope, Ssid, device::AdapterId, object::Definitions,
+    ObjectId, Path, ResourceAddress, ResourceInstanceId, Scope, Ssid, device::AdapterId,
+    object::Definitions,
 };
 use lamplighter_site::boundary::{Limit, PointKind};
 
@@ -17,6 +18,8 @@ pub struct Catalogue {
     pub endpoint: String,
     pub groups: Vec<GroupEntry>,
     pub points: Vec<PointEntry>,
+    /// Our object Site rule.
+    pub rules: Option<ObjectId>,
     pub servers: Vec<ServerEntry>,
 }
 

@@ -2,14 +2,16 @@
 
 use std::collections::BTreeMap;
 
-use lamplighter_model::{DataType, Now, Quality, Stamp, device::LinkState, object::ResourceDef};
+use lamplighter_model::{
+    DataType, Now, Quality, ResourceAddress, Stamp, Value, device::LinkState, object::ResourceDef,
+};
 
 use crate::advice;
 
 use super::{
     BootstrapView, ClockView, Device, DeviceEntry, DeviceView, GroupEntry, GroupState, GroupView,
-    Key, KindView, Latest, Model, PointEntry, PointKind, PointView, ProblemView, ReadView, Server,
-    ServerEntry, ServerState, ServerView, StatusView, json_of,
+    Key, KindView, Latest, Model, PointEntry, PointKind, PointView, ProblemView, ReadView,
+    RuleView, Server, ServerEntry, ServerState, ServerView, StatusView, json_of,
     time::{rfc3339, text_of},
 };
 
@@ -25,6 +27,7 @@ impl Model {
                 .iter()
                 .map(|group| self.group_view(group))
                 .collect(),
+            rules: self.rule_views(),
             problems: self.problem_views(now),
             endpoint: self.index.catalogue.endpoint.clone(),
             version: env!("CARGO_PKG_VERSION").to_owned(),
@@ -150,6 +153,33 @@ impl Model {
         }
     }
 
+    /// As the site shows them in our object Site rule.
+    fn rule_views(&self) -> Vec<RuleView> {
+        let Some(object) = self.index.catalogue.rules else {
+            return Vec::new();
+        };
+        let value = |instance: u16, resource: u16| {
+            let address = ResourceAddress::gateway(object.0, instance, resource);
+            self.values
+                .get(&(address, None))
+                .map(|latest| &latest.value)
+        };
+        let text = |instance, resource| match value(instance, resource) {
+            Some(Value::String(text)) => Some(text.clone()),
+            Some(_) | None => None,
+        };
+        let rules = (0..).map_while(|instance| {
+            Some(RuleView {
+                name: text(instance, 0)?,
+                kind: text(instance, 1).unwrap_or_default(),
+                enabled: value(instance, 2) != Some(&Value::Boolean(false)),
+                path: format!("/{object}/{instance}"),
+                state: text(instance, 6).unwrap_or_default(),
+            })
+        });
+        rules.collect()
+    }
+
     /// What is wrong now: stated problems, then servers and devices that are not there.
     fn problem_views(&self, now: Now) -> Vec<ProblemView> {
         let problem = |about: String, text: String, hint: Option<&str>, since| ProblemView {
@@ -262,7 +292,7 @@ impl Model {
             .and_then(|address| self.values.get(&(address, None)));
         let latest = measured.or_else(|| self.values.get(&(point.address, None)))?;
         match (point.kind, &latest.value) {
-            (_, lamplighter_model::Value::Boolean(on)) => Some(*on),
+            (_, Value::Boolean(on)) => Some(*on),
             (PointKind::Value, _) => None,
             (PointKind::Lamp | PointKind::Output, value) => Some(value.as_f64()? > 0.0),
         }

@@ -14,6 +14,9 @@ pub struct StatusView {
     pub servers: Vec<ServerView>,
     pub devices: Vec<DeviceView>,
     pub groups: Vec<GroupView>,
+    /// What the box does by itself.
+    #[serde(default)]
+    pub rules: Vec<RuleView>,
     pub problems: Vec<ProblemView>,
     pub endpoint: String,
     pub version: String,
@@ -129,6 +132,19 @@ pub struct DeviceView {
     /// Samples received, and changes of state, since the start.
     pub samples: u64,
     pub link_changes: u64,
+}
+
+/// A schedule, photocell or thermostat.
+#[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
+pub struct RuleView {
+    pub name: String,
+    /// `schedule`, `photocell` or `thermostat`
+    pub kind: String,
+    pub enabled: bool,
+    /// Instance of our object Site rule, where its parameters are written.
+    pub path: String,
+    /// What it does and waits for, in words.
+    pub state: String,
 }
 
 #[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]

@@ -70,7 +70,7 @@ pub struct ThermostatConfig {
     pub output: ResourceAddress,
     pub mode: Mode,
     pub when_lost: WhenLost,
-    /// A sensor that says nothing for longer is lost.
+    /// How old the last value of a sensor that is not heard any more may get.
     pub max_age: Duration,
     /// A fixed set point is shown and adjusted as this instance of object 3308.
     pub instance: Option<InstanceAddress>,

@@ -23,6 +23,8 @@ pub(crate) struct Thermostat {
     reading: Option<(f64, Moment)>,
     /// The sensor says that it cannot tell.
     bad: bool,
+    /// What it said last is not vouched for any more.
+    stale: bool,
     pub(crate) on: Option<bool>,
     begun: Moment,
 }
@@ -73,20 +75,27 @@ impl Thermostat {
             setpoint,
             reading: None,
             bad: false,
+            stale: false,
             on,
             begun: Moment::of(now),
         }
     }
 
-    /// The sensor says something; `None`: it cannot tell.
-    pub(crate) fn see(&mut self, reading: Option<f64>, now: Now) {
+    /// The sensor said something at that time; `None`: it cannot tell.
+    pub(crate) fn see(&mut self, reading: Option<f64>, at: Moment) {
         match reading.filter(|reading| reading.is_finite()) {
             Some(reading) => {
-                self.reading = Some((reading, Moment::of(now)));
+                self.reading = Some((reading, at));
                 self.bad = false;
+                self.stale = false;
             }
             None => self.bad = true,
         }
+    }
+
+    /// Nothing is heard of the sensor any more.
+    pub(crate) fn lose_sight(&mut self) {
+        self.stale = true;
     }
 
     /// The device that holds the set point says what it is; true if it is news.
@@ -100,17 +109,12 @@ impl Thermostat {
 
     /// `actual`: what the output does, for the first decision inside the band.
     pub(crate) fn decide(&mut self, actual: Option<bool>, now: Now) -> Decision {
-        let Some((reading, at)) = self.reading else {
-            let patient = self.begun.age(now) < self.config.max_age && !self.bad;
-            return if patient {
-                Decision::Wait
-            } else {
-                Decision::Lost
-            };
-        };
-        if self.bad || at.age(now) >= self.config.max_age {
+        if self.bad || self.expires().is_some_and(|at| at <= Moment::of(now)) {
             return Decision::Lost;
         }
+        let Some((reading, _)) = self.reading else {
+            return Decision::Wait;
+        };
         let Some((on_at, off_at)) = self.limits() else {
             return Decision::Wait;
         };
@@ -124,11 +128,14 @@ impl Thermostat {
         Decision::Switch(on)
     }
 
-    /// When it is to be looked at again though nothing is measured.
-    pub(crate) fn expires(&self, now: Now) -> Option<Moment> {
-        let since = self.reading.map_or(self.begun, |(_, at)| at);
-        let at = since.plus(self.config.max_age);
-        (at > Moment::of(now) && !self.bad).then_some(at)
+    /// When the sensor counts as lost, unless it is heard: where its last value is not vouched for
+    /// any more, or it has never said anything.
+    pub(crate) fn expires(&self) -> Option<Moment> {
+        match self.reading {
+            Some((_, at)) if self.stale => Some(at.plus(self.config.max_age)),
+            Some(_) => None,
+            None => Some(self.begun.plus(self.config.max_age)),
+        }
     }
 
     /// The values from which it is on, and off.

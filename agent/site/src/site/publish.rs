@@ -10,6 +10,7 @@ use crate::{
     group::GroupResource,
     lamp::{self, LampResource},
     output::{GroupIndex, OutputIndex, is_on},
+    rule::RuleResource,
     status::StatusResource,
 };
 
@@ -68,6 +69,11 @@ impl Site {
         }
         for index in self.rules.take_touched() {
             for (address, resource) in self.rule_addresses(index) {
+                // Told once: they follow from the configuration.
+                let first = (address, Some(ResourceInstanceId(0)));
+                if resource == RuleResource::Targets && self.published.contains_key(&first) {
+                    continue;
+                }
                 samples.extend(self.rule_samples(address, index, resource, now));
             }
         }

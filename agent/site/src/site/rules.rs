@@ -164,6 +164,7 @@ impl Site {
         self.rules.offset_ms = offset;
         if *self.rules.sky.zone != *clock.zone {
             self.rules.sky.set_zone(Arc::clone(&clock.zone));
+            self.rules.list.iter_mut().for_each(Rule::forget_ahead);
         }
         self.rules.clock = Some(clock);
         for index in self.rules.indices() {
@@ -198,15 +199,19 @@ impl Site {
                 if thermostat.config.setpoint == Setpoint::Point(sample.address) {
                     self.dirty |= number.is_some_and(|number| thermostat.see_setpoint(number));
                 }
-                // What is old has its age already.
-                if thermostat.config.sensor == sample.address && !stale {
-                    thermostat.see(number, now);
+                if thermostat.config.sensor != sample.address {
+                    return;
+                }
+                if stale {
+                    thermostat.lose_sight();
+                } else {
+                    thermostat.see(number, Moment::of_stamp(sample.at, now));
                 }
             }
         }
     }
 
-    /// A device is given up: what it measured says nothing of the light any more. Thermostats wait
+    /// A device is given up: what it measured says nothing of the light any more. Thermostats go on
     /// for as long as they may.
     pub(super) fn on_inputs_lost(&mut self, adapter: AdapterId, now: Now) {
         let lost = self.rules.inputs.keys().copied();
@@ -216,10 +221,17 @@ impl Site {
         });
         for address in lost.collect::<Vec<_>>() {
             for index in self.rules.of_input(address) {
-                if let RuleKind::Light(light) = &mut self.rules.list[usize::from(index.0)].kind
-                    && let Some(photocell) = &mut light.photocell
-                {
-                    photocell.see(None, now);
+                match &mut self.rules.list[usize::from(index.0)].kind {
+                    RuleKind::Light(light) => {
+                        if let Some(photocell) = &mut light.photocell {
+                            photocell.see(None, now);
+                        }
+                    }
+                    RuleKind::Thermostat(thermostat) => {
+                        if thermostat.config.sensor == address {
+                            thermostat.lose_sight();
+                        }
+                    }
                 }
                 self.look(index, now);
             }

@@ -2,15 +2,17 @@
 //! happens: guards are kept at the device, every request is answered once, and after quiet time
 //! every output does what its table says.
 
-use std::{collections::BTreeMap, time::Duration};
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use lamplighter_model::{
     BootId, Now, ResourceAddress, UnixTime, Value,
     device::{Action, AdapterEvent, AdapterId, Answer, Fault, LinkState, OpId},
 };
 use lamplighter_site::boundary::{
-    FailSafe, FailSafeOn, Guard, PointConfig, PointKind, SiteConfig, SiteInput, WhileWaiting,
+    Clock, ClockTrust, FailSafe, FailSafeOn, Guard, Mode, PointConfig, PointKind, Setpoint,
+    SiteConfig, SiteInput, ThermostatConfig, WhenLost, WhileWaiting,
 };
+use lamplighter_site::rule::Zone;
 use proptest::prelude::*;
 
 use crate::rig::{
@@ -20,12 +22,17 @@ use crate::rig::{
 
 const COMPRESSOR: ResourceAddress = ResourceAddress::gateway(3306, 0, 5850);
 const FAN: ResourceAddress = ResourceAddress::gateway(3306, 1, 5850);
+const AIR: ResourceAddress = ResourceAddress::gateway(3303, 0, 5700);
 const LAMPS_IN_SITE: u16 = 4;
 
 #[derive(Clone, Debug)]
 enum Step {
+    /// The thermostat's sensor says something, in tenths of a degree.
+    Air(u16),
     Answer(AdapterId, Outcome),
     Back(AdapterId),
+    /// The clock is set by so many seconds.
+    Clock(i64),
     Command {
         output: usize,
         on: bool,
@@ -79,7 +86,9 @@ fn step() -> impl Strategy<Value = Step> {
     let hold = || prop::option::weighted(0.3, 1u64..600);
     prop_oneof![
         8 => (adapter(), outcome()).prop_map(|(adapter, outcome)| Step::Answer(adapter, outcome)),
+        3 => (180..240u16).prop_map(Step::Air),
         1 => adapter().prop_map(Step::Back),
+        1 => (-900..900i64).prop_map(Step::Clock),
         6 => (0..6usize, any::<bool>(), hold()).prop_map(|(output, on, hold)| Step::Command { output, on, hold }),
         1 => any::<bool>().prop_map(|executed| Step::Crash { executed }),
         3 => (0..2u16, any::<bool>(), hold()).prop_map(|(group, on, hold)| Step::Group { group, on, hold }),
@@ -187,13 +196,36 @@ fn site() -> SiteConfig {
     park.name = "park".to_owned();
     park.standard_instance = None;
     park.members.push(COMPRESSOR);
-    config(points, vec![group(1..=3, millis(300)), park])
+    points.push(ahu_point("air", AIR, PointKind::Value));
+    let mut street = group(1..=3, millis(300));
+    // Begins a few minutes after the histories do, and goes on while everything calms down.
+    let schedule = "on=15:10 off=15:14 resume=15:18 end=15:24; 06-16: on=15:10 off=16:10";
+    street.schedule = schedule.parse().ok();
+    assert!(street.schedule.is_some());
+    let room = ThermostatConfig {
+        name: "room".to_owned(),
+        sensor: AIR,
+        setpoint: Setpoint::Fixed(21.0),
+        on_threshold: 0.5,
+        off_threshold: 0.5,
+        output: COMPRESSOR,
+        mode: Mode::Cool,
+        when_lost: WhenLost::Release,
+        max_age: secs(300),
+        instance: None,
+    };
+    SiteConfig {
+        thermostats: vec![room],
+        ..config(points, vec![street, park])
+    }
 }
 
 impl World {
     fn new() -> Self {
         let config = site();
-        let devices = config.points.iter().map(|point| {
+        let outputs = config.points.iter();
+        let outputs = outputs.filter(|point| point.kind != PointKind::Value);
+        let devices = outputs.clone().map(|point| {
             let (adapter, guard) = (point.adapter, point.guard);
             (
                 point.address,
@@ -208,7 +240,7 @@ impl World {
         });
         let mut world = Self {
             devices: devices.collect(),
-            addresses: config.points.iter().map(|point| point.address).collect(),
+            addresses: outputs.map(|point| point.address).collect(),
             rig: Rig::restarted(config, None, start()),
             lost: Vec::new(),
             requests: Vec::new(),
@@ -220,6 +252,8 @@ impl World {
 
     /// Adapters declare what they have; those that can hear their device say so.
     fn boot(&mut self) {
+        self.tell_clock();
+        self.rig.declare(AHU, AIR);
         for address in self.addresses.clone() {
             self.rig.declare(self.devices[&address].adapter, address);
         }
@@ -233,12 +267,30 @@ impl World {
         }
     }
 
+    fn tell_clock(&mut self) {
+        self.rig.tell(SiteInput::Clock(Clock {
+            trust: ClockTrust::Estimated,
+            zone: Arc::new(Zone::utc()),
+        }));
+    }
+
     fn elapsed(&self) -> Duration {
         self.epoch + self.rig.now.mono
     }
 
     fn take(&mut self, step: Step) {
         match step {
+            Step::Air(tenths) => {
+                if !self.lost.contains(&AHU) {
+                    let air = Value::Float(f64::from(tenths) / 10.0);
+                    self.rig.sample(AHU, AIR, air);
+                }
+            }
+            Step::Clock(seconds) => {
+                let unix = self.rig.now.unix;
+                self.rig.now.unix = unix.map(|unix| UnixTime(unix.0 + seconds * 1000));
+                self.tell_clock();
+            }
             Step::Answer(adapter, outcome) => self.answer(adapter, outcome),
             Step::Back(adapter) => self.back(adapter),
             Step::Command { output, on, hold } => self.command(output, on, hold),

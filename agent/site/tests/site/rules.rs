@@ -468,6 +468,22 @@ fn a_photocell_that_is_lost_leaves_it_to_the_schedule_or_lights_the_lamps() {
 }
 
 #[test]
+fn a_photocell_that_never_says_anything_is_told_and_lamps_are_on() {
+    let config = lamps(GroupConfig {
+        photocell: Some(photocell(Policy::Or)),
+        ..group([1, 2], millis(300))
+    });
+    let mut rig = ready(config, at(NOON));
+    assert!(!is_on(&rig, 1), "it may still speak");
+    rig.pass(secs(10));
+    assert!(is_on(&rig, 1));
+    assert_eq!(
+        says(&rig, "lamps.l1"),
+        "the photocell says nothing: lamps are on"
+    );
+}
+
+#[test]
 fn what_the_photocell_said_last_counts_after_a_restart_until_it_speaks() {
     let config = lamps(GroupConfig {
         photocell: Some(photocell(Policy::Or)),
@@ -655,6 +671,14 @@ fn a_sensor_that_is_lost_has_its_configured_answer_and_an_event() {
         };
         let mut rig = ready(cooled(config, None), start());
         air(&mut rig, 25.0);
+        // Who says nothing new has nothing new to say, as long as somebody vouches for it.
+        rig.pass(secs(5000));
+        air(&mut rig, 25.0);
+        let stale = Sample {
+            quality: Quality::Stale,
+            ..Sample::good(AIR, Value::Float(25.0), rig.now.stamp())
+        };
+        rig.tell(SiteInput::Adapter(AHU, AdapterEvent::Changed(vec![stale])));
         rig.pass(secs(590));
         assert_eq!(compressor(&rig), Some(Value::Boolean(true)));
         rig.pass(secs(10));

@@ -102,7 +102,8 @@ pub struct Thermostat {
     pub off_above: Option<f64>,
     /// What it does while the sensor tells nothing usable. Default: `"release"`, lower slots decide.
     pub when_lost: Option<WhenLost>,
-    /// A sensor that says nothing for longer is lost, in seconds, 10–86400. Default: 600.
+    /// How old the last value of a sensor that is not heard may get, in seconds, 10–86400.
+    /// Default: 600.
     pub lost_after_s: Option<u64>,
     /// Show a set point that is a number as this instance of object 3308, where servers may change
     /// it. Example: `"/3308/20"`. Default: not shown.

@@ -1,5 +1,6 @@
 use super::*;
 use crate::rule::calendar::zone_of;
+use proptest::prelude::*;
 
 const BERLIN: (f64, f64) = (52.52, 13.40);
 const TROMSO: (f64, f64) = (69.65, 18.96);
@@ -298,4 +299,80 @@ fn a_year_tells_whether_a_schedule_switches() {
     assert_eq!((never.begins, never.switchings), (false, 0));
     let always = year("on=12:00 off=sunset; 12-24: on=12:00 off=13:00", -30.0);
     assert!(always.switchings > 700);
+}
+
+/// Any schedule, as text.
+fn any_schedule() -> impl Strategy<Value = String> {
+    let clock =
+        || (0..1440u16).prop_map(|minutes| format!("{:02}:{:02}", minutes / 60, minutes % 60));
+    let sun = || {
+        let offset = prop::option::of((any::<bool>(), 0..720u16));
+        (any::<bool>(), offset).prop_map(|(rise, offset)| {
+            let event = if rise { "sunrise" } else { "sunset" };
+            let offset = offset.map_or_else(String::new, |(plus, minutes)| {
+                let sign = if plus { '+' } else { '-' };
+                format!("{sign}{:02}:{:02}", minutes / 60, minutes % 60)
+            });
+            format!("{event}{offset}")
+        })
+    };
+    let when = move || prop_oneof![clock(), sun()];
+    let switched = move || {
+        let again = prop::option::of((when(), prop::option::of(when())));
+        (when(), when(), again).prop_map(|(on, off, again)| {
+            let again = again.map_or_else(String::new, |(resume, end)| {
+                let end = end.map_or_else(String::new, |end| format!(" end={end}"));
+                format!(" resume={resume}{end}")
+            });
+            format!("on={on} off={off}{again}")
+        })
+    };
+    let always = || prop_oneof![Just("always=on".to_owned()), Just("always=off".to_owned())];
+    let programme = move || prop_oneof![4 => switched(), 1 => always()];
+    let days = prop_oneof![
+        Just("sat,sun"),
+        Just("fri"),
+        Just("06-20..07-10"),
+        Just("03-29"),
+        Just("10-25")
+    ];
+    let exceptions = prop::collection::btree_map(days, programme(), 0..3);
+    (programme(), exceptions).prop_map(|(base, exceptions)| {
+        exceptions
+            .into_iter()
+            .fold(base, |text, (days, programme)| {
+                format!("{text}; {days}: {programme}")
+            })
+    })
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { failure_persistence: None, cases: 64, ..ProptestConfig::default() })]
+
+    #[test]
+    fn whatever_the_schedule_it_changes_when_it_says_so_and_only_then(
+        text in any_schedule(),
+        place in (-89.0..89.0f64, -180.0..180.0f64),
+        start in 0..365i64,
+        look in prop::collection::vec(0..86_400i64, 20),
+    ) {
+        let Ok(schedule) = text.parse::<Schedule>() else {
+            return Ok(());
+        };
+        prop_assert_eq!(schedule.to_string().parse::<Schedule>(), Ok(schedule.clone()));
+        let mut sky = sky(place, CET);
+        let mut unix = NEW_YEAR + start * DAY_S;
+        for step in look {
+            let state = sky.state(&schedule, unix);
+            let next = sky.next(&schedule, unix);
+            let until = next.map_or(unix + 7 * DAY_S, |(at, _)| at);
+            let between = unix + (until - unix) * step / 86_400;
+            prop_assert_eq!(sky.state(&schedule, between.min(until - 1)), state);
+            if let Some((at, on)) = next {
+                prop_assert_eq!((on, sky.state(&schedule, at)), (!state, !state));
+                prop_assert_eq!(sky.last(&schedule, at), Some(at));
+            }
+            unix = until + if step % 3 == 0 { step } else { 0 };
+        }
+    }
 }
