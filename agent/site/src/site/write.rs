@@ -416,12 +416,12 @@ impl Site {
         fault: &Fault,
         now: Now,
     ) {
-        self.output_mut(index).refused = Some(Refused {
+        self.output_mut(index).refused = Some(Box::new(Refused {
             value,
             by,
             reason: fault.to_string(),
             at: Moment::of(now),
-        });
+        }));
     }
 
     /// Puts a command into its slot. It has passed the checks of the plan, but time may have passed.
