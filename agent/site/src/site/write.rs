@@ -197,7 +197,7 @@ impl Site {
                 }
                 LampWrite::Switch(on) => self.plan_output(output, Value::Boolean(on), plan, now),
             },
-            Route::Group(group, resource) => self.plan_group(group, resource, &value, plan),
+            Route::Group(group, resource) => self.plan_group(group, resource, &value, plan, now),
             Route::Rule(rule, resource) => self.plan_rule(rule, resource, value, plan),
             Route::Status(..) => Err(Fault::Unsupported),
         }
@@ -238,6 +238,7 @@ impl Site {
         resource: GroupResource,
         value: &Value,
         plan: &mut Plan,
+        now: Now,
     ) -> Result<(), Fault> {
         let number = value
             .as_f64()
@@ -272,6 +273,9 @@ impl Site {
                     "{name} cannot dim: only 0 and 100 are possible"
                 )));
             }
+        }
+        if let Some(fault) = self.group_refusal(index, level, now) {
+            return Err(fault);
         }
         match plan.groups.insert(index, level) {
             Some(other) if other != level => Err(Fault::BadValue(
@@ -391,6 +395,17 @@ impl Site {
             .or_else(|| self.output(index).refusal(value, now))
     }
 
+    /// Why no member at all would obey: a lock, a hand switch or an interlock holds each of them.
+    fn group_refusal(&self, index: GroupIndex, level: u8, now: Now) -> Option<Fault> {
+        let members = self.group(index).members.iter();
+        let held = members.map(|member| {
+            let value = self.output(*member).value_of_level(level)?;
+            let interlock = self.interlock_refusal(*member, &value, now);
+            interlock.or_else(|| self.output(*member).held_against(&value, now))
+        });
+        held.reduce(|first, other| other.and(first)).flatten()
+    }
+
     /// For those who ask later why nothing has happened.
     fn note_refused(
         &mut self,
@@ -400,12 +415,12 @@ impl Site {
         fault: &Fault,
         now: Now,
     ) {
-        self.output_mut(index).refused = Some(Refused {
+        self.output_mut(index).refused = Some(Box::new(Refused {
             value,
             by,
             reason: fault.to_string(),
             at: Moment::of(now),
-        });
+        }));
     }
 
     /// Puts a command into its slot. It has passed the checks of the plan, but time may have passed.

@@ -37,7 +37,12 @@ function groupCard(board, group, members) {
   const button = (on) =>
     make('button', { type: 'button', 'data-group': group.name, 'data-value': String(on), onclick: (event) => choose(event.currentTarget, on) }, on ? 'On' : 'Off');
   const [off, on] = [button(false), button(true)];
+  const locked = (name) => board.site.status.problems.some((problem) => problem.about === `lock ${name}`);
+  const holder = () => [group.name, 'all'].find(locked);
+  const lock = make('button', { class: 'lock small', type: 'button', 'data-lock': group.name, onclick: () => board.lock(holder() ?? group.name, !holder()) });
   board.onStatus((status) => {
+    setText(lock, { all: 'Unlock all', [group.name]: 'Unlock' }[holder()] ?? 'Lock');
+    lock.setAttribute('aria-pressed', Boolean(holder()));
     const now = status.groups.find((other) => other.name === group.name) ?? group;
     const lit = members.filter((point) => board.site.points.get(point.path).point.on).length;
     const failed = now.failed ? `, ${now.failed} did not follow` : '';
@@ -51,7 +56,7 @@ function groupCard(board, group, members) {
   return make(
     'article',
     { class: 'card group' },
-    make('header', {}, icon('group'), make('div', { class: 'grow' }, make('h3', {}, title(group.name)), words, rule), make('div', { class: 'either', role: 'group', 'aria-label': title(group.name) }, off, on)),
+    make('header', {}, icon('group'), make('div', { class: 'grow' }, make('h3', {}, title(group.name)), words, rule), make('div', { class: 'either', role: 'group', 'aria-label': title(group.name) }, off, on), lock),
     tiles(board, members),
   );
 }
