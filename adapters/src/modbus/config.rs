@@ -122,6 +122,8 @@ pub struct Problem {
     pub text: String,
 }
 
+/// Bytes are cheap on a network, but devices take their time to put them together.
+const NETWORK_CHAR_TIME: Duration = Duration::from_micros(10);
 /// A slave on a serial line turns a request around in about this time, until it is measured.
 const USUAL_TURNAROUND: Duration = Duration::from_millis(2);
 
@@ -215,7 +217,7 @@ impl DeviceConfig {
     /// What the line and the device are taken to cost until that is measured.
     pub(crate) fn cost(&self, settings: &BusSettings) -> CostModel {
         CostModel {
-            char_time: settings.char_time(),
+            char_time: settings.char_time().max(NETWORK_CHAR_TIME),
             silence: settings.silence(),
             turnaround: USUAL_TURNAROUND,
             max_registers: self.max_registers,

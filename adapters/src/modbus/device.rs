@@ -43,6 +43,8 @@ pub struct ModbusDevice {
     /// What a read costs and what the device takes, as far as is known by now.
     cost: CostModel,
     turnaround: Turnaround,
+    /// When each point is to be told of again; some are read more often than they must be.
+    told: Vec<Instant>,
     /// It refuses function 22.
     lacks_mask_write: bool,
     health: Health,
@@ -110,6 +112,7 @@ impl ModbusDevice {
             polls: poll::spread(config.plan(settings).requests, config.unit),
             cost: config.cost(settings),
             turnaround: Turnaround::default(),
+            told: vec![Instant::now(); config.points.len()],
             lacks_mask_write: false,
             health: Health::new(&config, seed ^ u64::from(config.unit)),
             line,
@@ -186,6 +189,7 @@ impl ModbusDevice {
             self.forget_refusals();
             let now = Instant::now();
             self.polls.iter_mut().for_each(|poll| poll.due = now);
+            self.told.fill(now);
         }
         self.publish_state();
     }
@@ -312,8 +316,11 @@ impl Adapter for ModbusDevice {
             return samples;
         }
         let (mut samples, mut fault) = (Vec::new(), Fault::NoValue);
+        let wanted = |address: ResourceAddress| {
+            address.instance() == instance && resources.contains(&address.path.resource)
+        };
         for planned in polls {
-            match self.poll(&planned, class).await {
+            match self.poll(&planned, class, wanted).await {
                 Ok(more) => samples.extend(more),
                 Err(why) => {
                     let silent = matches!(why, Fault::Timeout | Fault::Unreachable);

@@ -13,6 +13,7 @@ mod guest;
 mod health;
 mod inspect;
 mod layout;
+mod merge;
 mod plan;
 mod rtu;
 mod tcp;

@@ -3,7 +3,7 @@
 
 use std::{collections::BTreeMap, fmt, time::Duration};
 
-use super::frame::Table;
+use super::{frame::Table, merge::cheapest};
 
 /// Registers or bits of one table, from `at` on.
 #[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
@@ -115,69 +115,29 @@ impl PollPlan {
     }
 }
 
-/// The cheapest requests that read every point; points of one table and period share requests.
+/// The cheapest requests that read every point; points of one table share requests, and one whose
+/// period is longer may be read along with others more often than it must be.
 /// A point that no request may read by itself is left out: configurations are checked for that first.
 pub fn plan(points: &[(RegisterRange, Duration)], cost: &CostModel) -> PollPlan {
-    let mut groups: BTreeMap<(Duration, Table), Vec<usize>> = BTreeMap::new();
-    for (index, (range, period)) in points.iter().enumerate() {
+    let mut tables: BTreeMap<Table, Vec<usize>> = BTreeMap::new();
+    for (index, (range, _)) in points.iter().enumerate() {
         if range.count > 0 && cost.allows(*range) {
-            groups
-                .entry((*period, range.table))
-                .or_default()
-                .push(index);
+            tables.entry(range.table).or_default().push(index);
         }
     }
-    let requests = groups.into_iter().flat_map(|((period, _), mut group)| {
-        group.sort_by_key(|index| (points[*index].0.at, points[*index].0.count));
-        let ranges: Vec<RegisterRange> = group.iter().map(|index| points[*index].0).collect();
-        cheapest(&ranges, cost)
-            .into_iter()
-            .map(move |(first, last, range)| PlannedRequest {
-                range,
-                period,
-                points: group[first..=last].to_vec(),
-                line_time: cost.line_time(range),
-            })
-    });
-    PollPlan {
-        requests: requests.collect(),
+    let mut requests = Vec::new();
+    for table in tables.into_values() {
+        let ranges: Vec<_> = table.iter().map(|index| points[*index]).collect();
+        let merged = cheapest(&ranges, cost).into_iter();
+        requests.extend(merged.map(|request| PlannedRequest {
+            line_time: cost.line_time(request.range),
+            range: request.range,
+            period: request.period,
+            points: request.points.iter().map(|index| table[*index]).collect(),
+        }));
     }
-}
-
-/// Splits sorted ranges into runs that are read together, as cheaply as possible: the cheapest way
-/// to read the first n is the cheapest way to read the first m and one request for the rest. An
-/// optimal split without crossing runs always exists, since moving a range into the run that spans
-/// it costs nothing.
-fn cheapest(ranges: &[RegisterRange], cost: &CostModel) -> Vec<(usize, usize, RegisterRange)> {
-    // best[n]: time for the first n ranges and where the last run begins.
-    let mut best = vec![(Duration::ZERO, 0)];
-    for last in 0..ranges.len() {
-        let mut run = ranges[last];
-        let mut choice = (Duration::MAX, last);
-        for first in (0..=last).rev() {
-            run = spanning(run, ranges[first]);
-            let is_one = run == ranges[first] && run == ranges[last];
-            if !cost.allows(run) || (cost.one_per_point && !is_one) {
-                // A run that begins further left is longer still.
-                break;
-            }
-            let time = best[first].0 + cost.line_time(run);
-            // At the same price the smaller number of requests.
-            if time <= choice.0 {
-                choice = (time, first);
-            }
-        }
-        best.push(choice);
-    }
-    let (mut runs, mut end) = (Vec::new(), ranges.len());
-    while end > 0 {
-        let first = best[end].1;
-        let run = ranges[first..end].iter().copied().reduce(spanning);
-        runs.extend(run.map(|run| (first, end - 1, run)));
-        end = first;
-    }
-    runs.reverse();
-    runs
+    requests.sort_by_key(|request| (request.period, request.range));
+    PollPlan { requests }
 }
 
 /// The smallest range that contains both, of one table.
@@ -230,7 +190,7 @@ impl fmt::Display for PollPlan {
 mod tests {
     use proptest::prelude::*;
 
-    use super::*;
+    use super::{super::merge::load, *};
 
     const PERIOD: Duration = Duration::from_secs(5);
 
@@ -303,6 +263,50 @@ mod tests {
     }
 
     #[test]
+    fn a_rare_point_rides_along_where_that_is_cheaper() {
+        let cost = cost_at(9600);
+        let rarely = Duration::from_secs(30);
+        let plan_of = |at| {
+            let points = [
+                (holding(0, 10), PERIOD),
+                (holding(at, 1), rarely),
+                (holding(3, 2), rarely),
+            ];
+            plan(&points, &cost)
+        };
+        // Its neighbour costs two bytes each time, less than a request now and then.
+        let near = plan_of(10);
+        assert_eq!(near.requests.len(), 1);
+        assert_eq!(near.requests[0].range, holding(0, 11));
+        // Further away it does not; what lies within costs nothing anyway.
+        let far = plan_of(14);
+        let served: Vec<_> = far
+            .requests
+            .iter()
+            .map(|request| (request.period, request.points.clone()))
+            .collect();
+        assert_eq!(served, [(PERIOD, vec![0, 2]), (rarely, vec![1])]);
+    }
+
+    #[test]
+    fn a_large_device_is_planned_at_once() {
+        // 150 points with seven periods, in one table.
+        let points: Vec<_> = (0..150u16)
+            .map(|number| {
+                let period = Duration::from_secs(1 + u64::from(number * 31 % 7));
+                (holding(number * 5, 1 + number % 3), period)
+            })
+            .collect();
+        let plan = plan(&points, &cost_at(9600));
+        let served: usize = plan
+            .requests
+            .iter()
+            .map(|request| request.points.len())
+            .sum();
+        assert_eq!(served, 150);
+    }
+
+    #[test]
     fn tables_and_periods_are_kept_apart() {
         let coil = RegisterRange {
             table: Table::Coil,
@@ -311,7 +315,7 @@ mod tests {
         };
         let points = [
             (holding(0, 1), PERIOD),
-            (holding(1, 1), PERIOD * 2),
+            (holding(50, 1), PERIOD * 2),
             (coil, PERIOD),
             (holding(1, 1), PERIOD),
         ];
@@ -337,62 +341,79 @@ mod tests {
         );
     }
 
-    /// The cheapest of all ways to put the ranges into requests, in any combination.
-    fn brute_force(ranges: &[RegisterRange], cost: &CostModel) -> Duration {
+    /// The cheapest of all ways to put the points into requests, in any combination.
+    fn brute_force(points: &[(RegisterRange, Duration)], cost: &CostModel) -> u128 {
+        type Runs = Vec<(RegisterRange, Duration)>;
         fn place(
-            rest: &[RegisterRange],
-            runs: &mut Vec<RegisterRange>,
+            rest: &[(RegisterRange, Duration)],
+            runs: &mut Runs,
             cost: &CostModel,
-            best: &mut Duration,
+            best: &mut u128,
         ) {
-            let Some((range, rest)) = rest.split_first() else {
-                if runs.iter().all(|run| cost.allows(*run)) {
-                    *best = (*best).min(runs.iter().map(|run| cost.line_time(*run)).sum());
+            let Some(((range, period), rest)) = rest.split_first() else {
+                if runs.iter().all(|(run, _)| cost.allows(*run)) {
+                    *best = (*best).min(price(runs.iter().copied(), cost));
                 }
                 return;
             };
             for index in 0..runs.len() {
                 let before = runs[index];
-                runs[index] = spanning(before, *range);
+                runs[index] = (spanning(before.0, *range), before.1.min(*period));
                 place(rest, runs, cost, best);
                 runs[index] = before;
             }
-            runs.push(*range);
+            runs.push((*range, *period));
             place(rest, runs, cost, best);
             runs.pop();
         }
-        let mut best = Duration::MAX;
-        place(ranges, &mut Vec::new(), cost, &mut best);
+        let mut best = u128::MAX;
+        place(points, &mut Vec::new(), cost, &mut best);
         best
+    }
+
+    fn price(requests: impl Iterator<Item = (RegisterRange, Duration)>, cost: &CostModel) -> u128 {
+        requests
+            .map(|(range, period)| load(range, period, cost))
+            .sum()
     }
 
     proptest! {
         #[test]
         fn no_other_way_to_read_the_points_is_cheaper(
-            layout in prop::collection::vec((0u16..60, 1u16..5), 1..7),
+            layout in prop::collection::vec((0u16..60, 1u16..5, 0usize..4), 1..8),
             hole in 0u16..60,
+            refused in (0u16..60, 1u16..30),
             max_registers in 5u16..40,
             bits: bool,
             fast: bool,
+            same_period: bool,
         ) {
             let table = if bits { Table::Coil } else { Table::Holding };
             let mut cost = cost_at(if fast { 115_200 } else { 9600 });
             cost.max_registers = max_registers;
             cost.max_bits = max_registers;
             cost.holes = vec![RegisterRange { table, at: hole, count: 1 }];
-            let ranges: Vec<_> = layout
+            cost.refused = vec![RegisterRange { table, at: refused.0, count: refused.1 }];
+            let periods = [1, 2, 5, 60].map(Duration::from_secs);
+            let points: Vec<_> = layout
                 .iter()
-                .map(|(at, count)| RegisterRange { table, at: *at, count: *count })
-                .filter(|range| cost.allows(*range))
+                .map(|(at, count, period)| {
+                    let range = RegisterRange { table, at: *at, count: *count };
+                    (range, if same_period { PERIOD } else { periods[*period] })
+                })
+                .filter(|(range, _)| cost.allows(*range))
                 .collect();
-            let points: Vec<_> = ranges.iter().map(|range| (*range, PERIOD)).collect();
             let plan = plan(&points, &cost);
-            prop_assert_eq!(plan.line_time(), brute_force(&ranges, &cost));
-            for (index, range) in ranges.iter().enumerate() {
+            let planned = plan.requests.iter().map(|request| (request.range, request.period));
+            // Each request's share is rounded by itself.
+            let (ours, best) = (price(planned, &cost), brute_force(&points, &cost));
+            prop_assert!(ours.abs_diff(best) <= points.len() as u128, "{} {}", ours, best);
+            for (index, (range, period)) in points.iter().enumerate() {
                 let serving: Vec<_> =
                     plan.requests.iter().filter(|request| request.points.contains(&index)).collect();
                 prop_assert_eq!(serving.len(), 1);
                 prop_assert!(serving[0].range.contains(*range) && cost.allows(serving[0].range));
+                prop_assert!(serving[0].period <= *period);
             }
         }
     }

@@ -1,7 +1,7 @@
 //! What a device teaches: ranges that it refuses, lengths that it does not give, and how long it
 //! takes.
 
-use std::sync::Mutex;
+use std::{collections::BTreeMap, sync::Mutex};
 
 use lamplighter_adapters::{Adapter, Wake, modbus::Table};
 use lamplighter_model::{
@@ -175,6 +175,28 @@ async fn a_device_without_merged_reads_is_asked_point_by_point() {
     let mut asked = take(&asked);
     asked.sort_unstable();
     assert_eq!(asked, [(0, 1), (1, 1), (2, 1)]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_rare_point_that_rides_along_is_told_no_more_often_than_it_asks_for() {
+    let units = counting_units(&[1]);
+    let mut config = points_at(0..5);
+    config.points[4].poll = Duration::from_secs(8);
+    let (mut device, asked) = started(config, &units, |_| Behaviour::Answer);
+    let (start, mut told) = (Instant::now(), BTreeMap::<u16, u32>::new());
+    while start.elapsed() < Duration::from_secs(300) {
+        for sample in read_due(&mut device).await.unwrap() {
+            *told
+                .entry(sample.address.path.instance.instance.0)
+                .or_default() += 1;
+        }
+    }
+    assert!(take(&asked).iter().all(|request| *request == (0, 5)));
+    assert!((299..=302).contains(&told[&0]), "{told:?}");
+    assert!((37..=39).contains(&told[&4]), "{told:?}");
+    // Who asks for it gets it at any time.
+    let (instance, resource) = value(4);
+    assert_eq!(device.read(instance, &resource).await.unwrap().len(), 5);
 }
 
 #[tokio::test(start_paused = true)]

@@ -7,7 +7,7 @@ use tokio::task::JoinSet;
 
 use super::*;
 
-/// Misbehaves at registers 1 to 8 and answers at all others.
+/// Misbehaves at registers 1 to 9 and answers at all others.
 fn faulty(seen: &Seen) -> Behaviour {
     match seen.at {
         1 => Behaviour::Mute,
@@ -19,6 +19,7 @@ fn faulty(seen: &Seen) -> Behaviour {
         7 => Behaviour::Exception(4),
         // A foreign master's traffic: a broadcast of 6, register 1, value 3.
         8 => Behaviour::ExtraBefore(vec![0, 6, 0, 1, 0, 3, 0x99, 0xDA]),
+        9 => Behaviour::WrongLength,
         _ => Behaviour::Answer,
     }
 }
@@ -37,6 +38,8 @@ async fn every_fault_on_the_line_is_contained_in_its_request() {
         (6, Ok(registers(&[6]))),
         (7, Err(BusError::Exception(ExceptionCode(4)))),
         (8, Ok(registers(&[8]))),
+        // Whole, but not what was asked for.
+        (9, Err(BusError::Timeout)),
     ] {
         let reply = bus.ask(read(1, at, 1)).await.map(|answered| answered.reply);
         assert_eq!(reply, expected, "register {at}");
@@ -49,7 +52,7 @@ async fn every_fault_on_the_line_is_contained_in_its_request() {
         "a serial port stays open"
     );
     let stats = bus.stats();
-    assert_eq!((stats.timeouts, stats.garbled, stats.exceptions), (2, 2, 1));
+    assert_eq!((stats.timeouts, stats.garbled, stats.exceptions), (3, 2, 1));
 }
 
 #[tokio::test(start_paused = true)]
@@ -295,6 +298,24 @@ async fn a_line_that_hangs_up_is_opened_again_without_spinning() {
     }
     let opened = opened.load(Ordering::Relaxed);
     assert!((5..15).contains(&opened), "{opened}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_port_that_is_gone_in_mid_frame_is_down_at_once_and_what_came_is_forgotten() {
+    let units = counting_units(&[1]);
+    let (bus, opened) = start(rtu_settings(), &units, |seen: &Seen| match seen.at {
+        1 => Behaviour::CutOff,
+        _ => Behaviour::Answer,
+    });
+    assert!(bus.ask(read(1, 50, 1)).await.is_ok());
+    let before = Instant::now();
+    assert_eq!(bus.ask(read(1, 1, 1)).await, Err(BusError::Down));
+    assert!(before.elapsed() < TIMEOUT);
+    for at in 2..5 {
+        let reply = bus.ask(read(1, at, 1)).await.map(|answered| answered.reply);
+        assert_eq!(reply, Ok(registers(&[at])));
+    }
+    assert_eq!(opened.load(Ordering::Relaxed), 2);
 }
 
 /// A serial adapter that can be pulled.

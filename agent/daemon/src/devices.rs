@@ -21,6 +21,7 @@ use tokio::{sync::watch, task::JoinHandle};
 use crate::{
     commission::Commission,
     config::{BusId, Config, Device, DeviceKind},
+    status::{Status, WearSource},
     system::{self, Counters, Parts, System},
 };
 
@@ -45,6 +46,8 @@ struct Starter<'a> {
     counters: BTreeMap<AdapterId, Counters>,
     devices: Devices,
     seed: u64,
+    /// Of adapters that count their errors.
+    wear: BTreeMap<AdapterId, WearSource>,
 }
 
 /// The adapter of the box itself, behind the configured ones.
@@ -54,7 +57,13 @@ pub fn system_id(config: &Config) -> AdapterId {
 
 /// Starts everything that is configured. A device that cannot be started is reported as offline
 /// with the reason; the others run. Must be called inside the runtime.
-pub(crate) fn start(config: &Config, system: Parts, clock: Clock, seed: u64) -> Devices {
+pub(crate) fn start(
+    config: &Config,
+    status: &Status,
+    system: Parts,
+    clock: Clock,
+    seed: u64,
+) -> Devices {
     let buses = modbus::buses(config);
     let mut starter = Starter {
         buses: BTreeMap::new(),
@@ -63,6 +72,7 @@ pub(crate) fn start(config: &Config, system: Parts, clock: Clock, seed: u64) -> 
         counters: BTreeMap::new(),
         devices: Devices::default(),
         seed,
+        wear: BTreeMap::new(),
     };
     for (id, bus) in buses {
         let opened = starter.modbus_bus(bus);
@@ -78,6 +88,7 @@ pub(crate) fn start(config: &Config, system: Parts, clock: Clock, seed: u64) -> 
     let counters = std::mem::take(&mut starter.counters);
     let system = System::new(starter.clock.clone(), config, counters, system);
     starter.supervise(system_id(config), system, system::limits());
+    status.ask_wear_of(std::mem::take(&mut starter.wear));
     starter.devices
 }
 

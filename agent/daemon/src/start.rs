@@ -230,7 +230,7 @@ pub async fn agent(
     tell_start(&last_good, is_moved, &events);
     let (asker, asks) = Asker::new(ASKS);
     let system = system_parts(places, &events, &asker, &status);
-    let mut devices = devices::start(&config, system, clock.for_adapters(), seed);
+    let mut devices = devices::start(&config, &status, system, clock.for_adapters(), seed);
     let site = Site::new(with_seed(&config.site, seed), loaded.site, now);
 
     let api = Api {

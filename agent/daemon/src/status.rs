@@ -12,6 +12,7 @@ pub mod time;
 mod trend;
 mod view;
 mod watch;
+mod wear;
 
 use std::{
     collections::BTreeMap,
@@ -42,6 +43,7 @@ pub use view::{
     ReadView, RuleView, ServerState, ServerView, StatusView, TrendView, json_of,
 };
 pub use watch::{Changes, TooManyWatchers, Watch};
+pub use wear::{Wear, WearSource};
 
 /// More values than any site has; a device that declares without end is not followed further.
 const MAX_VALUES: usize = 100_000;
@@ -64,6 +66,8 @@ struct Model {
     demo: bool,
     servers: BTreeMap<Ssid, Server>,
     devices: BTreeMap<AdapterId, Device>,
+    /// Of adapters that count their errors.
+    wear: BTreeMap<AdapterId, WearSource>,
     groups_failed: BTreeMap<String, u16>,
     values: BTreeMap<Key, Latest>,
     problems: BTreeMap<String, Problem>,
@@ -217,6 +221,11 @@ impl Status {
         let mut model = self.model();
         let changed = model.on_link(device, state, detail, now);
         changed.then(|| model.device_name(device))
+    }
+
+    /// Where the errors of each adapter are counted.
+    pub fn ask_wear_of(&self, sources: BTreeMap<AdapterId, WearSource>) {
+        self.model().wear = sources;
     }
 
     /// Every `DeviceEvent::Changed` that the core is given.
@@ -390,6 +399,7 @@ impl Model {
             demo: false,
             servers,
             devices,
+            wear: BTreeMap::new(),
             groups_failed: BTreeMap::new(),
             values: BTreeMap::new(),
             problems: BTreeMap::new(),

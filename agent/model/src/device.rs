@@ -145,7 +145,7 @@ impl std::fmt::Display for Fault {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
             Self::BadValue(why) | Self::Device(why) => f.write_str(why),
-            Self::Busy => f.write_str("the device has too many requests waiting"),
+            Self::Busy => f.write_str("the device is busy"),
             Self::NoValue => f.write_str("no value was read yet"),
             Self::Refused { reason, .. } => f.write_str(reason),
             Self::Timeout => f.write_str("the device did not answer in time"),

@@ -31,6 +31,8 @@ pub struct Seen {
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub enum Behaviour {
     Answer,
+    /// Closes the line in the middle of the answer.
+    CutOff,
     /// Refuses with this exception code.
     Exception(u8),
     /// These bytes stand behind the answer.
@@ -45,6 +47,8 @@ pub enum Behaviour {
     /// Obeys, but does not answer.
     Mute,
     WrongCrc,
+    /// Gives one register less than it was asked for, in a frame that is whole.
+    WrongLength,
     /// Answers in the name of another unit.
     WrongUnit(u8),
 }
@@ -93,6 +97,7 @@ where
         answers: BTreeMap::new(),
         requests: 0,
         free: BTreeMap::new(),
+        is_cut: false,
     };
     line.run().await
 }
@@ -131,6 +136,8 @@ struct Line<S, X> {
     requests: u64,
     /// When each unit has finished its last answer.
     free: BTreeMap<u8, Instant>,
+    /// The next answer is the last.
+    is_cut: bool,
 }
 
 /// Requests that are not answered yet; more are dropped, as a slow device does.
@@ -155,6 +162,9 @@ impl<S: AsyncRead + AsyncWrite + Send + Unpin, X: Script> Line<S, X> {
                     if let Some((_, bytes)) = self.answers.pop_first() {
                         self.stream.write_all(&bytes).await?;
                         self.stream.flush().await?;
+                        if self.is_cut {
+                            return Ok(());
+                        }
                     }
                 }
                 read = self.stream.read(&mut chunk) => {
@@ -182,7 +192,9 @@ impl<S: AsyncRead + AsyncWrite + Send + Unpin, X: Script> Line<S, X> {
         let behaviour = self.script.on_request(&request.seen());
         let answer = match behaviour {
             Behaviour::Exception(code) => vec![request.function() | 0x80, code],
+            Behaviour::WrongLength => shortened(self.units.obey(unit, &request.pdu)),
             Behaviour::Answer
+            | Behaviour::CutOff
             | Behaviour::ExtraAfter(_)
             | Behaviour::ExtraBefore(_)
             | Behaviour::HalfFrame
@@ -204,7 +216,14 @@ impl<S: AsyncRead + AsyncWrite + Send + Unpin, X: Script> Line<S, X> {
         let mut bytes = self.framing.frame(from, request.transaction, &answer);
         let mut delay = Duration::ZERO;
         match behaviour {
-            Behaviour::Answer | Behaviour::Exception(_) | Behaviour::WrongUnit(_) => {}
+            Behaviour::Answer
+            | Behaviour::Exception(_)
+            | Behaviour::WrongLength
+            | Behaviour::WrongUnit(_) => {}
+            Behaviour::CutOff => {
+                bytes.truncate(bytes.len() / 2);
+                self.is_cut = true;
+            }
             Behaviour::ExtraAfter(extra) => bytes.extend_from_slice(&extra),
             Behaviour::ExtraBefore(extra) => bytes.splice(..0, extra).for_each(drop),
             Behaviour::HalfFrame => bytes.truncate(bytes.len() / 2),
@@ -226,4 +245,13 @@ impl<S: AsyncRead + AsyncWrite + Send + Unpin, X: Script> Line<S, X> {
         }
         false
     }
+}
+
+/// One register less; what is no answer to a read stays as it is.
+fn shortened(mut pdu: Vec<u8>) -> Vec<u8> {
+    if let [3 | 4, count @ 2..=255, ..] = pdu.as_mut_slice() {
+        *count -= 2;
+        pdu.truncate(pdu.len() - 2);
+    }
+    pdu
 }

@@ -2,6 +2,7 @@
 //! they answer. What counts is the ratio of both within one run: absolute figures are the machine's.
 //!
 //! `lamplighter-bench PROGRAM [REQUESTS [ROUNDS]]`, pinned to a core; see `tests/bench/run`.
+//! `lamplighter-bench modbus …` looks at the other side of the agent; see `tests/bench/run_modbus`.
 #![expect(
     clippy::print_stdout,
     clippy::print_stderr,
@@ -14,6 +15,7 @@ mod client;
 mod echo;
 mod figures;
 mod message;
+mod modbus;
 mod process;
 mod server;
 
@@ -33,6 +35,7 @@ fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     let done = match arguments.iter().map(String::as_str).collect::<Vec<_>>()[..] {
         [ECHO, port] => number(port).and_then(echo::run),
+        ["modbus", ref rest @ ..] => modbus::bench(rest),
         [program] => bench(program, 20_000, 5),
         [program, requests] => number(requests).and_then(|n| bench(program, n, 5)),
         [program, requests, rounds] => {

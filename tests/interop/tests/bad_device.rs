@@ -163,6 +163,14 @@ fn becomes(agent: &Agent, name: &str, state: &str) -> Value {
     })
 }
 
+/// How many errors of a kind the device has had.
+fn errors(agent: &Agent, name: &str, kind: &str) -> u64 {
+    let status = agent.json(&["status"]);
+    device(&status, name)["errors"][kind]
+        .as_u64()
+        .unwrap_or_default()
+}
+
 /// Nobody else notices.
 fn others_are_well(agent: &Agent) {
     let status = agent.json(&["status"]);
@@ -213,19 +221,27 @@ fn what_a_sick_device_does_is_told_and_disturbs_nobody() {
         point["value"].as_f64() == Some(17.0)
     });
     let mut id = 0x100;
-    for behaviour in [
-        Behaviour::Mute,
-        Behaviour::Late(Duration::from_millis(350)),
-        Behaviour::HalfFrame,
-        Behaviour::WrongUnit(WELL),
-        Behaviour::WrongUnit(99),
-        Behaviour::WrongCrc,
+    for (behaviour, error) in [
+        (Behaviour::Mute, "timeout"),
+        (Behaviour::Late(Duration::from_millis(350)), "timeout"),
+        (Behaviour::HalfFrame, "garbled"),
+        // Whole frames that are no answer: somebody else talks.
+        (Behaviour::WrongUnit(WELL), "timeout"),
+        (Behaviour::WrongUnit(99), "timeout"),
+        (Behaviour::WrongCrc, "garbled"),
+        (Behaviour::WrongLength, "timeout"),
+        (Behaviour::Exception(0x0B), "exception_11"),
     ] {
+        let before = errors(&agent, "sick", error);
         line.becomes(behaviour.clone());
         let status = becomes(&agent, "sick", "offline");
         let device = device(&status, "sick");
         assert!(
             !device["detail"].as_str().unwrap().is_empty(),
+            "{behaviour:?}: {device}"
+        );
+        assert!(
+            device["errors"][error].as_u64() > Some(before),
             "{behaviour:?}: {device}"
         );
         shown_as_stale(&agent);
@@ -258,8 +274,11 @@ fn what_a_sick_device_does_is_told_and_disturbs_nobody() {
         .lines()
         .filter(|line| line.contains("state=Offline"))
         .count();
-    assert_eq!(told, 6, "once per change:\n{log}");
-    assert!(log.lines().count() < 120, "{log}");
+    assert_eq!(told, 8, "once per change:\n{log}");
+    assert!(log.lines().count() < 150, "{log}");
+    let table = agent.cli(&["devices"]);
+    let words = String::from_utf8(table.stdout).unwrap();
+    assert!(words.contains("exception_11 "), "{words}");
 }
 
 #[test]
@@ -272,6 +291,18 @@ fn a_device_that_only_refuses_is_no_lost_device() {
     agent.until(&["read", "sick.air"], SOON, |point| {
         point["quality"] == "good"
     });
+    // Busy for long, then broken: it is there all the same.
+    for code in [5, 6] {
+        line.becomes(Behaviour::Exception(code));
+        let kind = format!("exception_{code}");
+        agent.until(&["status"], SOON, |status| {
+            let sick = device(status, "sick");
+            sick["errors"][&kind].as_u64() > Some(0) && sick["state"] == "suspect"
+        });
+        others_are_well(&agent);
+        line.becomes(Behaviour::Answer);
+        becomes(&agent, "sick", "online");
+    }
     line.becomes(Behaviour::Exception(4));
     let status = agent.until(&["status"], SOON, |status| {
         let detail = &device(status, "sick")["detail"];
@@ -303,6 +334,12 @@ fn a_line_can_be_pulled_out_and_put_back() {
         agent.until(&["read", "sick.air"], SOON, |point| {
             point["quality"] == "good"
         });
+        // The first time in the middle of an answer.
+        if round == 0 {
+            line.becomes(Behaviour::CutOff);
+            becomes(&agent, "sick", "offline");
+            line.becomes(Behaviour::Answer);
+        }
         line.unplug();
         for name in ["sick", "well"] {
             becomes(&agent, name, "offline");

@@ -57,16 +57,45 @@ impl ModbusDevice {
         &mut self,
         planned: &PlannedRequest,
         class: Class,
+        wanted: impl Fn(ResourceAddress) -> bool,
     ) -> Result<Vec<Sample>, Fault> {
         let request = read_of(planned.range);
         match self.try_ask(&request, class).await {
-            Ok(reply) => Ok(self.samples(&planned.points, planned.range, &reply)),
+            Ok(reply) => {
+                let points = self.tell(planned, wanted);
+                Ok(self.samples(&points, planned.range, &reply))
+            }
             Err(BusError::Exception(code)) if code.is_about_registers() => {
                 let fault = self.on_error(&BusError::Exception(code), &request);
                 self.bisect(&planned.points, fault).await
             }
             Err(error) => Err(self.on_error(&error, &request)),
         }
+    }
+
+    /// The points of a request that somebody asked for, or whose time has come: some are read more
+    /// often than they must be, because that is cheaper.
+    fn tell(
+        &mut self,
+        planned: &PlannedRequest,
+        wanted: impl Fn(ResourceAddress) -> bool,
+    ) -> Vec<usize> {
+        let now = Instant::now();
+        let points = planned.points.iter().copied();
+        let told: Vec<usize> = points
+            .filter(|point| {
+                self.is_due(*point, planned, now) || wanted(self.config.points[*point].address)
+            })
+            .collect();
+        for point in &told {
+            self.told[*point] = now + self.config.points[*point].poll;
+        }
+        told
+    }
+
+    fn is_due(&self, point: usize, planned: &PlannedRequest, now: Instant) -> bool {
+        self.config.points[point].poll <= planned.period
+            || self.told[point] <= now + planned.period / 2
     }
 
     fn samples(&self, points: &[usize], range: RegisterRange, reply: &Reply) -> Vec<Sample> {
@@ -345,10 +374,12 @@ impl ModbusDevice {
     }
 
     pub(super) fn due(&self, index: usize) -> Option<Wake> {
-        let points = &self.polls[index].request.points;
+        let (request, now) = (&self.polls[index].request, Instant::now());
         let addresses = || {
-            points
+            request
+                .points
                 .iter()
+                .filter(|point| self.is_due(**point, request, now))
                 .map(|point| self.config.points[*point].address)
         };
         let instance = addresses().next()?.instance();
@@ -379,6 +410,11 @@ impl ModbusDevice {
             .collect();
         for index in due {
             self.polls[index].due = now;
+        }
+        for (point, told) in self.config.points.iter().zip(&mut self.told) {
+            if point.address == address {
+                *told = now;
+            }
         }
     }
 }

@@ -62,6 +62,8 @@ struct Device {
     detail: String,
     points: u64,
     points_good: u64,
+    errors: BTreeMap<String, u64>,
+    notes: Vec<String>,
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -341,10 +343,22 @@ fn device_table(devices: &[Device]) -> Table {
             device.state.clone(),
             since(device.since_s),
             format!("{} of {} good", device.points_good, device.points),
-            device.detail.clone(),
+            device_words(device),
         ]);
     }
     table
+}
+
+/// The reason of its state, then what it has been through.
+fn device_words(device: &Device) -> String {
+    let errors = device
+        .errors
+        .iter()
+        .map(|(kind, count)| format!("{kind} {count}"));
+    let mut words: Vec<String> = [device.detail.clone()].into();
+    words.extend((!device.errors.is_empty()).then(|| errors.collect::<Vec<_>>().join(", ")));
+    words.extend(device.notes.iter().cloned());
+    words.join("; ")
 }
 
 fn since(seconds: Option<f64>) -> String {

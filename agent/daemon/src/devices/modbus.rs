@@ -4,13 +4,14 @@ use std::{collections::BTreeSet, pin::Pin, time::Duration};
 
 use lamplighter_adapters::{
     bus::{Rs485, SerialOpener, TcpOpener},
-    modbus::{Bus, BusHandle, BusSettings, ModbusDevice},
+    modbus::{Bus, BusHandle, BusSettings, BusState, DeviceStats, ModbusDevice},
     supervise::Limits,
 };
 
 use super::Starter;
 use crate::{
     config::{self, BusId, BusLine, Config, Device, DeviceKind},
+    status::{Wear, WearSource},
     system::Counters,
 };
 
@@ -99,6 +100,9 @@ impl Starter<'_> {
         })?;
         let counters = Counters::Modbus(adapter.stats());
         self.counters.insert(device.id, counters);
+        let (stats, line) = (adapter.stats(), bus.state());
+        let wear = WearSource::new(move || wear_of(&stats.borrow(), &line.borrow()));
+        self.wear.insert(device.id, wear);
         let points = &modbus.config.points;
         let slowest = points
             .iter()
@@ -119,6 +123,38 @@ impl Starter<'_> {
         };
         self.supervise(device.id, adapter, limits);
         Ok(())
+    }
+}
+
+/// The counters of a device, and the notice of its line.
+fn wear_of(stats: &DeviceStats, line: &BusState) -> Wear {
+    let counters = [
+        ("garbled", stats.garbled),
+        ("line_down", stats.line_down),
+        ("timeout", stats.timeouts),
+    ];
+    let counters = counters.map(|(kind, count)| (kind.to_owned(), count));
+    let exceptions = stats
+        .exceptions
+        .iter()
+        .map(|(code, count)| (format!("exception_{code}"), *count));
+    let refused = stats.refused.iter().map(|range| {
+        if range.count == 1 {
+            format!("does not have {range}")
+        } else {
+            format!("does not give {range} at once")
+        }
+    });
+    let notice = Some(line.notice.clone()).filter(|notice| !notice.is_empty());
+    let round_trip = stats.round_trip.as_secs_f64() * 1e3;
+    Wear {
+        errors: counters
+            .into_iter()
+            .chain(exceptions)
+            .filter(|(_, count)| *count > 0)
+            .collect(),
+        notes: refused.chain(notice).collect(),
+        round_trip_ms: (stats.answers > 0).then_some(round_trip),
     }
 }
 

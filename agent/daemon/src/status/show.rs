@@ -11,7 +11,8 @@ use crate::advice;
 use super::{
     BootstrapView, ClockView, Device, DeviceEntry, DeviceView, GroupEntry, GroupState, GroupView,
     Key, KindView, Latest, LinkFacts, Model, PointEntry, PointKind, PointView, ProblemView,
-    ReadView, RuleView, Server, ServerEntry, ServerState, ServerView, StatusView, json_of,
+    ReadView, RuleView, Server, ServerEntry, ServerState, ServerView, StatusView, WearSource,
+    json_of,
     time::{rfc3339, text_of},
 };
 
@@ -118,7 +119,15 @@ impl Model {
         let good = points
             .iter()
             .filter(|address| self.quality_of((**address, None), now) == Some(Quality::Good));
+        let wear = self
+            .wear
+            .get(&entry.id)
+            .map(WearSource::now)
+            .unwrap_or_default();
         Some(DeviceView {
+            errors: wear.errors,
+            notes: wear.notes,
+            round_trip_ms: wear.round_trip_ms,
             name: entry.name.clone(),
             adapter: entry.adapter.clone(),
             state: device.state,

@@ -132,6 +132,16 @@ pub struct DeviceView {
     /// Samples received, and changes of state, since the start.
     pub samples: u64,
     pub link_changes: u64,
+    /// Errors since the start, by kind: `timeout`, `garbled`, `line_down`, `exception_6` …; none of
+    /// adapters that do not count.
+    #[serde(default)]
+    pub errors: BTreeMap<String, u64>,
+    /// What it was found not to do, in words.
+    #[serde(default)]
+    pub notes: Vec<String>,
+    /// How long its last answer took.
+    #[serde(default)]
+    pub round_trip_ms: Option<f64>,
 }
 
 /// A schedule, photocell or thermostat.

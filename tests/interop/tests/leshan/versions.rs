@@ -192,5 +192,8 @@ fn leshan_is_told_the_versions_of_objects_that_it_knows() {
     );
     assert!(links.contains("</3306>;ver=1.1"), "{links}");
     assert_eq!(station.write(LAMP, "TLV", "integer", json!(100)), 204);
-    station.until("the light", |station| station.content(LAMP_LEVEL) == 100);
+    // Leshan cannot tell what the number is without a definition of that version.
+    station
+        .agent
+        .until(&["read", LAMP_LEVEL], SOON, |level| level["value"] == 100);
 }

@@ -1,18 +1,13 @@
 //! How much of a serial line's time each Modbus master puts to use, on the same paced line and in
 //! the same run: ours, libmodbus and pymodbus where they are installed.
 //!
-//! `lamplighter-bench-modbus [SECONDS [LIBMODBUS_CLIENT PYTHON PYMODBUS_CLIENT]]`; see
-//! `tests/bench/run_modbus`. The floor of an exchange is request, answer, 3.5 characters of silence
+//! The floor of an exchange is request, answer, 3.5 characters of silence
 //! and the slave's own turnaround, which the line's monitor has measured. Who does not keep
 //! the silence gets more than 100 %. On a machine that does something else the median says more than
 //! the sum of all: a pseudo-terminal passes bytes on when the kernel's workers get their turn.
-#![expect(
-    clippy::print_stdout,
-    clippy::print_stderr,
-    reason = "a program that is run by hand and says what it found"
-)]
+mod load;
 
-use std::{process::ExitCode, thread, time::Duration};
+use std::{thread, time::Duration};
 
 use lamplighter_adapters::{
     bus::{LineSettings, Opener, SerialOpener},
@@ -24,7 +19,7 @@ use lamplighter_sim::{
 };
 use tokio::{runtime, time::Instant};
 
-type Failure = Box<dyn std::error::Error>;
+use crate::Failure;
 
 const LINES: [&str; 2] = ["9600-8N1", "19200-8N1"];
 const UNIT: u8 = 17;
@@ -37,23 +32,21 @@ enum Master<'a> {
     Foreign(&'a str, Vec<String>, &'a str),
 }
 
-fn main() -> ExitCode {
-    let arguments: Vec<String> = std::env::args().skip(1).collect();
-    match bench(&arguments) {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(failure) => {
-            eprintln!("lamplighter-bench-modbus: {failure}");
-            ExitCode::FAILURE
-        }
+/// `load PROGRAM [SECONDS]`, or `[SECONDS [LIBMODBUS_CLIENT PYTHON PYMODBUS_CLIENT]]`.
+pub(crate) fn bench(arguments: &[&str]) -> Result<(), Failure> {
+    match *arguments {
+        ["load", program] => load::run(program, 60),
+        ["load", program, seconds] => load::run(program, seconds.parse()?),
+        _ => line_use(arguments),
     }
 }
 
-fn bench(arguments: &[String]) -> Result<(), Failure> {
+fn line_use(arguments: &[&str]) -> Result<(), Failure> {
     let seconds = arguments.first().map_or(Ok(10.0), |text| text.parse())?;
     let mut masters = vec![Master::Ours];
-    if let [_, libmodbus, python, script] = arguments {
-        let pymodbus = || vec![python.clone(), script.clone()];
-        masters.push(Master::Foreign("libmodbus", vec![libmodbus.clone()], ""));
+    if let [_, libmodbus, python, script] = *arguments {
+        let pymodbus = || vec![python.to_owned(), script.to_owned()];
+        masters.push(Master::Foreign("libmodbus", vec![libmodbus.to_owned()], ""));
         masters.push(Master::Foreign("pymodbus async", pymodbus(), "async"));
         masters.push(Master::Foreign("pymodbus sync", pymodbus(), "sync"));
     }
