@@ -5,6 +5,7 @@
 
 pub mod boundary;
 mod check;
+pub mod companions;
 mod deadlines;
 mod group;
 mod guard;
