@@ -127,7 +127,12 @@ pub(crate) fn about(about: &str, text: &str) -> Option<&'static str> {
         });
     }
     match about.split_once(' ').map_or(about, |(kind, _)| kind) {
+        "alarm" => Some(
+            "look at the lamp, its relay and the fuse; the alarm ends when the contrary is seen",
+        ),
         "configuration" => Some(CHECK),
+        "hand" => Some("somebody at the box wants it so; set the switch back to automatic"),
+        "lock" => Some("`lamplighter unlock NAME`, when nobody works on the line any more"),
         "output" => Some("`lamplighter why NAME` shows who commands it"),
         "page" => Some("free the port, or set another in [web] `listen`"),
         "rights" => Some("the server can write them again while it can be reached"),

@@ -5,6 +5,7 @@ pub mod control;
 mod demo;
 mod events;
 mod history;
+mod lock;
 mod modbus;
 mod objects;
 mod patient;
@@ -41,19 +42,12 @@ use crate::{
 pub use demo::{DemoClient, DemoExchange, DemoFuture, DemoServer};
 pub(crate) use patient::Patient;
 pub use refusal::Refusal;
-pub use why::{WhySlotView, WhyView};
+pub use why::{WhyRefusedView, WhySlotView, WhyView};
 
 /// Larger than any value that a resource here takes by hand.
 const MAX_BODY: usize = 64 * 1024;
 /// Calls of the design that this version refuses by name.
-const NOT_BUILT: [&str; 6] = [
-    "/bearers",
-    "/bearers/{*rest}",
-    "/lock",
-    "/offline",
-    "/online",
-    "/unlock",
-];
+const NOT_BUILT: [&str; 4] = ["/bearers", "/bearers/{*rest}", "/offline", "/online"];
 
 /// The daemon's clock, for ages and dates in answers.
 pub type NowSource = Arc<dyn Fn() -> Now + Send + Sync>;
@@ -96,6 +90,8 @@ pub fn routes() -> Router<Api> {
         )
         .route("/bootstrap", post(bootstrap))
         .route("/send", post(send::post))
+        .route("/lock", post(lock::lock))
+        .route("/unlock", post(lock::unlock))
         .route("/events", get(events::get))
         .route("/events/follow", get(events::follow))
         .route("/history", get(history::get))

@@ -9,8 +9,8 @@ use lamplighter_lwm2m::{
     boundary::{LocalAnswer, LocalRequest},
     reject::Reject,
 };
-use lamplighter_model::{Path, Sample};
-use lamplighter_site::boundary::Why;
+use lamplighter_model::{Path, Sample, device::Fault};
+use lamplighter_site::boundary::{LockRequest, Why};
 use tokio::{
     sync::{mpsc, oneshot},
     time::timeout,
@@ -41,6 +41,8 @@ pub enum Ask {
         /// `Ok` as soon as the core was told; what becomes of it stands in the status.
         reply: oneshot::Sender<Result<(), Reject>>,
     },
+    /// A maintenance lock is set or taken away; answered when that is on the disk.
+    Lock(LockRequest, oneshot::Sender<Result<(), Fault>>),
     /// Goes to the core as `Command::Local`.
     Local(LocalRequest, oneshot::Sender<Result<LocalAnswer, Reject>>),
     Server {
@@ -113,6 +115,10 @@ impl Asker {
 
     pub async fn bootstrap(&self, user: String) -> Result<Result<(), Reject>, Unanswered> {
         self.ask(|reply| Ask::Bootstrap { user, reply }).await
+    }
+
+    pub async fn lock(&self, request: LockRequest) -> Result<Result<(), Fault>, Unanswered> {
+        self.ask(|reply| Ask::Lock(request, reply)).await
     }
 
     pub async fn local(

@@ -78,6 +78,7 @@ fn perform(cli: Cli) -> Result<Exit, Failure> {
         Command::Gpio(command) => gpio::gpio(&global, &command, &mut out),
         Command::Modbus(command) => modbus::modbus(&global, &command, &mut out),
         Command::Objects(args::Objects::Export { dir }) => export::export(&global, &dir, &mut out),
+        Command::Lock { name } => operate::lock(&global, &name, &mut out),
         Command::Off { name, hold } => operate::write(&global, &name, "off", hold, &mut out),
         Command::On { name, hold } => operate::write(&global, &name, "on", hold, &mut out),
         Command::Points => show::points(&global, &mut out),
@@ -99,19 +100,18 @@ fn perform(cli: Cli) -> Result<Exit, Failure> {
         } => operate::write(&global, &name, &value, hold, &mut out),
         Command::Setup(setup) => setup::setup(&global, &setup, &mut out),
         Command::Status => show::status(&global, &mut out),
+        Command::Unlock { name } => operate::unlock(&global, name.as_deref(), &mut out),
         Command::Watch { paths } => operate::watch(&global, &paths, &mut out),
         Command::Web(args::Web::Enable(options)) => web::enable(&global, &options, &mut out),
         Command::Why { name } => show::why(&global, &name, &mut out),
         Command::Backup(_)
         | Command::Bearer(_)
         | Command::Bundle(_)
-        | Command::Lock(_)
         | Command::Meter(_)
         | Command::Offline(_)
         | Command::Online(_)
         | Command::Restore(_)
         | Command::Simulate(_)
-        | Command::Unlock(_)
         | Command::Update(_) => Err(Failure::not_built("this command")),
     };
     done.map(|()| Exit::Ok).or_else(closed_pipe)

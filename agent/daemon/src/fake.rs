@@ -150,6 +150,10 @@ async fn answer(mut questions: mpsc::Receiver<Ask>, script: Arc<Mutex<Script>>) 
                 script.server_actions.push(format!("Bootstrap by {user}"));
                 let _ = reply.send(script.reject.clone().map_or(Ok(()), Err));
             }
+            Ask::Lock(request, reply) => {
+                script.server_actions.push(format!("{request:?}"));
+                let _ = reply.send(Ok(()));
+            }
             Ask::Local(request, reply) => {
                 let _ = reply.send(script.local(request));
             }
@@ -229,6 +233,8 @@ fn why(name: String) -> Why {
         measured: None,
         slots: vec![slot],
         guard_left: None,
+        held_by: None,
+        refused: None,
         rules: Vec::new(),
         result: "done".to_owned(),
     }

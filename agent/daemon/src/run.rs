@@ -115,6 +115,8 @@ pub struct Waiting {
     ends: Option<(Ended, Duration)>,
     /// What sockets reported while sending.
     links: VecDeque<(LinkKey, LinkEvent)>,
+    /// Who asked for a maintenance lock, by the number at the site.
+    locks: BTreeMap<OpId, oneshot::Sender<Result<(), Fault>>>,
     next_op: u64,
     next_request: u64,
     /// Requests at the site, by its number, and whose they are.
@@ -571,7 +573,10 @@ impl Agent {
         let DeviceEvent::Done(ours, result) = event else {
             return self.every_client(&Input::Device(event));
         };
-        if let Some((id, op)) = self.waiting.ops.remove(&ours) {
+        if let Some(reply) = self.waiting.locks.remove(&ours) {
+            // Nobody may be waiting any more.
+            let _ = reply.send(result.map(|_| ()));
+        } else if let Some((id, op)) = self.waiting.ops.remove(&ours) {
             self.core(id, Input::Device(DeviceEvent::Done(op, result)));
         }
     }

@@ -19,7 +19,7 @@ use lamplighter_lwm2m::{
     tree::Tree,
 };
 use lamplighter_model::{Now, ObjectId, Ssid};
-use lamplighter_site::Site;
+use lamplighter_site::{Site, boundary::SiteConfig};
 use nix::{
     errno::Errno,
     fcntl::{Flock, FlockArg},
@@ -231,7 +231,7 @@ pub async fn agent(
     let (asker, asks) = Asker::new(ASKS);
     let system = system_parts(places, &events, &asker, &status);
     let mut devices = devices::start(&config, system, clock.for_adapters(), seed);
-    let site = Site::new(config.site.clone(), loaded.site, now);
+    let site = Site::new(with_seed(&config.site, seed), loaded.site, now);
 
     let api = Api {
         asker,
@@ -279,6 +279,13 @@ pub async fn agent(
         path: "signals".to_owned(),
         error,
     })
+}
+
+fn with_seed(site: &SiteConfig, seed: u64) -> SiteConfig {
+    SiteConfig {
+        seed,
+        ..site.clone()
+    }
 }
 
 /// What always runs beside the loop.

@@ -26,10 +26,10 @@ use lamplighter_lwm2m::{
 };
 use lamplighter_model::{
     Now, ObjectId, Path, Quality, ResourceAddress, Sample, Ssid, Stamp, Value,
-    device::{AdapterId, LinkState},
+    device::{AdapterId, LinkState, Origin},
     object::Definitions,
 };
-use lamplighter_site::boundary::{PointKind, SiteEvent};
+use lamplighter_site::boundary::{Hand, PointKind, SiteEvent};
 
 use catalogue::{Index, Key, lies_under};
 use trend::Trends;
@@ -237,10 +237,7 @@ impl Status {
     }
 
     pub fn solved(&self, about: &str) {
-        let mut model = self.model();
-        if model.problems.remove(about).is_some() {
-            model.watchers.status_changed();
-        }
+        self.model().solved(about);
     }
 
     pub fn count(&self, counter: Counter, by: u64) {
@@ -456,6 +453,18 @@ impl Model {
 
     fn on_site_event(&mut self, event: &SiteEvent, now: Now) {
         match event {
+            SiteEvent::Alarm {
+                name,
+                alarm,
+                active,
+            } => {
+                let about = format!("alarm {name} ({alarm})");
+                if *active {
+                    self.problem(&about, &alarm.to_string(), now);
+                } else {
+                    self.solved(&about);
+                }
+            }
             SiteEvent::Failed { name, reason } => {
                 self.problem(&format!("output {name}"), reason, now)
             }
@@ -471,6 +480,22 @@ impl Model {
                     now,
                 );
             }
+            SiteEvent::HandSwitch { group, position } => {
+                let about = format!("hand switch {group}");
+                match position {
+                    Hand::Auto => self.solved(&about),
+                    Hand::Off | Hand::On => self.problem(&about, &position.to_string(), now),
+                }
+            }
+            SiteEvent::Locked { name, by, .. } => {
+                let by = match by {
+                    Origin::Local(user) => format!(" by {user}"),
+                    Origin::Mqtt | Origin::Rule(_) | Origin::Server(_) => String::new(),
+                };
+                let text = format!("locked for maintenance{by}");
+                self.problem(&format!("lock {name}"), &text, now);
+            }
+            SiteEvent::Unlocked { name, .. } => self.solved(&format!("lock {name}")),
             SiteEvent::GroupDone { name, failed, .. } => {
                 self.groups_failed.insert(bounded(name), *failed);
                 self.watchers.status_changed();
@@ -573,6 +598,12 @@ impl Model {
             );
         }
         self.watchers.status_changed();
+    }
+
+    fn solved(&mut self, about: &str) {
+        if self.problems.remove(about).is_some() {
+            self.watchers.status_changed();
+        }
     }
 
     fn count(&mut self, counter: Counter) {

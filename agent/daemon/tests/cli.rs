@@ -155,7 +155,7 @@ fn commands_that_are_not_built_are_refused_by_name() {
     for arguments in [
         &["bearer", "use", "cell"][..],
         &["update", "x.deb", "--force"],
-        &["lock", "all"],
+        &["offline", "--for", "2h"],
     ] {
         let said = place.run(arguments);
         assert_eq!(said.exit, 1, "{arguments:?}");

@@ -66,7 +66,7 @@ pub fn standard() -> Definitions {
 /// | +1 Group | 0 name, 1 members\*, 2 command W (0 off … 100 on), 3 state (`on`, `off`, `mixed`), 4 failed count, 5 result per member\* (instances as in 1), 6 progress (%) |
 /// | +2 Output status | 0 target, 1 commanded, 2 in effect, 3 measured, 4 winner, 5 since, 6 until (0: not by itself), 7 by, 8 result, 9 guard time left (s) |
 /// | +3 Device link | 0 device, 1 adapter, 2 state, 3 since, 4 last good, 5 errors by class\* (0 timeout, 1 unreachable, 2 refused by the device, 3 malformed), 6 round-trip time (ms), 7 points by quality\* (0 good, 1 stale, 2 bad, 3 unchecked), 8 reason |
-/// | +4 Site rule | 0 name, 1 kind, 2 enabled W, 3 schedule W, 4 on threshold W, 5 off threshold W, 6 state, 7 targets\* |
+/// | +4 Site rule | 0 name, 1 kind, 2 enabled W, 3 schedule W (text as in the configuration), 4 on threshold W, 5 off threshold W (of a thermostat distances from its set point, of a light sensor lux), 6 state in words, 7 targets\* |
 ///
 /// Only types that LwM2M 1.0 has, so that every server can load them.
 pub fn vendor(base: u16) -> Vec<ObjectDef> {

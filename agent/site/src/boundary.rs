@@ -24,6 +24,8 @@ pub enum SiteInput {
     /// The date, as far as it can be believed, and the zone of the machine: told at start, on change
     /// and now and then, so that a step of the clock is noticed. No rule is looked at before.
     Clock(Clock),
+    /// From a person at this box; answered by [`DeviceEvent::Done`] with the same id.
+    Lock(OpId, LockRequest),
     /// From the core, for a server or a person; answered by [`DeviceEvent::Done`] with the same id.
     Request(OpId, DeviceRequest),
     /// Whether any server is registered, told on change; before it is told, nothing is lost. Not to
@@ -46,6 +48,12 @@ pub enum SiteOutput {
 /// Something that people are told.
 #[derive(Clone, Debug, PartialEq)]
 pub enum SiteEvent {
+    /// Something is wrong with an output or a group, or no longer.
+    Alarm {
+        name: String,
+        alarm: Alarm,
+        active: bool,
+    },
     /// An output has another winner or value.
     Switched {
         name: String,
@@ -67,11 +75,40 @@ pub enum SiteEvent {
         failed: u16,
         members: u16,
     },
+    /// The hand switch of a group stands elsewhere.
+    HandSwitch { group: String, position: Hand },
+    /// A maintenance lock is in force; `again` where it was before the program ended.
+    Locked {
+        name: String,
+        by: Origin,
+        again: bool,
+    },
+    /// A maintenance lock was taken away.
+    Unlocked { name: String, by: Origin },
     /// A rule cannot do what it should, and what it does instead; `None`: it can again.
     Rule {
         name: String,
         trouble: Option<String>,
     },
+}
+
+/// What a hand switch says.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq, serde::Deserialize, serde::Serialize)]
+pub enum Hand {
+    #[default]
+    Auto,
+    Off,
+    On,
+}
+
+impl std::fmt::Display for Hand {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Self::Auto => "auto",
+            Self::Off => "off",
+            Self::On => "on",
+        })
+    }
 }
 
 /// The fixed priorities of an output, highest first (design: "Outputs and who wins").
@@ -110,14 +147,12 @@ impl Slot {
     /// from what is measured.
     pub(crate) const fn is_kept(self) -> bool {
         match self {
-            Self::Command
-            | Self::DeviceFailSafe
-            | Self::GroupCommand
-            | Self::MaintenanceLock
-            | Self::ServerLost => true,
+            Self::Command | Self::DeviceFailSafe | Self::GroupCommand | Self::ServerLost => true,
+            // Locks and hand switches are kept by themselves.
             Self::Default
             | Self::HandSwitch
             | Self::Interlock
+            | Self::MaintenanceLock
             | Self::Schedule
             | Self::Thermostat => false,
         }
@@ -146,7 +181,11 @@ impl std::fmt::Display for Slot {
 pub struct SiteConfig {
     pub definitions: Arc<Definitions>,
     pub groups: Vec<GroupConfig>,
+    pub interlocks: Vec<InterlockConfig>,
+    pub lamp_watches: Vec<LampWatchConfig>,
     pub points: Vec<PointConfig>,
+    /// Of this start of the program; for random times only.
+    pub seed: u64,
     /// Where the sun is looked at from.
     pub position: Option<Position>,
     pub thermostats: Vec<ThermostatConfig>,
@@ -168,6 +207,12 @@ pub struct PointConfig {
     pub fail_safe: Option<FailSafe>,
     /// What an output does before anybody commands it. Without meaning for [`PointKind::Value`].
     pub boot: BootState,
+    /// Shortest time between two switchings, whoever wants them; a command waits for its end.
+    pub min_switch: Duration,
+    /// The adapter reports a contact of its own, which follows within this time.
+    pub feedback: Option<Duration>,
+    /// Longest random wait after a return of power. Zero: that of its groups.
+    pub power_return_spread: Duration,
 }
 
 /// What stands in the lowest slot of an output, and so what it does after the very first start.
@@ -256,11 +301,95 @@ pub struct GroupConfig {
     pub stagger: Duration,
     /// Shown in addition as this instance, e.g. `/3416/60000`, for servers without our definition.
     pub standard_instance: Option<lamplighter_model::InstanceAddress>,
+    /// The switch on the spot that takes the group out of everybody else's hands.
+    pub manual: Option<ManualConfig>,
+    /// Longest random wait after a return of power.
+    pub power_return_spread: Duration,
     pub schedule: Option<Schedule>,
     pub photocell: Option<PhotocellConfig>,
     /// Commands of its members, and its own, hold until the next event of schedule or photocell;
     /// otherwise until another one comes.
     pub until_next_event: bool,
+}
+
+/// Outputs of which one goes on only after all others are known to be off.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct InterlockConfig {
+    pub name: String,
+    /// Addresses of the points, as in [`GroupConfig::members`].
+    pub never_together: Vec<ResourceAddress>,
+    /// How long all others must have been off.
+    pub dead_time: Duration,
+}
+
+/// The power of an output or a group, and what it says of the lamps behind.
+#[derive(Clone, Debug, PartialEq)]
+pub struct LampWatchConfig {
+    pub name: String,
+    /// Name of an output or a group.
+    pub target: String,
+    /// A number: power, or current.
+    pub input: ResourceAddress,
+    /// Less than this while all is on: lamp failure.
+    pub on_below: Option<f64>,
+    /// More than this while all is off: day burner.
+    pub off_above: Option<f64>,
+    /// How long that must last.
+    pub after: Duration,
+}
+
+/// What may be wrong with an output.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Alarm {
+    /// Something burns that was told to be off.
+    DayBurner,
+    LampFailure,
+    /// The feedback contact does not follow.
+    RelayFailure,
+}
+
+impl std::fmt::Display for Alarm {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Self::DayBurner => "day burner",
+            Self::LampFailure => "lamp failure",
+            Self::RelayFailure => "relay failure",
+        })
+    }
+}
+
+/// A hand switch: one contact (hand or automatic), or two (hand on, hand off, automatic).
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct ManualConfig {
+    /// True switches all members on.
+    pub on: Option<ResourceAddress>,
+    /// True switches all members off, also where `on` says the contrary.
+    pub off: Option<ResourceAddress>,
+    /// How long the switch holds; `None` as long as it stands there.
+    pub limit: Option<Duration>,
+}
+
+/// Of the maintenance lock: what it lets pass is OFF.
+#[derive(Clone, Debug, PartialEq)]
+pub enum LockRequest {
+    /// `what` is a group, an output, or [`ALL_OUTPUTS`].
+    Lock { what: String, by: Origin },
+    /// `None`: everything that is locked.
+    Unlock { what: Option<String>, by: Origin },
+}
+
+/// What a maintenance lock of every output is called.
+pub const ALL_OUTPUTS: &str = "all";
+
+/// A maintenance lock that is in force.
+#[derive(Clone, Debug, PartialEq, serde::Serialize)]
+pub struct LockView {
+    /// A group, an output, or [`ALL_OUTPUTS`].
+    pub name: String,
+    pub by: Origin,
+    /// Its age.
+    pub since: Duration,
+    pub outputs: usize,
 }
 
 /// Who commands an output, and what was overruled: the answer of `lamplighter why`.
@@ -277,6 +406,10 @@ pub struct Why {
     pub slots: Vec<WhySlot>,
     /// Time until a guard lets the winner through.
     pub guard_left: Option<Duration>,
+    /// What keeps it from what it is wanted to do, in words: interlock, lock, hand switch.
+    pub held_by: Option<String>,
+    /// The last command that was refused.
+    pub refused: Option<WhyRefused>,
     /// The rules that switch it.
     pub rules: Vec<WhyRule>,
     /// What happened to the last write, in words.
@@ -292,4 +425,14 @@ pub struct WhySlot {
     pub since: Duration,
     /// Time until it ends by itself.
     pub ends_in: Option<Duration>,
+}
+
+/// A command that was answered with an error and will never be carried out.
+#[derive(Clone, Debug, PartialEq, serde::Serialize)]
+pub struct WhyRefused {
+    pub value: Value,
+    pub by: Origin,
+    pub reason: String,
+    /// Its age.
+    pub since: Duration,
 }

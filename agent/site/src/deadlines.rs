@@ -7,7 +7,7 @@ use std::{
 
 use lamplighter_model::{Now, device::OpId};
 
-use crate::{moment::Moment, output::OutputIndex, rule::RuleIndex};
+use crate::{moment::Moment, output::OutputIndex, rule::RuleIndex, site::WatchIndex};
 
 /// What a deadline is for.
 #[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
@@ -18,14 +18,20 @@ pub(crate) enum Timer {
     Drive(OutputIndex),
     /// A command of the output ends.
     Hold(OutputIndex),
+    /// The dead time of an interlock ends for the output.
+    Interlock(OutputIndex),
     /// The adapter should long have answered.
     Op(OpId),
+    /// A feedback contact disagrees for too long.
+    Relay(OutputIndex),
     /// A rule is to be looked at.
     Rule(RuleIndex),
     /// All servers have been away for as long as the output allows.
     ServerLost(OutputIndex),
     /// Counters are published and kept.
     Tick,
+    /// The power of lamps has been wrong for long enough.
+    Watch(WatchIndex),
 }
 
 #[derive(Debug, Default)]
@@ -68,10 +74,13 @@ impl Deadlines {
             Timer::DeviceLost(_) => "fail-safe of a lost device",
             Timer::Drive(_) => "guard, stagger or retry of an output",
             Timer::Hold(_) => "end of a command",
+            Timer::Interlock(_) => "dead time of an interlock",
             Timer::Op(_) => "answer of an adapter",
+            Timer::Relay(_) => "feedback contact",
             Timer::Rule(_) => "schedule, photocell or thermostat",
             Timer::ServerLost(_) => "fail-safe of lost servers",
             Timer::Tick => "counters",
+            Timer::Watch(_) => "power of lamps",
         };
         Some((at.mono(), reason))
     }

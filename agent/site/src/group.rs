@@ -34,6 +34,10 @@ pub(crate) enum GroupResource {
     OnOff,
     /// 5851: command; reads the mean level.
     Dimmer,
+    /// 3416/5, of the group as a whole.
+    LampFailure,
+    /// 3416/10, of the group as a whole.
+    DayBurner,
 }
 
 /// The Command of the vendor object Group.
@@ -48,8 +52,12 @@ const VENDOR: &[(u16, GroupResource)] = &[
     (5, GroupResource::Results),
     (6, GroupResource::Progress),
 ];
-const OUTDOOR_LAMP_CONTROLLER: &[(u16, GroupResource)] =
-    &[(1, GroupResource::Command), (3, GroupResource::Level)];
+const OUTDOOR_LAMP_CONTROLLER: &[(u16, GroupResource)] = &[
+    (1, GroupResource::Command),
+    (3, GroupResource::Level),
+    (5, GroupResource::LampFailure),
+    (10, GroupResource::DayBurner),
+];
 const ACTUATION: &[(u16, GroupResource)] = &[(5850, GroupResource::OnOff)];
 const LIGHT_CONTROL: &[(u16, GroupResource)] =
     &[(5850, GroupResource::OnOff), (5851, GroupResource::Dimmer)];
@@ -81,7 +89,9 @@ impl GroupResource {
     pub(crate) const fn operations(self) -> Operations {
         match self {
             Self::Command | Self::Dimmer | Self::OnOff => Operations::RW,
-            Self::Failed
+            Self::DayBurner
+            | Self::Failed
+            | Self::LampFailure
             | Self::Level
             | Self::Members
             | Self::Name

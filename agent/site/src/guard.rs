@@ -23,6 +23,8 @@ pub(crate) struct GuardState {
     starts: VecDeque<Moment>,
     /// A switching write is under way: should this run end now, the next must not trust `state`.
     switching: bool,
+    /// That write did not wait for this guard: should it fail, its repetition has to.
+    hurried: bool,
 }
 
 /// Whether the device is on.
@@ -43,6 +45,7 @@ impl GuardState {
             off_since: Moment::of(now),
             starts: VecDeque::new(),
             switching: false,
+            hurried: false,
         };
         let Some(saved) = saved else { return unknown };
         let restore = |saved| Moment::past(saved, now).unwrap_or_else(|| Moment::of(now));
@@ -119,6 +122,7 @@ impl GuardState {
 
     /// A write of this state leaves for the device now.
     pub(crate) fn on_dispatch(&mut self, on: bool, now: Now) {
+        self.hurried = self.free_at(on, now) > Moment::of(now);
         match self.state {
             State::Known(known) if known == on => return,
             State::Tried(tried) if tried == on => {
@@ -139,7 +143,12 @@ impl GuardState {
 
     /// The device has not answered as it should to the state that was dispatched.
     pub(crate) fn on_failed(&mut self, on: bool, now: Now) {
-        self.end_of_write(State::Tried(on), on, now);
+        let state = if self.hurried {
+            State::Unknown
+        } else {
+            State::Tried(on)
+        };
+        self.end_of_write(state, on, now);
     }
 
     fn end_of_write(&mut self, state: State, on: bool, now: Now) {
@@ -166,10 +175,20 @@ impl GuardState {
         match self.state {
             State::Known(known) if known == on => return false,
             State::Known(_) => self.switched(on, now),
-            State::Tried(_) | State::Unknown => {
+            State::Unknown => {
+                // When it has come to that is not known; where nothing else is, it was just now.
+                let nothing_known = self.on_since.is_none_or(|since| since == self.off_since);
                 self.state = State::Known(on);
-                if on && self.on_since.is_none() {
+                if !on {
+                    self.off_since = Moment::of(now);
+                } else if nothing_known {
                     self.on_since = Some(Moment::of(now));
+                }
+            }
+            State::Tried(_) => {
+                self.state = State::Known(on);
+                if on {
+                    self.on_since.get_or_insert_with(|| Moment::of(now));
                 }
             }
         }

@@ -18,6 +18,18 @@ pub(crate) enum LampResource {
     CommandInAction,
     /// 3416/3: what is measured.
     Level,
+    /// 3416/5, where the power of the lamp is watched.
+    LampFailure,
+    /// 3416/9, where a contact says what the relay does.
+    RelayFailure,
+    /// 3416/10, where the power of the lamp is watched.
+    DayBurner,
+    /// 3416/50: since when a hand switch holds it, 0 for "not". // lwm2m/70, 3416
+    ManualStart,
+    /// 3416/51: until when, 0 for "not by itself".
+    ManualEnd,
+    /// 3416/54: a hand switch holds it.
+    ManualActive,
     /// 3416/15, hours.
     OperatingHours,
     /// 3416/16
@@ -54,11 +66,17 @@ const OUTDOOR_LAMP_CONTROLLER: &[(u16, LampResource)] = &[
     (1, LampResource::Command),
     (2, LampResource::CommandInAction),
     (3, LampResource::Level),
+    (5, LampResource::LampFailure),
+    (9, LampResource::RelayFailure),
+    (10, LampResource::DayBurner),
     (15, LampResource::OperatingHours),
     (16, LampResource::OperatingHoursReset),
     (17, LampResource::OnTimestamp),
     (18, LampResource::SwitchCounter),
     (19, LampResource::SwitchCounterReset),
+    (50, LampResource::ManualStart),
+    (51, LampResource::ManualEnd),
+    (54, LampResource::ManualActive),
 ];
 const ACTUATION: &[(u16, LampResource)] =
     &[(5850, LampResource::OnOff), (5852, LampResource::OnTime)];
@@ -90,9 +108,15 @@ impl LampResource {
         match self {
             Self::Command | Self::Dimmer | Self::OnOff | Self::OnTime => Operations::RW,
             Self::CommandInAction
+            | Self::DayBurner
+            | Self::LampFailure
             | Self::Level
+            | Self::ManualActive
+            | Self::ManualEnd
+            | Self::ManualStart
             | Self::OnTimestamp
             | Self::OperatingHours
+            | Self::RelayFailure
             | Self::SwitchCounter => Operations::R,
             Self::OperatingHoursReset | Self::SwitchCounterReset => Operations::E,
         }
@@ -104,10 +128,16 @@ impl LampResource {
             Self::Dimmer | Self::Level | Self::OnOff => true,
             Self::Command
             | Self::CommandInAction
+            | Self::DayBurner
+            | Self::LampFailure
+            | Self::ManualActive
+            | Self::ManualEnd
+            | Self::ManualStart
             | Self::OnTime
             | Self::OnTimestamp
             | Self::OperatingHours
             | Self::OperatingHoursReset
+            | Self::RelayFailure
             | Self::SwitchCounter
             | Self::SwitchCounterReset => false,
         }
@@ -135,10 +165,16 @@ impl LampResource {
                 )),
             },
             Self::CommandInAction
+            | Self::DayBurner
+            | Self::LampFailure
             | Self::Level
+            | Self::ManualActive
+            | Self::ManualEnd
+            | Self::ManualStart
             | Self::OnTimestamp
             | Self::OperatingHours
             | Self::OperatingHoursReset
+            | Self::RelayFailure
             | Self::SwitchCounter
             | Self::SwitchCounterReset => Err(Fault::Unsupported),
         }
@@ -150,12 +186,18 @@ impl LampResource {
             Self::SwitchCounterReset => Some(Reset::SwitchCounter),
             Self::Command
             | Self::CommandInAction
+            | Self::DayBurner
             | Self::Dimmer
+            | Self::LampFailure
             | Self::Level
+            | Self::ManualActive
+            | Self::ManualEnd
+            | Self::ManualStart
             | Self::OnOff
             | Self::OnTime
             | Self::OnTimestamp
             | Self::OperatingHours
+            | Self::RelayFailure
             | Self::SwitchCounter => None,
         }
     }

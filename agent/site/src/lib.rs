@@ -6,12 +6,14 @@
 pub mod boundary;
 mod check;
 pub mod companions;
+mod contact;
 mod deadlines;
 mod group;
 mod guard;
 mod lamp;
 mod moment;
 mod output;
+mod power_return;
 pub mod rule;
 pub mod saved;
 mod site;

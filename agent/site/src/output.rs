@@ -13,20 +13,25 @@ use std::time::Duration;
 
 use lamplighter_model::{
     DataType, Now, Quality, Stamp, Value,
-    device::{Fault, OpId},
+    device::{Fault, OpId, Origin},
 };
 
 use crate::{
-    boundary::{BootState, FailSafeOn, PointConfig, Slot, WhileWaiting},
+    boundary::{BootState, FailSafeOn, Guard, PointConfig, Slot, WhileWaiting},
+    contact::Contact,
     guard::GuardState,
-    lamp::Counters,
+    lamp::{Counters, LampResource},
     moment::Moment,
-    saved::{SavedEnd, SavedOutput, SavedSlot},
+    power_return::Delay,
+    saved::{SavedEnd, SavedGuard, SavedOutput, SavedSlot},
+    site::{InterlockIndex, WatchIndex},
     slots::{CommandId, Entry, Slots},
 };
 
 const FIRST_RETRY: Duration = Duration::from_secs(1);
 const LONGEST_RETRY: Duration = Duration::from_secs(300);
+/// A device that was obedient for so long is brought back at once when it does something else.
+const OBEDIENT: Duration = Duration::from_secs(600);
 
 /// An output, in the order of the configuration; also the instance of its status object.
 #[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
@@ -45,14 +50,34 @@ pub(crate) struct Output {
     /// Its adapter has declared it.
     pub(crate) present: bool,
     pub(crate) groups: Vec<GroupIndex>,
+    pub(crate) interlocks: Vec<InterlockIndex>,
+    /// What is in its slot of the interlock, and why.
+    pub(crate) block: Option<Block>,
+    pub(crate) contact: Contact,
     pub(crate) guard: Option<GuardState>,
+    /// `min_switch`: a guard that is not kept, so that a street of lamps costs no writing. At a start
+    /// nothing is known: a line stays as it is for that long.
+    steady: Option<GuardState>,
     pub(crate) counters: Counters,
     /// What was last written and accepted; `None` after a write that nobody knows the fate of.
     pub(crate) in_effect: Option<Value>,
     pub(crate) measured: Option<Measured>,
     pub(crate) result: DriveResult,
+    /// Watches of its power, alone or with others.
+    pub(crate) watches: Vec<WatchIndex>,
+    pub(crate) shows_lamp_alarms: bool,
+    pub(crate) has_hand: bool,
+    pub(crate) relay_failure: bool,
+    /// Since when its feedback contact says something else than it was told.
+    pub(crate) disagrees_since: Option<Moment>,
+    /// How long it waits before it goes on after a return of power.
+    pub(crate) power_return: Option<Delay>,
+    /// What was last written, whatever became of it.
+    told: Option<bool>,
     /// What people were last told.
     pub(crate) announced: Option<(Slot, Value)>,
+    /// The last command that was answered with an error.
+    pub(crate) refused: Option<Refused>,
     /// The last command that was accepted, in force again when a later one fails.
     accepted: Option<Entry>,
     /// The request that is answered when the command in its slot has been carried out.
@@ -63,7 +88,39 @@ pub(crate) struct Output {
     paced: Option<(GroupIndex, Moment)>,
     retry: Option<Moment>,
     failures: u32,
+    /// How often, and when last, the device was seen to do something else by itself.
+    astray: Option<(Moment, u32)>,
     settled: Moment,
+}
+
+/// A command that will never be carried out.
+#[derive(Clone, Debug)]
+pub(crate) struct Refused {
+    pub(crate) value: Value,
+    pub(crate) by: Origin,
+    pub(crate) reason: String,
+    pub(crate) at: Moment,
+}
+
+/// An interlock keeps an output off.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct Block {
+    /// Name of the interlock.
+    pub(crate) by: String,
+    pub(crate) reason: String,
+    /// When the dead time ends; `None` while another member is, or may be, on.
+    pub(crate) until: Option<Moment>,
+    pub(crate) kind: BlockKind,
+}
+
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum BlockKind {
+    /// It may not go on.
+    Holds,
+    /// It was seen on while nobody else is known to be: it is left alone, but not told to be on.
+    Leaves,
+    /// It was seen on beside another: switched off whatever its guard says.
+    Trips,
 }
 
 /// What the device was last seen to do.
@@ -126,18 +183,39 @@ impl Output {
             .guard
             .map(|rule| GuardState::new(rule, saved.and_then(|saved| saved.guard.as_ref()), now));
         let counters = Counters::new(saved.map(|saved| saved.counters).unwrap_or_default());
+        let steady = Some(config.min_switch).filter(|time| !time.is_zero());
+        let steady = steady.map(|time| {
+            let rule = Guard {
+                min_on: time,
+                min_off: time,
+                ..Guard::default()
+            };
+            GuardState::new(rule, Some(&SavedGuard::default()), now)
+        });
         Self {
             config,
             data_type,
             slots: Slots::default(),
             present: false,
             groups: Vec::new(),
+            interlocks: Vec::new(),
+            block: None,
+            contact: Contact::new(),
             guard,
+            steady,
             counters,
             in_effect: None,
             measured: None,
             result: DriveResult::Never,
+            watches: Vec::new(),
+            shows_lamp_alarms: false,
+            has_hand: false,
+            relay_failure: false,
+            disagrees_since: None,
+            power_return: None,
+            told: None,
             announced: None,
+            refused: None,
             accepted: None,
             waiter: None,
             writing: None,
@@ -145,6 +223,7 @@ impl Output {
             paced: None,
             retry: None,
             failures: 0,
+            astray: None,
             settled: Moment::of(now),
         }
     }
@@ -205,12 +284,23 @@ impl Output {
 
     /// Whether a guard would delay this value now, and until when.
     pub(crate) fn guard_wait(&self, slot: Slot, value: &Value, now: Now) -> Option<Moment> {
-        // design: guards apply to all but interlock and maintenance lock.
-        let guard = self
-            .guard
-            .as_ref()
-            .filter(|_| slot > Slot::MaintenanceLock)?;
-        Some(guard.free_at(is_on(value), now)).filter(|at| *at > Moment::of(now))
+        // design: guards apply to all but interlock and maintenance lock. An interlock that only
+        // keeps from going on lets the guard decide when a state that nobody knows ends.
+        let applies = match slot {
+            Slot::Interlock => self.is_blocked(BlockKind::Holds),
+            Slot::MaintenanceLock => false,
+            Slot::Command
+            | Slot::Default
+            | Slot::DeviceFailSafe
+            | Slot::GroupCommand
+            | Slot::HandSwitch
+            | Slot::Schedule
+            | Slot::ServerLost
+            | Slot::Thermostat => true,
+        };
+        let guards = self.guard.iter().chain(&self.steady);
+        let free = guards.map(|guard| guard.free_at(is_on(value), now));
+        free.max().filter(|at| applies && *at > Moment::of(now))
     }
 
     /// Why a command of this value is refused now.
@@ -220,19 +310,17 @@ impl Output {
         }
         if let Some((slot, entry)) = self.slots.overrules(Slot::Command, value) {
             let retry_after = entry.until.map(|until| Moment::of(now).until(until));
-            let reason = format!(
-                "{} is held by its {slot}{}",
-                self.config.name,
-                left(retry_after)
-            );
+            let reason = format!("{}{}", self.held_by(slot, entry), left(retry_after));
             return Some(Fault::Refused {
                 reason,
                 retry_after,
             });
         }
-        let wait = self.guard_wait(Slot::Command, value, now)?;
-        match self.guard.as_ref()?.rule().while_waiting {
+        let guard = self.guard.as_ref()?;
+        let wait = guard.free_at(is_on(value), now);
+        match guard.rule().while_waiting {
             WhileWaiting::Queue => None,
+            WhileWaiting::Reject if wait <= Moment::of(now) => None,
             WhileWaiting::Reject => {
                 let retry_after = Some(Moment::of(now).until(wait));
                 let reason = format!(
@@ -246,6 +334,63 @@ impl Output {
                 })
             }
         }
+    }
+
+    /// Who holds it against a command, in words.
+    pub(crate) fn held_by(&self, slot: Slot, entry: &Entry) -> String {
+        let name = &self.config.name;
+        match slot {
+            Slot::HandSwitch if is_on(&entry.value) => "hand switch on".to_owned(),
+            Slot::HandSwitch => "hand switch off".to_owned(),
+            Slot::Interlock => self.block.as_ref().map_or_else(
+                || format!("{name} is held by its {slot}"),
+                |block| block.reason.clone(),
+            ),
+            Slot::MaintenanceLock => match &entry.by {
+                Origin::Local(user) => format!("{name} is locked for maintenance by {user}"),
+                Origin::Mqtt | Origin::Rule(_) | Origin::Server(_) => {
+                    format!("{name} is locked for maintenance")
+                }
+            },
+            Slot::Command
+            | Slot::Default
+            | Slot::DeviceFailSafe
+            | Slot::GroupCommand
+            | Slot::Schedule
+            | Slot::ServerLost
+            | Slot::Thermostat => format!("{name} is held by its {slot}"),
+        }
+    }
+
+    /// What of interlock, lock and hand switch keeps it from what anything below wants.
+    pub(crate) fn held_in_words(&self, now: Now) -> Option<String> {
+        let (slot, winner) = self.slots.winner()?;
+        if let Some(until) = self.power_wait(slot, winner, now) {
+            let time = left(Some(Moment::of(now).until(until)));
+            return Some(format!("waits after the return of power{time}"));
+        }
+        let held = self
+            .slots
+            .occupied()
+            .any(|(_, entry)| entry.value != winner.value);
+        (slot <= Slot::HandSwitch && held).then(|| self.held_by(slot, winner))
+    }
+
+    fn is_blocked(&self, kind: BlockKind) -> bool {
+        self.block.as_ref().is_some_and(|block| block.kind == kind)
+    }
+
+    /// An interlock wants nothing to be written: what a device that keeps its state is not seen to
+    /// do need not be ended, and what was only seen to be on is not told to be.
+    fn is_left_alone(&self, slot: Slot, value: &Value) -> bool {
+        let is_adopted = self.config.boot == BootState::Adopt;
+        (slot == Slot::Interlock && is_adopted && self.is_blocked(BlockKind::Holds))
+            || (is_on(value) && self.is_blocked(BlockKind::Leaves))
+    }
+
+    /// The winner is written even if it is in effect already.
+    pub(crate) const fn write_anew(&mut self) {
+        self.forced = true;
     }
 
     /// Fills a slot with what stood there before the restart.
@@ -263,6 +408,7 @@ impl Output {
             self.accepted = Some(entry.clone());
         }
         self.slots.set(Slot::Command, entry);
+        self.refused = None;
         self.forced = true;
         self.paced = None;
         self.retry = None;
@@ -280,6 +426,8 @@ impl Output {
             .get(Slot::Command)
             .is_some_and(|command| command.until.is_some())
         {
+            // One without a holding time does not come back either, should this one fail.
+            self.accepted.take_if(|accepted| accepted.until.is_none());
             return None;
         }
         self.release_command()
@@ -295,7 +443,7 @@ impl Output {
         self.waiter.take()
     }
 
-    /// A rule has filled a slot; `turn` is when its group lets this output switch.
+    /// A rule or a hand switch has filled a slot; `turn` is when its group lets this output switch.
     pub(crate) fn set_turn(&mut self, turn: (GroupIndex, Moment)) {
         self.paced = Some(turn);
         self.retry = None;
@@ -316,15 +464,40 @@ impl Output {
         self.paced = pace;
     }
 
-    /// A request whose command is not, or no longer, the winner.
-    pub(crate) fn take_overruled_waiter(&mut self, now: Now) -> Option<OpId> {
-        let (slot, _) = self.slots.winner()?;
-        if slot >= Slot::Command {
+    /// A request whose command is not, or no longer, the winner, and why it is refused: not where
+    /// the winner wants the same.
+    pub(crate) fn take_overruled_waiter(&mut self, now: Now) -> Option<(OpId, Result<(), Fault>)> {
+        let (slot, winner) = self.slots.winner()?;
+        let left_alone = self.block.as_ref();
+        let left_alone = left_alone.filter(|_| self.is_left_alone(slot, &winner.value));
+        if slot >= Slot::Command && left_alone.is_none() {
             return None;
         }
+        if let (Some(block), Slot::Command) = (left_alone, slot) {
+            let reason = block.reason.clone();
+            let retry_after = block.until.map(|until| Moment::of(now).until(until));
+            let waiter = self.waiter.take()?;
+            self.withdraw(now);
+            let refused = Fault::Refused {
+                reason,
+                retry_after,
+            };
+            return Some((waiter, Err(refused)));
+        }
         let waiter = self.waiter.take()?;
+        let command = self.slots.get(Slot::Command);
+        if command.is_some_and(|command| command.value == winner.value) {
+            self.accepted = command.cloned();
+            return Some((waiter, Ok(())));
+        }
+        let retry_after = winner.until.map(|until| Moment::of(now).until(until));
+        let reason = format!("{}{}", self.held_by(slot, winner), left(retry_after));
         self.withdraw(now);
-        Some(waiter)
+        let refused = Fault::Refused {
+            reason,
+            retry_after,
+        };
+        Some((waiter, Err(refused)))
     }
 
     /// A request whose command could not be begun in time; it is withdrawn.
@@ -355,21 +528,67 @@ impl Output {
         if !self.present || self.writing.is_some() {
             return Next::Settled;
         }
+        if self.is_left_alone(slot, &entry.value) {
+            return Next::Settled;
+        }
         if !self.forced && self.in_effect.as_ref() == Some(&entry.value) {
             return Next::Settled;
         }
-        let Some(wait) = self.wait(slot, &entry.value, now) else {
+        let wait = self.wait(slot, &entry.value, now);
+        let Some(wait) = wait.max(self.power_wait(slot, entry, now)) else {
             return Next::Write(entry.value.clone(), slot, entry.id);
         };
         // A line that was never driven is put into its resting state while a guard holds the winner.
         let rest = self
             .value_of_level(0)
             .filter(|_| self.result == DriveResult::Never && self.default_value().is_some());
-        match rest {
-            Some(rest) if rest != entry.value && self.wait(slot, &rest, now).is_none() => {
-                Next::Write(rest, Slot::Default, entry.id)
+        let Some(rest) = rest.filter(|rest| *rest != entry.value) else {
+            return Next::Wait(wait);
+        };
+        match self.wait(slot, &rest, now) {
+            None => Next::Write(rest, Slot::Default, entry.id),
+            Some(until) => Next::Wait(until.min(wait)),
+        }
+    }
+
+    /// When something may go on that was wanted before the power came back, or that a rule wants.
+    fn power_wait(&self, slot: Slot, entry: &Entry, now: Now) -> Option<Moment> {
+        let Delay { since, until } = self.power_return?;
+        let waits = match slot {
+            Slot::HandSwitch | Slot::Interlock | Slot::MaintenanceLock => false,
+            Slot::Command | Slot::DeviceFailSafe | Slot::GroupCommand => entry.since <= since,
+            Slot::Default | Slot::Schedule | Slot::ServerLost | Slot::Thermostat => true,
+        };
+        Some(until).filter(|at| waits && is_on(&entry.value) && *at > Moment::of(now))
+    }
+
+    /// Whether its feedback contact says something else than it was told; `None` where nobody can
+    /// say.
+    pub(crate) fn disagrees(&self) -> Option<bool> {
+        let measured = self.measured.as_ref().filter(|seen| !seen.assumed)?;
+        let told = self.told.filter(|_| self.writing.is_none())?;
+        Some(is_on(&measured.value) != told)
+    }
+
+    /// Whether readers see a resource of its object.
+    pub(crate) const fn shows(&self, resource: LampResource) -> bool {
+        match resource {
+            LampResource::DayBurner | LampResource::LampFailure => self.shows_lamp_alarms,
+            LampResource::ManualActive | LampResource::ManualEnd | LampResource::ManualStart => {
+                self.has_hand
             }
-            Some(_) | None => Next::Wait(wait),
+            LampResource::RelayFailure => self.config.feedback.is_some(),
+            LampResource::Command
+            | LampResource::CommandInAction
+            | LampResource::Dimmer
+            | LampResource::Level
+            | LampResource::OnOff
+            | LampResource::OnTime
+            | LampResource::OnTimestamp
+            | LampResource::OperatingHours
+            | LampResource::OperatingHoursReset
+            | LampResource::SwitchCounter
+            | LampResource::SwitchCounterReset => true,
         }
     }
 
@@ -390,9 +609,10 @@ impl Output {
         command: CommandId,
         now: Now,
     ) -> Option<GroupIndex> {
-        if let Some(guard) = &mut self.guard {
-            guard.on_dispatch(is_on(&value), now);
-        }
+        self.guards()
+            .for_each(|guard| guard.on_dispatch(is_on(&value), now));
+        self.contact.on_dispatch(is_on(&value));
+        self.told = Some(is_on(&value));
         self.forced = false;
         self.retry = None;
         let entry = self
@@ -414,10 +634,19 @@ impl Output {
     /// The device has accepted the value.
     pub(crate) fn on_done(&mut self, now: Now) -> Option<Writing> {
         let mut writing = self.writing.take()?;
-        if let Some(guard) = &mut self.guard {
-            guard.on_done(is_on(&writing.value), now);
+        self.guards()
+            .for_each(|guard| guard.on_done(is_on(&writing.value), now));
+        self.contact.on_done(is_on(&writing.value), now);
+        // One that came later may have been accepted before this one was carried out.
+        let newer = |known: &Entry, entry: &Entry| known.id.0 > entry.id.0;
+        if let Some(entry) = writing.entry.take()
+            && !self
+                .accepted
+                .as_ref()
+                .is_some_and(|known| newer(known, &entry))
+        {
+            self.accepted = Some(entry);
         }
-        self.accepted = writing.entry.take().or_else(|| self.accepted.take());
         self.in_effect = Some(writing.value.clone());
         self.result = DriveResult::Done;
         self.failures = 0;
@@ -428,9 +657,9 @@ impl Output {
     /// The device has not accepted the value, or nobody knows whether it has.
     pub(crate) fn on_failed(&mut self, fault: &Fault, now: Now) -> Option<Writing> {
         let writing = self.writing.take()?;
-        if let Some(guard) = &mut self.guard {
-            guard.on_failed(is_on(&writing.value), now);
-        }
+        self.guards()
+            .for_each(|guard| guard.on_failed(is_on(&writing.value), now));
+        self.contact.on_failed();
         self.in_effect = None;
         self.result = DriveResult::Failed(fault.to_string());
         self.forced = true;
@@ -451,9 +680,7 @@ impl Output {
         if self.waiter.is_some() {
             return;
         }
-        let pause = FIRST_RETRY
-            .saturating_mul(1 << self.failures.min(16))
-            .min(LONGEST_RETRY);
+        let pause = pause_after(self.failures);
         self.failures = self.failures.saturating_add(1);
         self.retry = Some(Moment::of(now).plus(pause));
     }
@@ -472,7 +699,12 @@ impl Output {
         }
     }
 
-    /// The device was seen in a state. True if that changes what the guard knows.
+    fn guards(&mut self) -> impl Iterator<Item = &mut GuardState> {
+        self.guard.iter_mut().chain(&mut self.steady)
+    }
+
+    /// The device was seen in a state. True if it does something else than it was told and has
+    /// accepted: it is told again, with growing pauses.
     pub(crate) fn on_measured(&mut self, measured: Measured, now: Now) -> bool {
         let on = is_on(&measured.value);
         let usable = measured.quality == Quality::Good || measured.quality == Quality::Unchecked;
@@ -482,21 +714,40 @@ impl Output {
         if usable {
             self.counters.on_state(on, now);
         }
+        let at = Moment::of_stamp(measured.at, now);
         self.measured = Some(measured);
-        conclusive
-            && self
-                .guard
-                .as_mut()
-                .is_some_and(|guard| guard.on_seen(on, now))
+        if conclusive {
+            self.guards().for_each(|guard| {
+                guard.on_seen(on, now);
+            });
+            let wanted = self.commanded().is_some_and(is_on);
+            self.contact.on_seen(on, wanted, at);
+        } else if !usable {
+            self.contact.on_lost();
+        }
+        conclusive && self.goes_astray(on, now)
+    }
+
+    fn goes_astray(&mut self, on: bool, now: Now) -> bool {
+        let obeyed = self.in_effect.as_ref().is_none_or(|told| is_on(told) == on);
+        if obeyed || self.forced || self.commanded() != self.in_effect.as_ref() {
+            return false;
+        }
+        let recent = self.astray.filter(|(last, _)| last.age(now) < OBEDIENT);
+        let count = recent.map_or(0, |(_, count)| count.saturating_add(1));
+        self.astray = Some((Moment::of(now), count));
+        self.retry = Some(Moment::of(now).plus(pause_after(count)));
+        self.forced = true;
+        self.announced = None;
+        true
     }
 
     /// The device may have been without power.
     pub(crate) fn on_lost(&mut self, now: Now) {
         self.in_effect = None;
         self.settled = Moment::of(now);
-        if let Some(guard) = &mut self.guard {
-            guard.on_unknown(now);
-        }
+        self.guards().for_each(|guard| guard.on_unknown(now));
+        self.contact.on_lost();
     }
 
     /// Time until the guard lets the winner through.
@@ -557,7 +808,13 @@ pub(crate) fn is_on(value: &Value) -> bool {
     value.as_f64().is_some_and(|number| number != 0.0)
 }
 
-fn left(time: Option<Duration>) -> String {
+fn pause_after(failures: u32) -> Duration {
+    FIRST_RETRY
+        .saturating_mul(1 << failures.min(16))
+        .min(LONGEST_RETRY)
+}
+
+pub(crate) fn left(time: Option<Duration>) -> String {
     match time.map(|time| time.as_secs()) {
         None => String::new(),
         Some(seconds) if seconds >= 120 => format!(", {} min left", seconds.div_ceil(60)),
@@ -578,7 +835,7 @@ mod tests {
             mono: Duration::from_secs(100),
             unix: None,
         };
-        let rule = crate::boundary::Guard {
+        let rule = Guard {
             min_off: Duration::from_secs(60),
             ..Default::default()
         };
@@ -591,6 +848,9 @@ mod tests {
             guard: Some(rule),
             fail_safe: None,
             boot: BootState::Adopt,
+            min_switch: Duration::ZERO,
+            feedback: None,
+            power_return_spread: Duration::ZERO,
         };
         let output = Output::new(config, DataType::Boolean, None, now);
         for slot in Slot::ALL {

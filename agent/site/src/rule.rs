@@ -6,6 +6,7 @@
 
 mod calendar;
 pub(crate) mod config;
+mod light;
 mod photocell;
 mod resource;
 pub mod schedule;
@@ -23,20 +24,18 @@ pub use self::{
     thermostat::DEFAULT_MAX_AGE,
 };
 pub(crate) use self::{
-    photocell::{Photocell, combine},
+    light::Light,
+    photocell::Photocell,
     resource::RuleResource,
     thermostat::{Decision, Thermostat},
 };
 use self::{schedule::Schedule, sky::Sky, thermostat::Thresholds};
 use crate::{
-    boundary::{GroupConfig, LightLevels, Policy, Setpoint, Slot, ThermostatConfig, WhenLost},
+    boundary::{GroupConfig, LightLevels, Setpoint, Slot, ThermostatConfig, WhenLost},
     moment::Moment,
     output::{GroupIndex, OutputIndex},
     saved::{SavedParameter, SavedRule},
 };
-
-/// An extreme of the sun that has passed by more, in seconds, is not judged any more.
-const LATE_S: i64 = 60;
 
 /// A rule: those of groups in their order, then thermostats; also the instance of its vendor object.
 #[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
@@ -61,29 +60,6 @@ pub(crate) struct Rule {
 pub(crate) enum RuleKind {
     Light(Box<Light>),
     Thermostat(Box<Thermostat>),
-}
-
-/// Schedule and photocell of a group; at least one of them.
-#[derive(Clone, Debug)]
-pub(crate) struct Light {
-    pub(crate) group: GroupIndex,
-    pub(crate) schedule: Option<Schedule>,
-    pub(crate) photocell: Option<Photocell>,
-    pub(crate) until_next_event: bool,
-    configured: Option<Schedule>,
-    ahead: Option<Ahead>,
-    /// The next extreme of the sun, when the photocell is judged.
-    judged_at: Option<i64>,
-}
-
-/// What was found out about a schedule, in seconds since 1970.
-#[derive(Clone, Copy, Debug)]
-struct Ahead {
-    /// When this was found out.
-    from: i64,
-    state: bool,
-    last: Option<i64>,
-    next: Option<(i64, bool)>,
 }
 
 /// What servers may change.
@@ -145,20 +121,8 @@ impl Rule {
         saved: Option<&SavedRule>,
         now: Now,
     ) -> Option<Self> {
-        if config.schedule.is_none() && config.photocell.is_none() {
-            return None;
-        }
         let dark = saved.and_then(|saved| saved.dark);
-        let photocell = config.photocell.clone();
-        let light = Light {
-            group,
-            configured: config.schedule.clone(),
-            schedule: config.schedule.clone(),
-            photocell: photocell.map(|config| Photocell::new(config, dark, now)),
-            until_next_event: config.until_next_event,
-            ahead: None,
-            judged_at: None,
-        };
+        let light = Light::new(config, group, dark, now)?;
         let kind = RuleKind::Light(Box::new(light));
         Some(Self::new(config.name.clone(), kind, targets, saved))
     }
@@ -377,137 +341,6 @@ impl Rule {
     }
 }
 
-impl Ahead {
-    fn look(schedule: &Schedule, sky: &mut Sky, unix: i64) -> Self {
-        Self {
-            from: unix,
-            state: sky.state(schedule, unix),
-            last: sky.last(schedule, unix),
-            next: sky.next(schedule, unix),
-        }
-    }
-
-    /// Whether it is still so.
-    fn holds(&self, unix: i64) -> bool {
-        let until = self.next.map_or_else(|| horizon(self.from), |(at, _)| at);
-        (self.from..until).contains(&unix)
-    }
-}
-
-impl Light {
-    /// What the schedule says, found out anew only where that can have changed.
-    fn ahead(&mut self, sky: &mut Sky, now: Now) -> Option<Ahead> {
-        let (schedule, unix) = self.schedule.as_ref().zip(seconds(now))?;
-        let known = self.ahead.filter(|ahead| ahead.holds(unix));
-        let ahead = known.unwrap_or_else(|| Ahead::look(schedule, sky, unix));
-        self.ahead = Some(ahead);
-        Some(ahead)
-    }
-
-    fn look(
-        &mut self,
-        ahead: Option<Ahead>,
-        before: Option<bool>,
-        sky: &mut Sky,
-        now: Now,
-    ) -> Verdict {
-        let unix = seconds(now);
-        self.judge(sky, unix, now);
-        let settled = self
-            .photocell
-            .as_mut()
-            .and_then(|photocell| photocell.settle(now));
-        let scheduled = ahead.map(|ahead| ahead.state);
-        let photocell = self.photocell.as_ref();
-        let dark = photocell.and_then(Photocell::dark);
-        let policy = photocell.map_or(Policy::Or, |photocell| photocell.config.policy);
-        let awaited = photocell.is_some_and(|photocell| photocell.is_awaited(now));
-        let wanted = match (scheduled, dark) {
-            (None, None) if awaited => Wanted::Keep,
-            (None, None) => Wanted::SwitchLamps,
-            (None, Some(_)) | (Some(_), _) => Wanted::Switch(combine(policy, scheduled, dark)),
-        };
-        let event = match (ahead, &self.photocell, unix) {
-            (Some(ahead), None, _) => ahead.last,
-            (_, Some(_), Some(unix)) => {
-                let both = before.zip(wanted.state());
-                both.is_some_and(|(before, wanted)| before != wanted)
-                    .then_some(unix)
-            }
-            (None, None, _) | (_, Some(_), None) => None,
-        };
-        let next = ahead.and_then(|ahead| ahead.next).map(|(at, _)| at);
-        let times = [next, self.judged_at, unix.map(horizon)];
-        let by_clock = times.into_iter().flatten().min();
-        let by_clock = by_clock.and_then(|at| moment(at, now));
-        Verdict {
-            wanted,
-            wake: [by_clock, settled].into_iter().flatten().min(),
-            event,
-            trouble: self.trouble(unix),
-        }
-    }
-
-    /// At noon and at midnight.
-    fn judge(&mut self, sky: &mut Sky, unix: Option<i64>, now: Now) {
-        let (Some(photocell), Some(unix)) = (&mut self.photocell, unix) else {
-            self.judged_at = None;
-            return;
-        };
-        if let Some(at) = self.judged_at
-            && (at..at + LATE_S).contains(&unix)
-            && let Some(elevation) = sky.elevation(at)
-        {
-            photocell.judge(elevation, now);
-        }
-        if self
-            .judged_at
-            .is_none_or(|at| at <= unix || at > unix + 2 * 86_400)
-        {
-            self.judged_at = sky.next_extreme(unix);
-        }
-    }
-
-    fn trouble(&self, unix: Option<i64>) -> Option<String> {
-        let photocell = self.photocell.as_ref();
-        let of_photocell = photocell.and_then(Photocell::trouble);
-        let instead = match (&self.schedule, unix, of_photocell) {
-            (Some(_), None, None) if photocell.is_some() => "the photocell alone decides",
-            (Some(_), Some(_), _) => "the schedule alone decides",
-            (_, _, _) => "lamps are on",
-        };
-        match (&self.schedule, unix, of_photocell) {
-            (_, _, Some(trouble)) => Some(format!("{trouble}: {instead}")),
-            (Some(_), None, None) => Some(format!("the date is not known: {instead}")),
-            (None, _, None) | (Some(_), Some(_), None) => None,
-        }
-    }
-
-    fn says(&self, on: Option<bool>, next: Option<(i64, bool)>, sky: &Sky, now: Now) -> String {
-        let state = match on {
-            Some(true) => "on",
-            Some(false) => "off",
-            None => "undecided",
-        };
-        let dark = self.photocell.as_ref().and_then(Photocell::dark);
-        let light = match dark {
-            Some(true) => ", it is dark",
-            Some(false) => ", it is light",
-            None => "",
-        };
-        let until = match (&self.schedule, next) {
-            (None, _) => String::new(),
-            (Some(_), Some((at, next))) => {
-                let word = if next { "on" } else { "off" };
-                let of_schedule = if dark.is_some() { "schedule " } else { "" };
-                format!(", {of_schedule}{word} at {}", sky.words(at, seconds(now)))
-            }
-            (Some(_), None) => ", no switching in the next days".to_owned(),
-        };
-        format!("{state}{light}{until}")
-    }
-}
-
 fn look_thermostat(thermostat: &mut Thermostat, actual: Option<bool>, now: Now) -> Verdict {
     let decision = thermostat.decide(actual, now);
     let (wanted, does) = match (decision, thermostat.config.when_lost) {
@@ -574,16 +407,6 @@ fn check(kind: &RuleKind) -> Result<(), String> {
     }
 }
 
-impl Light {
-    fn levels(&mut self) -> Result<&mut LightLevels, String> {
-        let levels = self
-            .photocell
-            .as_mut()
-            .and_then(|cell| cell.levels.as_mut());
-        levels.ok_or_else(|| "the photocell is a switch and has no levels".to_owned())
-    }
-}
-
 impl LightLevels {
     /// Refused with words where lamps would switch at one level for ever.
     pub fn check(self) -> Result<(), String> {
@@ -595,11 +418,6 @@ impl LightLevels {
             "lamps go on below {on_lux} lx and off above {off_lux} lx: the second must be greater"
         ))
     }
-}
-
-/// Latest time at which a rule is looked at again, though nothing happens until then.
-const fn horizon(unix: i64) -> i64 {
-    unix.saturating_add((sky::HORIZON_DAYS as i64 - 1) * 86_400)
 }
 
 /// Seconds since 1970.

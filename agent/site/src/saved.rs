@@ -8,7 +8,7 @@ use std::{collections::BTreeMap, time::Duration};
 use lamplighter_model::{BootId, UnixTime, Value, device::Origin};
 use serde::{Deserialize, Serialize};
 
-use crate::boundary::Slot;
+use crate::boundary::{Hand, Slot};
 
 /// Slots, guard times and counters of all outputs.
 #[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
@@ -17,9 +17,45 @@ pub struct SavedSite {
     pub version: u16,
     pub outputs: BTreeMap<String, SavedOutput>,
     pub groups: BTreeMap<String, SavedGroup>,
+    /// Of the writer; `None` from writers that did not say.
+    #[serde(default)]
+    pub boot: Option<BootId>,
+    /// Hand switches that stand on something else than auto, by group.
+    #[serde(default)]
+    pub hands: BTreeMap<String, SavedHand>,
+    /// Outputs that hold an interlock, by its name. Of no use after another start of the machine.
+    #[serde(default)]
+    pub holders: BTreeMap<String, String>,
+    /// Maintenance locks by what is locked.
+    #[serde(default)]
+    pub locks: BTreeMap<String, SavedLock>,
+    /// The last start of the machine, as far as outputs wait after it.
+    #[serde(default)]
+    pub power_return: Option<SavedPowerReturn>,
     /// By kind and name: `schedule main_street`, `thermostat server_room`.
     #[serde(default)]
     pub rules: BTreeMap<String, SavedRule>,
+}
+
+#[derive(Clone, Copy, Debug, Deserialize, PartialEq, Serialize)]
+pub struct SavedPowerReturn {
+    pub at: SavedMoment,
+    /// Where the random times come from.
+    pub seed: u64,
+}
+
+#[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
+pub struct SavedHand {
+    pub position: Hand,
+    pub since: SavedMoment,
+}
+
+#[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
+pub struct SavedLock {
+    pub by: Origin,
+    pub since: SavedMoment,
+    /// What was locked then; a group that has more members now is locked altogether.
+    pub outputs: Vec<String>,
 }
 
 #[derive(Clone, Debug, Default, Deserialize, PartialEq, Serialize)]
@@ -121,6 +157,11 @@ impl Default for SavedSite {
             version: Self::VERSION,
             outputs: BTreeMap::new(),
             groups: BTreeMap::new(),
+            boot: None,
+            hands: BTreeMap::new(),
+            holders: BTreeMap::new(),
+            locks: BTreeMap::new(),
+            power_return: None,
             rules: BTreeMap::new(),
         }
     }

@@ -5,9 +5,13 @@
 //! 3. At the end of the turn, what has changed for readers goes to the core, and if anything must
 //!    survive a restart, one [`SiteOutput::Save`] goes before everything else of the turn.
 
+mod alarm;
 mod answer;
 mod drive;
 mod fail_safe;
+mod hand;
+mod interlock;
+mod lock;
 mod publish;
 mod restore;
 mod route;
@@ -29,17 +33,23 @@ use lamplighter_model::{
 
 pub use self::view::{GroupView, MemberView, OutputView};
 use self::{
+    alarm::LampWatch,
     answer::{Pending, Request},
     drive::Lane,
+    hand::HandSwitch,
+    interlock::Interlock,
+    lock::Lock,
     route::Route,
     rules::Rules,
 };
+pub(crate) use self::{alarm::WatchIndex, interlock::InterlockIndex};
 use crate::{
     boundary::{PointConfig, SiteConfig, SiteEvent, SiteInput, SiteOutput},
     deadlines::{Deadlines, Timer},
     group::Group,
     moment::Moment,
     output::{GroupIndex, Output, OutputIndex},
+    power_return::PowerReturn,
     saved::SavedSite,
     slots::CommandId,
 };
@@ -56,6 +66,15 @@ pub struct Site {
     points: BTreeMap<ResourceAddress, PointConfig>,
     outputs: Vec<Output>,
     groups: Vec<Group>,
+    interlocks: Vec<Interlock>,
+    hands: BTreeMap<GroupIndex, HandSwitch>,
+    /// Which hand switches a resource belongs to.
+    hand_inputs: BTreeMap<ResourceAddress, Vec<GroupIndex>>,
+    locks: BTreeMap<String, Lock>,
+    power_return: Option<PowerReturn>,
+    watches: Vec<LampWatch>,
+    /// Which watches a resource belongs to.
+    watch_inputs: BTreeMap<ResourceAddress, Vec<WatchIndex>>,
     by_name: BTreeMap<String, Named>,
     routes: BTreeMap<ResourceAddress, Route>,
     rules: Rules,
@@ -90,11 +109,18 @@ impl Site {
     /// Nothing is driven before the adapters declare what they have.
     pub fn new(config: SiteConfig, saved: Option<SavedSite>, now: Now) -> Self {
         let mut site = Self {
-            definitions: config.definitions,
+            definitions: Arc::clone(&config.definitions),
             vendor_object_base: config.vendor_object_base,
             points: BTreeMap::new(),
             outputs: Vec::new(),
             groups: Vec::new(),
+            interlocks: Vec::new(),
+            hands: BTreeMap::new(),
+            hand_inputs: BTreeMap::new(),
+            locks: BTreeMap::new(),
+            power_return: None,
+            watches: Vec::new(),
+            watch_inputs: BTreeMap::new(),
             by_name: BTreeMap::new(),
             routes: BTreeMap::new(),
             rules: Rules::new(config.position),
@@ -112,7 +138,7 @@ impl Site {
             touched_groups: BTreeSet::new(),
             published: BTreeMap::new(),
         };
-        site.restore(config.points, config.groups, config.thermostats, saved, now);
+        site.restore(config, saved, now);
         site.flush(now);
         site
     }
@@ -131,6 +157,7 @@ impl Site {
             SiteInput::Adapter(adapter, AdapterEvent::Link(state, _)) => {
                 self.on_link(adapter, state, now)
             }
+            SiteInput::Lock(op, request) => self.on_lock(op, request, now),
             SiteInput::Clock(clock) => self.on_clock(clock, now),
             SiteInput::Request(op, request) => self.on_request(op, request, now),
             SiteInput::ServerContact(contact) => self.on_server_contact(contact, now),
@@ -154,12 +181,14 @@ impl Site {
     fn on_timer(&mut self, timer: Timer, now: Now) {
         match timer {
             Timer::DeviceLost(index) => self.on_device_lost(index, now),
-            Timer::Drive(index) => self.drive(index, now),
+            Timer::Drive(index) | Timer::Interlock(index) => self.drive(index, now),
             Timer::Hold(index) => self.on_hold_end(index, now),
             Timer::Op(op) => self.on_silence(op, now),
+            Timer::Relay(index) => self.judge_alarms(index, now),
             Timer::Rule(index) => self.look(index, now),
             Timer::ServerLost(index) => self.on_server_lost(index, now),
             Timer::Tick => self.on_tick(now),
+            Timer::Watch(index) => self.judge_watch(index, now),
         }
     }
 

@@ -480,7 +480,9 @@ async fn wrong_requests_are_refused_before_the_loop_hears_of_them() {
         ("GET", "/api/v1/nothing", "", 404),
         ("GET", "/api/v1/history?path=/3308/0/5900", "", 404),
         ("POST", "/api/v1/bearers/lan/use", "", 501),
-        ("POST", "/api/v1/lock", "", 501),
+        ("POST", "/api/v1/offline", "", 501),
+        ("POST", "/api/v1/lock", "{}", 400),
+        ("POST", "/api/v1/lock", r#"{"name":"nothing"}"#, 404),
         ("GET", "/api/v1/demo/clients", "", 404),
         ("POST", "/api/v1/servers/other/register", "", 404),
         ("POST", "/api/v1/servers/main/destroy", "", 404),
@@ -550,6 +552,28 @@ async fn values_are_sent_to_one_server_or_to_all() {
         "{sent:?}"
     );
     assert!(sent[1].starts_with("Send /3303 to main by "), "{sent:?}");
+}
+
+#[tokio::test]
+async fn locks_go_to_the_loop_with_who_wants_them() {
+    let cabinet = Control::start();
+    for (target, body) in [
+        ("/api/v1/lock", r#"{"name":"all"}"#),
+        ("/api/v1/unlock", ""),
+    ] {
+        let answer = cabinet.call("POST", target, body).await;
+        assert_eq!(answer.status, 200, "{target}");
+        assert_eq!(answer.json()["result"], "done");
+    }
+    let asked = cabinet.site.server_actions();
+    assert!(
+        asked[0].starts_with("Lock { what: \"all\", by: Local("),
+        "{asked:?}"
+    );
+    assert!(
+        asked[1].starts_with("Unlock { what: None, by: Local("),
+        "{asked:?}"
+    );
 }
 
 #[tokio::test]

@@ -21,10 +21,22 @@ pub struct WhyView {
     /// Who commands, the winner first; then what was overruled.
     pub slots: Vec<WhySlotView>,
     pub guard_left_s: Option<f64>,
+    /// Which interlock, lock or hand switch keeps it from what is wanted, in words.
+    pub held_by: Option<String>,
+    /// The last command that was answered with an error.
+    pub refused: Option<WhyRefusedView>,
     /// The rules that switch it, and what they do next.
     #[serde(default)]
     pub rules: Vec<WhyRuleView>,
     pub result: String,
+}
+
+#[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
+pub struct WhyRefusedView {
+    pub value: Json,
+    pub by: String,
+    pub reason: String,
+    pub since_s: f64,
 }
 
 #[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
@@ -63,6 +75,13 @@ impl WhyView {
                 .map(|slot| slot_view(slot, servers, now))
                 .collect(),
             guard_left_s: why.guard_left.map(|left| left.as_secs_f64()),
+            held_by: why.held_by.clone(),
+            refused: why.refused.as_ref().map(|refused| WhyRefusedView {
+                value: json_of(&refused.value),
+                by: name_of(&refused.by, servers),
+                reason: refused.reason.clone(),
+                since_s: refused.since.as_secs_f64(),
+            }),
             rules: why.rules.iter().map(rule_view).collect(),
             result: why.result.clone(),
         }

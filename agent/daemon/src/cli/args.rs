@@ -143,6 +143,20 @@ pub enum Command {
     },
     /// Tell who commands an output, since when, until when, and what was overruled
     Why { name: String },
+    /// Lock outputs for maintenance: they are switched off, and only OFF passes
+    #[command(after_help = "Examples:\n  lamplighter lock main_street\n  lamplighter lock all")]
+    Lock {
+        /// A group, an output, or `all`
+        #[arg(value_name = "GROUP|all")]
+        name: String,
+    },
+    /// Take a maintenance lock away
+    #[command(after_help = "Examples:\n  lamplighter unlock main_street\n  lamplighter unlock")]
+    Unlock {
+        /// What was locked by this name [default: everything]
+        #[arg(value_name = "GROUP|all")]
+        name: Option<String>,
+    },
     /// The servers that this box is registered with
     #[command(subcommand)]
     Server(Server),
@@ -173,7 +187,6 @@ pub enum Command {
     #[command(hide = true)]
     Bundle(NotBuilt),
     #[command(hide = true)]
-    Lock(NotBuilt),
     #[command(hide = true)]
     Meter(NotBuilt),
     #[command(hide = true)]
@@ -184,8 +197,6 @@ pub enum Command {
     Restore(NotBuilt),
     #[command(hide = true)]
     Simulate(NotBuilt),
-    #[command(hide = true)]
-    Unlock(NotBuilt),
     #[command(hide = true)]
     Update(NotBuilt),
 }

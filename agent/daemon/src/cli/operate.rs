@@ -70,6 +70,22 @@ pub(super) fn execute(
     done(global, &answer, out)
 }
 
+/// Done when the lock is on the disk.
+pub(super) fn lock(global: &Global, name: &str, out: &mut impl Write) -> Result<(), Failure> {
+    let answer = Client::new(&global.run_dir())?.post("lock", &json!({ "name": name }))?;
+    done(global, &answer, out)
+}
+
+pub(super) fn unlock(
+    global: &Global,
+    name: Option<&str>,
+    out: &mut impl Write,
+) -> Result<(), Failure> {
+    let body = name.map_or_else(|| json!({}), |name| json!({ "name": name }));
+    let answer = Client::new(&global.run_dir())?.post("unlock", &body)?;
+    done(global, &answer, out)
+}
+
 /// Done when the servers have confirmed it.
 pub(super) fn send(
     global: &Global,

@@ -90,8 +90,19 @@ struct Why {
     measured: Value,
     slots: Vec<WhySlot>,
     guard_left_s: Option<f64>,
+    held_by: Option<String>,
+    refused: Option<WhyRefused>,
     rules: Vec<WhyRule>,
     result: String,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+struct WhyRefused {
+    value: Value,
+    by: String,
+    reason: String,
+    since_s: f64,
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -223,6 +234,19 @@ pub(super) fn why(global: &Global, name: &str, out: &mut impl Write) -> Result<(
         ]);
     }
     slots.print(out, "  ")?;
+    if let Some(reason) = &why.held_by {
+        writeln!(out, "held: {reason}")?;
+    }
+    if let Some(refused) = &why.refused {
+        writeln!(
+            out,
+            "last refused: {} by {} ({}): {}",
+            value(&refused.value),
+            refused.by,
+            since(Some(refused.since_s)),
+            refused.reason
+        )?;
+    }
     if let Some(left) = why.guard_left_s {
         writeln!(
             out,

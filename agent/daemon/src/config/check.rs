@@ -16,6 +16,7 @@ mod register;
 mod registration;
 mod rights;
 mod rule;
+mod safety;
 mod security;
 mod server;
 mod site;

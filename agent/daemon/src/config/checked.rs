@@ -173,6 +173,19 @@ pub struct GpioPoint {
     pub active_low: bool,
     pub bias: Bias,
     pub direction: Direction,
+    /// Outputs only.
+    pub feedback: Option<Feedback>,
+}
+
+/// A contact that says whether an output did what it was told.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Feedback {
+    pub line: String,
+    /// Time in which the contact follows.
+    pub within: Duration,
+    pub active_low: bool,
+    pub bias: Bias,
+    pub debounce: Duration,
 }
 
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]

@@ -34,10 +34,7 @@ const NOT_BUILT: &[(&str, Refused)] = &[
             "dlms", "gpsd", "mbus", "mqtt", "p1", "remote", "s0", "sml", "w1",
         ]),
     ),
-    ("device.*.defaults.min_switch_s", Refused::Always),
     ("device.*.mode", Refused::Words(&["A", "B", "D"])),
-    ("device.*.point.*.feedback", Refused::Always),
-    ("device.*.point.*.min_switch_s", Refused::Always),
     ("device.*.point.*.monotonic", Refused::Always),
     ("mqtt", Refused::Always),
     ("server.*.coap.default_leisure_s", Refused::Always),
@@ -47,8 +44,6 @@ const NOT_BUILT: &[(&str, Refused)] = &[
         "server.*.security.mode",
         Refused::Words(&["est", "oscore", "rpk"]),
     ),
-    ("site.group.*.manual", Refused::Always),
-    ("site.interlock", Refused::Always),
     ("update", Refused::Always),
 ];
 

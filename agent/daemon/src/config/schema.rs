@@ -8,6 +8,7 @@
 mod bus;
 mod device;
 mod rule;
+mod safety;
 mod scalar;
 mod security;
 
@@ -25,6 +26,7 @@ pub use device::{
 pub use rule::{
     CommandsHold, Mode, OnOff, Photocell, Policy, Programme, Schedule, Thermostat, WhenLost,
 };
+pub use safety::{Feedback, Interlock, LampWatch, Manual};
 pub use scalar::Scalar;
 pub use security::{CertificateUsage, Security, SecurityMode};
 
@@ -264,6 +266,10 @@ pub struct Site {
     pub group: BTreeMap<String, Group>,
     /// `[site.thermostat.NAME]`: outputs that are switched by a measured value.
     pub thermostat: BTreeMap<String, Thermostat>,
+    /// `[site.interlock.NAME]`: outputs that are never on together.
+    pub interlock: BTreeMap<String, Interlock>,
+    /// `[site.lamp_watch.NAME]`: failed lamps and day burners, by their power.
+    pub lamp_watch: BTreeMap<String, LampWatch>,
 }
 
 /// WGS 84.
@@ -298,6 +304,12 @@ pub struct Group {
     /// Commands without a time hold `"until_next_event"` of schedule or photocell, or `"for_ever"`.
     /// Default: `"until_next_event"`.
     pub commands_hold: Option<CommandsHold>,
+    /// The switch on the spot that wins over everybody else. Example: `{ input = "lamps.hand" }`.
+    /// Default: none.
+    pub manual: Option<Manual>,
+    /// Longest random wait in seconds before members go on after a return of power, 0–600, so that
+    /// feeders do not hit the grid together. Default: 0.
+    pub power_return_spread_s: Option<u64>,
 }
 
 /// `[store]`: what is kept on the disk.

@@ -1,7 +1,7 @@
 //! Digital lines of this board.
 
 use lamplighter_adapters::{
-    gpio::{Bias, Direction, Drive, Gpio, GpioPoint, Lines, sim::SimPins},
+    gpio::{Bias, Direction, Drive, Feedback, Gpio, GpioPoint, Lines, sim::SimPins},
     supervise::Limits,
 };
 
@@ -84,15 +84,25 @@ fn point(point: &config::GpioPoint) -> GpioPoint {
         line: point.line.clone(),
         direction,
         active_low: point.active_low,
-        bias: match point.bias {
-            config::Bias::AsIs => Bias::AsIs,
-            config::Bias::Disabled => Bias::Disabled,
-            config::Bias::PullDown => Bias::PullDown,
-            config::Bias::PullUp => Bias::PullUp,
-        },
+        bias: bias(point.bias),
         debounce,
         drive: Drive::default(),
         exit,
-        feedback: None,
+        feedback: point.feedback.as_ref().map(|feedback| Feedback {
+            line: feedback.line.clone(),
+            active_low: feedback.active_low,
+            bias: bias(feedback.bias),
+            debounce: feedback.debounce,
+            within: feedback.within,
+        }),
+    }
+}
+
+const fn bias(bias: config::Bias) -> Bias {
+    match bias {
+        config::Bias::AsIs => Bias::AsIs,
+        config::Bias::Disabled => Bias::Disabled,
+        config::Bias::PullDown => Bias::PullDown,
+        config::Bias::PullUp => Bias::PullUp,
     }
 }

@@ -149,6 +149,16 @@ impl Names {
 
     pub(crate) fn of_site(&self, event: &SiteEvent) -> News {
         match event {
+            SiteEvent::Alarm {
+                name,
+                alarm,
+                active,
+            } => {
+                let what = if *active { "alarm" } else { "alarm_over" };
+                News::new(Class::Event, what)
+                    .about(name)
+                    .text(alarm.to_string())
+            }
             SiteEvent::Failed { name, reason } => {
                 News::new(Class::Event, "failed").about(name).text(reason)
             }
@@ -159,6 +169,15 @@ impl Names {
             } => News::new(Class::Event, "group_done")
                 .about(name)
                 .text(format!("{failed} of {members} failed")),
+            SiteEvent::HandSwitch { group, position } => News::new(Class::Event, "hand_switch")
+                .about(group)
+                .text(position.to_string()),
+            SiteEvent::Locked { name, by, again } => {
+                let what = if *again { "still_locked" } else { "locked" };
+                News::new(Class::Event, what)
+                    .about(name)
+                    .by(self.origin(by))
+            }
             SiteEvent::PartlyApplied {
                 applied,
                 failed,
@@ -182,6 +201,9 @@ impl Names {
                 .by(self.origin(by))
                 .text(slot.to_string())
                 .detail(format!("= {value}")),
+            SiteEvent::Unlocked { name, by } => News::new(Class::Event, "unlocked")
+                .about(name)
+                .by(self.origin(by)),
         }
     }
 }

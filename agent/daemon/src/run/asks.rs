@@ -5,6 +5,8 @@ use lamplighter_lwm2m::{
     boundary::{Command, Input, LocalAnswer, RequestId, SendRequest},
     reject::Reject,
 };
+use lamplighter_model::device::{Fault, OpId};
+use lamplighter_site::boundary::{LockRequest, SiteInput};
 use tokio::sync::oneshot;
 
 use super::{Agent, THE_BOX};
@@ -33,6 +35,7 @@ impl Agent {
                 // Nobody may be waiting any more.
                 let _ = reply.send(self.ask_for_bootstrap(&user));
             }
+            Ask::Lock(request, reply) => self.lock(request, reply),
             Ask::Local(request, reply) => {
                 let id = self.expect_answer(reply);
                 self.core(THE_BOX, Input::Command(Command::Local(id, request)));
@@ -78,6 +81,14 @@ impl Agent {
                 let _ = reply.send(self.site.why(&name, self.clock.now()));
             }
         }
+    }
+
+    fn lock(&mut self, request: LockRequest, reply: oneshot::Sender<Result<(), Fault>>) {
+        let op = OpId(self.waiting.next_op);
+        self.waiting.next_op += 1;
+        self.waiting.locks.insert(op, reply);
+        let now = self.clock.now();
+        self.site.handle(SiteInput::Lock(op, request), now);
     }
 
     fn send(

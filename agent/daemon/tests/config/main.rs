@@ -8,6 +8,7 @@ mod last_good;
 mod layers;
 mod problems;
 mod rules;
+mod safety;
 mod security;
 mod shipped;
 mod shipped_templates;

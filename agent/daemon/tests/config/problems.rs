@@ -5,10 +5,10 @@ use lamplighter::config::{Problem, Severity};
 use crate::{SERVER, check};
 
 /// Text behind [`SERVER`], and the problems it has: line within that text, words of the problem.
-type Case = (&'static str, &'static [(usize, &'static str)]);
+pub(crate) type Case = (&'static str, &'static [(usize, &'static str)]);
 
 /// Lines are counted from the first line of the case.
-fn found(name: &str, text: &str) -> Vec<(usize, String)> {
+pub(crate) fn found(name: &str, text: &str) -> Vec<(usize, String)> {
     let before = SERVER.lines().count();
     let checked = check(name, &format!("{SERVER}{text}"));
     let place = |problem: &Problem| problem.place.line.unwrap_or(0).saturating_sub(before);
@@ -19,7 +19,7 @@ fn found(name: &str, text: &str) -> Vec<(usize, String)> {
         .collect()
 }
 
-fn assert_cases(name: &str, cases: &[Case]) {
+pub(crate) fn assert_cases(name: &str, cases: &[Case]) {
     for (number, (text, expected)) in cases.iter().enumerate() {
         let found = found(&format!("{name}-{number}"), text);
         let fits = found.len() == expected.len()
@@ -230,7 +230,6 @@ fn keys_that_are_not_built_are_refused_by_name() {
             "`mode = \"est\"`",
         ),
         ("[mqtt]\nurl = \"mqtt://a\"\n", "`mqtt`"),
-        ("[site.interlock.a]\nnever_together = []\n", "`interlock`"),
         ("[device.a]\nadapter = \"sml\"\n", "`adapter = \"sml\"`"),
         ("[bus.a]\nkind = \"udp\"\n", "`kind = \"udp\"`"),
         (

@@ -87,6 +87,7 @@ fn schema_keys() -> Vec<String> {
         "schema/bus.rs",
         "schema/device.rs",
         "schema/rule.rs",
+        "schema/safety.rs",
         "schema/security.rs",
     ] {
         for line in fs::read_to_string(source.join(file)).unwrap().lines() {

@@ -104,9 +104,10 @@ impl FromStr for Date {
             let two = text.len() == 2 && text.bytes().all(|byte| byte.is_ascii_digit());
             two.then(|| text.parse::<u8>().ok()).flatten()
         };
-        let year = match year.map(str::parse::<u16>) {
-            Some(Ok(year)) => Some(i32::from(year)),
-            Some(Err(_)) => return Err(wrong()),
+        let digits = |text: &str| text.bytes().all(|byte| byte.is_ascii_digit());
+        let year = match year.map(|year| (digits(year), year.parse::<u16>())) {
+            Some((true, Ok(year))) => Some(i32::from(year)),
+            Some(_) => return Err(wrong()),
             None => None,
         };
         let (Some(month), Some(day)) = (number(month), number(day)) else {
@@ -224,7 +225,15 @@ mod tests {
             assert_eq!(good.parse::<Date>().unwrap().to_string(), good);
         }
         for bad in [
-            "2-9", "02-30", "13-01", "00-10", "26-12-24", "", "12-24-", "+1-01",
+            "2-9",
+            "02-30",
+            "13-01",
+            "00-10",
+            "26-12-24",
+            "",
+            "12-24-",
+            "+1-01",
+            "+202-12-24",
         ] {
             assert!(bad.parse::<Date>().is_err(), "{bad}");
         }

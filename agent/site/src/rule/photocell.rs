@@ -125,7 +125,10 @@ impl Photocell {
     }
 
     /// Why it cannot be used.
-    pub(crate) fn trouble(&self) -> Option<&'static str> {
+    pub(crate) fn trouble(&self, now: Now) -> Option<&'static str> {
+        if self.dark.is_none() && self.usable && !self.is_awaited(now) {
+            return Some("the photocell says nothing");
+        }
         match (self.usable, self.believed, self.input) {
             (false, ..) => Some("the photocell tells nothing usable"),
             (true, false, Some((true, _))) => Some("the photocell says dark at noon"),

@@ -13,7 +13,7 @@ use crate::{
     deadlines::Timer,
     group::MemberResult,
     moment::Moment,
-    output::{DriveResult, GroupIndex, Next, OutputIndex, Writing},
+    output::{DriveResult, GroupIndex, Next, OutputIndex, Writing, is_on},
     slots::CommandId,
 };
 
@@ -40,23 +40,14 @@ pub(super) struct Lane {
 impl Site {
     /// Looks at an output once more: something that concerns it has changed, or its time has come.
     pub(super) fn drive(&mut self, index: OutputIndex, now: Now) {
-        if let Some(request) = self.output_mut(index).take_overruled_waiter(now) {
-            let winner = self.output(index).slots.winner();
-            let reason =
-                winner.map_or_else(String::new, |(slot, _)| format!("overruled by {slot}"));
+        self.judge_interlocks(index, now);
+        if let Some((request, result)) = self.output_mut(index).take_overruled_waiter(now) {
             self.dirty = true;
-            self.answer_waiter(
-                request,
-                index,
-                Err(Fault::Refused {
-                    reason,
-                    retry_after: None,
-                }),
-                now,
-            );
+            self.answer_waiter(request, index, result, now);
         }
         self.note_ended(index);
         self.note_overruled(index);
+        self.judge_alarms(index, now);
         match self.output(index).next(now) {
             Next::Settled => {
                 self.deadlines.clear(Timer::Drive(index));
@@ -167,6 +158,7 @@ impl Site {
             }],
             hold: None,
         };
+        let switches_on = is_on(&value);
         self.ask(adapter, action, Purpose::Drive(index), now);
         self.lanes.entry(adapter).or_default().under_way += 1;
         let paced_by = self
@@ -174,6 +166,9 @@ impl Site {
             .on_dispatch(value, slot, command, now);
         if let Some(group) = paced_by {
             self.group_mut(group).on_switched(Moment::of(now));
+        }
+        if switches_on {
+            self.take_interlocks(index, now);
         }
         // Guard times must not be forgotten by a power cut in mid-write.
         self.dirty |= self.output(index).guard.is_some();

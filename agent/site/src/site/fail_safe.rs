@@ -46,7 +46,11 @@ impl Site {
                     self.output_mut(index).end_pause();
                     self.drive(index, now);
                 }
-                (_, LinkState::Offline) => self.start_device_lost(index, now),
+                (_, LinkState::Offline) => {
+                    self.output_mut(index).contact.on_lost();
+                    self.judge_interlocks(index, now);
+                    self.start_device_lost(index, now);
+                }
                 (_, LinkState::Starting | LinkState::Suspect) => {}
             }
         }

@@ -6,10 +6,11 @@ use lamplighter_model::{
 
 use super::{Site, route::Route};
 use crate::{
-    boundary::PointKind,
+    boundary::{Alarm, PointKind, Slot},
     group::GroupResource,
     lamp::{self, LampResource},
     output::{GroupIndex, OutputIndex, is_on},
+    rule::RuleResource,
     status::StatusResource,
 };
 
@@ -51,8 +52,10 @@ impl Site {
                             .published
                             .contains_key(&(address, Some(ResourceInstanceId(0)))) => {}
                     GroupResource::Command
+                    | GroupResource::DayBurner
                     | GroupResource::Dimmer
                     | GroupResource::Failed
+                    | GroupResource::LampFailure
                     | GroupResource::Level
                     | GroupResource::Members
                     | GroupResource::Name
@@ -66,6 +69,11 @@ impl Site {
         }
         for index in self.rules.take_touched() {
             for (address, resource) in self.rule_addresses(index) {
+                // Told once: they follow from the configuration.
+                let first = (address, Some(ResourceInstanceId(0)));
+                if resource == RuleResource::Targets && self.published.contains_key(&first) {
+                    continue;
+                }
                 samples.extend(self.rule_samples(address, index, resource, now));
             }
         }
@@ -155,6 +163,25 @@ impl Site {
             LampResource::OnTimestamp => Value::Time(output.counters.switched_on(now)?.seconds()),
             LampResource::OperatingHours => output.counters.operating_hours(now),
             LampResource::SwitchCounter => output.counters.switches(),
+            LampResource::DayBurner => Value::Boolean(self.has_alarm(index, Alarm::DayBurner)),
+            LampResource::LampFailure => Value::Boolean(self.has_alarm(index, Alarm::LampFailure)),
+            LampResource::RelayFailure => {
+                Value::Boolean(self.has_alarm(index, Alarm::RelayFailure))
+            }
+            LampResource::ManualActive => {
+                Value::Boolean(output.slots.get(Slot::HandSwitch).is_some())
+            }
+            LampResource::ManualEnd => {
+                let until = output.slots.get(Slot::HandSwitch).map(|hand| hand.until);
+                match until.flatten() {
+                    Some(until) => Value::Time(until.unix(now)?.seconds()),
+                    None => Value::Time(0),
+                }
+            }
+            LampResource::ManualStart => match output.slots.get(Slot::HandSwitch) {
+                Some(hand) => Value::Time(hand.since.unix(now)?.seconds()),
+                None => Value::Time(0),
+            },
             LampResource::OperatingHoursReset | LampResource::SwitchCounterReset => return None,
         };
         self.own_sample(address, value, now)
@@ -198,6 +225,12 @@ impl Site {
             GroupResource::Level | GroupResource::Dimmer => {
                 self.group_level(index).map(Value::Integer)
             }
+            GroupResource::DayBurner => self
+                .has_group_alarm(index, Alarm::DayBurner)
+                .map(Value::Boolean),
+            GroupResource::LampFailure => self
+                .has_group_alarm(index, Alarm::LampFailure)
+                .map(Value::Boolean),
             GroupResource::OnOff => {
                 let states = group
                     .members

@@ -9,11 +9,12 @@ use lamplighter_model::{
 
 use super::{Named, Site, route::Route};
 use crate::{
-    boundary::{GroupConfig, PointConfig, PointKind, SiteEvent, Slot, ThermostatConfig},
+    boundary::{GroupConfig, PointConfig, PointKind, SiteConfig, SiteEvent, Slot},
     deadlines::Timer,
     group::{Group, GroupCommand, MemberResult},
     moment::Moment,
     output::{GroupIndex, Output, OutputIndex},
+    power_return::PowerReturn,
     saved::{SavedEnd, SavedGroup, SavedOutput, SavedSite},
     slots::Entry,
 };
@@ -23,21 +24,33 @@ use crate::{
 const MAX_INSTANCE: u16 = 65534;
 
 impl Site {
-    pub(super) fn restore(
-        &mut self,
-        points: Vec<PointConfig>,
-        groups: Vec<GroupConfig>,
-        thermostats: Vec<ThermostatConfig>,
-        saved: Option<SavedSite>,
-        now: Now,
-    ) {
-        let saved = self.understood(saved);
+    pub(super) fn restore(&mut self, config: SiteConfig, saved: Option<SavedSite>, now: Now) {
+        self.power_return = PowerReturn::new(saved.as_ref(), config.seed, now);
+        let SiteConfig {
+            groups,
+            interlocks,
+            lamp_watches,
+            points,
+            thermostats,
+            ..
+        } = config;
+        let mut saved = self.understood(saved);
+        if saved.boot != Some(now.boot) {
+            saved.holders.clear();
+            let spreads = points.iter().map(|point| point.power_return_spread);
+            let mut spreads = spreads.chain(groups.iter().map(|group| group.power_return_spread));
+            let spread = spreads.any(|spread| !spread.is_zero());
+            self.dirty |= spread || !interlocks.is_empty();
+        }
         for point in points {
             self.add_point(point, &saved.outputs, now);
         }
         for (group, id) in groups.into_iter().zip(0..=MAX_INSTANCE) {
+            let name = group.name.clone();
             self.add_group(group, GroupIndex(id), &saved.groups, now);
+            self.add_hand(GroupIndex(id), saved.hands.get(&name), now);
         }
+        self.add_interlocks(interlocks, &saved.holders);
         for index in self.indices() {
             let name = &self.output(index).config.name;
             if let Some(saved) = saved.outputs.get(name) {
@@ -45,7 +58,41 @@ impl Site {
             }
         }
         self.add_rules(thermostats, &saved.rules, now);
+        lamp_watches
+            .into_iter()
+            .for_each(|watch| self.add_watch(watch));
+        self.restore_locks(saved.locks, now);
+        self.delay_after_power_return();
         self.declare_own();
+    }
+
+    /// Members of a group wait alike, and keep its stagger.
+    fn delay_after_power_return(&mut self) {
+        let Some(power) = self.power_return else {
+            return;
+        };
+        for group in self.groups.iter().rev() {
+            let GroupConfig {
+                name,
+                power_return_spread: spread,
+                stagger,
+                ..
+            } = &group.config;
+            if spread.is_zero() {
+                continue;
+            }
+            let mut delay = power.delay(name, *spread);
+            for member in &group.members {
+                self.outputs[usize::from(member.0)].power_return = Some(delay);
+                delay.until = delay.until.plus(*stagger);
+            }
+        }
+        for output in &mut self.outputs {
+            let spread = output.config.power_return_spread;
+            if !spread.is_zero() {
+                output.power_return = Some(power.delay(&output.config.name, spread));
+            }
+        }
     }
 
     fn understood(&mut self, saved: Option<SavedSite>) -> SavedSite {

@@ -7,9 +7,9 @@ use lamplighter_model::{
     object::Operations,
 };
 
-use super::{Named, Site, TICK};
+use super::{Named, Site, TICK, publish::words};
 use crate::{
-    boundary::{PointConfig, PointKind, SiteEvent},
+    boundary::{Alarm, PointConfig, PointKind, SiteEvent},
     deadlines::Timer,
     group::{COMMAND as GROUP_COMMAND, GroupResource, standard_resources, vendor_resources},
     lamp::{self, LampResource},
@@ -137,7 +137,9 @@ impl Site {
                 declared.removed.push(address);
             }
         }
-        self.output_mut(index).present = false;
+        let output = self.output_mut(index);
+        output.present = false;
+        output.contact.on_lost();
     }
 
     /// Who answers for a resource now: nobody, the site itself (`Some(None)`), or an adapter.
@@ -209,6 +211,7 @@ impl Site {
         };
         resources
             .map(move |(id, resource)| (at(id), resource))
+            .filter(move |(_, resource)| self.output(index).shows(*resource))
             .filter(move |(address, _)| *address == own || !self.points.contains_key(address))
     }
 
@@ -225,7 +228,26 @@ impl Site {
         vendor_resources()
             .map(|(id, resource)| (resource_at(vendor, id), resource))
             .chain(of_standard)
+            .filter(|(_, resource)| self.group_shows(index, *resource))
             .collect()
+    }
+
+    fn group_shows(&self, index: GroupIndex, resource: GroupResource) -> bool {
+        let alarm = match resource {
+            GroupResource::DayBurner => Alarm::DayBurner,
+            GroupResource::LampFailure => Alarm::LampFailure,
+            GroupResource::Command
+            | GroupResource::Dimmer
+            | GroupResource::Failed
+            | GroupResource::Level
+            | GroupResource::Members
+            | GroupResource::Name
+            | GroupResource::OnOff
+            | GroupResource::Progress
+            | GroupResource::Results
+            | GroupResource::State => return true,
+        };
+        self.has_group_alarm(index, alarm).is_some()
     }
 
     pub(super) fn status_addresses(
@@ -258,6 +280,8 @@ impl Site {
                 continue;
             }
             let Some(index) = self.output_at(sample.address) else {
+                self.see_hand(&sample, now);
+                self.see_power(&sample, now);
                 passed.push(sample);
                 continue;
             };
@@ -328,10 +352,17 @@ impl Site {
     fn take_measured(&mut self, index: OutputIndex, measured: Measured, now: Now) {
         let output = self.output_mut(index);
         let was_on = output.counters.is_counting();
-        output.on_measured(measured, now);
+        let goes_astray = output.on_measured(measured, now);
         let counts = output.counters.is_counting();
         let groups = output.groups.clone();
         self.touched_groups.extend(groups);
+        if goes_astray {
+            let output = self.output(index);
+            let told = output.in_effect.as_ref().map_or_else(String::new, words);
+            let name = output.config.name.clone();
+            let reason = format!("it was told {told} and does something else");
+            self.tell(SiteEvent::Failed { name, reason });
+        }
         if was_on != counts && !self.deadlines.is_set(Timer::Tick) {
             self.deadlines.set(Timer::Tick, Moment::of(now).plus(TICK));
         }

@@ -4,7 +4,7 @@ use lamplighter_model::{Now, ResourceAddress, Value};
 
 use super::{Named, Site, route::Route};
 use crate::{
-    boundary::{Slot, Why, WhySlot},
+    boundary::{Slot, Why, WhyRefused, WhySlot},
     moment::Moment,
     output::{GroupIndex, Output, OutputIndex},
     saved::{SavedGroup, SavedSite},
@@ -58,14 +58,18 @@ impl Site {
 
     /// As [`Site::why`], for any resource that shows or commands an output.
     pub fn why_address(&self, address: ResourceAddress, now: Now) -> Option<Why> {
-        let index = match self.routes.get(&address) {
+        Some(self.why_output(self.output_behind(address)?, now))
+    }
+
+    /// The output that a resource shows or commands.
+    pub(super) fn output_behind(&self, address: ResourceAddress) -> Option<OutputIndex> {
+        match self.routes.get(&address) {
             Some(Route::Lamp(index, _) | Route::Output(index, _) | Route::Status(index, _)) => {
-                *index
+                Some(*index)
             }
-            Some(Route::Adapter(..) | Route::Group(..) | Route::Rule(..)) => return None,
-            None => self.output_at(address)?,
-        };
-        Some(self.why_output(index, now))
+            Some(Route::Adapter(..) | Route::Group(..) | Route::Rule(..)) => None,
+            None => self.output_at(address),
+        }
     }
 
     /// The resource that a configured name stands for when it is read or written: of an output the
@@ -127,6 +131,13 @@ impl Site {
                 .map(|measured| measured.value.clone()),
             slots: slots.collect(),
             guard_left: output.guard_left(now),
+            held_by: output.held_in_words(now),
+            refused: output.refused.as_ref().map(|refused| WhyRefused {
+                value: refused.value.clone(),
+                by: refused.by.clone(),
+                reason: refused.reason.clone(),
+                since: refused.at.age(now),
+            }),
             rules: self.rules_of(index, now),
             result: output.result.to_string(),
         }
@@ -153,6 +164,11 @@ impl Site {
             version: SavedSite::VERSION,
             outputs: outputs.collect(),
             groups: groups.collect(),
+            boot: Some(now.boot),
+            hands: self.saved_hands(now),
+            holders: self.holders(),
+            locks: self.saved_locks(now),
+            power_return: self.power_return.map(|power| power.to_saved(now)),
             rules: self.rules.to_saved(),
         }
     }

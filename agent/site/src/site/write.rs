@@ -28,7 +28,7 @@ use crate::{
     group::{GroupCommand, GroupResource, MemberResult},
     lamp::{LampWrite, Reset},
     moment::Moment,
-    output::{GroupIndex, OutputIndex},
+    output::{GroupIndex, OutputIndex, Refused, is_on},
     rule::{Parameter, RuleIndex},
     slots::Entry,
 };
@@ -81,7 +81,11 @@ impl Site {
     ) {
         let mut plan = Plan::default();
         for assignment in values {
+            let (address, value) = (assignment.address, assignment.value.clone());
             if let Err(fault) = self.plan(assignment, &mut plan, now) {
+                if let Some(index) = self.output_behind(address) {
+                    self.note_refused(index, value, origin, &fault, now);
+                }
                 return self.answer(op, Err(fault));
             }
         }
@@ -207,8 +211,16 @@ impl Site {
         plan: &mut Plan,
         now: Now,
     ) -> Result<(), Fault> {
-        if let Some(fault) = self.output(index).refusal(&value, now) {
+        if let Some(fault) = self.refusal(index, &value, now) {
             return Err(fault);
+        }
+        if is_on(&value) {
+            let mut others = plan.outputs.iter().filter(|(_, value)| is_on(value));
+            let shared = others.find_map(|(other, _)| self.interlock_between(index, *other));
+            if let Some(interlock) = shared {
+                let what = format!("interlock {interlock} never lets two of these be on together");
+                return Err(Fault::BadValue(what));
+            }
         }
         match plan.outputs.insert(index, value.clone()) {
             Some(other) if other != value => {
@@ -235,7 +247,9 @@ impl Site {
             (GroupResource::OnOff, Some(number)) => Some(if number == 0.0 { 0 } else { 100 }),
             (GroupResource::Command | GroupResource::Dimmer, Some(number)) => Some(number as u8),
             (
-                GroupResource::Failed
+                GroupResource::DayBurner
+                | GroupResource::Failed
+                | GroupResource::LampFailure
                 | GroupResource::Level
                 | GroupResource::Members
                 | GroupResource::Name
@@ -370,6 +384,31 @@ impl Site {
         self.answer(op, Err(fault));
     }
 
+    /// Why an output may not be commanded to this value now.
+    fn refusal(&self, index: OutputIndex, value: &Value, now: Now) -> Option<Fault> {
+        let interlock = self.interlock_refusal(index, value, now);
+        interlock
+            .filter(|_| self.output(index).present)
+            .or_else(|| self.output(index).refusal(value, now))
+    }
+
+    /// For those who ask later why nothing has happened.
+    fn note_refused(
+        &mut self,
+        index: OutputIndex,
+        value: Value,
+        by: Origin,
+        fault: &Fault,
+        now: Now,
+    ) {
+        self.output_mut(index).refused = Some(Refused {
+            value,
+            by,
+            reason: fault.to_string(),
+            at: Moment::of(now),
+        });
+    }
+
     /// Puts a command into its slot. It has passed the checks of the plan, but time may have passed.
     fn command(
         &mut self,
@@ -380,7 +419,8 @@ impl Site {
         hold: Option<Duration>,
         now: Now,
     ) -> Result<Progress, Fault> {
-        if let Some(fault) = self.output(index).refusal(&value, now) {
+        if let Some(fault) = self.refusal(index, &value, now) {
+            self.note_refused(index, value, by, &fault, now);
             return Err(fault);
         }
         let guarded = self

@@ -1,12 +1,16 @@
 //! The site as core and adapters see it, in virtual time.
 
+mod alarms;
 mod groups;
 mod guards;
 
 mod histories;
+mod interlocks;
+mod locks;
 mod lost;
 mod outputs;
 mod requests;
 mod restart;
 mod rig;
 mod rules;
+mod safety;

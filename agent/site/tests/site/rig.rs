@@ -56,6 +56,9 @@ pub(crate) fn lamp_point(number: u16) -> PointConfig {
         guard: None,
         fail_safe: None,
         boot: BootState::Decide,
+        min_switch: Duration::ZERO,
+        feedback: None,
+        power_return_spread: Duration::ZERO,
     }
 }
 
@@ -80,6 +83,8 @@ pub(crate) fn group(members: impl IntoIterator<Item = u16>, stagger: Duration) -
             scope: Scope::Gateway,
             path: InstancePath::new(3416, 60000),
         }),
+        manual: None,
+        power_return_spread: Duration::ZERO,
         schedule: None,
         photocell: None,
         until_next_event: true,
@@ -98,7 +103,10 @@ pub(crate) fn config(points: Vec<PointConfig>, groups: Vec<GroupConfig>) -> Site
     SiteConfig {
         definitions: definitions(),
         groups,
+        interlocks: Vec::new(),
+        lamp_watches: Vec::new(),
         points,
+        seed: 7,
         position: None,
         thermostats: Vec::new(),
         vendor_object_base: VENDOR,
@@ -120,6 +128,8 @@ pub(crate) struct Rig {
     /// Latest sample of each resource that the core was told.
     pub(crate) tree: BTreeMap<(ResourceAddress, Option<u16>), Sample>,
     pub(crate) declared: BTreeMap<ResourceAddress, Operations>,
+    /// What the site may still say before the program is killed.
+    pub(crate) kill_after: Option<usize>,
     /// In which order things were said.
     pub(crate) trace: Vec<&'static str>,
     next: u64,
@@ -141,6 +151,7 @@ impl Rig {
             saved,
             tree: BTreeMap::new(),
             declared: BTreeMap::new(),
+            kill_after: None,
             trace: Vec::new(),
             next: 0,
         };
@@ -172,6 +183,11 @@ impl Rig {
 
     fn drain(&mut self) {
         while let Some(output) = self.site.poll() {
+            match &mut self.kill_after {
+                Some(0) => continue,
+                Some(left) => *left -= 1,
+                None => {}
+            }
             match output {
                 SiteOutput::Adapter(adapter, request) => {
                     self.trace.push("adapter");

@@ -468,6 +468,22 @@ fn a_photocell_that_is_lost_leaves_it_to_the_schedule_or_lights_the_lamps() {
 }
 
 #[test]
+fn a_photocell_that_never_says_anything_is_told_and_lamps_are_on() {
+    let config = lamps(GroupConfig {
+        photocell: Some(photocell(Policy::Or)),
+        ..group([1, 2], millis(300))
+    });
+    let mut rig = ready(config, at(NOON));
+    assert!(!is_on(&rig, 1), "it may still speak");
+    rig.pass(secs(10));
+    assert!(is_on(&rig, 1));
+    assert_eq!(
+        says(&rig, "lamps.l1"),
+        "the photocell says nothing: lamps are on"
+    );
+}
+
+#[test]
 fn what_the_photocell_said_last_counts_after_a_restart_until_it_speaks() {
     let config = lamps(GroupConfig {
         photocell: Some(photocell(Policy::Or)),

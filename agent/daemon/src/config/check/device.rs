@@ -12,8 +12,8 @@ use super::{
 };
 use crate::config::{
     checked::{
-        BusId, BusLine, Device, DeviceKind, Direction, Gpio, GpioPoint, Iec62056, MeterPoint,
-        Modbus, Point, SimPoint,
+        BusId, BusLine, Device, DeviceKind, Direction, Feedback, Gpio, GpioPoint, Iec62056,
+        MeterPoint, Modbus, Point, SimPoint,
     },
     layer::Key,
     schema,
@@ -96,21 +96,15 @@ impl Checker<'_> {
             let line = self.required(&at, "line", point.line.as_ref());
             if let Some(line) = line {
                 let line = (backend, chip.clone().unwrap_or_default(), line.clone());
-                if let Some(other) = lines.insert(line.clone(), at.clone()) {
-                    let what = format!(
-                        "line {} is also that of `{}` ({})",
-                        line.2,
-                        name_of(&other),
-                        self.place(&other)
-                    );
-                    self.error(&below(&at, "line"), what, "a line has one owner");
-                }
+                self.claim_line(&at, "line", line, lines);
             }
             let common = Common {
                 resource: point.resource.as_ref(),
                 instance: point.instance.as_ref(),
                 guard: point.guard.as_ref(),
                 fail_safe: point.fail_safe.as_ref(),
+                min_switch_s: point.min_switch_s.or(device.defaults.min_switch_s),
+                power_return_spread_s: point.power_return_spread_s,
                 boot: match point
                     .boot
                     .or(device.defaults.boot)
@@ -128,8 +122,14 @@ impl Checker<'_> {
                 continue;
             };
             let is_output = checked.writable;
+            let feedback = point.feedback.as_ref().and_then(|feedback| {
+                self.feedback(&at, feedback, is_output, (backend, &chip), lines)
+            });
             let direction = self.direction(&at, point, &device.defaults, is_output);
-            configs.push(config);
+            configs.push(PointConfig {
+                feedback: feedback.as_ref().map(|feedback| feedback.within),
+                ..config
+            });
             points.push(GpioPoint {
                 point: checked,
                 line: line.cloned().unwrap_or_default(),
@@ -142,6 +142,7 @@ impl Checker<'_> {
                     .or(device.defaults.bias)
                     .unwrap_or(schema::Bias::AsIs),
                 direction,
+                feedback,
             });
         }
         (
@@ -152,6 +153,51 @@ impl Checker<'_> {
             },
             configs,
         )
+    }
+
+    fn claim_line(&mut self, point: &Key, name: &str, line: Line, lines: &mut BTreeMap<Line, Key>) {
+        if let Some(other) = lines.insert(line.clone(), point.clone()) {
+            let what = format!(
+                "line {} is also that of `{}` ({})",
+                line.2,
+                name_of(&other),
+                self.place(&other)
+            );
+            self.error(&below(point, name), what, "a line has one owner");
+        }
+    }
+
+    fn feedback(
+        &mut self,
+        point: &Key,
+        feedback: &schema::Feedback,
+        is_output: bool,
+        (backend, chip): (schema::Backend, &Option<String>),
+        lines: &mut BTreeMap<Line, Key>,
+    ) -> Option<Feedback> {
+        let at = below(point, "feedback");
+        if !is_output {
+            self.error(&at, "only an output has a feedback contact", "");
+        }
+        let line = self.required(&at, "line", feedback.line.as_ref());
+        let within = feedback.within_ms.unwrap_or(500);
+        let within = self.within(&below(&at, "within_ms"), within, 10, 3000);
+        let debounce = feedback.debounce_ms.unwrap_or(0);
+        let debounce = self.within(&below(&at, "debounce_ms"), debounce, 0, 1000);
+        if debounce >= within {
+            let what = "the contact cannot be steady for `debounce_ms` within `within_ms`";
+            self.error(&below(&at, "debounce_ms"), what, "");
+        }
+        let line = line?.clone();
+        let owned = (backend, chip.clone().unwrap_or_default(), line.clone());
+        self.claim_line(point, "feedback", owned, lines);
+        Some(Feedback {
+            line,
+            within: Duration::from_millis(within),
+            active_low: feedback.active_low.unwrap_or(false),
+            bias: feedback.bias.unwrap_or(schema::Bias::AsIs),
+            debounce: Duration::from_millis(debounce),
+        })
     }
 
     fn direction(
@@ -337,6 +383,8 @@ impl Checker<'_> {
                 limit: point.limit.as_ref(),
                 guard: point.guard.as_ref(),
                 fail_safe: point.fail_safe.as_ref(),
+                min_switch_s: point.min_switch_s,
+                power_return_spread_s: point.power_return_spread_s,
                 boot: BootState::Adopt,
             };
             let writable = match point.writable {

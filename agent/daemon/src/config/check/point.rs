@@ -32,6 +32,8 @@ pub(super) struct Common<'a> {
     pub(super) limit: Option<&'a schema::Limit>,
     pub(super) guard: Option<&'a schema::Guard>,
     pub(super) fail_safe: Option<&'a schema::FailSafe>,
+    pub(super) min_switch_s: Option<f64>,
+    pub(super) power_return_spread_s: Option<u64>,
     pub(super) boot: boundary::BootState,
 }
 
@@ -125,6 +127,9 @@ impl Checker<'_> {
             guard: common.guard.map(|guard| self.guard(at, guard, kind)),
             fail_safe,
             boot: common.boot,
+            min_switch: self.min_switch(at, common.min_switch_s, kind),
+            feedback: None,
+            power_return_spread: self.output_spread(at, common.power_return_spread_s, kind),
         };
         Some((
             Point {
@@ -398,6 +403,32 @@ impl Checker<'_> {
                 schema::OnViolation::Reject => boundary::OnViolation::Reject,
             },
         })
+    }
+
+    /// Only outputs are switched; what stands in `defaults` means them alone.
+    fn min_switch(&mut self, at: &Key, seconds: Option<f64>, kind: PointKind) -> Duration {
+        let at = below(at, "min_switch_s");
+        let seconds = self.within(&at, seconds.unwrap_or(0.0), 0.0, 3600.0);
+        if kind != PointKind::Value {
+            return Duration::try_from_secs_f64(seconds).unwrap_or_default();
+        }
+        if self.layers.find(&at).is_some() {
+            self.error(&at, "only outputs are switched", "");
+        }
+        Duration::ZERO
+    }
+
+    fn output_spread(&mut self, at: &Key, seconds: Option<u64>, kind: PointKind) -> Duration {
+        if kind == PointKind::Value && seconds.is_some() {
+            let at = below(at, "power_return_spread_s");
+            self.error(&at, "only outputs are switched", "");
+        }
+        self.power_return_spread(at, seconds)
+    }
+
+    pub(super) fn power_return_spread(&mut self, at: &Key, seconds: Option<u64>) -> Duration {
+        let at = below(at, "power_return_spread_s");
+        Duration::from_secs(self.within(&at, seconds.unwrap_or(0), 0, 600))
     }
 
     fn guard(&mut self, at: &Key, guard: &schema::Guard, kind: PointKind) -> boundary::Guard {

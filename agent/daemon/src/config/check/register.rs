@@ -450,6 +450,8 @@ fn common(point: &schema::ModbusPoint) -> Common<'_> {
         unit: point.unit.as_ref(),
         limit: point.limit.as_ref(),
         guard: point.guard.as_ref(),
+        min_switch_s: point.min_switch_s,
+        power_return_spread_s: point.power_return_spread_s,
         fail_safe: point.fail_safe.as_ref(),
         boot: BootState::Adopt,
     }

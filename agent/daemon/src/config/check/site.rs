@@ -41,7 +41,7 @@ impl Checker<'_> {
                 break;
             }
             let keys = group;
-            let mut group = self.group(&at, name, keys, &points);
+            let mut group = self.group(&at, name, keys, &points, definitions);
             self.group_rules(&at, keys, &mut group, &mut rules);
             if let Some(instance) = group.standard_instance
                 && let Some(other) = shown.insert(instance, name)
@@ -59,12 +59,17 @@ impl Checker<'_> {
                 .insert_group(name, instance, instance.resource(GROUP_COMMAND).into());
             groups.push(group);
         }
+        let interlocks = self.interlocks(site, &points, &groups);
+        let lamp_watches = self.lamp_watches(site, &points, definitions);
         let thermostats = self.thermostats(site, &mut rules);
         let position = rules.position();
         SiteConfig {
             definitions: Arc::clone(definitions),
             groups,
+            interlocks,
+            lamp_watches,
             points,
+            seed: 0,
             position,
             thermostats,
             vendor_object_base: self.vendor_object_base,
@@ -77,10 +82,15 @@ impl Checker<'_> {
         name: &str,
         group: &schema::Group,
         points: &[PointConfig],
+        definitions: &Definitions,
     ) -> GroupConfig {
         let members = self.required(at, "members", group.members.as_ref());
         let members = members.map_or_else(Vec::new, |members| {
-            self.members(&below(at, "members"), members, points)
+            let at = below(at, "members");
+            if members.is_empty() {
+                self.error(&at, "a group has at least one member", "");
+            }
+            self.members(&at, members, points)
         });
         let stagger = self.within(
             &below(at, "stagger_ms"),
@@ -100,21 +110,23 @@ impl Checker<'_> {
                 scope: Scope::Gateway,
                 path,
             }),
+            manual: group
+                .manual
+                .as_ref()
+                .map(|manual| self.manual(at, manual, points, definitions)),
+            power_return_spread: self.power_return_spread(at, group.power_return_spread_s),
             schedule: None,
             photocell: None,
             until_next_event: true,
         }
     }
 
-    fn members(
+    pub(super) fn members(
         &mut self,
         at: &Key,
         members: &[String],
         points: &[PointConfig],
     ) -> Vec<ResourceAddress> {
-        if members.is_empty() {
-            self.error(at, "a group has at least one member", "");
-        }
         let mut seen = BTreeSet::new();
         let mut addresses = Vec::new();
         for (index, member) in members.iter().enumerate() {
@@ -135,7 +147,7 @@ impl Checker<'_> {
         addresses
     }
 
-    fn unknown_member(&mut self, at: &Key, member: &str, points: &[PointConfig]) {
+    pub(super) fn unknown_member(&mut self, at: &Key, member: &str, points: &[PointConfig]) {
         // A point that is there but wrong was reported already.
         if let Some((device, point)) = member.split_once('.')
             && self

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::Deserialize;
 
-use super::Scalar;
+use super::{Feedback, Scalar};
 
 #[derive(Clone, Debug, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -105,6 +105,11 @@ pub struct ModbusPoint {
     pub valid: Option<Vec<f64>>,
     /// Text of each raw number, for a text resource. Example: `{ 0 = "cool", 1 = "heat" }`. Default: none.
     pub map: BTreeMap<String, String>,
+    /// Shortest time between two switchings of an output in seconds, 0–3600. Default: 0.
+    pub min_switch_s: Option<f64>,
+    /// Longest random wait in seconds before the output goes on after a return of power, 0–600.
+    /// Default: that of its groups.
+    pub power_return_spread_s: Option<u64>,
     pub limit: Option<Limit>,
     pub guard: Option<Guard>,
     pub fail_safe: Option<FailSafe>,
@@ -295,6 +300,7 @@ pub struct GpioDefaults {
     pub boot: Option<Boot>,
     pub debounce_ms: Option<u64>,
     pub exit: Option<Exit>,
+    pub min_switch_s: Option<f64>,
 }
 
 #[derive(Clone, Debug, Default, Deserialize)]
@@ -317,6 +323,15 @@ pub struct GpioPoint {
     pub debounce_ms: Option<u64>,
     /// What an output does when the agent ends. Default: `"keep"`.
     pub exit: Option<Exit>,
+    /// A contact that says whether the output did what it was told.
+    /// Example: `{ line = "GPIO16", within_ms = 500 }`. Default: none.
+    pub feedback: Option<Feedback>,
+    /// Shortest time between two switchings of an output in seconds, 0–3600; a command waits for
+    /// its end. Default: 0.
+    pub min_switch_s: Option<f64>,
+    /// Longest random wait in seconds before the output goes on after a return of power, 0–600.
+    /// Default: that of its groups.
+    pub power_return_spread_s: Option<u64>,
     pub guard: Option<Guard>,
     pub fail_safe: Option<FailSafe>,
 }
@@ -367,6 +382,11 @@ pub struct SimPoint {
     pub writable: Option<bool>,
     /// SenML unit of the value. Default: that of the object definition.
     pub unit: Option<String>,
+    /// Shortest time between two switchings of an output in seconds, 0–3600. Default: 0.
+    pub min_switch_s: Option<f64>,
+    /// Longest random wait in seconds before the output goes on after a return of power, 0–600.
+    /// Default: that of its groups.
+    pub power_return_spread_s: Option<u64>,
     pub limit: Option<Limit>,
     pub guard: Option<Guard>,
     pub fail_safe: Option<FailSafe>,
