@@ -5,7 +5,10 @@ use std::{collections::BTreeMap, sync::Arc, time::Duration};
 use lamplighter_model::{
     ObjectId, Path, ResourceAddress, Scope, device::AdapterId, tables::VendorObject,
 };
-use lamplighter_site::boundary::{PointKind, SiteConfig};
+use lamplighter_site::{
+    boundary::{PointKind, SiteConfig},
+    companions::{Companions, Measurement},
+};
 
 use crate::{
     config::{Config, Device, DeviceKind, Point},
@@ -59,6 +62,28 @@ pub(crate) fn catalogue(config: &Config) -> Catalogue {
             })
             .collect(),
     }
+}
+
+/// What is told of measured values besides. Of several in one instance it is told of that which the
+/// object is there for.
+pub(crate) fn companions(config: &Config) -> Companions {
+    let is_optional = |address: &ResourceAddress| {
+        let path = address.path;
+        let definition = config.definitions.resource(path.object(), path.resource);
+        definition.is_none_or(|definition| !definition.mandatory)
+    };
+    let measured = config
+        .points()
+        .filter(|point| point.kind == PointKind::Value);
+    let mut measured: Vec<Measurement> = measured
+        .map(|point| Measurement {
+            address: point.address,
+            unit: point.unit.clone(),
+        })
+        .collect();
+    measured.sort_by_key(|point| (is_optional(&point.address), point.address));
+    let taken = config.points().map(|point| point.address).collect();
+    Companions::new(&config.definitions, measured, &taken)
 }
 
 fn device_entry(device: &Device) -> DeviceEntry {

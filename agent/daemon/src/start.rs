@@ -31,7 +31,7 @@ use crate::{
         control::{ControlError, ControlSocket},
     },
     ask::Asker,
-    catalogue::catalogue,
+    catalogue::{catalogue, companions},
     clock::{self, Clock},
     config::{Config, Hardware, Loaded, Problem, Source, UNSECURED},
     devices,
@@ -259,6 +259,7 @@ pub async fn agent(
         clients: [(THE_BOX, client)].into(),
         clock,
         clock_watch: clock::Watch::begin(now),
+        companions: companions(&config),
         events,
         history: recorder(&config, loaded.history_next),
         links: Links::default(),
@@ -270,11 +271,7 @@ pub async fn agent(
         tree,
         waiting: Waiting::default(),
     };
-    tracing::info!(
-        endpoint = config.endpoint.name,
-        devices = config.devices.len(),
-        "Started"
-    );
+    log_start(&config);
     let ended = agent.run().await;
     drop((served, devices));
     ended.map_err(|error| StartError::Io {
@@ -555,6 +552,14 @@ fn make(directory: &Path) -> Result<(), StartError> {
         path,
         error,
     })
+}
+
+fn log_start(config: &Config) {
+    tracing::info!(
+        endpoint = config.endpoint.name,
+        devices = config.devices.len(),
+        "Started"
+    );
 }
 
 fn log(problems: &[Problem]) {

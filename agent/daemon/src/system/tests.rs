@@ -89,6 +89,16 @@ async fn news(system: &mut System) -> Vec<Sample> {
     }
 }
 
+/// The next news in which there is something of this resource.
+async fn news_of(system: &mut System, resource: ResourceAddress) -> Vec<Sample> {
+    loop {
+        let told = news(system).await;
+        if value(&told, resource).is_some() {
+            return told;
+        }
+    }
+}
+
 const SECURITY: InstancePath = InstancePath::new(20, 0);
 
 #[tokio::test(start_paused = true)]
@@ -387,12 +397,7 @@ async fn a_device_that_is_lost_is_told_at_once_with_the_reason_and_what_its_valu
     };
     let first = at(InstancePath::new(3303, 0), 5700);
     status.on_samples(&[Sample::good(first, Value::Float(21.0), stamp)]);
-    let told = loop {
-        let told = news(&mut system).await;
-        if value(&told, at(LINK, 2)).is_some() {
-            break told;
-        }
-    };
+    let told = news_of(&mut system, at(LINK, 2)).await;
     assert_eq!(value(&told, at(LINK, 0)), Some(&Value::String("d".into())));
     assert_eq!(
         value(&told, at(LINK, 1)),
@@ -418,7 +423,7 @@ async fn a_device_that_is_lost_is_told_at_once_with_the_reason_and_what_its_valu
     );
     let start = Instant::now();
     status.on_link(AdapterId(0), LinkState::Offline, "no answer", now_at(99));
-    let told = news(&mut system).await;
+    let told = news_of(&mut system, at(LINK, 2)).await;
     assert_eq!(start.elapsed(), Duration::ZERO);
     assert_eq!(
         value(&told, at(LINK, 2)),

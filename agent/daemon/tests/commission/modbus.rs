@@ -278,3 +278,30 @@ fn what_cannot_be_done_on_a_line_has_its_words_and_its_exit_code() {
         "nothing was written"
     );
 }
+
+#[test]
+fn what_a_value_is_worth_can_be_read_beside_it() {
+    let site = Site::new();
+    let _agent = site.place.agent("ahu1.supply_air");
+    let read = |path: &str| site.json(&["read", path])["value"].clone();
+    assert_eq!(
+        (read("/3303/0/6042"), read("/3303/0/6049")),
+        (4.into(), 100.into())
+    );
+    let instance = site.json(&["read", "/3303/0"]);
+    let paths: Vec<&str> = instance
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|one| one["path"].as_str().unwrap())
+        .collect();
+    assert_eq!(paths, ["/3303/0/5700", "/3303/0/6042", "/3303/0/6049"]);
+    let link = site.json(&["read", "/42803/0/2"]);
+    assert_eq!(link["value"], "online");
+    site.units.with(17, |bank| bank.input.clear());
+    let answers = || read("/3303/0/6042") == 4;
+    assert!(
+        (0..crate::TRIES).any(|_| !answers()),
+        "a value that cannot be read is never fresh"
+    );
+}
