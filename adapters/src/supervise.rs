@@ -292,7 +292,9 @@ impl Counter {
                     .attend(adapter.write(&values), deadline)
                     .await?
                     .in_time();
-                self.desk.on_written(op, &values, result, Instant::now());
+                let read_back = adapter.take_read_back();
+                self.desk
+                    .on_written(op, &values, result, read_back, Instant::now());
             }
             Work::Rest { until } => {
                 let _ = self.idle(std::future::pending::<()>(), Some(until)).await?;

@@ -351,12 +351,16 @@ impl Desk {
         op: OpId,
         values: &[Assignment],
         result: Result<(), Fault>,
+        read_back: Vec<Sample>,
         now: Instant,
     ) {
         if result.is_ok() {
             for value in values {
                 self.supersede(value.address);
             }
+        }
+        if !read_back.is_empty() {
+            self.on_news(read_back);
         }
         self.on_executed(op, result, now);
     }
