@@ -1,10 +1,10 @@
 //! GPIO points: what can be dimmed.
 
-use crate::check;
+use crate::{SERVER, check};
 
 fn found(point: &str, backend: &str) -> Vec<String> {
     let text = format!(
-        "[client]\nendpoint = \"cab-17\"\n[device.lamps]\nadapter = \"gpio\"\nbackend = \"{backend}\"\n[device.lamps.point]\np = {{ line = \"GPIO18\", {point} }}\n"
+        "{SERVER}[device.lamps]\nadapter = \"gpio\"\nbackend = \"{backend}\"\n[device.lamps.point]\np = {{ line = \"GPIO18\", {point} }}\n"
     );
     let problems = check("dimmed", &text).problems;
     problems.into_iter().map(|problem| problem.what).collect()
