@@ -65,16 +65,22 @@ pub(crate) fn catalogue(config: &Config) -> Catalogue {
 }
 
 /// What is told of measured values besides. Of several in one instance it is told of that which the
-/// object is there for.
+/// object is there for. Where a server knows an older definition of the object, which has nothing of
+/// the kind, nothing is told.
 pub(crate) fn companions(config: &Config) -> Companions {
     let is_optional = |address: &ResourceAddress| {
         let path = address.path;
         let definition = config.definitions.resource(path.object(), path.resource);
         definition.is_none_or(|definition| !definition.mandatory)
     };
+    let is_old = |point: &&Point| {
+        let object = point.address.path.object();
+        let mut servers = config.servers.iter();
+        servers.any(|server| server.object_versions.contains_key(&object))
+    };
     let measured = config
         .points()
-        .filter(|point| point.kind == PointKind::Value);
+        .filter(|point| point.kind == PointKind::Value && !is_old(point));
     let mut measured: Vec<Measurement> = measured
         .map(|point| Measurement {
             address: point.address,
@@ -164,7 +170,7 @@ fn measured_at(point: &Point) -> Option<ResourceAddress> {
     const OUTDOOR_LAMP_CONTROLLER: ObjectId = ObjectId(3416);
     const DIMMING_LEVEL: u16 = 3;
     let path = point.address.path;
-    let is_controller = point.kind == PointKind::Lamp && path.object() == OUTDOOR_LAMP_CONTROLLER;
+    let is_controller = point.kind.is_lamp() && path.object() == OUTDOOR_LAMP_CONTROLLER;
     is_controller.then(|| ResourceAddress {
         path: path.instance.resource(DIMMING_LEVEL),
         ..point.address

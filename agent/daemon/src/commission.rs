@@ -1,9 +1,10 @@
-//! Looking around on Modbus lines: who is there, what stands in a register, what becomes of it.
+//! Looking around, on Modbus lines before all: who is there, what stands in a register, what becomes of it.
 //!
 //! The running agent and the command line without it use the same questions. They go to the owner of
 //! the line behind everything else, so that polls and commands keep their times; what is written to a
 //! register by hand may not be one that a point commands, which the site alone does.
 
+pub(crate) mod gpio;
 #[cfg(test)]
 mod tests;
 mod words;
@@ -24,6 +25,7 @@ use crate::{
     status::json_of,
 };
 
+pub use gpio::GpioLine;
 pub use words::{
     LineView, PointView, Probe, Probed, Raw, RawRead, RawWrite, Unanswered, UnitView, Words,
 };
@@ -40,6 +42,7 @@ const MOST_TIMEOUT: Duration = Duration::from_secs(10);
 pub struct Commission {
     lines: BTreeMap<String, Line>,
     points: BTreeMap<String, Place>,
+    gpio: Vec<GpioLine>,
 }
 
 #[derive(Debug)]
@@ -79,7 +82,13 @@ impl Commission {
             }
         }
         commission.know(config);
+        commission.gpio = gpio::lines(config);
         commission
+    }
+
+    /// Every GPIO line that is a point.
+    pub(crate) fn gpio(&self) -> &[GpioLine] {
+        &self.gpio
     }
 
     /// Adds a line.
@@ -254,7 +263,7 @@ impl Commission {
     pub async fn point(&self, name: &str) -> Result<PointView, Unanswered> {
         let Some(place) = self.points.get(name) else {
             return Err(Unanswered::Unknown(format!(
-                "{name} is no point of a Modbus device"
+                "{name} is no point of a Modbus device; see lamplighter points"
             )));
         };
         let line = self.line(&place.line)?;

@@ -105,6 +105,7 @@ fn point(point: &config::GpioPoint) -> GpioPoint {
         debounce,
         drive: Drive::default(),
         exit,
+        pwm: point.pwm_hz,
         feedback: point.feedback.as_ref().map(|feedback| Feedback {
             line: feedback.line.clone(),
             active_low: feedback.active_low,

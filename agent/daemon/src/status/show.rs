@@ -295,7 +295,7 @@ impl Model {
             .and_then(|def| def.range);
         PointView {
             kind: match point.kind {
-                PointKind::Lamp => KindView::Lamp,
+                PointKind::Dimmer | PointKind::Lamp => KindView::Lamp,
                 PointKind::Output => KindView::Output,
                 PointKind::Value => KindView::Value,
             },
@@ -324,7 +324,9 @@ impl Model {
         match (point.kind, &latest.value) {
             (_, Value::Boolean(on)) => Some(*on),
             (PointKind::Value, _) => None,
-            (PointKind::Lamp | PointKind::Output, value) => Some(value.as_f64()? > 0.0),
+            (PointKind::Dimmer | PointKind::Lamp | PointKind::Output, value) => {
+                Some(value.as_f64()? > 0.0)
+            }
         }
     }
 

@@ -25,7 +25,7 @@ use crate::{
     check,
     deadlines::Timer,
     group::{GroupCommand, GroupResource, MemberResult},
-    lamp::{LampWrite, Reset},
+    lamp::{LampResource, LampWrite, Reset},
     moment::Moment,
     output::{GroupIndex, OutputIndex, Refused, is_on},
     rule::{Parameter, RuleIndex},
@@ -190,17 +190,30 @@ impl Site {
                 )?;
                 self.plan_output(output, value, plan, now)
             }
-            Route::Lamp(output, resource) => match resource.write(&value)? {
+            Route::Lamp(output, resource) => match self.lamp_write(output, resource, &value)? {
                 LampWrite::Reset(reset) => {
                     plan.resets.push((output, reset));
                     Ok(())
                 }
-                LampWrite::Switch(on) => self.plan_output(output, Value::Boolean(on), plan, now),
+                LampWrite::Level(level) => {
+                    let value = self.output(output).value_of_level(level);
+                    let value = value.ok_or(Fault::Unsupported)?;
+                    self.plan_output(output, value, plan, now)
+                }
             },
             Route::Group(group, resource) => self.plan_group(group, resource, &value, plan, now),
             Route::Rule(rule, resource) => self.plan_rule(rule, resource, value, plan),
             Route::Status(..) => Err(Fault::Unsupported),
         }
+    }
+
+    fn lamp_write(
+        &self,
+        output: OutputIndex,
+        resource: LampResource,
+        value: &Value,
+    ) -> Result<LampWrite, Fault> {
+        resource.write(value, self.output(output).config.kind)
     }
 
     fn plan_output(
