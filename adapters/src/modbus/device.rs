@@ -88,12 +88,13 @@ impl ModbusDevice {
     /// # Errors
     /// All problems of the configuration.
     pub fn new(
-        config: DeviceConfig,
+        config: impl Into<Arc<DeviceConfig>>,
         bus: BusHandle,
         settings: &BusSettings,
         clock: Clock,
         seed: u64,
     ) -> Result<Self, Vec<Problem>> {
+        let config = config.into();
         let problems = config.problems(settings);
         if !problems.is_empty() {
             return Err(problems);
@@ -124,7 +125,7 @@ impl ModbusDevice {
             probing: false,
             unfinished: false,
             stats: watch::Sender::new(stats),
-            config: Arc::new(config),
+            config,
         })
     }
 

@@ -9,12 +9,12 @@ pub(crate) mod gpio;
 mod tests;
 mod words;
 
-use std::{collections::BTreeMap, time::Duration};
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use lamplighter_adapters::{
     bus::LineSettings,
     modbus::{
-        Addressing, Answered, Ask, BusError, BusHandle, BusSettings, Class, Framing, PointConfig,
+        Answered, Ask, BusError, BusHandle, BusSettings, Class, DeviceConfig, Framing, PointConfig,
         RegisterRange, Reply, Request, RequestError, Table,
     },
 };
@@ -66,10 +66,17 @@ struct Place {
     line: String,
     unit: u8,
     device: String,
-    addressing: Addressing,
-    point: PointConfig,
+    config: Arc<DeviceConfig>,
+    /// Its place in there.
+    point: usize,
     /// Of its value.
     measured_in: String,
+}
+
+impl Place {
+    fn point(&self) -> &PointConfig {
+        &self.config.points[self.point]
+    }
 }
 
 impl Commission {
@@ -123,13 +130,13 @@ impl Commission {
                 timeout: modbus.config.timeout,
             };
             line.units.entry(modbus.config.unit).or_insert(unit);
-            for (point, ours) in modbus.config.points.iter().zip(&modbus.points) {
+            for (point, ours) in modbus.points.iter().enumerate() {
                 let place = Place {
                     line: bus.name.clone(),
                     unit: modbus.config.unit,
                     device: device.name.clone(),
-                    addressing: modbus.config.addressing,
-                    point: point.clone(),
+                    config: Arc::clone(&modbus.config),
+                    point,
                     measured_in: ours.unit.clone(),
                 };
                 self.points.insert(ours.name.clone(), place);
@@ -267,16 +274,16 @@ impl Commission {
             )));
         };
         let line = self.line(&place.line)?;
-        let Some(range) = place.point.place(place.addressing) else {
+        let Some(range) = place.point().place(place.config.addressing) else {
             return Err(Unanswered::Refused(format!("{name} has no register")));
         };
         let wait = line.timeout(place.unit, None)?;
         let answer = line.ask(place.unit, range.read(), wait).await;
         let answer = answer.map_err(|error| line.unanswered(place.unit, &error))?;
-        let value = place.point.value_of(&answer.reply);
+        let value = place.point().value_of(&answer.reply);
         Ok(PointView {
             name: name.to_owned(),
-            path: place.point.address.path.to_string(),
+            path: place.point().address.path.to_string(),
             device: place.device.clone(),
             bus: place.line.clone(),
             unit_number: place.unit,
@@ -284,7 +291,7 @@ impl Commission {
             value: value.as_ref().map(|(value, _)| json_of(value)),
             unit: place.measured_in.clone(),
             quality: value.map(|(_, quality)| quality),
-            writable: place.point.write.is_some(),
+            writable: place.point().write.is_some(),
         })
     }
 
@@ -304,7 +311,7 @@ impl Commission {
     fn commanded_by(&self, bus: &str, unit: u8, range: RegisterRange) -> Option<&str> {
         let mut points = self.points.iter();
         let found = points.find(|(_, place)| {
-            let written = place.point.written_place(place.addressing);
+            let written = place.point().written_place(place.config.addressing);
             // A broadcast reaches all of them.
             place.line == bus
                 && (place.unit == unit || unit == 0)

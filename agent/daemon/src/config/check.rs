@@ -84,6 +84,7 @@ pub(super) fn check(texts: &Texts, unread: Vec<Problem>, surroundings: &Surround
         problems: faults,
     } = template::expand(layers, &texts.templates, &surroundings.templates);
     problems.extend(faults);
+    let layers = layers.settled();
     let (refused, mut hidden) = not_built::refused(&layers);
     hidden.extend(used);
     let (root, misfits) = extract::extract(&layers, hidden);

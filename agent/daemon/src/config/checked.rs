@@ -131,7 +131,7 @@ pub struct Point {
 pub struct Modbus {
     pub bus: BusId,
     /// As the adapter takes it; its points are in the order of `points`.
-    pub config: modbus::DeviceConfig,
+    pub config: Arc<modbus::DeviceConfig>,
     /// `None`: twice the poll period of the point.
     pub stale_after: Option<Duration>,
     pub points: Vec<Point>,

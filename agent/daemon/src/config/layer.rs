@@ -53,7 +53,8 @@ pub struct File {
 #[derive(Debug)]
 pub(super) struct Layers {
     pub(super) root: Value,
-    figment: Figment,
+    /// Which layer the values of a tag come from.
+    owners: BTreeMap<Tag, usize>,
     layers: Vec<Layer>,
 }
 
@@ -158,7 +159,7 @@ impl Layers {
 
     fn of(layers: Vec<Layer>) -> Self {
         let (templates, users): (Vec<_>, Vec<_>) =
-            layers.iter().cloned().partition(|layer| layer.is_template);
+            layers.iter().partition(|layer| layer.is_template);
         let lowest_first = templates.into_iter().chain(users);
         let figment = lowest_first.fold(Figment::new(), Figment::merge);
         let dict = figment
@@ -166,11 +167,22 @@ impl Layers {
             .ok()
             .and_then(|mut data| data.remove(&Profile::Default));
         let root = Value::from(dict.unwrap_or_default());
+        let mut owners = BTreeMap::new();
+        find_owners(&root, &figment, &layers, &mut owners);
         Self {
             root,
-            figment,
+            owners,
             layers,
         }
+    }
+
+    /// Nothing more is put below: what the layers were made of is not needed any more. It is several
+    /// times as large as what is made of it.
+    pub(super) fn settled(mut self) -> Self {
+        for layer in &mut self.layers {
+            layer.dict = Dict::new();
+        }
+        self
     }
 
     pub(super) fn count(&self) -> usize {
@@ -236,11 +248,8 @@ impl Layers {
     }
 
     fn layer_of(&self, tag: Tag) -> Option<(usize, &Layer)> {
-        let name = &self.figment.get_metadata(tag)?.name;
-        self.layers
-            .iter()
-            .enumerate()
-            .find(|(_, layer)| layer.name == *name)
+        let number = *self.owners.get(&tag)?;
+        Some((number, self.layers.get(number)?))
     }
 }
 
@@ -295,6 +304,34 @@ impl Layer {
             file: self.name.clone(),
             line: (line > 0).then_some(line),
         }
+    }
+}
+
+fn find_owners(
+    value: &Value,
+    figment: &Figment,
+    layers: &[Layer],
+    owners: &mut BTreeMap<Tag, usize>,
+) {
+    let tag = value.tag();
+    if !owners.contains_key(&tag)
+        && let Some(metadata) = figment.get_metadata(tag)
+        && let Some(owner) = layers.iter().position(|layer| layer.name == metadata.name)
+    {
+        owners.insert(tag, owner);
+    }
+    match value {
+        Value::Dict(_, dict) => dict
+            .values()
+            .for_each(|value| find_owners(value, figment, layers, owners)),
+        Value::Array(_, items) => items
+            .iter()
+            .for_each(|value| find_owners(value, figment, layers, owners)),
+        Value::String(..)
+        | Value::Char(..)
+        | Value::Bool(..)
+        | Value::Num(..)
+        | Value::Empty(..) => {}
     }
 }
 

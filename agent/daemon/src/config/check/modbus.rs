@@ -1,6 +1,6 @@
 //! `adapter = "modbus"`.
 
-use std::{collections::BTreeMap, time::Duration};
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use lamplighter_adapters::modbus::{Addressing, DeviceConfig, Order, Probe, RegisterRange};
 use lamplighter_model::device::AdapterId;
@@ -90,7 +90,7 @@ impl Checker<'_> {
         let checked = bus.and_then(|bus| {
             unit.map(|_| Modbus {
                 bus,
-                config,
+                config: Arc::new(config),
                 stale_after,
                 points,
             })
