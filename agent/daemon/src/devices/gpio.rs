@@ -164,6 +164,7 @@ mod tests {
                 bias: config::Bias::AsIs,
                 direction: config::Direction::Output { exit: Exit::Keep },
                 feedback: Some(feedback),
+                pwm_hz: None,
             }],
         }
     }

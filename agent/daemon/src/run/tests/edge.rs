@@ -130,6 +130,7 @@ async fn an_edge_is_told_at_once() {
         exit: None,
         feedback: None,
         line: LINE.to_owned(),
+        pwm: None,
     };
     let clock = agent.clock.for_adapters();
     let adapter = Gpio::new(pins.lines(), &[point], clock.clone());
