@@ -23,6 +23,14 @@ pub trait Port: AsyncRead + AsyncWrite + Send + Unpin + 'static {
         Ok(())
     }
 
+    /// Changes speed and format of an open port.
+    ///
+    /// # Errors
+    /// It has none, or cannot.
+    fn set_line(&mut self, _line: LineSettings) -> io::Result<()> {
+        Err(io::ErrorKind::Unsupported.into())
+    }
+
     /// Whether its time is that of the world, whatever tests do with the runtime's.
     fn is_real_time(&self) -> bool {
         false

@@ -42,6 +42,11 @@ pub trait Adapter: Send + 'static {
     /// Writes and, where so configured, verifies.
     fn write(&mut self, values: &[Assignment]) -> impl Future<Output = Result<(), Fault>> + Send;
 
+    /// What the last [`Self::write`] has read back, once: readers need not wait for a read of its own.
+    fn take_read_back(&mut self) -> Vec<Sample> {
+        Vec::new()
+    }
+
     /// Runs an executable resource.
     fn execute(
         &mut self,

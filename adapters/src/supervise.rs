@@ -12,6 +12,7 @@
 //!    marked stale, once.
 
 mod desk;
+mod health;
 mod link;
 mod outbox;
 #[cfg(test)]
@@ -33,11 +34,12 @@ use lamplighter_model::{
     device::{AdapterEvent, AdapterId, AdapterRequest, Declared, Fault},
 };
 use tokio::{
-    sync::mpsc,
+    sync::{mpsc, watch},
     time::{Instant, sleep_until},
 };
 
 use self::desk::{Desk, Work};
+pub use self::health::Health;
 use crate::{Adapter, Clock, Wake};
 
 /// How a supervised adapter behaves; the defaults fit a device that answers within a second.
@@ -63,6 +65,8 @@ pub struct Limits {
     pub retry_max: Duration,
     /// Most requests in work; more are answered with [`Fault::Busy`].
     pub queue: usize,
+    /// Who wants to know how the device answers.
+    pub health: Option<watch::Sender<Health>>,
 }
 
 impl Default for Limits {
@@ -77,6 +81,7 @@ impl Default for Limits {
             retry_first: Duration::from_secs(1),
             retry_max: Duration::from_secs(60),
             queue: 64,
+            health: None,
         }
     }
 }
@@ -287,7 +292,9 @@ impl Counter {
                     .attend(adapter.write(&values), deadline)
                     .await?
                     .in_time();
-                self.desk.on_written(op, &values, result, Instant::now());
+                let read_back = adapter.take_read_back();
+                self.desk
+                    .on_written(op, &values, result, read_back, Instant::now());
             }
             Work::Rest { until } => {
                 let _ = self.idle(std::future::pending::<()>(), Some(until)).await?;

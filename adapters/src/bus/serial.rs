@@ -56,22 +56,7 @@ impl SerialOpener {
     }
 
     fn open_now(&self) -> io::Result<SerialLine> {
-        let data_bits = match self.line.data_bits {
-            5 => DataBits::Five,
-            6 => DataBits::Six,
-            7 => DataBits::Seven,
-            _ => DataBits::Eight,
-        };
-        let parity = match self.line.parity {
-            LineParity::Even => Parity::Even,
-            LineParity::None => Parity::None,
-            LineParity::Odd => Parity::Odd,
-        };
-        let stop_bits = if self.line.stop_bits == 2 {
-            StopBits::Two
-        } else {
-            StopBits::One
-        };
+        let (data_bits, parity, stop_bits) = format_of(self.line);
         let builder = tokio_serial::new(self.device.to_string_lossy(), self.line.baud)
             .data_bits(data_bits)
             .parity(parity)
@@ -105,6 +90,26 @@ impl SerialOpener {
     }
 }
 
+fn format_of(line: LineSettings) -> (DataBits, Parity, StopBits) {
+    let data_bits = match line.data_bits {
+        5 => DataBits::Five,
+        6 => DataBits::Six,
+        7 => DataBits::Seven,
+        _ => DataBits::Eight,
+    };
+    let parity = match line.parity {
+        LineParity::Even => Parity::Even,
+        LineParity::None => Parity::None,
+        LineParity::Odd => Parity::Odd,
+    };
+    let stop_bits = if line.stop_bits == 2 {
+        StopBits::Two
+    } else {
+        StopBits::One
+    };
+    (data_bits, parity, stop_bits)
+}
+
 impl Opener for SerialOpener {
     type Port = SerialLine;
 
@@ -130,6 +135,15 @@ impl Rts {
 impl Port for SerialLine {
     fn discard_input(&mut self) -> io::Result<()> {
         Ok(self.stream.clear(ClearBuffer::Input)?)
+    }
+
+    fn set_line(&mut self, line: LineSettings) -> io::Result<()> {
+        let (data_bits, parity, stop_bits) = format_of(line);
+        self.stream.set_baud_rate(line.baud)?;
+        self.stream.set_data_bits(data_bits)?;
+        self.stream.set_parity(parity)?;
+        self.stream.set_stop_bits(stop_bits)?;
+        Ok(())
     }
 
     fn is_real_time(&self) -> bool {

@@ -48,6 +48,8 @@ pub struct GpioPoint {
     /// Outputs only: what it is when this adapter ends, if anybody has ever driven it; `None`: what
     /// it was.
     pub exit: Option<bool>,
+    /// Outputs only: dimmed by pulses of this frequency, in Hz. It takes levels of 0–100 then.
+    pub pwm: Option<u16>,
     /// Outputs only: a contact that says whether the output did what it was told.
     pub feedback: Option<Feedback>,
 }
@@ -120,6 +122,19 @@ pub trait Lines: Send + 'static {
     /// Drives outputs; a line that was not driven before is requested with its value in one call.
     fn drive(&mut self, lines: &[Line], levels: &[(usize, bool)]) -> Result<(), Fault>;
 
+    /// Drives an output with pulses: `percent` of the time it is active. One that was not driven
+    /// before is requested first.
+    ///
+    /// # Errors
+    /// What cannot be done, in words; most backends cannot dim at all.
+    fn dim(&mut self, line: (usize, &Line), hertz: u16, percent: u8) -> Result<(), Fault> {
+        let _ = (hertz, percent);
+        Err(Fault::Device(format!(
+            "{} cannot be dimmed here",
+            line.1.name
+        )))
+    }
+
     /// The next change of an input. Dropped at will without losing one.
     fn edge(&mut self) -> impl Future<Output = Result<Edge, Fault>> + Send;
 }
@@ -149,6 +164,9 @@ struct Point {
     within: Duration,
     driven: Option<bool>,
     exit: Option<bool>,
+    pwm: Option<u16>,
+    /// What a dimmed output was set to.
+    percent: u8,
 }
 
 impl<L: Lines> Gpio<L> {
@@ -184,8 +202,8 @@ impl<L: Lines> Gpio<L> {
             self.settle(line, level, now);
         }
         for (number, point) in self.points.iter().enumerate() {
-            if let (None, Some(level)) = (point.input, point.driven) {
-                let sample = Sample::good(point.address, Value::Boolean(level), now);
+            if let (None, Some(value)) = (point.input, point.told()) {
+                let sample = Sample::good(point.address, value, now);
                 self.news.insert(number, sample);
             }
         }
@@ -289,8 +307,8 @@ impl<L: Lines> Gpio<L> {
         ))
     }
 
-    /// Which points are to be driven how; refuses the whole Write where one cannot.
-    fn plan(&self, values: &[Assignment]) -> Result<Vec<(usize, bool)>, Fault> {
+    /// Which points are to be driven how, in percent; refuses the whole Write where one cannot.
+    fn plan(&self, values: &[Assignment]) -> Result<Vec<(usize, u8)>, Fault> {
         let drive = |assignment: &Assignment| {
             let found =
                 |point: &Point| point.address == assignment.address && point.output.is_some();
@@ -299,17 +317,16 @@ impl<L: Lines> Gpio<L> {
                 .iter()
                 .position(found)
                 .ok_or(Fault::Unsupported)?;
-            match assignment.value {
-                Value::Boolean(level) => Ok((number, level)),
-                Value::Corelnk(_)
-                | Value::Decimal(_)
-                | Value::Float(_)
-                | Value::Integer(_)
-                | Value::Objlnk(_)
-                | Value::Opaque(_)
-                | Value::String(_)
-                | Value::Time(_)
-                | Value::Unsigned(_) => Err(Fault::BadValue("a line is on or off".to_owned())),
+            match (&assignment.value, self.points[number].pwm) {
+                (Value::Boolean(level), _) => Ok((number, if *level { 100 } else { 0 })),
+                (value, Some(_)) => match value.as_f64() {
+                    // Whole: rounded, and within.
+                    Some(level) if (0.0..=100.0).contains(&level) => {
+                        Ok((number, level.round() as u8))
+                    }
+                    Some(_) | None => Err(Fault::BadValue("a level is 0 to 100".to_owned())),
+                },
+                (_, None) => Err(Fault::BadValue("a line is on or off".to_owned())),
             }
         };
         values.iter().map(drive).collect()
@@ -317,15 +334,30 @@ impl<L: Lines> Gpio<L> {
 
     /// The value of a point now.
     fn sample(&self, point: &Point) -> Option<Sample> {
-        let level = match point.input {
-            Some(line) => self.levels.get(&line).copied(),
-            None => point.driven,
-        }?;
-        Some(Sample::good(
-            point.address,
-            Value::Boolean(level),
-            self.clock.stamp(),
-        ))
+        let value = match point.input {
+            Some(line) => Value::Boolean(self.levels.get(&line).copied()?),
+            None => point.told()?,
+        };
+        Some(Sample::good(point.address, value, self.clock.stamp()))
+    }
+
+    /// Switches what is switched together, and dims what is dimmed.
+    fn drive(&mut self, plan: &[(usize, u8)]) -> Result<(), Fault> {
+        let mut levels = Vec::new();
+        for &(number, percent) in plan {
+            let point = &self.points[number];
+            let Some(line) = point.output else { continue };
+            match point.pwm {
+                Some(hertz) => self
+                    .backend
+                    .dim((line, &self.lines[line]), hertz, percent)?,
+                None => levels.push((line, percent > 0)),
+            }
+        }
+        if levels.is_empty() {
+            return Ok(());
+        }
+        self.backend.drive(&self.lines, &levels)
     }
 }
 
@@ -376,23 +408,16 @@ impl<L: Lines> Adapter for Gpio<L> {
         {
             self.open()?;
         }
-        let levels: Vec<(usize, bool)> = plan
-            .iter()
-            .filter_map(|&(number, level)| Some((self.points[number].output?, level)))
-            .collect();
-        self.backend.drive(&self.lines, &levels)?;
-        let now = self.clock.stamp();
-        for &(number, level) in &plan {
+        self.drive(&plan)?;
+        for &(number, percent) in &plan {
             let point = &mut self.points[number];
-            point.driven = Some(level);
-            if point.input.is_none() {
-                self.news.insert(
-                    number,
-                    Sample::good(point.address, Value::Boolean(level), now),
-                );
-            }
+            (point.driven, point.percent) = (Some(percent > 0), percent);
         }
-        let confirmed = self.confirm(&plan).await;
+        let switched: Vec<(usize, bool)> = plan
+            .iter()
+            .map(|&(number, percent)| (number, percent > 0))
+            .collect();
+        let confirmed = self.confirm(&switched).await;
         for &(number, _) in &plan {
             if let Some(sample) = self.sample(&self.points[number]) {
                 self.news.insert(number, sample);
@@ -418,22 +443,34 @@ impl<L: Lines> Adapter for Gpio<L> {
 
 impl<L: Lines> Drop for Gpio<L> {
     fn drop(&mut self) {
-        let levels: Vec<(usize, bool)> = self
+        // Pulses end with us: what was dimmed is on or off afterwards.
+        let exit = |point: &Point| match (point.exit, point.pwm) {
+            (None, Some(_)) => point.driven,
+            (exit, _) => exit,
+        };
+        let plan: Vec<(usize, u8)> = self
             .points
             .iter()
-            .filter(|point| point.driven.is_some())
-            .filter_map(|point| Some((point.output?, point.exit?)))
+            .enumerate()
+            .filter(|(_, point)| point.driven.is_some())
+            .filter_map(|(number, point)| Some((number, if exit(point)? { 100 } else { 0 })))
             .collect();
-        if levels.is_empty() {
-            return;
-        }
-        if let Err(error) = self.backend.drive(&self.lines, &levels) {
+        if let Err(error) = self.drive(&plan) {
             tracing::warn!(%error, "Outputs stay as they are");
         }
     }
 }
 
 impl Point {
+    /// What it was told to do.
+    fn told(&self) -> Option<Value> {
+        let driven = self.driven?;
+        Some(match self.pwm {
+            Some(_) => Value::Integer(i64::from(self.percent)),
+            None => Value::Boolean(driven),
+        })
+    }
+
     fn new(config: &GpioPoint, lines: &mut Vec<Line>) -> Self {
         let mut add = |line: Line| {
             lines.push(line);
@@ -472,6 +509,8 @@ impl Point {
             within,
             driven: None,
             exit: config.exit,
+            pwm: config.pwm,
+            percent: 0,
         }
     }
 }
@@ -488,6 +527,7 @@ impl GpioPoint {
             debounce: Duration::ZERO,
             drive: Drive::default(),
             exit: None,
+            pwm: None,
             feedback: None,
         }
     }

@@ -116,6 +116,34 @@ impl Lines for RppalLines {
         Ok(())
     }
 
+    /// By software: the hardware's channels are on other pins on every board, and need an overlay.
+    fn dim(
+        &mut self,
+        (number, line): (usize, &Line),
+        hertz: u16,
+        percent: u8,
+    ) -> Result<(), Fault> {
+        // A line that is new begins off, and is never on for longer than its level.
+        if !self.outputs.iter().any(|(other, _)| *other == number) {
+            self.output(number, line, percent == 100)?;
+        }
+        let Some((_, pin)) = self.outputs.iter_mut().find(|(other, _)| *other == number) else {
+            return Err(Fault::Unreachable);
+        };
+        if percent == 0 || percent == 100 {
+            pin.clear_pwm().map_err(|error| words(&error))?;
+            pin.write(Level::from((percent == 100) != line.active_low));
+            return Ok(());
+        }
+        let high = if line.active_low {
+            100 - percent
+        } else {
+            percent
+        };
+        pin.set_pwm_frequency(f64::from(hertz), f64::from(high) / 100.0)
+            .map_err(|error| words(&error))
+    }
+
     async fn edge(&mut self) -> Result<Edge, Fault> {
         loop {
             let Some((line, event)) = self.edges.recv().await else {

@@ -49,6 +49,8 @@ struct Pins {
     levels: BTreeMap<String, bool>,
     /// Outputs that were driven.
     driven: BTreeMap<String, bool>,
+    /// Outputs that are dimmed, in percent of the time at high voltage.
+    dimmed: BTreeMap<String, u8>,
     history: VecDeque<Transition>,
     edges: VecDeque<Transition>,
     /// Changes of inputs to come.
@@ -112,6 +114,12 @@ impl SimPins {
     /// The voltage that an output drives; `None` as long as nobody has driven it.
     pub fn driven(&self, line: &str) -> Option<bool> {
         self.lock().driven.get(line).copied()
+    }
+
+    /// The part of the time, in percent, that an output is at high voltage; `None` where it is not
+    /// dimmed.
+    pub fn dimmed(&self, line: &str) -> Option<u8> {
+        self.lock().dimmed.get(line).copied()
     }
 
     /// All changes of a line, oldest first, the first drive included: an output without a glitch
@@ -223,6 +231,18 @@ impl Lines for SimLines {
             let line = lines.get(number).ok_or(Fault::Unsupported)?;
             pins.drive(&line.name, level != line.active_low, Instant::now());
         }
+        Ok(())
+    }
+
+    fn dim(&mut self, (_, line): (usize, &Line), _: u16, percent: u8) -> Result<(), Fault> {
+        let mut pins = self.pins.lock();
+        pins.is_whole()?;
+        let high = if line.active_low {
+            100 - percent
+        } else {
+            percent
+        };
+        pins.dimmed.insert(line.name.clone(), high);
         Ok(())
     }
 

@@ -260,3 +260,43 @@ async fn an_output_has_its_exit_level_at_the_end_if_anybody_has_driven_it() {
     assert_eq!(levels, [false, true], "on, then off; active-low");
     assert_eq!(pins.driven("GPIO6"), None, "never decided, never driven");
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_dimmed_output_takes_levels_and_is_on_or_off_at_the_end() {
+    let pins = SimPins::default();
+    let point = GpioPoint {
+        active_low: true,
+        pwm: Some(200),
+        ..GpioPoint::output(LAMP, "GPIO18")
+    };
+    let mut gpio = Gpio::new(pins.lines(), &[point], clock());
+    let level = |value| {
+        vec![Assignment {
+            address: LAMP,
+            index: None,
+            value,
+        }]
+    };
+    assert_eq!(pins.dimmed("GPIO18"), None, "nobody has decided");
+    gpio.write(&level(Value::Integer(30))).await.unwrap();
+    assert_eq!(pins.dimmed("GPIO18"), Some(70), "high is off");
+    let read = gpio.read(LAMP.instance(), &[LAMP.path.resource]).await;
+    assert_eq!(read.unwrap()[0].value, Value::Integer(30));
+    for wrong in [
+        Value::Integer(101),
+        Value::Integer(-1),
+        Value::String("x".into()),
+    ] {
+        let refused = gpio.write(&level(wrong)).await;
+        assert_eq!(refused, Err(Fault::BadValue("a level is 0 to 100".into())));
+    }
+    gpio.write(&level(Value::Boolean(false))).await.unwrap();
+    assert_eq!(pins.dimmed("GPIO18"), Some(100));
+    gpio.write(&level(Value::Integer(55))).await.unwrap();
+    drop(gpio);
+    assert_eq!(
+        pins.dimmed("GPIO18"),
+        Some(0),
+        "pulses end with the program: on"
+    );
+}

@@ -145,7 +145,7 @@ pub struct BusStats {
 pub struct BusHandle {
     commands: mpsc::Sender<Job>,
     polls: mpsc::Sender<Job>,
-    guests: mpsc::Sender<Job>,
+    pub(super) guests: mpsc::Sender<Job>,
     state: watch::Receiver<BusState>,
     stats: watch::Receiver<BusStats>,
 }
@@ -154,33 +154,35 @@ pub struct BusHandle {
 #[derive(Debug)]
 pub struct Bus<O: Opener> {
     opener: O,
-    settings: BusSettings,
+    pub(super) settings: BusSettings,
     commands: mpsc::Receiver<Job>,
     polls: mpsc::Receiver<Job>,
     guests: mpsc::Receiver<Job>,
     state: watch::Sender<BusState>,
     stats: watch::Sender<BusStats>,
-    line: Line,
-    port: PortState<O::Port>,
+    pub(super) line: Line,
+    pub(super) port: PortState<O::Port>,
     contention: Contention,
     probes: ProbeBudget,
     backoff: Backoff,
 }
 
 #[derive(Debug)]
-struct Job {
-    ask: Ask,
-    done: oneshot::Sender<Result<Answered, BusError>>,
+pub(super) struct Job {
+    pub(super) ask: Ask,
+    /// Speed and format, where they are not those of the line.
+    pub(super) line: Option<LineSettings>,
+    pub(super) done: oneshot::Sender<Result<Answered, BusError>>,
 }
 
 #[derive(Debug)]
-enum Line {
+pub(super) enum Line {
     Rtu(Rtu),
     Tcp(Tcp),
 }
 
 #[derive(Debug)]
-enum PortState<P> {
+pub(super) enum PortState<P> {
     Closed {
         /// When its presence is looked at.
         look: Instant,
@@ -270,7 +272,7 @@ impl BusSettings {
         silence + self.gap
     }
 
-    fn line(&self) -> Line {
+    pub(super) fn line(&self) -> Line {
         match self.framing {
             Framing::Rtu(_) | Framing::RtuOverTcp => Line::Rtu(Rtu::new(Timing {
                 char_time: self.char_time(),
@@ -299,7 +301,11 @@ impl BusHandle {
         };
         let (done, reply) = oneshot::channel();
         queue
-            .try_send(Job { ask, done })
+            .try_send(Job {
+                ask,
+                line: None,
+                done,
+            })
             .map_err(|error| match error {
                 mpsc::error::TrySendError::Full(_) => BusError::Full,
                 mpsc::error::TrySendError::Closed(_) => BusError::Down,
@@ -460,7 +466,10 @@ impl<O: Opener> Bus<O> {
             return answer(job, Err(BusError::Deferred));
         }
         let contended = !self.polls.is_empty() || !self.commands.is_empty();
-        let result = self.exchange(&job.ask).await;
+        let result = match job.line {
+            Some(line) => self.exchange_at(line, &job.ask).await,
+            None => self.exchange(&job.ask).await,
+        };
         let took = now.elapsed();
         if contended {
             self.contention.add(job.ask.class, took);
@@ -495,7 +504,8 @@ impl<O: Opener> Bus<O> {
                 return Err(BusError::Down);
             }
         };
-        if self.is_in_doubt(&result) {
+        // Nobody but the unit that a guest asked could be mistaken for it, and that one waits.
+        if ask.class != Class::Guest && self.is_in_doubt(&result) {
             self.close(&io::ErrorKind::TimedOut.into());
         }
         result
@@ -592,7 +602,7 @@ impl<O: Opener> Bus<O> {
         });
     }
 
-    fn close(&mut self, error: &io::Error) {
+    pub(super) fn close(&mut self, error: &io::Error) {
         let now = Instant::now();
         let is_present = self.opener.is_present();
         // A connection that worked is opened again at once; one that never did waits.
@@ -641,9 +651,13 @@ impl<O: Opener> Bus<O> {
             self.probes.credit = self.probes.credit.saturating_sub(took);
         }
         self.stats.send_modify(|stats| {
-            stats.requests += 1;
             stats.late = late;
             stats.busy += took;
+            // Who looks around asks where nobody is.
+            if ask.class == Class::Guest {
+                return;
+            }
+            stats.requests += 1;
             match result {
                 Ok(_) => stats.answers += 1,
                 Err(BusError::Exception(_)) => {

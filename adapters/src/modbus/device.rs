@@ -48,6 +48,8 @@ pub struct ModbusDevice {
     /// It refuses function 22.
     lacks_mask_write: bool,
     health: Health,
+    /// Of the last write.
+    read_back: Vec<Sample>,
     /// The next read is the probe that `wait` announced.
     probing: bool,
     /// A request whose future was dropped leaves this set.
@@ -119,6 +121,7 @@ impl ModbusDevice {
             line,
             bus,
             clock,
+            read_back: Vec::new(),
             probing: false,
             unfinished: false,
             stats: watch::Sender::new(stats),
@@ -348,16 +351,24 @@ impl Adapter for ModbusDevice {
             .map(|assignment| Write::prepare(&config, assignment))
             .collect::<Result<_, _>>()?;
         self.begin();
+        self.read_back.clear();
         let mut done = Ok(());
         for write in &writes {
             done = self.carry_out(write).await;
             if done.is_err() {
                 break;
             }
-            self.read_soon(write.point.address);
+            let is_known = |sample: &Sample| sample.address == write.point.address;
+            if !self.read_back.iter().any(is_known) {
+                self.read_soon(write.point.address);
+            }
         }
         self.unfinished = false;
         done
+    }
+
+    fn take_read_back(&mut self) -> Vec<Sample> {
+        mem::take(&mut self.read_back)
     }
 
     async fn execute(&mut self, _: ResourceAddress, _: &[u8]) -> Result<(), Fault> {

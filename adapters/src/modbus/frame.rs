@@ -71,6 +71,8 @@ pub enum RequestError {
     /// None, or more than a frame holds (2000 and 1968 bits; 125, 123 and, with function 23, 121
     /// registers).
     Count,
+    /// At another speed, on a line that has none.
+    NoSpeed,
 }
 
 /// An answer of the device asked: what it says, or its refusal.
@@ -474,6 +476,7 @@ impl fmt::Display for RequestError {
         f.write_str(match self {
             Self::AddressRange => "the request reaches beyond address 65535",
             Self::Count => "the request asks for nothing or for more than one frame holds",
+            Self::NoSpeed => "only a serial line has a speed",
         })
     }
 }

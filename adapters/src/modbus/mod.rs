@@ -9,6 +9,7 @@ mod codec;
 mod config;
 mod device;
 mod frame;
+mod guest;
 mod health;
 mod inspect;
 mod layout;

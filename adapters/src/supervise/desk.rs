@@ -13,6 +13,7 @@ use tokio::time::Instant;
 
 use super::{
     Limits,
+    health::Pulse,
     link::{self, Link, Meaning},
     outbox::Outbox,
 };
@@ -68,6 +69,7 @@ pub(super) struct Desk {
     samples: BTreeMap<ResourceAddress, BTreeMap<Option<ResourceInstanceId>, Kept>>,
     kept: usize,
     link: Link,
+    pulse: Pulse,
     pub(super) outbox: Outbox,
     commands: VecDeque<Command>,
     reads: Vec<Reading>,
@@ -119,6 +121,7 @@ impl Desk {
         let (link, starting) = Link::new();
         let mut desk = Self {
             clock,
+            pulse: Pulse::new(limits.health.clone()),
             limits,
             declared: BTreeMap::new(),
             samples: BTreeMap::new(),
@@ -168,6 +171,7 @@ impl Desk {
         while let Some((instance, mut resources)) = self.asked.0.pop_front() {
             if self.is_awaited(instance) {
                 resources.extend(self.due.take(instance));
+                self.pulse.reading(now);
                 return Work::Read(Flight::new(Why::Asked, instance, resources));
             }
         }
@@ -175,7 +179,10 @@ impl Desk {
             return Work::Rest { until };
         }
         match self.due.0.pop_front() {
-            Some((instance, resources)) => Work::Read(Flight::new(Why::Due, instance, resources)),
+            Some((instance, resources)) => {
+                self.pulse.reading(now);
+                Work::Read(Flight::new(Why::Due, instance, resources))
+            }
             None if self.written.0.is_empty() => Work::Wait,
             None => Work::Settle,
         }
@@ -296,6 +303,7 @@ impl Desk {
 
     /// A fault of what the adapter does by itself: waiting for news, reading what is due.
     pub(super) fn on_fault(&mut self, fault: &Fault, now: Instant) {
+        self.pulse.fault(fault);
         let change = match link::meaning(fault) {
             Meaning::None => None,
             Meaning::Refused => self.link.refused(fault, &self.limits, now),
@@ -318,7 +326,10 @@ impl Desk {
         now: Instant,
     ) {
         let (samples, fault) = match result {
-            Ok(samples) => (samples, Fault::NoValue),
+            Ok(samples) => {
+                self.pulse.read(now);
+                (samples, Fault::NoValue)
+            }
             Err(fault) => {
                 match flight.why {
                     Why::Asked => self.on_request_fault(&fault, now),
@@ -340,12 +351,16 @@ impl Desk {
         op: OpId,
         values: &[Assignment],
         result: Result<(), Fault>,
+        read_back: Vec<Sample>,
         now: Instant,
     ) {
         if result.is_ok() {
             for value in values {
                 self.supersede(value.address);
             }
+        }
+        if !read_back.is_empty() {
+            self.on_news(read_back);
         }
         self.on_executed(op, result, now);
     }

@@ -98,7 +98,7 @@ async fn one_request_feeds_all_its_instances() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_write_is_done_when_it_was_read_back_and_the_new_value_follows() {
+async fn a_write_is_done_when_it_was_read_back_and_the_new_value_is_told() {
     let (mut handle, units, _) = supervised();
     value(&mut handle, 0).await;
     let address = ResourceAddress::gateway(3303, 0, 5700);
@@ -113,9 +113,9 @@ async fn a_write_is_done_when_it_was_read_back_and_the_new_value_follows() {
     };
     handle.try_send(request).unwrap();
     let before = Instant::now();
+    assert_eq!(value(&mut handle, 0).await, Value::Integer(77));
     assert!(done(&mut handle).await.is_ok());
     assert_eq!(units.with(1, |bank| bank.holding[&3]), 77);
-    assert_eq!(value(&mut handle, 0).await, Value::Integer(77));
     assert!(
         before.elapsed() < Duration::from_millis(200),
         "{:?}",

@@ -33,7 +33,7 @@ use serde_json::json;
 
 use crate::{
     ask::{Asker, ServerAction},
-    commission::Commission,
+    commission::{Commission, GpioLine},
     events::EventLog,
     status::{DeviceView, ReadView, ServerView, Status, StatusView, TrendView},
     store::History,
@@ -99,6 +99,7 @@ pub fn routes() -> Router<Api> {
         .route("/watch", get(watch::get))
         .route("/trend", get(trend))
         .route("/metrics", get(metrics))
+        .route("/gpio", get(gpio))
         .route("/modbus", get(modbus::lines))
         .route("/modbus/point", get(modbus::point))
         .route("/modbus/probe", post(modbus::probe))
@@ -120,6 +121,10 @@ async fn status(State(api): State<Api>) -> Json<StatusView> {
 
 async fn devices(State(api): State<Api>) -> Json<Vec<DeviceView>> {
     Json(api.status.devices((api.clock)()))
+}
+
+async fn gpio(State(api): State<Api>) -> Json<Vec<GpioLine>> {
+    Json(api.commission.gpio().to_vec())
 }
 
 async fn points(State(api): State<Api>) -> Json<Vec<ReadView>> {

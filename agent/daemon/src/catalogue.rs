@@ -5,7 +5,10 @@ use std::{collections::BTreeMap, sync::Arc, time::Duration};
 use lamplighter_model::{
     ObjectId, Path, ResourceAddress, Scope, device::AdapterId, tables::VendorObject,
 };
-use lamplighter_site::boundary::PointKind;
+use lamplighter_site::{
+    boundary::{PointKind, SiteConfig},
+    companions::{Companions, Measurement},
+};
 
 use crate::{
     config::{Config, Device, DeviceKind, Point},
@@ -45,6 +48,7 @@ pub(crate) fn catalogue(config: &Config) -> Catalogue {
             .collect(),
         endpoint: config.endpoint.name.clone(),
         groups: groups(config),
+        parameters: parameters(&config.site),
         points: points.collect(),
         rules: Some(VendorObject::SiteRule.id(config.site.vendor_object_base)),
         servers: config
@@ -58,6 +62,34 @@ pub(crate) fn catalogue(config: &Config) -> Catalogue {
             })
             .collect(),
     }
+}
+
+/// What is told of measured values besides. Of several in one instance it is told of that which the
+/// object is there for. Where a server knows an older definition of the object, which has nothing of
+/// the kind, nothing is told.
+pub(crate) fn companions(config: &Config) -> Companions {
+    let is_optional = |address: &ResourceAddress| {
+        let path = address.path;
+        let definition = config.definitions.resource(path.object(), path.resource);
+        definition.is_none_or(|definition| !definition.mandatory)
+    };
+    let is_old = |point: &&Point| {
+        let object = point.address.path.object();
+        let mut servers = config.servers.iter();
+        servers.any(|server| server.object_versions.contains_key(&object))
+    };
+    let measured = config
+        .points()
+        .filter(|point| point.kind == PointKind::Value && !is_old(point));
+    let mut measured: Vec<Measurement> = measured
+        .map(|point| Measurement {
+            address: point.address,
+            unit: point.unit.clone(),
+        })
+        .collect();
+    measured.sort_by_key(|point| (is_optional(&point.address), point.address));
+    let taken = config.points().map(|point| point.address).collect();
+    Companions::new(&config.definitions, measured, &taken)
 }
 
 fn device_entry(device: &Device) -> DeviceEntry {
@@ -101,13 +133,44 @@ fn groups(config: &Config) -> Vec<GroupEntry> {
     config.site.groups.iter().filter_map(entry).collect()
 }
 
+/// What can be changed of rules, as people name it: `main_street.schedule`,
+/// `server_room.on_threshold`.
+fn parameters(site: &SiteConfig) -> Vec<(String, ResourceAddress)> {
+    const ENABLED: (&str, u16) = ("enabled", 2);
+    const SCHEDULE: (&str, u16) = ("schedule", 3);
+    const THRESHOLDS: [(&str, u16); 2] = [("on_threshold", 4), ("off_threshold", 5)];
+    let lights = site.groups.iter().filter_map(|group| {
+        let levels = group.photocell.as_ref().map(|photocell| photocell.levels);
+        if group.schedule.is_none() && levels.is_none() {
+            return None;
+        }
+        let levels = levels.flatten().map_or(&[][..], |_| &THRESHOLDS);
+        let schedule = group.schedule.as_ref().map(|_| SCHEDULE);
+        let all = schedule.into_iter().chain(levels.iter().copied());
+        Some((&group.name, all.collect::<Vec<_>>()))
+    });
+    let thermostats = site.thermostats.iter();
+    let thermostats = thermostats.map(|thermostat| (&thermostat.name, THRESHOLDS.to_vec()));
+    let object = VendorObject::SiteRule.id(site.vendor_object_base);
+    let rules = lights.chain(thermostats).zip(0u16..);
+    rules
+        .flat_map(|((name, parameters), instance)| {
+            let all = parameters.into_iter().chain([ENABLED]);
+            all.map(move |(parameter, resource)| {
+                let address = ResourceAddress::gateway(object.0, instance, resource);
+                (format!("{name}.{parameter}"), address)
+            })
+        })
+        .collect()
+}
+
 /// Where a lamp says what was measured, if not where it is commanded: an outdoor lamp controller has
 /// its dimming level.
 fn measured_at(point: &Point) -> Option<ResourceAddress> {
     const OUTDOOR_LAMP_CONTROLLER: ObjectId = ObjectId(3416);
     const DIMMING_LEVEL: u16 = 3;
     let path = point.address.path;
-    let is_controller = point.kind == PointKind::Lamp && path.object() == OUTDOOR_LAMP_CONTROLLER;
+    let is_controller = point.kind.is_lamp() && path.object() == OUTDOOR_LAMP_CONTROLLER;
     is_controller.then(|| ResourceAddress {
         path: path.instance.resource(DIMMING_LEVEL),
         ..point.address

@@ -1,9 +1,10 @@
-//! Looking around on Modbus lines: who is there, what stands in a register, what becomes of it.
+//! Looking around, on Modbus lines before all: who is there, what stands in a register, what becomes of it.
 //!
 //! The running agent and the command line without it use the same questions. They go to the owner of
 //! the line behind everything else, so that polls and commands keep their times; what is written to a
 //! register by hand may not be one that a point commands, which the site alone does.
 
+pub(crate) mod gpio;
 #[cfg(test)]
 mod tests;
 mod words;
@@ -24,6 +25,7 @@ use crate::{
     status::json_of,
 };
 
+pub use gpio::GpioLine;
 pub use words::{
     LineView, PointView, Probe, Probed, Raw, RawRead, RawWrite, Unanswered, UnitView, Words,
 };
@@ -40,6 +42,7 @@ const MOST_TIMEOUT: Duration = Duration::from_secs(10);
 pub struct Commission {
     lines: BTreeMap<String, Line>,
     points: BTreeMap<String, Place>,
+    gpio: Vec<GpioLine>,
 }
 
 #[derive(Debug)]
@@ -86,7 +89,13 @@ impl Commission {
             }
         }
         commission.know(config);
+        commission.gpio = gpio::lines(config);
         commission
+    }
+
+    /// Every GPIO line that is a point.
+    pub(crate) fn gpio(&self) -> &[GpioLine] {
+        &self.gpio
     }
 
     /// Adds a line.
@@ -168,7 +177,7 @@ impl Commission {
     pub async fn probe(&self, probe: &Probe) -> Result<Probed, Unanswered> {
         let line = self.line(&probe.bus)?;
         line.permits(probe.unit, false)?;
-        line.speaks(probe.line.as_deref())?;
+        let speed = line.speed(probe.line.as_deref())?;
         let request = Request::Read {
             table: Table::Holding,
             at: 0,
@@ -181,7 +190,7 @@ impl Commission {
             round_trip_ms: Some(round_trip),
             device: known.map(|unit| unit.device.clone()),
         };
-        match line.ask(probe.unit, request, wait).await {
+        match line.ask_at(speed, probe.unit, request, wait).await {
             Ok(Answered { round_trip, .. }) => {
                 Ok(answered("holding register 0", milliseconds(round_trip)))
             }
@@ -261,7 +270,7 @@ impl Commission {
     pub async fn point(&self, name: &str) -> Result<PointView, Unanswered> {
         let Some(place) = self.points.get(name) else {
             return Err(Unanswered::Unknown(format!(
-                "{name} is no point of a Modbus device"
+                "{name} is no point of a Modbus device; see lamplighter points"
             )));
         };
         let line = self.line(&place.line)?;
@@ -314,6 +323,16 @@ impl Commission {
 
 impl Line {
     async fn ask(&self, unit: u8, request: Request, wait: Duration) -> Result<Answered, BusError> {
+        self.ask_at(None, unit, request, wait).await
+    }
+
+    async fn ask_at(
+        &self,
+        speed: Option<LineSettings>,
+        unit: u8,
+        request: Request,
+        wait: Duration,
+    ) -> Result<Answered, BusError> {
         let ask = Ask {
             unit,
             request,
@@ -322,7 +341,13 @@ impl Line {
             late_timeout: wait,
             expires: None,
         };
-        timeout(PATIENCE, self.bus.ask(ask))
+        let answer = async {
+            match speed {
+                Some(speed) => self.bus.ask_at(speed, ask).await,
+                None => self.bus.ask(ask).await,
+            }
+        };
+        timeout(PATIENCE, answer)
             .await
             .unwrap_or(Err(BusError::Expired))
     }
@@ -343,20 +368,18 @@ impl Line {
         )))
     }
 
-    /// Whether it has the speed that is asked for.
-    fn speaks(&self, wanted: Option<&str>) -> Result<(), Unanswered> {
-        let Some(text) = wanted else { return Ok(()) };
-        let wanted: LineSettings = text
-            .parse()
-            .map_err(|error| Unanswered::Senseless(format!("`{text}`: {error}")))?;
+    /// The speed that is asked for, where it is not the line's own.
+    fn speed(&self, wanted: Option<&str>) -> Result<Option<LineSettings>, Unanswered> {
+        let Some(text) = wanted else { return Ok(None) };
+        let wanted: LineSettings = text.parse().map_err(|error| {
+            let text: String = text.chars().take(64).collect();
+            Unanswered::Senseless(format!("`{text}`: {error}"))
+        })?;
         match self.settings.framing {
-            Framing::Rtu(own) if own == wanted => Ok(()),
-            Framing::Rtu(own) => Err(Unanswered::Refused(format!(
-                "the line is in use with {own}: stop the agent to try other speeds"
-            ))),
-            Framing::RtuOverTcp | Framing::Tcp => Err(Unanswered::Senseless(
-                "only a serial line has a speed".to_owned(),
-            )),
+            Framing::Rtu(own) => Ok(Some(wanted).filter(|wanted| *wanted != own)),
+            Framing::RtuOverTcp | Framing::Tcp => {
+                Err(Unanswered::Senseless(RequestError::NoSpeed.to_string()))
+            }
         }
     }
 

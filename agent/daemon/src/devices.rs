@@ -13,16 +13,16 @@ use lamplighter_adapters::{
     Adapter, Clock,
     modbus::{BusHandle, BusSettings},
     sim::{Form, Sim, SimPoint},
-    supervise::{Handles, Limits, Port, supervise},
+    supervise::{Handles, Health, Limits, Port, supervise},
 };
 use lamplighter_model::device::{AdapterEvent, AdapterId, LinkState};
-use tokio::task::JoinHandle;
+use tokio::{sync::watch, task::JoinHandle};
 
 use crate::{
     commission::Commission,
     config::{BusId, Config, Device, DeviceKind},
     status::{Status, WearSource},
-    system::{self, Parts, System},
+    system::{self, Counters, Parts, System},
 };
 
 /// How often simulated values are told.
@@ -42,6 +42,8 @@ struct Starter<'a> {
     buses: BTreeMap<BusId, (BusHandle, BusSettings)>,
     clock: Clock,
     config: &'a Config,
+    /// How each device answers.
+    counters: BTreeMap<AdapterId, Counters>,
     devices: Devices,
     seed: u64,
     /// Of adapters that count their errors.
@@ -67,6 +69,7 @@ pub(crate) fn start(
         buses: BTreeMap::new(),
         clock,
         config,
+        counters: BTreeMap::new(),
         devices: Devices::default(),
         seed,
         wear: BTreeMap::new(),
@@ -82,7 +85,8 @@ pub(crate) fn start(
             starter.broken(device.id, why);
         }
     }
-    let system = System::new(starter.clock.clone(), config, system);
+    let counters = std::mem::take(&mut starter.counters);
+    let system = System::new(starter.clock.clone(), config, counters, system);
     starter.supervise(system_id(config), system, system::limits());
     status.ask_wear_of(std::mem::take(&mut starter.wear));
     starter.devices
@@ -107,8 +111,13 @@ impl Starter<'_> {
         }
     }
 
-    fn supervise<A: Adapter>(&mut self, id: AdapterId, adapter: A, limits: Limits) {
+    fn supervise<A: Adapter>(&mut self, id: AdapterId, adapter: A, mut limits: Limits) {
         let (handle, port) = Port::pair();
+        let (health, counters) = watch::channel(Health::default());
+        limits.health = Some(health);
+        self.counters
+            .entry(id)
+            .or_insert(Counters::Supervised(counters));
         self.devices.handles.insert(id, handle);
         let clock = self.clock.clone();
         self.task(async move {

@@ -279,6 +279,7 @@ pub(crate) fn catalogue() -> Catalogue {
             lamp(1),
             lamp(2),
         ],
+        parameters: Vec::new(),
         rules: None,
         servers: vec![ServerEntry {
             name: "main".to_owned(),

@@ -36,6 +36,7 @@ use lamplighter_model::{
 use lamplighter_site::{
     Site,
     boundary::{SiteInput, SiteOutput},
+    companions::Companions,
 };
 use tokio::sync::{mpsc, oneshot};
 
@@ -87,6 +88,7 @@ pub struct Agent {
     pub clients: BTreeMap<ClientId, Client>,
     pub clock: Clock,
     pub clock_watch: clock::Watch,
+    pub companions: Companions,
     pub events: EventLog,
     pub history: Recorder,
     pub links: Links,
@@ -490,7 +492,10 @@ impl Agent {
                 self.waiting.next_op += 1;
                 self.waiting.ops.insert(ours, (id, op));
                 let now = self.clock.now();
-                self.site.handle(SiteInput::Request(ours, request), now);
+                match self.companions.on_request(ours, request) {
+                    Ok(request) => self.site.handle(SiteInput::Request(ours, request), now),
+                    Err(answer) => self.tell_clients(answer),
+                }
             }
             Output::Erase(ssid, paths) => {
                 self.waiting.is_queue_changed = true;
@@ -540,6 +545,7 @@ impl Agent {
         match output {
             SiteOutput::Adapter(id, request) => self.hand_to(id, request),
             SiteOutput::Core(event) => {
+                let event = self.companions.on_event(event);
                 self.show(&event);
                 self.tell_clients(event);
             }

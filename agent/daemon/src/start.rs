@@ -31,7 +31,7 @@ use crate::{
         control::{ControlError, ControlSocket},
     },
     ask::Asker,
-    catalogue::catalogue,
+    catalogue::{catalogue, companions},
     clock::{self, Clock},
     config::{Config, Hardware, Loaded, Problem, Source, UNSECURED},
     devices,
@@ -229,7 +229,7 @@ pub async fn agent(
     let events = EventLog::new(move || clock.now(), loaded.events, Some(kept));
     tell_start(&last_good, is_moved, &events);
     let (asker, asks) = Asker::new(ASKS);
-    let system = system_parts(places, &events, &asker);
+    let system = system_parts(places, &events, &asker, &status);
     let mut devices = devices::start(&config, &status, system, clock.for_adapters(), seed);
     let site = Site::new(with_seed(&config.site, seed), loaded.site, now);
 
@@ -259,6 +259,7 @@ pub async fn agent(
         clients: [(THE_BOX, client)].into(),
         clock,
         clock_watch: clock::Watch::begin(now),
+        companions: companions(&config),
         events,
         history: recorder(&config, loaded.history_next),
         links: Links::default(),
@@ -270,11 +271,7 @@ pub async fn agent(
         tree,
         waiting: Waiting::default(),
     };
-    tracing::info!(
-        endpoint = config.endpoint.name,
-        devices = config.devices.len(),
-        "Started"
-    );
+    log_start(&config);
     let ended = agent.run().await;
     drop((served, devices));
     ended.map_err(|error| StartError::Io {
@@ -330,11 +327,17 @@ fn events_names(config: &Config) -> events::Names {
     events::Names::new(config.servers.iter().map(named))
 }
 
-fn system_parts(places: &Places, events: &EventLog, asker: &Asker) -> system::Parts {
+fn system_parts(
+    places: &Places,
+    events: &EventLog,
+    asker: &Asker,
+    status: &Status,
+) -> system::Parts {
     let (errors, zone) = (asker.clone(), asker.clone());
     system::Parts {
         state_dir: places.state_dir.clone(),
         log: events.clone(),
+        status: status.clone(),
         on_errors: Box::new(move |holding| errors.device_errors(&system::CODES, holding.clone())),
         on_zone: Box::new(move |told| zone.device_zone(told.name.clone(), told.utc_offset.clone())),
     }
@@ -549,6 +552,14 @@ fn make(directory: &Path) -> Result<(), StartError> {
         path,
         error,
     })
+}
+
+fn log_start(config: &Config) {
+    tracing::info!(
+        endpoint = config.endpoint.name,
+        devices = config.devices.len(),
+        "Started"
+    );
 }
 
 fn log(problems: &[Problem]) {

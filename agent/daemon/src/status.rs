@@ -101,6 +101,8 @@ struct Device {
     detail: String,
     samples: u64,
     changes: u64,
+    /// Of its newest good value.
+    last_good: Option<Stamp>,
 }
 
 #[derive(Clone, Debug)]
@@ -109,6 +111,21 @@ struct Latest {
     at: Stamp,
     source_time: Option<lamplighter_model::UnixTime>,
     quality: Quality,
+}
+
+/// What is known of the way to a device.
+#[derive(Clone, Debug)]
+pub(crate) struct LinkFacts {
+    pub(crate) id: AdapterId,
+    pub(crate) name: String,
+    pub(crate) adapter: String,
+    pub(crate) state: LinkState,
+    pub(crate) since: Stamp,
+    pub(crate) last_good: Option<Stamp>,
+    /// Why, in words.
+    pub(crate) detail: String,
+    /// Of every value that its points have.
+    pub(crate) qualities: Vec<Quality>,
 }
 
 #[derive(Debug)]
@@ -247,6 +264,11 @@ impl Status {
 
     pub fn devices(&self, now: Now) -> Vec<DeviceView> {
         self.model().device_views(now)
+    }
+
+    /// The way to each device.
+    pub(crate) fn links(&self, now: Now) -> Vec<LinkFacts> {
+        self.model().link_facts(now)
     }
 
     pub fn servers(&self, now: Now) -> Vec<ServerView> {
@@ -545,7 +567,7 @@ impl Model {
             }
             self.values.insert(key, Latest::of(sample));
             self.trends.record(sample);
-            self.count_sample(sample.address);
+            self.count_sample(sample);
             changed.push(key);
             changed.extend(
                 self.index
@@ -557,15 +579,18 @@ impl Model {
         self.watchers.values_changed(&changed);
     }
 
-    fn count_sample(&mut self, address: ResourceAddress) {
+    fn count_sample(&mut self, sample: &Sample) {
         self.count(Counter::Samples);
         let id = self
             .index
             .by_address
-            .get(&address)
+            .get(&sample.address)
             .and_then(|point| self.index.device_ids.get(&point.device));
         if let Some(device) = id.and_then(|id| self.devices.get_mut(id)) {
             device.samples = device.samples.saturating_add(1);
+            if sample.quality == Quality::Good {
+                device.last_good = Some(sample.at);
+            }
         }
     }
 
@@ -638,6 +663,7 @@ impl Device {
             since,
             detail: String::new(),
             samples: 0,
+            last_good: None,
             changes: 0,
         }
     }

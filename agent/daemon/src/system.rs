@@ -1,8 +1,9 @@
 //! What the box itself has to tell: an adapter like any other, so that the core needs no special path
 //! for it. It answers for object 4 (which way packets take), memory and power of object 3, object 6
-//! where the configuration says where the box is, and object 20 (what happened here).
+//! where the configuration says where the box is, object 20 (what happened here), and Device link.
 
 mod connectivity;
+mod links;
 mod location;
 mod log;
 mod memory;
@@ -20,7 +21,7 @@ use lamplighter_adapters::{Adapter, Clock, Limits, Wake};
 use lamplighter_model::{
     InstanceAddress, InstancePath, Quality, ResourceAddress, ResourceId, ResourceInstanceId,
     Sample, Scope,
-    device::{Assignment, Declaration, Declared, Fault},
+    device::{AdapterId, Assignment, Declaration, Declared, Fault},
     object::Operations,
 };
 use tokio::time::{Instant, sleep_until};
@@ -28,13 +29,16 @@ use tokio::time::{Instant, sleep_until};
 use crate::{
     config::{Config, POWER_RESOURCES, Position},
     events::EventLog,
+    status::Status,
 };
+use links::Links;
 use location::Location;
 use log::Log;
 use memory::Shortage;
 use power::Power;
 use zone::Zone;
 
+pub(crate) use links::Counters;
 pub(crate) use zone::Told as ToldZone;
 
 /// Error codes of 3/0/11 that are told here. Those of devices are the loop's (3 GPS failure where a
@@ -60,6 +64,7 @@ pub(crate) struct System {
     due: Instant,
     /// What is still to be done in this round.
     round: VecDeque<Wake>,
+    links: Links,
     location: Option<Location>,
     log: Log,
     power: Power,
@@ -83,6 +88,7 @@ type TellZone = Box<dyn FnMut(&ToldZone) -> bool + Send>;
 pub(crate) struct Parts {
     pub(crate) state_dir: PathBuf,
     pub(crate) log: EventLog,
+    pub(crate) status: Status,
     /// Takes those of [`CODES`] that hold when they change; false: to be told again.
     pub(crate) on_errors: TellErrors,
     /// The same with the zone of the machine.
@@ -90,7 +96,12 @@ pub(crate) struct Parts {
 }
 
 impl System {
-    pub(crate) fn new(clock: Clock, config: &Config, parts: Parts) -> Self {
+    pub(crate) fn new(
+        clock: Clock,
+        config: &Config,
+        counters: BTreeMap<AdapterId, Counters>,
+        parts: Parts,
+    ) -> Self {
         let told = |resource: &u16| config.is_told_by_device(at(DEVICE, *resource));
         let taken = POWER_RESOURCES.into_iter().filter(told).collect();
         let sources = config.power_sources.clone();
@@ -98,6 +109,7 @@ impl System {
             clock,
             due: Instant::now(),
             round: VecDeque::new(),
+            links: Links::new(config, parts.status.clone(), counters),
             location: config.location.map(Location::new),
             log: Log::new(parts.log.clone()),
             power: Power::new(power::DIRECTORY.into(), sources, taken),
@@ -132,6 +144,7 @@ impl System {
                 let place = location.look(self.log.now());
                 Ok(place.into_iter().map(sample).collect())
             }
+            (other, _) if self.links.has(other) => Ok(self.links.samples(other, self.log.now())),
             (other, _) => self.log.samples(other, stamp),
         }
     }
@@ -169,6 +182,10 @@ impl System {
             .chain(resources(&self.fed))
             .collect();
         self.round.push_back(due(DEVICE, &device));
+        let links = self.links.news(self.log.now());
+        if !links.is_empty() {
+            self.round.push_back(Wake::News(links));
+        }
         if let Some(location) = &self.location
             && !location.is_complete()
         {
@@ -180,7 +197,8 @@ impl System {
 
 impl Adapter for System {
     fn declared(&self) -> Vec<Declaration> {
-        declared(self.location.as_ref().map(Location::position))
+        let position = self.location.as_ref().map(Location::position);
+        declared(position, self.links.addresses())
     }
 
     async fn read(
@@ -210,6 +228,12 @@ impl Adapter for System {
                 () = sleep_until(self.due) => {
                     self.due = Instant::now() + PERIOD;
                     self.begin_round();
+                }
+                () = self.links.changed() => {
+                    let news = self.links.news(self.log.now());
+                    if !news.is_empty() {
+                        return Ok(Wake::News(news));
+                    }
                 }
                 () = self.log.news() => {
                     return Ok(Wake::News(self.log.told(self.clock.stamp())));
@@ -247,12 +271,12 @@ const fn read_only(address: ResourceAddress) -> Declaration {
     }
 }
 
-/// What every box has of objects 3, 4, 6 and 20, but what depends on the kernel.
+/// What every box has of objects 3, 4, 6, 20 and Device link, but what depends on the kernel.
 pub(crate) fn declarations(config: &Config) -> Vec<Declaration> {
-    declared(config.location)
+    declared(config.location, links::addresses(config))
 }
 
-fn declared(position: Option<Position>) -> Vec<Declaration> {
+fn declared(position: Option<Position>, links: Vec<ResourceAddress>) -> Vec<Declaration> {
     let connectivity = connectivity::RESOURCES.map(|resource| at(connectivity::INSTANCE, resource));
     let memory = memory::RESOURCES.map(|resource| at(DEVICE, resource));
     let place = position
@@ -261,7 +285,11 @@ fn declared(position: Option<Position>) -> Vec<Declaration> {
     let place = place
         .into_iter()
         .map(|resource| at(location::INSTANCE, resource));
-    let readable = connectivity.into_iter().chain(memory).chain(place);
+    let readable = connectivity
+        .into_iter()
+        .chain(memory)
+        .chain(place)
+        .chain(links);
     readable.map(read_only).chain(log::declarations()).collect()
 }
 

@@ -223,7 +223,7 @@ point.b = { resource = "/3303/1/5700", read = { table = "input", at = 1 }, poll_
         "/3303/1",
         "d.a, d.b",
         // 13 characters and two registers of 11 bits at 9600 Bd, twice 3.5 of silence, 2 ms.
-        "1 requests per cycle, 29.5 ms on the line; polls take 2.9 % of the line's time",
+        "1 request per cycle, 29.5 ms on the line; polls take 2.9 % of the line's time",
     ] {
         assert!(
             said.out.contains(words),

@@ -241,6 +241,18 @@ pub enum PointKind {
     /// `instance = "/3416/1"` (or 3311, 3306, 3312 …): the line is a boolean, the site fills the
     /// resources of that object from it.
     Lamp,
+    /// As a lamp, and the line takes a level of 0–100.
+    Dimmer,
+}
+
+impl PointKind {
+    /// Whether the site fills the resources of an instance from it.
+    pub const fn is_lamp(self) -> bool {
+        match self {
+            Self::Dimmer | Self::Lamp => true,
+            Self::Output | Self::Value => false,
+        }
+    }
 }
 
 /// Permitted values of a write.

@@ -1,5 +1,5 @@
 //! What the site makes of a relay that is configured as an object instance: the resources of that
-//! object, derived from a boolean, and its counters. A relay knows only 0 and 100 %.
+//! object, derived from a boolean or a level, and its counters. A relay knows only 0 and 100 %.
 
 use std::time::Duration;
 
@@ -7,7 +7,7 @@ use lamplighter_model::{
     Decimal, Now, ResourceId, ResourcePath, UnixTime, Value, device::Fault, object::Operations,
 };
 
-use crate::{moment::Moment, saved::SavedCounters};
+use crate::{boundary::PointKind, moment::Moment, saved::SavedCounters};
 
 /// A resource that follows from the state of a relay, in the words of several objects.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -51,8 +51,9 @@ pub(crate) enum LampResource {
 /// What a value written to a lamp's resource asks for.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(crate) enum LampWrite {
+    /// 0–100.
+    Level(u8),
     Reset(Reset),
-    Switch(bool),
 }
 
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -143,19 +144,24 @@ impl LampResource {
         }
     }
 
-    /// What writing this value means; refused with words where a relay cannot do it.
-    pub(crate) fn write(self, value: &Value) -> Result<LampWrite, Fault> {
+    /// What writing this value means; refused with words where the line cannot do it.
+    pub(crate) fn write(self, value: &Value, kind: PointKind) -> Result<LampWrite, Fault> {
         let number = value.as_f64();
         match self {
-            Self::Command | Self::Dimmer => match number {
-                Some(0.0) => Ok(LampWrite::Switch(false)),
-                Some(100.0) => Ok(LampWrite::Switch(true)),
-                Some(_) | None => Err(Fault::BadValue(
-                    "a relay cannot dim: only 0 and 100 are possible".to_owned(),
-                )),
+            Self::Command | Self::Dimmer => match (number, kind) {
+                (Some(0.0), _) => Ok(LampWrite::Level(0)),
+                (Some(100.0), _) => Ok(LampWrite::Level(100)),
+                // Rounded: the range was looked at.
+                (Some(level), PointKind::Dimmer) if (0.0..=100.0).contains(&level) => {
+                    Ok(LampWrite::Level(level.round() as u8))
+                }
+                (_, PointKind::Dimmer) => Err(Fault::BadValue("a level is 0 to 100".to_owned())),
+                (_, PointKind::Lamp | PointKind::Output | PointKind::Value) => Err(
+                    Fault::BadValue("a relay cannot dim: only 0 and 100 are possible".to_owned()),
+                ),
             },
             Self::OnOff => match number {
-                Some(number) => Ok(LampWrite::Switch(number != 0.0)),
+                Some(number) => Ok(LampWrite::Level(if number == 0.0 { 0 } else { 100 })),
                 None => Err(Fault::BadValue("not a state".to_owned())),
             },
             Self::OnTime => match number {
@@ -201,6 +207,16 @@ impl LampResource {
             | Self::SwitchCounter => None,
         }
     }
+}
+
+/// What a lamp is told or seen to do, as a level.
+pub(crate) fn level_of(value: &Value) -> Value {
+    if let Value::Boolean(on) = value {
+        return level(*on);
+    }
+    let number = value.as_f64().unwrap_or_default();
+    // Nothing is lost within 0 and 100.
+    Value::Integer(number.clamp(0.0, 100.0) as i64)
 }
 
 /// A state as a level.

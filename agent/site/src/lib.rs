@@ -5,6 +5,7 @@
 
 pub mod boundary;
 mod check;
+pub mod companions;
 mod contact;
 mod deadlines;
 mod group;

@@ -54,10 +54,10 @@ pub(crate) struct Output {
     /// What is in its slot of the interlock, and why.
     pub(crate) block: Option<Block>,
     pub(crate) contact: Contact,
-    pub(crate) guard: Option<GuardState>,
+    pub(crate) guard: Option<Box<GuardState>>,
     /// `min_switch`: a guard that is not kept, so that a street of lamps costs no writing. At a start
     /// nothing is known: a line stays as it is for that long.
-    steady: Option<GuardState>,
+    steady: Option<Box<GuardState>>,
     pub(crate) counters: Counters,
     /// What was last written and accepted; `None` after a write that nobody knows the fate of.
     pub(crate) in_effect: Option<Value>,
@@ -77,12 +77,12 @@ pub(crate) struct Output {
     /// What people were last told.
     pub(crate) announced: Option<(Slot, Value)>,
     /// The last command that was answered with an error.
-    pub(crate) refused: Option<Refused>,
+    pub(crate) refused: Option<Box<Refused>>,
     /// The last command that was accepted, in force again when a later one fails.
     accepted: Option<Entry>,
     /// The request that is answered when the command in its slot has been carried out.
     waiter: Option<OpId>,
-    writing: Option<Writing>,
+    writing: Option<Box<Writing>>,
     /// The winner is to be written even if it is in effect already.
     forced: bool,
     paced: Option<(GroupIndex, Moment)>,
@@ -201,8 +201,8 @@ impl Output {
             interlocks: Vec::new(),
             block: None,
             contact: Contact::new(),
-            guard,
-            steady,
+            guard: guard.map(Box::new),
+            steady: steady.map(Box::new),
             counters,
             in_effect: None,
             measured: None,
@@ -308,13 +308,8 @@ impl Output {
         if !self.present {
             return Some(Fault::Unreachable);
         }
-        if let Some((slot, entry)) = self.slots.overrules(Slot::Command, value) {
-            let retry_after = entry.until.map(|until| Moment::of(now).until(until));
-            let reason = format!("{}{}", self.held_by(slot, entry), left(retry_after));
-            return Some(Fault::Refused {
-                reason,
-                retry_after,
-            });
+        if let Some(fault) = self.held_against(value, now) {
+            return Some(fault);
         }
         let guard = self.guard.as_ref()?;
         let wait = guard.free_at(is_on(value), now);
@@ -334,6 +329,17 @@ impl Output {
                 })
             }
         }
+    }
+
+    /// Why a command of this value would be overruled by a higher slot.
+    pub(crate) fn held_against(&self, value: &Value, now: Now) -> Option<Fault> {
+        let (slot, entry) = self.slots.overrules(Slot::Command, value)?;
+        let retry_after = entry.until.map(|until| Moment::of(now).until(until));
+        let reason = format!("{}{}", self.held_by(slot, entry), left(retry_after));
+        Some(Fault::Refused {
+            reason,
+            retry_after,
+        })
     }
 
     /// Who holds it against a command, in words.
@@ -621,19 +627,19 @@ impl Output {
             .filter(|_| slot == Slot::Command)
             .cloned();
         let waiter = entry.as_ref().and_then(|_| self.waiter.take());
-        self.writing = Some(Writing {
+        self.writing = Some(Box::new(Writing {
             value,
             slot,
             command,
             waiter,
             entry,
-        });
+        }));
         self.paced.take().map(|(group, _)| group)
     }
 
     /// The device has accepted the value.
     pub(crate) fn on_done(&mut self, now: Now) -> Option<Writing> {
-        let mut writing = self.writing.take()?;
+        let mut writing = *self.writing.take()?;
         self.guards()
             .for_each(|guard| guard.on_done(is_on(&writing.value), now));
         self.contact.on_done(is_on(&writing.value), now);
@@ -656,7 +662,7 @@ impl Output {
 
     /// The device has not accepted the value, or nobody knows whether it has.
     pub(crate) fn on_failed(&mut self, fault: &Fault, now: Now) -> Option<Writing> {
-        let writing = self.writing.take()?;
+        let writing = *self.writing.take()?;
         self.guards()
             .for_each(|guard| guard.on_failed(is_on(&writing.value), now));
         self.contact.on_failed();
@@ -700,7 +706,8 @@ impl Output {
     }
 
     fn guards(&mut self) -> impl Iterator<Item = &mut GuardState> {
-        self.guard.iter_mut().chain(&mut self.steady)
+        let all = self.guard.iter_mut().chain(&mut self.steady);
+        all.map(Box::as_mut)
     }
 
     /// The device was seen in a state. True if it does something else than it was told and has
@@ -827,6 +834,12 @@ mod tests {
     use lamplighter_model::BootId;
 
     use super::*;
+
+    /// A site may have thousands, and the page wants memory too.
+    #[test]
+    fn an_output_takes_less_than_a_kilobyte() {
+        assert!(size_of::<Output>() <= 1024, "{}", size_of::<Output>());
+    }
 
     #[test]
     fn guards_apply_to_all_but_interlock_and_lock() {

@@ -31,7 +31,7 @@ pub(crate) use self::{
 };
 use self::{schedule::Schedule, sky::Sky, thermostat::Thresholds};
 use crate::{
-    boundary::{GroupConfig, LightLevels, Setpoint, Slot, ThermostatConfig, WhenLost},
+    boundary::{GroupConfig, LightLevels, Limit, Setpoint, Slot, ThermostatConfig, WhenLost},
     moment::Moment,
     output::{GroupIndex, OutputIndex},
     saved::{SavedParameter, SavedRule},
@@ -241,6 +241,16 @@ impl Rule {
         }
     }
 
+    /// Values that may be written of a parameter, where that is configured.
+    pub(crate) fn limit(&self, parameter: Parameter) -> Option<&Limit> {
+        match (&self.kind, parameter) {
+            (RuleKind::Thermostat(thermostat), Parameter::Setpoint) => {
+                thermostat.config.limit.as_ref()
+            }
+            (RuleKind::Light(_) | RuleKind::Thermostat(_), _) => None,
+        }
+    }
+
     /// Takes new parameters, all or none. Refused with words.
     pub(crate) fn change(&mut self, changes: &BTreeMap<Parameter, String>) -> Result<(), String> {
         let mut kind = self.kind.clone();
@@ -302,7 +312,7 @@ impl Rule {
     /// What it does and waits for, in words.
     pub(crate) fn says(&self, sky: &Sky, now: Now) -> String {
         if !self.enabled {
-            return "switched off by a server".to_owned();
+            return "not enabled".to_owned();
         }
         if let Some(trouble) = &self.trouble {
             return trouble.clone();

@@ -20,21 +20,34 @@ pub(crate) struct Entry {
     pub(crate) group: Option<GroupIndex>,
 }
 
-/// The table that decides what an output does.
+/// The table that decides what an output does: its occupied slots, the highest first. Most have one
+/// or two of ten.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Slots([Option<Entry>; Slot::ALL.len()]);
+pub(crate) struct Slots(Vec<(Slot, Entry)>);
 
 impl Slots {
-    pub(crate) const fn get(&self, slot: Slot) -> Option<&Entry> {
-        self.0[slot as usize].as_ref()
+    pub(crate) fn get(&self, slot: Slot) -> Option<&Entry> {
+        let at = self.place(slot).ok()?;
+        Some(&self.0[at].1)
     }
 
     pub(crate) fn set(&mut self, slot: Slot, entry: Entry) {
-        self.0[slot as usize] = Some(entry);
+        match self.place(slot) {
+            Ok(at) => self.0[at].1 = entry,
+            Err(at) => {
+                self.0.reserve_exact(1);
+                self.0.insert(at, (slot, entry));
+            }
+        }
     }
 
     pub(crate) fn clear(&mut self, slot: Slot) -> Option<Entry> {
-        self.0[slot as usize].take()
+        let at = self.place(slot).ok()?;
+        Some(self.0.remove(at).1)
+    }
+
+    fn place(&self, slot: Slot) -> Result<usize, usize> {
+        self.0.binary_search_by_key(&slot, |(known, _)| *known)
     }
 
     /// The highest occupied slot.
@@ -44,9 +57,7 @@ impl Slots {
 
     /// All occupied slots, the winner first.
     pub(crate) fn occupied(&self) -> impl Iterator<Item = (Slot, &Entry)> {
-        Slot::ALL
-            .into_iter()
-            .filter_map(|slot| Some((slot, self.get(slot)?)))
+        self.0.iter().map(|(slot, entry)| (*slot, entry))
     }
 
     /// What keeps a command of this slot from being obeyed: a higher slot that wants something else.
@@ -57,22 +68,13 @@ impl Slots {
 
     /// Empties the slots whose time has come; true if there were any.
     pub(crate) fn expire(&mut self, now: Now) -> bool {
-        let mut expired = false;
-        for slot in &mut self.0 {
-            if slot.as_ref().is_some_and(|entry| entry.has_ended(now)) {
-                *slot = None;
-                expired = true;
-            }
-        }
-        expired
+        let before = self.0.len();
+        self.0.retain(|(_, entry)| !entry.has_ended(now));
+        self.0.len() < before
     }
 
     pub(crate) fn next_end(&self) -> Option<Moment> {
-        self.0
-            .iter()
-            .flatten()
-            .filter_map(|entry| entry.until)
-            .min()
+        self.0.iter().filter_map(|(_, entry)| entry.until).min()
     }
 }
 

@@ -171,7 +171,8 @@ fn a_threshold_and_a_schedule_that_were_written_survive_a_kill() {
     let threshold = format!("{}/4", rule(&agent, "server_room"));
     let schedule = format!("{}/3", rule(&agent, "sign"));
     let text = "on=sunset off=22:00; 12-24: always=on";
-    assert_eq!(exit_code(&agent, &["write", &threshold, "1.5"]), 0);
+    let named = ["write", "server_room.on_threshold", "1.5"];
+    assert_eq!(exit_code(&agent, &named), 0);
     assert_eq!(exit_code(&agent, &["write", &schedule, text]), 0);
     let refused = agent.cli(&["write", &schedule, "on=sunset"]);
     assert_eq!(refused.status.code(), Some(5));

@@ -21,10 +21,14 @@ fn a_person_switches_lamps_group_and_set_point_by_touch() {
     browser.until("document.querySelector('.server.registered')");
     browser.until("[...document.querySelectorAll('.tile')].every((tile) => !tile.classList.contains('doubtful'))");
     browser.until("document.querySelector('.lead .digits').textContent !== '–'");
+    browser.until(
+        "document.querySelector('[data-rule=sign]').textContent.startsWith('By schedule: o')",
+    );
     keep("page-desktop.png", &browser.screenshot());
 
     a_lamp_follows_its_tile(&browser);
     the_group_follows_its_switch(&browser);
+    a_locked_group_stays_off(&browser);
     the_set_point_follows_its_keys(&browser);
     the_same_goes_through_the_server(&browser);
 
@@ -50,6 +54,25 @@ fn a_lamp_follows_its_tile(browser: &Browser) {
         "document.querySelector('.tile').getAttribute('aria-pressed') === '{before}'"
     ));
     assert_eq!(is_on(browser, name), before);
+}
+
+/// The group is on; after the lock it is again.
+fn a_locked_group_stays_off(browser: &Browser) {
+    let tiles = |on: bool| {
+        browser.until(&format!(
+            "[...document.querySelector('.group').querySelectorAll('.tile')]
+                .every((tile) => tile.getAttribute('aria-pressed') === '{on}')"
+        ));
+    };
+    browser.click("[data-lock]");
+    tiles(false);
+    browser.until("document.querySelector('[data-lock]').textContent === 'Unlock'");
+    browser.until(
+        "document.querySelector('#problems').textContent.includes('locked for maintenance')",
+    );
+    browser.click("[data-lock]");
+    tiles(true);
+    browser.until("document.querySelector('[data-lock]').textContent === 'Lock'");
 }
 
 fn the_group_follows_its_switch(browser: &Browser) {

@@ -1,7 +1,7 @@
 //! Writing: how a value reaches its register, and whether it is there afterwards.
 
 use lamplighter_model::{
-    Decimal, Value,
+    Decimal, Sample, Value,
     device::{Assignment, Fault},
 };
 use tokio::time::sleep;
@@ -68,7 +68,7 @@ impl ModbusDevice {
         match (write.how.verify, &reply) {
             (None, _) => Ok(()),
             // Function 23 has read it back already.
-            (Some(verify), Reply::Registers(_)) => check(write, verify, &reply),
+            (Some(verify), Reply::Registers(_)) => self.check(write, verify, &reply),
             (Some(verify), Reply::Bits(_) | Reply::Written) => self.verify(write, verify).await,
         }
     }
@@ -155,7 +155,19 @@ impl ModbusDevice {
             return Err(Fault::Unsupported);
         };
         let reply = self.ask(read_of(range), Class::Command).await?;
-        check(write, verify, &reply)
+        self.check(write, verify, &reply)
+    }
+
+    /// What is read back is what the point is now.
+    fn check(&mut self, write: &Write<'_>, verify: Verify, read: &Reply) -> Result<(), Fault> {
+        check(write, verify, read)?;
+        let at = self.clock.stamp();
+        let sample = decode(write.point, read, 0).map(|(value, quality)| Sample {
+            quality,
+            ..Sample::good(write.point.address, value, at)
+        });
+        self.read_back.extend(sample);
+        Ok(())
     }
 }
 

@@ -201,7 +201,8 @@ impl Report {
 impl BusReport {
     fn print(&self, out: &mut impl Write) -> io::Result<()> {
         let count = self.requests.len();
-        write!(out, "\nbus {}: {count} requests per cycle", self.name)?;
+        let requests = if count == 1 { "request" } else { "requests" };
+        write!(out, "\nbus {}: {count} {requests} per cycle", self.name)?;
         if self.cycle_ms > 0.0 {
             let (cycle, load) = (self.cycle_ms, self.load * 100.0);
             write!(

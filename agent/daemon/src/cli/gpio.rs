@@ -21,7 +21,10 @@ use super::{
     operate, screen,
     screen::Table,
 };
-use crate::config::{self, Backend, Config, DeviceKind, GpioPoint, Source};
+use crate::{
+    commission::{GpioLine, gpio::lines},
+    config::Source,
+};
 
 pub(super) fn gpio(
     global: &Global,
@@ -50,18 +53,11 @@ struct Row {
     quality: Option<String>,
 }
 
-/// A configured line.
-struct Known<'a> {
-    gpio: &'a config::Gpio,
-    point: &'a GpioPoint,
-}
-
 fn list(global: &Global, out: &mut impl Write) -> Result<(), Failure> {
-    let config = configuration(global);
-    let known = config.as_ref().map(known).unwrap_or_default();
+    let known = known(global)?;
     let mut rows: Vec<Row> = known
         .iter()
-        .filter(|known| known.gpio.backend == Backend::Sim)
+        .filter(|known| known.simulated)
         .map(simulated)
         .collect();
     match chips::rows(&known) {
@@ -105,20 +101,15 @@ fn list(global: &Global, out: &mut impl Write) -> Result<(), Failure> {
 }
 
 fn get(global: &Global, options: &args::Get, out: &mut impl Write) -> Result<(), Failure> {
-    let config = configuration(global);
-    let known = config.as_ref().map(known).unwrap_or_default();
+    let known = known(global)?;
     let point = point_of(&known, &options.line, options.chip.as_deref())?;
     if let Some(point) = point
-        && (Client::new(&global.run_dir())?.listens() || point.gpio.backend == Backend::Sim)
+        && (Client::new(&global.run_dir())?.listens() || point.simulated)
     {
-        return operate::read(global, &point.point.point.name, out);
+        return operate::read(global, &point.point, out);
     }
     let (chip, line, active_low) = match point {
-        Some(known) => (
-            known.gpio.chip.as_deref(),
-            known.point.line.as_str(),
-            known.point.active_low,
-        ),
+        Some(known) => (known.chip.as_deref(), known.line.as_str(), known.active_low),
         None => (options.chip.as_deref(), options.line.as_str(), false),
     };
     let high = chips::level(chip, line)?;
@@ -132,13 +123,12 @@ fn get(global: &Global, options: &args::Get, out: &mut impl Write) -> Result<(),
 }
 
 fn set(global: &Global, options: &args::Set, out: &mut impl Write) -> Result<(), Failure> {
-    let config = configuration(global);
-    let known = config.as_ref().map(known).unwrap_or_default();
+    let known = known(global)?;
     let level = if options.level { "on" } else { "off" };
     if let Some(known) = point_of(&known, &options.line, options.chip.as_deref())? {
         // Only the agent knows what else holds an output.
         let hold = Hold { hold: options.hold };
-        return operate::write(global, &known.point.point.name, level, hold, out);
+        return operate::write(global, &known.point, level, hold, out);
     }
     let held = chips::hold(options.chip.as_deref(), &options.line, options.level)?;
     match options.hold {
@@ -158,12 +148,12 @@ fn set(global: &Global, options: &args::Set, out: &mut impl Write) -> Result<(),
 
 /// The point that is meant by its name or by its line.
 fn point_of<'a>(
-    known: &'a [Known<'a>],
+    known: &'a [GpioLine],
     wanted: &str,
     chip: Option<&str>,
-) -> Result<Option<&'a Known<'a>>, Failure> {
+) -> Result<Option<&'a GpioLine>, Failure> {
     if wanted.contains('.') {
-        let found = known.iter().find(|known| known.point.point.name == wanted);
+        let found = known.iter().find(|known| known.point == wanted);
         return match found {
             Some(point) => Ok(Some(point)),
             None => Err(Failure::new(
@@ -173,8 +163,8 @@ fn point_of<'a>(
         };
     }
     let mut on_line = known.iter().filter(|known| {
-        let of = known.gpio.chip.as_deref();
-        known.point.line == wanted && (chip.is_none() || of.is_none() || of == chip)
+        let of = known.chip.as_deref();
+        known.line == wanted && (chip.is_none() || of.is_none() || of == chip)
     });
     match (on_line.next(), on_line.next()) {
         (found, None) => Ok(found),
@@ -184,38 +174,30 @@ fn point_of<'a>(
     }
 }
 
-fn known(config: &Config) -> Vec<Known<'_>> {
-    let mut all = Vec::new();
-    for device in &config.devices {
-        if let DeviceKind::Gpio(gpio) = &device.kind {
-            all.extend(gpio.points.iter().map(|point| Known { gpio, point }));
-        }
+/// What the agent has, else what is configured. Lines can be looked at whatever is wrong with the
+/// configuration.
+fn known(global: &Global) -> Result<Vec<GpioLine>, Failure> {
+    let client = Client::new(&global.run_dir())?;
+    if client.listens() {
+        let lines = client.get("gpio")?;
+        return serde_json::from_value(lines).map_err(|error| {
+            Failure::failed(format!("the agent's answer is not understood: {error}"))
+        });
     }
-    all
+    let config = Source::of_process(global.config()).check().config;
+    Ok(config.as_ref().map(lines).unwrap_or_default())
 }
 
-/// Lines can be looked at whatever is wrong with the configuration.
-fn configuration(global: &Global) -> Option<Config> {
-    Source::of_process(global.config()).check().config
-}
-
-fn simulated(known: &Known<'_>) -> Row {
+fn simulated(known: &GpioLine) -> Row {
     Row {
         chip: "sim".to_owned(),
-        line: known.point.line.clone(),
+        line: known.line.clone(),
         number: None,
-        direction: direction(known.point),
+        direction: if known.output { "output" } else { "input" },
         user: None,
-        point: Some(known.point.point.name.clone()),
+        point: Some(known.point.clone()),
         value: Value::Null,
         quality: None,
-    }
-}
-
-const fn direction(point: &GpioPoint) -> &'static str {
-    match point.direction {
-        config::Direction::Input { .. } => "input",
-        config::Direction::Output { .. } => "output",
     }
 }
 

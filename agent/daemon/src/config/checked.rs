@@ -172,6 +172,8 @@ pub struct GpioPoint {
     pub line: String,
     pub active_low: bool,
     pub bias: Bias,
+    /// Dimmed by pulses of this frequency.
+    pub pwm_hz: Option<u16>,
     pub direction: Direction,
     /// Outputs only.
     pub feedback: Option<Feedback>,

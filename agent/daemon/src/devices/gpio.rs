@@ -1,5 +1,7 @@
 //! Digital lines of this board.
 
+use std::time::Duration;
+
 use lamplighter_adapters::{
     gpio::{Bias, Direction, Drive, Feedback, Gpio, GpioPoint, Lines, sim::SimPins},
     supervise::Limits,
@@ -8,13 +10,16 @@ use lamplighter_adapters::{
 use super::Starter;
 use crate::config::{self, Backend, Device};
 
+/// Less than the shortest time that a contact may be given.
+const CONTACT_DELAY: Duration = Duration::from_millis(5);
+
 impl Starter<'_> {
     pub(super) fn gpio(&mut self, device: &Device, gpio: &config::Gpio) -> Result<(), String> {
         match gpio.backend {
             Backend::Auto | Backend::Cdev => self.cdev(device, gpio),
             Backend::Rppal => self.rppal(device, gpio),
             Backend::Sim => {
-                self.lines(device, gpio, SimPins::default().lines());
+                self.lines(device, gpio, pins(gpio).lines());
                 Ok(())
             }
         }
@@ -60,11 +65,23 @@ impl Starter<'_> {
             device.id,
             adapter,
             Limits {
-                max_age: std::time::Duration::MAX,
+                max_age: Duration::MAX,
                 ..Limits::default()
             },
         );
     }
+}
+
+/// Lines in memory, on which every feedback contact follows its output.
+fn pins(gpio: &config::Gpio) -> SimPins {
+    let pins = SimPins::default();
+    for point in &gpio.points {
+        if let Some(feedback) = &point.feedback {
+            let inverted = point.active_low != feedback.active_low;
+            pins.wire(&point.line, &feedback.line, CONTACT_DELAY, inverted);
+        }
+    }
+    pins
 }
 
 fn point(point: &config::GpioPoint) -> GpioPoint {
@@ -76,7 +93,7 @@ fn point(point: &config::GpioPoint) -> GpioPoint {
                 config::Exit::Off => Some(false),
                 config::Exit::On => Some(true),
             };
-            (Direction::Output, std::time::Duration::ZERO, exit)
+            (Direction::Output, Duration::ZERO, exit)
         }
     };
     GpioPoint {
@@ -88,6 +105,7 @@ fn point(point: &config::GpioPoint) -> GpioPoint {
         debounce,
         drive: Drive::default(),
         exit,
+        pwm: point.pwm_hz,
         feedback: point.feedback.as_ref().map(|feedback| Feedback {
             line: feedback.line.clone(),
             active_low: feedback.active_low,
@@ -104,5 +122,77 @@ const fn bias(bias: config::Bias) -> Bias {
         config::Bias::Disabled => Bias::Disabled,
         config::Bias::PullDown => Bias::PullDown,
         config::Bias::PullUp => Bias::PullUp,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use lamplighter_adapters::{Adapter, Clock};
+    use lamplighter_model::{
+        DataType, ResourceAddress, Stamp, Value,
+        device::{Assignment, Fault},
+    };
+    use lamplighter_site::boundary::PointKind;
+
+    use super::*;
+    use crate::config::{Exit, Point};
+
+    fn with_contact(active_low: bool) -> config::Gpio {
+        let address = ResourceAddress::gateway(3416, 1, 1);
+        let point = Point {
+            name: "lamps.l1".to_owned(),
+            address,
+            data_type: DataType::Boolean,
+            kind: PointKind::Lamp,
+            writable: true,
+            unit: String::new(),
+        };
+        let feedback = config::Feedback {
+            line: "GPIO16".to_owned(),
+            within: Duration::from_millis(500),
+            active_low: true,
+            bias: config::Bias::PullUp,
+            debounce: Duration::ZERO,
+        };
+        config::Gpio {
+            backend: Backend::Sim,
+            chip: None,
+            points: vec![config::GpioPoint {
+                point,
+                line: "GPIO5".to_owned(),
+                active_low,
+                bias: config::Bias::AsIs,
+                direction: config::Direction::Output { exit: Exit::Keep },
+                feedback: Some(feedback),
+                pwm_hz: None,
+            }],
+        }
+    }
+
+    async fn switch_on(gpio: &config::Gpio, pins: &SimPins) -> Result<(), Fault> {
+        let points: Vec<_> = gpio.points.iter().map(point).collect();
+        let mut adapter = Gpio::new(pins.lines(), &points, Clock::new(Stamp::default));
+        let assignment = Assignment {
+            address: points[0].address,
+            index: None,
+            value: Value::Boolean(true),
+        };
+        adapter.write(&[assignment]).await
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn on_simulated_lines_contacts_follow_their_outputs() {
+        for active_low in [false, true] {
+            let gpio = with_contact(active_low);
+            assert_eq!(switch_on(&gpio, &pins(&gpio)).await, Ok(()), "{active_low}");
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_contact_that_does_not_follow_fails_the_write_with_both_lines() {
+        let gpio = with_contact(false);
+        let failed = switch_on(&gpio, &SimPins::default()).await;
+        let words = "feedback GPIO16 is still off 500 ms after GPIO5 was switched on";
+        assert_eq!(failed, Err(Fault::Device(words.to_owned())));
     }
 }

@@ -12,6 +12,7 @@ use super::Starter;
 use crate::{
     config::{self, BusId, BusLine, Config, Device, DeviceKind},
     status::{Wear, WearSource},
+    system::Counters,
 };
 
 /// The task of a line; it ends when nobody has the way to it any more.
@@ -97,6 +98,8 @@ impl Starter<'_> {
                 .collect::<Vec<_>>()
                 .join(", ")
         })?;
+        let counters = Counters::Modbus(adapter.stats());
+        self.counters.insert(device.id, counters);
         let (stats, line) = (adapter.stats(), bus.state());
         let wear = WearSource::new(move || wear_of(&stats.borrow(), &line.borrow()));
         self.wear.insert(device.id, wear);

@@ -1,3 +1,5 @@
+mod edge;
+
 use lamplighter_lwm2m::{
     client::{ClientConfig, Creation, DeviceDescription},
     saved::{GivenAccount, GivenBootstrap, Record, SavedGiven, SavedInstance},
@@ -63,6 +65,7 @@ fn agent(text: &str) -> Agent {
         clients: [(ClientId(0), Client::new(client, Vec::new(), now))].into(),
         clock,
         clock_watch: clock::Watch::default(),
+        companions: crate::catalogue::companions(&config),
         events: EventLog::new(move || clock.now(), LoadedLog::default(), None),
         history: Recorder::new(std::iter::empty(), 0),
         links: Links::default(),

@@ -17,6 +17,8 @@ pub struct Catalogue {
     /// Endpoint client name.
     pub endpoint: String,
     pub groups: Vec<GroupEntry>,
+    /// What can be changed of rules, by name.
+    pub parameters: Vec<(String, ResourceAddress)>,
     pub points: Vec<PointEntry>,
     /// Our object Site rule.
     pub rules: Option<ObjectId>,
@@ -118,7 +120,10 @@ impl Index {
             .points
             .iter()
             .map(|point| (point.name.clone(), Named::Point(point.address)));
-        let names = groups.chain(points).collect();
+        // A point of that name is meant before.
+        let parameters = catalogue.parameters.iter();
+        let parameters = parameters.map(|(name, address)| (name.clone(), Named::Point(*address)));
+        let names = parameters.chain(groups).chain(points).collect();
         Self {
             catalogue,
             by_address,

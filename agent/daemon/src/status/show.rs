@@ -10,8 +10,9 @@ use crate::advice;
 
 use super::{
     BootstrapView, ClockView, Device, DeviceEntry, DeviceView, GroupEntry, GroupState, GroupView,
-    Key, KindView, Latest, Model, PointEntry, PointKind, PointView, ProblemView, ReadView,
-    RuleView, Server, ServerEntry, ServerState, ServerView, StatusView, WearSource, json_of,
+    Key, KindView, Latest, LinkFacts, Model, PointEntry, PointKind, PointView, ProblemView,
+    ReadView, RuleView, Server, ServerEntry, ServerState, ServerView, StatusView, WearSource,
+    json_of,
     time::{rfc3339, text_of},
 };
 
@@ -138,6 +139,27 @@ impl Model {
             samples: device.samples,
             link_changes: device.changes,
         })
+    }
+
+    pub(super) fn link_facts(&self, now: Now) -> Vec<LinkFacts> {
+        let facts = |entry: &DeviceEntry| {
+            let device = self.devices.get(&entry.id)?;
+            let points = self.index.points_of(entry.id).iter();
+            Some(LinkFacts {
+                id: entry.id,
+                name: entry.name.clone(),
+                adapter: entry.adapter.clone(),
+                state: device.state,
+                since: device.since,
+                last_good: device.last_good,
+                detail: device.detail.clone(),
+                qualities: points
+                    .filter_map(|address| self.quality_of((*address, None), now))
+                    .collect(),
+            })
+        };
+        let devices = self.index.catalogue.devices.iter();
+        devices.filter_map(facts).collect()
     }
 
     fn group_view(&self, group: &GroupEntry) -> GroupView {
@@ -273,7 +295,7 @@ impl Model {
             .and_then(|def| def.range);
         PointView {
             kind: match point.kind {
-                PointKind::Lamp => KindView::Lamp,
+                PointKind::Dimmer | PointKind::Lamp => KindView::Lamp,
                 PointKind::Output => KindView::Output,
                 PointKind::Value => KindView::Value,
             },
@@ -302,7 +324,9 @@ impl Model {
         match (point.kind, &latest.value) {
             (_, Value::Boolean(on)) => Some(*on),
             (PointKind::Value, _) => None,
-            (PointKind::Lamp | PointKind::Output, value) => Some(value.as_f64()? > 0.0),
+            (PointKind::Dimmer | PointKind::Lamp | PointKind::Output, value) => {
+                Some(value.as_f64()? > 0.0)
+            }
         }
     }
 

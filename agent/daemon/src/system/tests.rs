@@ -1,6 +1,6 @@
 //! The adapter of the box itself, as its supervisor calls it.
 
-use lamplighter_model::{BootId, Stamp, UnixTime, Value, tables};
+use lamplighter_model::{BootId, Stamp, UnixTime, Value, device::LinkState, tables};
 
 use super::*;
 use crate::{
@@ -33,6 +33,17 @@ fn configured(text: &str) -> Config {
 }
 
 fn system_of(text: &str, log: &EventLog) -> System {
+    let config = configured(text);
+    let status = Status::new(crate::catalogue::catalogue(&config), now_at(100));
+    system_with(&config, status, BTreeMap::new(), log)
+}
+
+fn system_with(
+    config: &Config,
+    status: Status,
+    counters: BTreeMap<AdapterId, Counters>,
+    log: &EventLog,
+) -> System {
     let clock = Clock::new(|| Stamp {
         boot: BootId(1),
         mono: Duration::ZERO,
@@ -40,6 +51,7 @@ fn system_of(text: &str, log: &EventLog) -> System {
     let parts = Parts {
         state_dir: "/".into(),
         log: log.clone(),
+        status,
         on_errors: Box::new(|_| true),
         on_zone: Box::new(|_| true),
     };
@@ -47,7 +59,7 @@ fn system_of(text: &str, log: &EventLog) -> System {
         // Whatever feeds the machine that tests run on.
         power: Power::new("/nowhere".into(), Vec::new(), BTreeSet::new()),
         shortage: Shortage::new("/nowhere".into()),
-        ..System::new(clock, &configured(text), parts)
+        ..System::new(clock, config, counters, parts)
     }
 }
 
@@ -73,6 +85,16 @@ async fn news(system: &mut System) -> Vec<Sample> {
     loop {
         if let Wake::News(samples) = system.wait().await.unwrap() {
             return samples;
+        }
+    }
+}
+
+/// The next news in which there is something of this resource.
+async fn news_of(system: &mut System, resource: ResourceAddress) -> Vec<Sample> {
+    loop {
+        let told = news(system).await;
+        if value(&told, resource).is_some() {
+            return told;
         }
     }
 }
@@ -348,4 +370,80 @@ async fn the_zone_and_errors_are_told_again_until_they_are_heard() {
     }
     let told = ["Etc/UTC +00:00", "{5}", "Etc/UTC +00:00", "{5}"];
     assert_eq!(*heard.lock().unwrap(), told, "the loop was busy at first");
+}
+
+const LINKS: &str = "[bus.a]\nkind = \"serial\"\ndevice = \"/dev/a\"\n[device.d]\nadapter = \"modbus\"\nbus = \"a\"\nunit = 1\n\
+    point.p = { resource = \"/3303/0/5700\", read = { table = \"input\", at = 0 } }\n\
+    point.q = { resource = \"/3303/1/5700\", read = { table = \"input\", at = 1 } }\n";
+const LINK: InstancePath = InstancePath::new(42_803, 0);
+
+#[tokio::test(start_paused = true)]
+async fn a_device_that_is_lost_is_told_at_once_with_the_reason_and_what_its_values_are_worth() {
+    let log = log();
+    let config = configured(LINKS);
+    let status = Status::new(crate::catalogue::catalogue(&config), now_at(100));
+    let health = lamplighter_adapters::supervise::Health {
+        timeouts: 3,
+        round_trip: Some(Duration::from_millis(40)),
+        ..Default::default()
+    };
+    let (_told, health) = tokio::sync::watch::channel(health);
+    let counters = BTreeMap::from([(AdapterId(0), Counters::Supervised(health))]);
+    let mut system = system_with(&config, status.clone(), counters, &log);
+    status.on_link(AdapterId(0), LinkState::Online, "answers", now_at(90));
+    let stamp = Stamp {
+        boot: BootId(1),
+        mono: Duration::from_secs(95),
+    };
+    let first = at(InstancePath::new(3303, 0), 5700);
+    status.on_samples(&[Sample::good(first, Value::Float(21.0), stamp)]);
+    let told = news_of(&mut system, at(LINK, 2)).await;
+    assert_eq!(value(&told, at(LINK, 0)), Some(&Value::String("d".into())));
+    assert_eq!(
+        value(&told, at(LINK, 1)),
+        Some(&Value::String("modbus".into()))
+    );
+    assert_eq!(
+        value(&told, at(LINK, 2)),
+        Some(&Value::String("online".into()))
+    );
+    assert_eq!(value(&told, at(LINK, 4)), Some(&Value::Time(95)));
+    assert_eq!(value(&told, at(LINK, 6)), Some(&Value::Integer(40)));
+    let counts = |resource: u16| -> Vec<Value> {
+        let of = told
+            .iter()
+            .filter(|sample| sample.address == at(LINK, resource));
+        of.map(|sample| sample.value.clone()).collect()
+    };
+    assert_eq!(counts(5), [3, 0, 0, 0].map(Value::Integer));
+    assert_eq!(
+        counts(7),
+        [1, 0, 0, 0].map(Value::Integer),
+        "good, stale, bad, unchecked"
+    );
+    let start = Instant::now();
+    status.on_link(AdapterId(0), LinkState::Offline, "no answer", now_at(99));
+    let told = news_of(&mut system, at(LINK, 2)).await;
+    assert_eq!(start.elapsed(), Duration::ZERO);
+    assert_eq!(
+        value(&told, at(LINK, 2)),
+        Some(&Value::String("offline".into()))
+    );
+    assert_eq!(
+        value(&told, at(LINK, 8)),
+        Some(&Value::String("no answer".into()))
+    );
+    let quality: Vec<&Value> = told
+        .iter()
+        .filter(|sample| sample.address == at(LINK, 7))
+        .map(|sample| &sample.value)
+        .collect();
+    assert_eq!(
+        quality,
+        [&Value::Integer(0), &Value::Integer(1)],
+        "what was good is stale"
+    );
+    let link = address(LINK);
+    let read = system.read(link, &[ResourceId(2)]).await.unwrap();
+    assert_eq!(read.len(), 1);
 }

@@ -141,6 +141,16 @@ fn a_line_in_use_is_looked_at_through_the_agent() {
     let _agent = site.agent();
     let report = site.json(&["modbus", "scan", "--units", "1-20"]);
     assert_eq!(found(&report), [3, 17]);
+    let speeds = ["--speeds", "9600,19200", "--parity", "E,N"];
+    let report = site.json(&[&["modbus", "scan", "--units", "3-4"][..], &speeds].concat());
+    // A pseudo-terminal carries everything at any speed.
+    let lines: Vec<&str> = report["found"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|found| found["line"].as_str().unwrap())
+        .collect();
+    assert_eq!(lines, ["9600-8E1", "9600-8N1", "19200-8E1", "19200-8N1"]);
     let point = site.json(&["modbus", "read", "ahu1.supply_air"]);
     assert_eq!(
         (&point["value"], &point["raw"]["registers"]),
@@ -192,11 +202,7 @@ const REFUSED: &[(&[&str], i32, &str)] = &[
         2,
         "units are 1 to 247",
     ),
-    (
-        &["modbus", "scan", "lime"],
-        2,
-        "no Modbus line lime; there is line",
-    ),
+    (&["modbus", "scan", "lime"], 2, "which line? there is line"),
     (
         &["modbus", "scan", "line", "--units", "4-5"],
         1,
@@ -270,5 +276,32 @@ fn what_cannot_be_done_on_a_line_has_its_words_and_its_exit_code() {
         site.units.with(17, |bank| bank.holding[&5]),
         190,
         "nothing was written"
+    );
+}
+
+#[test]
+fn what_a_value_is_worth_can_be_read_beside_it() {
+    let site = Site::new();
+    let _agent = site.place.agent("ahu1.supply_air");
+    let read = |path: &str| site.json(&["read", path])["value"].clone();
+    assert_eq!(
+        (read("/3303/0/6042"), read("/3303/0/6049")),
+        (4.into(), 100.into())
+    );
+    let instance = site.json(&["read", "/3303/0"]);
+    let paths: Vec<&str> = instance
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|one| one["path"].as_str().unwrap())
+        .collect();
+    assert_eq!(paths, ["/3303/0/5700", "/3303/0/6042", "/3303/0/6049"]);
+    let link = site.json(&["read", "/42803/0/2"]);
+    assert_eq!(link["value"], "online");
+    site.units.with(17, |bank| bank.input.clear());
+    let answers = || read("/3303/0/6042") == 4;
+    assert!(
+        (0..crate::TRIES).any(|_| !answers()),
+        "a value that cannot be read is never fresh"
     );
 }

@@ -3,6 +3,7 @@
 
 mod accepted;
 mod creation;
+mod gpio;
 mod handshake;
 mod last_good;
 mod layers;

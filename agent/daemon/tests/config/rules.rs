@@ -193,6 +193,12 @@ fn wrong_thermostats_are_found_where_they_stand() {
     ] {
         assert_found(&format!("{head}{rest}"), line, words);
     }
+    let limit = "setpoint = 21\nmode = \"cool\"\nlimit = { max = 28 }\n";
+    assert_found(
+        &format!("{head}{limit}"),
+        6,
+        "nobody can write the set point",
+    );
     let value = "[site.thermostat.a]\nsensor = \"box.air\"\noutput = \"box.wanted\"\nsetpoint = 21\nmode = \"cool\"\n";
     assert_found(value, 3, "`box.wanted` cannot be switched");
 }
@@ -230,7 +236,8 @@ fn rules_are_taken_as_they_are_written() {
          [site.group.a.photocell]\ninput = \"box.lux\"\npolicy = \"and\"\non_lux = 20\noff_lux = 35\n\
          instance = \"/3419/9\"\n\
          [site.thermostat.t]\nsensor = \"/3303/1/5700\"\nsetpoint = 21\noutput = \"box.l2\"\n\
-         mode = \"heat\"\noff_above = 0.25\nwhen_lost = \"off\"\ninstance = \"/3308/9\"\n"
+         mode = \"heat\"\noff_above = 0.25\nwhen_lost = \"off\"\ninstance = \"/3308/9\"\n\
+         limit = {{ min = 16, max = 28 }}\n"
     ));
     let checked = check("rules", &text);
     assert_eq!(checked.problems, []);
@@ -260,4 +267,5 @@ fn rules_are_taken_as_they_are_written() {
         (0.5, 0.25)
     );
     assert!(site.position.is_some() && thermostat.instance.is_some());
+    assert_eq!(thermostat.limit.and_then(|limit| limit.max), Some(28.0));
 }

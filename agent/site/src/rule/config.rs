@@ -5,6 +5,7 @@ use std::{sync::Arc, time::Duration};
 use lamplighter_model::{InstanceAddress, ResourceAddress};
 
 use super::calendar::Zone;
+use crate::boundary::Limit;
 
 /// The date and the zone of the machine.
 #[derive(Clone, Debug, PartialEq)]
@@ -74,6 +75,8 @@ pub struct ThermostatConfig {
     pub max_age: Duration,
     /// A fixed set point is shown and adjusted as this instance of object 3308.
     pub instance: Option<InstanceAddress>,
+    /// Set points that may be written there.
+    pub limit: Option<Limit>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq)]

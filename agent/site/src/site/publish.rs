@@ -6,7 +6,7 @@ use lamplighter_model::{
 
 use super::{Site, route::Route};
 use crate::{
-    boundary::{Alarm, PointKind, Slot},
+    boundary::{Alarm, Slot},
     group::GroupResource,
     lamp::{self, LampResource},
     output::{GroupIndex, OutputIndex, is_on},
@@ -19,7 +19,7 @@ impl Site {
     pub(super) fn publish(&mut self, now: Now) {
         let mut samples = Vec::new();
         for index in std::mem::take(&mut self.touched) {
-            let lamp = self.output(index).config.kind == PointKind::Lamp;
+            let lamp = self.output(index).config.kind.is_lamp();
             let lamp = lamp.then(|| {
                 self.lamp_addresses(index)
                     .filter(|(_, what)| !what.is_measured())
@@ -117,9 +117,9 @@ impl Site {
 
     /// What readers see of a measurement of an output.
     pub(super) fn measured_samples(&self, index: OutputIndex, now: Now) -> Vec<Sample> {
-        let PointKind::Lamp = self.output(index).config.kind else {
+        if !self.output(index).config.kind.is_lamp() {
             return self.output_sample(index).into_iter().collect();
-        };
+        }
         let measured = self
             .lamp_addresses(index)
             .filter(|(_, what)| what.is_measured());
@@ -146,19 +146,19 @@ impl Site {
         now: Now,
     ) -> Option<Sample> {
         let output = self.output(index);
-        let measured = |value: &dyn Fn(bool) -> Value| {
+        let measured = |value: &dyn Fn(&Value) -> Value| {
             let measured = output.measured.as_ref()?;
-            let sample = Sample::good(address, value(is_on(&measured.value)), measured.at);
+            let sample = Sample::good(address, value(&measured.value), measured.at);
             Some(Sample {
                 quality: measured.quality,
                 ..sample
             })
         };
         let value = match what {
-            LampResource::Command => lamp::level(is_on(output.commanded()?)),
-            LampResource::CommandInAction => lamp::level(is_on(output.in_effect.as_ref()?)),
-            LampResource::Dimmer | LampResource::Level => return measured(&lamp::level),
-            LampResource::OnOff => return measured(&Value::Boolean),
+            LampResource::Command => lamp::level_of(output.commanded()?),
+            LampResource::CommandInAction => lamp::level_of(output.in_effect.as_ref()?),
+            LampResource::Dimmer | LampResource::Level => return measured(&lamp::level_of),
+            LampResource::OnOff => return measured(&|value| Value::Boolean(is_on(value))),
             LampResource::OnTime => output.counters.on_time(now),
             LampResource::OnTimestamp => Value::Time(output.counters.switched_on(now)?.seconds()),
             LampResource::OperatingHours => output.counters.operating_hours(now),

@@ -120,6 +120,7 @@ impl Site {
                 self.points.insert(point.address, point);
                 return;
             }
+            PointKind::Dimmer => DataType::Integer,
             PointKind::Lamp => DataType::Boolean,
             PointKind::Output => {
                 let known = self.definitions.resource(path.object(), path.resource);

@@ -189,7 +189,7 @@ impl Site {
             PointKind::Output | PointKind::Value => {
                 vec![(address, Route::Output(index, operations))]
             }
-            PointKind::Lamp => self
+            PointKind::Dimmer | PointKind::Lamp => self
                 .lamp_addresses(index)
                 .map(|(at, what)| (at, Route::Lamp(index, what)))
                 .collect(),

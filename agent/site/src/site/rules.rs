@@ -6,13 +6,14 @@ use std::{
 };
 
 use lamplighter_model::{
-    Now, Quality, ResourceAddress, Sample, UnixTime, Value,
+    DataType, Now, Quality, ResourceAddress, Sample, UnixTime, Value,
     device::{AdapterId, Fault, Origin},
 };
 
 use super::{Site, write::Plan};
 use crate::{
     boundary::{Clock, Position, Setpoint, SiteEvent, Slot, ThermostatConfig, WhyRule},
+    check,
     deadlines::Timer,
     moment::Moment,
     output::{OutputIndex, is_on},
@@ -447,6 +448,29 @@ impl Site {
             .collect()
     }
 
+    /// Notes what a write to a rule's resource changes.
+    pub(super) fn plan_rule(
+        &self,
+        index: RuleIndex,
+        resource: RuleResource,
+        value: Value,
+        plan: &mut Plan,
+    ) -> Result<(), Fault> {
+        let Some(parameter) = resource.parameter() else {
+            return Err(Fault::Unsupported);
+        };
+        let limit = self.rules.get(index).limit(parameter);
+        let value = check::within(value, limit, Some(DataType::Float))?;
+        let text = text_of(&value).ok_or(Fault::Unsupported)?;
+        let changes = plan.rules.entry(index).or_default();
+        match changes.insert(parameter, text.clone()) {
+            Some(other) if other != text => Err(Fault::BadValue(
+                "the rule is told two different things in one write".to_owned(),
+            )),
+            Some(_) | None => Ok(()),
+        }
+    }
+
     /// Whether all rules of a write can take what is written to them.
     pub(super) fn check_rules(
         &self,
@@ -478,25 +502,6 @@ impl Site {
         }
         self.dirty = true;
         self.look(index, now);
-    }
-}
-
-/// Notes what a write to a rule's resource changes.
-pub(super) fn plan_rule(
-    index: RuleIndex,
-    resource: RuleResource,
-    value: &Value,
-    plan: &mut Plan,
-) -> Result<(), Fault> {
-    let (Some(parameter), Some(text)) = (resource.parameter(), text_of(value)) else {
-        return Err(Fault::Unsupported);
-    };
-    let changes = plan.rules.entry(index).or_default();
-    match changes.insert(parameter, text.clone()) {
-        Some(other) if other != text => Err(Fault::BadValue(
-            "the rule is told two different things in one write".to_owned(),
-        )),
-        Some(_) | None => Ok(()),
     }
 }
 

@@ -19,14 +19,13 @@ use super::{
     Site,
     answer::{Purpose, Request},
     route::Route,
-    rules::plan_rule,
 };
 use crate::{
     boundary::{SiteEvent, Slot},
     check,
     deadlines::Timer,
     group::{GroupCommand, GroupResource, MemberResult},
-    lamp::{LampWrite, Reset},
+    lamp::{LampResource, LampWrite, Reset},
     moment::Moment,
     output::{GroupIndex, OutputIndex, Refused, is_on},
     rule::{Parameter, RuleIndex},
@@ -191,17 +190,30 @@ impl Site {
                 )?;
                 self.plan_output(output, value, plan, now)
             }
-            Route::Lamp(output, resource) => match resource.write(&value)? {
+            Route::Lamp(output, resource) => match self.lamp_write(output, resource, &value)? {
                 LampWrite::Reset(reset) => {
                     plan.resets.push((output, reset));
                     Ok(())
                 }
-                LampWrite::Switch(on) => self.plan_output(output, Value::Boolean(on), plan, now),
+                LampWrite::Level(level) => {
+                    let value = self.output(output).value_of_level(level);
+                    let value = value.ok_or(Fault::Unsupported)?;
+                    self.plan_output(output, value, plan, now)
+                }
             },
-            Route::Group(group, resource) => self.plan_group(group, resource, &value, plan),
-            Route::Rule(rule, resource) => plan_rule(rule, resource, &value, plan),
+            Route::Group(group, resource) => self.plan_group(group, resource, &value, plan, now),
+            Route::Rule(rule, resource) => self.plan_rule(rule, resource, value, plan),
             Route::Status(..) => Err(Fault::Unsupported),
         }
+    }
+
+    fn lamp_write(
+        &self,
+        output: OutputIndex,
+        resource: LampResource,
+        value: &Value,
+    ) -> Result<LampWrite, Fault> {
+        resource.write(value, self.output(output).config.kind)
     }
 
     fn plan_output(
@@ -239,6 +251,7 @@ impl Site {
         resource: GroupResource,
         value: &Value,
         plan: &mut Plan,
+        now: Now,
     ) -> Result<(), Fault> {
         let number = value
             .as_f64()
@@ -273,6 +286,9 @@ impl Site {
                     "{name} cannot dim: only 0 and 100 are possible"
                 )));
             }
+        }
+        if let Some(fault) = self.group_refusal(index, level, now) {
+            return Err(fault);
         }
         match plan.groups.insert(index, level) {
             Some(other) if other != level => Err(Fault::BadValue(
@@ -392,6 +408,17 @@ impl Site {
             .or_else(|| self.output(index).refusal(value, now))
     }
 
+    /// Why no member at all would obey: a lock, a hand switch or an interlock holds each of them.
+    fn group_refusal(&self, index: GroupIndex, level: u8, now: Now) -> Option<Fault> {
+        let members = self.group(index).members.iter();
+        let held = members.map(|member| {
+            let value = self.output(*member).value_of_level(level)?;
+            let interlock = self.interlock_refusal(*member, &value, now);
+            interlock.or_else(|| self.output(*member).held_against(&value, now))
+        });
+        held.reduce(|first, other| other.and(first)).flatten()
+    }
+
     /// For those who ask later why nothing has happened.
     fn note_refused(
         &mut self,
@@ -401,12 +428,12 @@ impl Site {
         fault: &Fault,
         now: Now,
     ) {
-        self.output_mut(index).refused = Some(Refused {
+        self.output_mut(index).refused = Some(Box::new(Refused {
             value,
             by,
             reason: fault.to_string(),
             at: Moment::of(now),
-        });
+        }));
     }
 
     /// Puts a command into its slot. It has passed the checks of the plan, but time may have passed.

@@ -213,6 +213,7 @@ fn site() -> SiteConfig {
         when_lost: WhenLost::Release,
         max_age: secs(300),
         instance: None,
+        limit: None,
     };
     SiteConfig {
         thermostats: vec![room],

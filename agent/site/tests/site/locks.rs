@@ -33,6 +33,10 @@ fn lock(rig: &mut Rig, op: u64, what: &str) -> Result<Answer, Fault> {
     request(rig, op, LockRequest::Lock { what, by: anna() })
 }
 
+fn result_of(rig: &Rig, member: u16) -> &Value {
+    &rig.tree[&(GROUP_RESULTS, Some(member))].value
+}
+
 fn unlock(rig: &mut Rig, op: u64, what: Option<&str>) -> Result<Answer, Fault> {
     let what = what.map(str::to_owned);
     request(rig, op, LockRequest::Unlock { what, by: anna() })
@@ -72,17 +76,13 @@ fn a_lock_drives_its_outputs_off_and_lets_only_off_pass() {
     );
     let off = rig.write(lamp(1), Value::Integer(0));
     assert!(rig.is_done(off));
-    rig.write(GROUP_COMMAND, HUNDRED);
+    let all = rig.write(GROUP_COMMAND, HUNDRED);
+    assert!(matches!(rig.result(all), Some(Err(Fault::Refused { .. }))));
     rig.pass(secs(5));
     assert!(
         rig.site.outputs()[..2]
             .iter()
             .all(|lamp| lamp.in_effect == Some(OFF))
-    );
-    let result = &rig.tree[&(GROUP_RESULTS, Some(0))].value;
-    assert_eq!(
-        *result,
-        Value::String("overruled by maintenance lock".to_owned())
     );
     let why = rig.site.why("lamps.l1", rig.now).unwrap();
     assert_eq!(why.slots[0].slot, Slot::MaintenanceLock);
@@ -109,6 +109,18 @@ fn after_the_lock_the_table_decides_one_lamp_after_the_other() {
     rig.pass(millis(300));
     assert_eq!(rig.site.outputs()[1].in_effect, Some(ON));
     assert!(rig.site.locks(rig.now).is_empty());
+}
+
+#[test]
+fn a_group_of_which_some_members_are_locked_says_which() {
+    let mut rig = lit();
+    lock(&mut rig, 1, "lamps.l1").unwrap();
+    let all = rig.write(GROUP_COMMAND, HUNDRED);
+    assert!(rig.is_done(all));
+    rig.pass(secs(2));
+    let text = |text: &str| Value::String(text.to_owned());
+    assert_eq!(result_of(&rig, 0), &text("overruled by maintenance lock"));
+    assert_eq!(result_of(&rig, 1), &text("done"));
 }
 
 #[test]
@@ -289,6 +301,21 @@ fn a_lamp_is_not_switched_twice_within_its_shortest_time() {
     assert!(rig.is_done(off), "accepted, and done later");
     rig.wait(millis(1499));
     assert!(rig.asked.is_empty());
+    rig.wait(millis(1));
+    rig.accept(LAMPS, lamp(1), &OFF);
+}
+
+#[test]
+fn a_line_stays_as_it_is_until_its_shortest_time_has_passed_since_the_start() {
+    let mut lamp_one = lamp_point(1);
+    lamp_one.min_switch = secs(2);
+    let mut rig = Rig::new(vec![lamp_one], Vec::new());
+    rig.declare(LAMPS, lamp(1));
+    rig.wait(millis(1999));
+    assert!(
+        rig.asked.is_empty(),
+        "it may have been switched just before"
+    );
     rig.wait(millis(1));
     rig.accept(LAMPS, lamp(1), &OFF);
 }

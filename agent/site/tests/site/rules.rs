@@ -5,13 +5,13 @@ use std::sync::Arc;
 use lamplighter_model::{
     BootId, InstanceAddress, InstancePath, Quality, ResourceAddress, Sample, Scope, UnixTime,
     Value,
-    device::{AdapterEvent, Fault, LinkState},
+    device::{Action, AdapterEvent, Answer, Fault, LinkState},
 };
 use lamplighter_site::{
     boundary::{
-        Clock, ClockTrust, GroupConfig, Guard, LightLevels, Mode, PhotocellConfig, PointKind,
-        Policy, Position, Setpoint, SiteConfig, SiteEvent, SiteInput, Slot, ThermostatConfig,
-        WhenLost, Why,
+        Clock, ClockTrust, GroupConfig, Guard, LightLevels, Limit, Mode, OnViolation,
+        PhotocellConfig, PointKind, Policy, Position, Setpoint, SiteConfig, SiteEvent, SiteInput,
+        Slot, ThermostatConfig, WhenLost, Why,
     },
     rule::{DEFAULT_MAX_AGE, Zone},
 };
@@ -101,6 +101,7 @@ fn thermostat() -> ThermostatConfig {
         when_lost: WhenLost::Release,
         max_age: DEFAULT_MAX_AGE,
         instance: None,
+        limit: None,
     }
 }
 
@@ -548,7 +549,7 @@ fn a_rule_that_is_switched_off_lets_its_outputs_go_and_stays_off() {
     assert_eq!(winner(&rig, "lamps.l1"), Slot::Default);
     let mut rig = again(&rig, config, 60);
     assert!(!is_on(&rig, 1));
-    assert_eq!(says(&rig, "lamps.l1"), "switched off by a server");
+    assert_eq!(says(&rig, "lamps.l1"), "not enabled");
     rig.write(rule(0, 2), Value::Boolean(true));
     rig.pass(secs(1));
     assert!(is_on(&rig, 1));
@@ -631,6 +632,11 @@ fn both_thresholds_and_a_fixed_set_point_can_be_written_and_survive() {
                 scope: Scope::Gateway,
                 path: InstancePath::new(3308, 20),
             }),
+            limit: Some(Limit {
+                min: Some(16.0),
+                max: Some(28.0),
+                on_violation: OnViolation::Reject,
+            }),
             ..thermostat()
         },
         None,
@@ -643,6 +649,11 @@ fn both_thresholds_and_a_fixed_set_point_can_be_written_and_survive() {
         let op = rig.write(address, Value::Float(value));
         assert!(rig.is_done(op));
     }
+    let hot = rig.write(shown, Value::Float(28.5));
+    let Some(Err(Fault::BadValue(reason))) = rig.result(hot) else {
+        panic!("{:?}", rig.result(hot));
+    };
+    assert_eq!(reason, "the highest permitted value is 28");
     let narrow = rig.write(rule(0, 5), Value::Float(-1.5));
     assert!(
         matches!(rig.result(narrow), Some(Err(Fault::BadValue(reason))) if reason.contains("no band"))
@@ -794,4 +805,54 @@ fn state_of_a_version_without_rules_is_read() {
     assert!(old.as_object_mut().unwrap().remove("rules").is_some());
     let read: lamplighter_site::saved::SavedSite = serde_json::from_value(old).unwrap();
     assert_eq!(read.outputs, rig.saved.unwrap().outputs);
+}
+
+/// What outputs were told by a box that starts, before anybody measured anything.
+fn told_at_start(rig: &mut Rig) -> Vec<Value> {
+    let mut told = Vec::new();
+    while let Some((adapter, request)) = rig.asked.first().cloned() {
+        if let Action::Write { values, .. } = request.action {
+            told.extend(values.into_iter().map(|assignment| assignment.value));
+        }
+        rig.answer(adapter, Ok(Answer::default()));
+    }
+    told
+}
+
+#[test]
+fn a_crash_loop_switches_nothing() {
+    // Dark by the photocell alone, and a compressor that runs inside its band.
+    let mut config = lamps(GroupConfig {
+        photocell: Some(photocell(Policy::Or)),
+        ..scheduled("on=20:00 off=06:00")
+    });
+    config.points.extend(cooled(thermostat(), None).points);
+    config.thermostats = vec![thermostat()];
+    let mut rig = ready(config.clone(), at(NOON));
+    rig.sample(AHU, TWILIGHT, Value::Boolean(true));
+    rig.sample(AHU, SETPOINT, Value::Float(21.0));
+    air(&mut rig, 22.0);
+    air(&mut rig, 21.0);
+    for crash in 0..40u32 {
+        let now = lamplighter_model::Now {
+            boot: BootId(rig.now.boot.0 + crash % 2),
+            ..rig.now
+        };
+        rig = Rig::restarted(config.clone(), rig.saved.clone(), now);
+        rig.tell(clock());
+        for point in &config.points {
+            rig.declare(point.adapter, point.address);
+        }
+        let mut told = told_at_start(&mut rig);
+        for _ in 0..20 {
+            let end = rig.now.mono + millis(100);
+            while rig.step(end) {}
+            told.extend(told_at_start(&mut rig));
+        }
+        assert!(told.len() >= 3, "{told:?}");
+        assert!(
+            told.iter().all(|value| *value == Value::Boolean(true)),
+            "start {crash}: {told:?}"
+        );
+    }
 }

@@ -15,7 +15,10 @@ use lamplighter_interop::{
 use lamplighter_sim::modbus::{Bank, Units};
 use serde_json::{Value, json};
 
-use crate::place::{KEY, OTHER_KEY, Place, account, keyed, psk, says};
+use crate::{
+    b3_4_user_change::until,
+    place::{KEY, OTHER_KEY, Place, account, keyed, psk, says},
+};
 
 /// Relay modules, each with so many lamps.
 const MODULES: u16 = 20;
@@ -304,7 +307,9 @@ fn b1_streetlights_the_status_of_each_lamp_is_true_after_packets_were_lost() {
     let endpoint = street.operator.endpoint.clone();
     // What Leshan hears of it is lost perhaps; what it asks for is repeated until it arrives.
     let command = Street::writes(ALL_COMMAND, 100);
+    let before = street.operator.relay.answered();
     street.operator.leshan.begin(&endpoint, command);
+    until("the command", || street.operator.relay.answered() > before);
     let until = Instant::now() + LOSSY;
     while Instant::now() < until {
         street.listen();

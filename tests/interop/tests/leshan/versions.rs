@@ -2,7 +2,7 @@
 
 use lamplighter_interop::{
     leshan::Version,
-    station::{COUNT, LAMP_LEVEL, SETPOINT, SOON, Setup, Station, number},
+    station::{COUNT, LAMP, LAMP_LEVEL, SETPOINT, SOON, Setup, Station, number},
 };
 use serde_json::{Value, json};
 
@@ -172,4 +172,28 @@ pub(crate) fn sleeps_and_wakes(station: &mut Station) {
     assert!(refresh.status.success());
     station.event("awake");
     assert_eq!(station.read("/3/0/17", None)["code"], 205);
+}
+
+/// A server that has only the first definition of lamp controllers and of object 3308: they are
+/// announced as it knows them, and what is in both is read and written by it.
+#[test]
+fn leshan_is_told_the_versions_of_objects_that_it_knows() {
+    let mut station = Setup {
+        server: "object_versions = { 3416 = \"1.0\", 3308 = \"1.0\" }",
+        ..Setup::new("object-versions")
+    }
+    .start();
+    let links = station.registered["links"].as_str().unwrap();
+    assert!(links.contains("</3416/1>"), "{links}");
+    // 1.0 is what no version means (Core 1.2, 6.4.2).
+    assert!(
+        !links.contains("</3416>;ver") && !links.contains("</3308>;ver"),
+        "{links}"
+    );
+    assert!(links.contains("</3306>;ver=1.1"), "{links}");
+    assert_eq!(station.write(LAMP, "TLV", "integer", json!(100)), 204);
+    // Leshan cannot tell what the number is without a definition of that version.
+    station
+        .agent
+        .until(&["read", LAMP_LEVEL], SOON, |level| level["value"] == 100);
 }

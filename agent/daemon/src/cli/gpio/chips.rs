@@ -3,25 +3,21 @@
 use lamplighter_adapters::gpio::look::{self, Held, LookError};
 use serde_json::Value;
 
-use super::{Known, Row};
+use super::Row;
 use crate::{
     cli::exit::{Exit, Failure},
-    config::Backend,
+    commission::GpioLine,
 };
 
-pub(super) fn rows(known: &[Known<'_>]) -> Result<Vec<Row>, Failure> {
+pub(super) fn rows(known: &[GpioLine]) -> Result<Vec<Row>, Failure> {
     let mut rows = Vec::new();
     for chip in look::chips().map_err(failure)? {
         for line in chip.lines {
             let point = known.iter().find(|known| {
-                let is_chip = known
-                    .gpio
-                    .chip
-                    .as_ref()
-                    .is_none_or(|label| *label == chip.label);
-                let is_line = known.point.line == line.name
-                    || (known.gpio.chip.is_some() && known.point.line == line.number.to_string());
-                known.gpio.backend != Backend::Sim && is_chip && is_line
+                let is_chip = known.chip.as_ref().is_none_or(|label| *label == chip.label);
+                let is_line = known.line == line.name
+                    || (known.chip.is_some() && known.line == line.number.to_string());
+                !known.simulated && is_chip && is_line
             });
             rows.push(Row {
                 chip: chip.label.clone(),
@@ -29,7 +25,7 @@ pub(super) fn rows(known: &[Known<'_>]) -> Result<Vec<Row>, Failure> {
                 number: Some(line.number),
                 direction: if line.is_output { "output" } else { "input" },
                 user: line.user,
-                point: point.map(|known| known.point.point.name.clone()),
+                point: point.map(|known| known.point.clone()),
                 value: Value::Null,
                 quality: None,
             });

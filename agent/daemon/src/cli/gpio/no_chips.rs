@@ -1,12 +1,12 @@
 //! A build without the character device knows simulated lines only.
 
-use super::{Known, Row};
-use crate::cli::exit::Failure;
+use super::Row;
+use crate::{cli::exit::Failure, commission::GpioLine};
 
 /// Nothing can be held.
 pub(super) struct Held;
 
-pub(super) fn rows(_: &[Known<'_>]) -> Result<Vec<Row>, Failure> {
+pub(super) fn rows(_: &[GpioLine]) -> Result<Vec<Row>, Failure> {
     Err(none())
 }
 

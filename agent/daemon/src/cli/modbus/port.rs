@@ -98,3 +98,32 @@ fn users_of(path: &Path) -> Vec<String> {
     }
     users
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_port_that_may_not_be_opened_names_the_group_of_its_file() {
+        let path = Path::new("/dev/null");
+        let failure = unopened(path, &io::ErrorKind::PermissionDenied.into());
+        assert_eq!(failure.exit, Exit::NoPermission);
+        assert!(failure.text.contains("join the group `"), "{failure}");
+        assert_eq!(
+            unopened(path, &io::ErrorKind::NotFound.into()).exit,
+            Exit::Failed
+        );
+        let busy = unopened(path, &io::ErrorKind::ResourceBusy.into());
+        assert!(busy.text.contains("is in use by"), "{busy}");
+    }
+
+    #[test]
+    fn a_port_that_somebody_has_opened_is_not_free() {
+        let path = std::env::temp_dir().join(format!("lamplighter-port-{}", std::process::id()));
+        let file = fs::File::create(&path).unwrap();
+        assert_eq!(is_free(&path), Ok(()));
+        let _lock = Flock::lock(file, FlockArg::LockExclusiveNonblock).unwrap();
+        assert!(is_free(&path).unwrap_err().text.contains("is in use"));
+        fs::remove_file(&path).unwrap();
+    }
+}

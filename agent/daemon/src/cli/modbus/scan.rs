@@ -43,7 +43,7 @@ pub(super) fn scan(
     out: &mut impl Write,
 ) -> Result<(), Failure> {
     let wanted = options.bus.as_deref().map_or(Wanted::Any, Wanted::Bus);
-    let mut way = Way::open(global, &options.port, wanted)?;
+    let way = Way::open(global, &options.port, wanted)?;
     let line = line_of(options.bus.as_deref(), way.lines()?)?;
     let settings = settings_of(&line, options)?;
     let units = u64::from(*options.units.end() - *options.units.start()) + 1;
@@ -55,11 +55,7 @@ pub(super) fn scan(
         found: Vec::new(),
     };
     for round in 0..rounds {
-        let speed = settings.get(round).copied();
-        if let Some(speed) = speed {
-            way = way.at(global, &options.port, &line.bus, speed)?;
-        }
-        let speed = speed.map(|speed| speed.to_string());
+        let speed = settings.get(round).map(ToString::to_string);
         for unit in options.units.clone() {
             progress.tell(unit, speed.as_deref(), report.found.len());
             let probed = way.probe(&Probe {

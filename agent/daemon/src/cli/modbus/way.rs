@@ -2,7 +2,6 @@
 
 use std::{path::PathBuf, time::Duration};
 
-use lamplighter_adapters::bus::LineSettings;
 use lamplighter_model::tables;
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
@@ -66,40 +65,24 @@ impl Way {
         }
         let client = Client::new(&global.run_dir())?;
         if client.listens() {
-            return Ok(Self::Agent(client));
+            let agent = Self::Agent(client);
+            if !agent.lacks(wanted)? {
+                return Ok(agent);
+            }
+            // A line on which no device is configured yet belongs to nobody.
         }
         let config = configuration(global)?;
         let bus = pick(&config, wanted)?;
         Ok(Self::Direct(Direct::open(&config, bus)?))
     }
 
-    /// The same line at another speed; the agent decides itself.
-    pub(super) fn at(
-        self,
-        global: &Global,
-        port: &ModbusPort,
-        bus: &str,
-        line: LineSettings,
-    ) -> Result<Self, Failure> {
-        if let agent @ Self::Agent(_) = self {
-            return Ok(agent);
-        }
-        // The port is closed before it is opened anew.
-        drop(self);
-        let mut config = if port.port.is_some() {
-            of_port(port)?
-        } else {
-            configuration(global)?
-        };
-        let mut buses = config.buses.iter_mut();
-        let Some(of) = buses.find(|known| known.name == bus) else {
-            return Err(Failure::failed(format!("there is no [bus.{bus}]")));
-        };
-        if let BusLine::Serial(serial) = &mut of.line {
-            serial.settings = line;
-        }
-        let of = of.clone();
-        Ok(Self::Direct(Direct::open(&config, &of)?))
+    fn lacks(&self, wanted: Wanted<'_>) -> Result<bool, Failure> {
+        let lines = self.lines()?;
+        Ok(match wanted {
+            Wanted::Bus(name) => !lines.iter().any(|line| line.bus == name),
+            Wanted::Device(_) => false,
+            Wanted::Any => lines.is_empty(),
+        })
     }
 
     pub(super) fn lines(&self) -> Result<Vec<LineView>, Failure> {

@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, time::Duration};
 
 use lamplighter_adapters::iec62056::{Obis, Unit};
 use lamplighter_model::{DataType, device::AdapterId};
-use lamplighter_site::boundary::{BootState, PointConfig};
+use lamplighter_site::boundary::{BootState, PointConfig, PointKind};
 
 use super::{
     Checker, below, key,
@@ -105,6 +105,7 @@ impl Checker<'_> {
                 fail_safe: point.fail_safe.as_ref(),
                 min_switch_s: point.min_switch_s.or(device.defaults.min_switch_s),
                 power_return_spread_s: point.power_return_spread_s,
+                dims: point.pwm_hz.is_some(),
                 boot: match point
                     .boot
                     .or(device.defaults.boot)
@@ -126,6 +127,9 @@ impl Checker<'_> {
                 self.feedback(&at, feedback, is_output, (backend, &chip), lines)
             });
             let direction = self.direction(&at, point, &device.defaults, is_output);
+            let pwm_hz = point
+                .pwm_hz
+                .map(|hertz| self.pwm(&at, hertz, checked.kind, backend));
             configs.push(PointConfig {
                 feedback: feedback.as_ref().map(|feedback| feedback.within),
                 ..config
@@ -141,6 +145,7 @@ impl Checker<'_> {
                     .bias
                     .or(device.defaults.bias)
                     .unwrap_or(schema::Bias::AsIs),
+                pwm_hz,
                 direction,
                 feedback,
             });
@@ -232,6 +237,22 @@ impl Checker<'_> {
                 60_000,
             )),
         }
+    }
+
+    fn pwm(&mut self, point: &Key, hertz: u16, kind: PointKind, backend: schema::Backend) -> u16 {
+        let at = below(point, "pwm_hz");
+        if kind != PointKind::Dimmer {
+            let what = "only an `instance` of 3311, 3312 or 3416 can be dimmed";
+            self.error(&at, what, "");
+        }
+        match backend {
+            schema::Backend::Rppal | schema::Backend::Sim => (),
+            schema::Backend::Auto | schema::Backend::Cdev => {
+                let what = "the kernel's character device cannot dim";
+                self.error(&at, what, "backend = \"rppal\", on a Raspberry Pi");
+            }
+        }
+        self.within(&at, hertz, 20, 2000)
     }
 
     fn chip(&mut self, at: &Key, chip: &str) -> Option<String> {
@@ -377,6 +398,7 @@ impl Checker<'_> {
         for (name, point) in &device.point {
             let at = below(&below(at, "point"), name);
             let common = Common {
+                dims: false,
                 resource: point.resource.as_ref(),
                 instance: point.instance.as_ref(),
                 unit: point.unit.as_ref(),

@@ -30,6 +30,11 @@ pub(super) fn filled(instance: InstancePath) -> Vec<ResourcePath> {
         .collect()
 }
 
+/// Whether the object has a level.
+pub(super) fn can_dim(instance: InstancePath) -> bool {
+    matches!(instance.object.0, 3311 | 3312 | 3416)
+}
+
 /// Whether a group can be shown as this instance.
 pub(super) fn can_be_group(instance: InstancePath) -> bool {
     let fits = of(instance).is_some_and(|(.., can_be_group)| *can_be_group);

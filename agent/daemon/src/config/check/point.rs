@@ -34,6 +34,8 @@ pub(super) struct Common<'a> {
     pub(super) fail_safe: Option<&'a schema::FailSafe>,
     pub(super) min_switch_s: Option<f64>,
     pub(super) power_return_spread_s: Option<u64>,
+    /// The line takes levels.
+    pub(super) dims: bool,
     pub(super) boot: boundary::BootState,
 }
 
@@ -101,7 +103,9 @@ impl Checker<'_> {
             self.warning(at, what, "choose a resource that can be written");
         }
         let unit = self.unit(at, &definition, common.unit);
-        let data_type = if target.lamp.is_some() {
+        let data_type = if common.dims && target.lamp.is_some_and(lamp::can_dim) {
+            DataType::Integer
+        } else if target.lamp.is_some() {
             DataType::Boolean
         } else {
             definition.data_type
@@ -371,7 +375,7 @@ impl Checker<'_> {
         unit.clone()
     }
 
-    fn limit(
+    pub(super) fn limit(
         &mut self,
         at: &Key,
         limit: &schema::Limit,
@@ -509,7 +513,11 @@ impl Checker<'_> {
 
 fn kind_of(target: &Target, data_type: DataType, writable: bool) -> PointKind {
     if target.lamp.is_some() {
-        return PointKind::Lamp;
+        return if data_type == DataType::Boolean {
+            PointKind::Lamp
+        } else {
+            PointKind::Dimmer
+        };
     }
     let is_output = writable && data_type == DataType::Boolean;
     if is_output {

@@ -445,6 +445,7 @@ impl Checker<'_> {
 
 fn common(point: &schema::ModbusPoint) -> Common<'_> {
     Common {
+        dims: false,
         resource: point.resource.as_ref(),
         instance: point.instance.as_ref(),
         unit: point.unit.as_ref(),

@@ -360,6 +360,14 @@ impl Checker<'_> {
             }
             self.rule_instance(&at, text, SETPOINT.0, &[SETPOINT.1])
         });
+        let limit = thermostat.limit.as_ref();
+        let limit = limit.and_then(|limit| {
+            if instance.is_none() {
+                let hint = "show the set point as an `instance`, or limit the point that holds it";
+                self.error(&below(at, "limit"), "nobody can write the set point", hint);
+            }
+            self.limit(at, limit, DataType::Float, true)
+        });
         Some(ThermostatConfig {
             name: name.to_owned(),
             sensor: sensor?,
@@ -378,6 +386,7 @@ impl Checker<'_> {
             },
             max_age: Duration::from_secs(seconds),
             instance,
+            limit,
         })
     }
 

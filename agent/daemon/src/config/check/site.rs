@@ -187,7 +187,7 @@ pub(super) fn find<'p>(points: &'p [PointConfig], member: &str) -> Option<&'p Po
     let path: Option<Path> = member.parse().ok();
     points.iter().find(|point| match path {
         Some(Path::Instance(instance)) => {
-            point.kind == PointKind::Lamp && point.address.path.instance == instance
+            point.kind.is_lamp() && point.address.path.instance == instance
         }
         Some(path) => Path::Resource(point.address.path) == path,
         None => point.name == member,

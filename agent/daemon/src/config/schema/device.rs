@@ -323,6 +323,9 @@ pub struct GpioPoint {
     pub debounce_ms: Option<u64>,
     /// What an output does when the agent ends. Default: `"keep"`.
     pub exit: Option<Exit>,
+    /// Dim the output with pulses of this frequency in hertz, 20–2000: an `instance` of 3311, 3312 or
+    /// 3416 then takes levels of 0 to 100. With `backend = "rppal"` or `"sim"`. Default: on and off.
+    pub pwm_hz: Option<u16>,
     /// A contact that says whether the output did what it was told.
     /// Example: `{ line = "GPIO16", within_ms = 500 }`. Default: none.
     pub feedback: Option<Feedback>,

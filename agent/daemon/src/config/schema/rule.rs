@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::Deserialize;
 
-use super::Scalar;
+use super::{Limit, Scalar};
 
 /// `[site.group.NAME.schedule]`: when the group is on. Times are `"23:30"`, `"sunset-00:15"`,
 /// `"sunrise+00:10>=06:00<=07:30"` in the zone of the machine.
@@ -108,6 +108,9 @@ pub struct Thermostat {
     /// Show a set point that is a number as this instance of object 3308, where servers may change
     /// it. Example: `"/3308/20"`. Default: not shown.
     pub instance: Option<String>,
+    /// Set points that may be written to that instance.
+    /// Example: `{ min = 16.0, max = 28.0, on_violation = "reject" }`. Default: all.
+    pub limit: Option<Limit>,
 }
 
 #[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq)]

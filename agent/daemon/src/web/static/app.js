@@ -40,6 +40,14 @@ const board = {
       return false;
     }
   },
+  /** Locks a group for maintenance, or takes a lock away. */
+  async lock(name, on) {
+    try {
+      await post(on ? 'lock' : 'unlock', { name });
+    } catch (error) {
+      toast(error.message);
+    }
+  },
   details,
   toast,
 };

@@ -28,6 +28,7 @@ const STATE_WORDS = { on: 'All on', off: 'All off', mixed: 'Some on', unknown: '
 
 function groupCard(board, group, members) {
   const words = make('p', { class: 'quiet small', 'data-group-state': group.name });
+  const rule = make('p', { class: 'quiet small', 'data-rule': group.name });
   const choose = async (button, on) => {
     button.classList.add('pending');
     await board.command(group.name, on);
@@ -36,18 +37,26 @@ function groupCard(board, group, members) {
   const button = (on) =>
     make('button', { type: 'button', 'data-group': group.name, 'data-value': String(on), onclick: (event) => choose(event.currentTarget, on) }, on ? 'On' : 'Off');
   const [off, on] = [button(false), button(true)];
+  const locked = (name) => board.site.status.problems.some((problem) => problem.about === `lock ${name}`);
+  const holder = () => [group.name, 'all'].find(locked);
+  const lock = make('button', { class: 'lock small', type: 'button', 'data-lock': group.name, onclick: () => board.lock(holder() ?? group.name, !holder()) });
   board.onStatus((status) => {
+    setText(lock, { all: 'Unlock all', [group.name]: 'Unlock' }[holder()] ?? 'Lock');
+    lock.setAttribute('aria-pressed', Boolean(holder()));
     const now = status.groups.find((other) => other.name === group.name) ?? group;
     const lit = members.filter((point) => board.site.points.get(point.path).point.on).length;
     const failed = now.failed ? `, ${now.failed} did not follow` : '';
     setText(words, now.state === 'mixed' ? `${lit} of ${members.length} on${failed}` : `${STATE_WORDS[now.state]}${failed}`);
+    const own = status.rules.find((other) => other.name === group.name && other.kind !== 'thermostat');
+    setText(rule, own ? `By ${own.kind}: ${own.state}` : '');
+    rule.hidden = !own;
     on.setAttribute('aria-pressed', now.state === 'on');
     off.setAttribute('aria-pressed', now.state === 'off');
   });
   return make(
     'article',
     { class: 'card group' },
-    make('header', {}, icon('group'), make('div', { class: 'grow' }, make('h3', {}, title(group.name)), words), make('div', { class: 'either', role: 'group', 'aria-label': title(group.name) }, off, on)),
+    make('header', {}, icon('group'), make('div', { class: 'grow' }, make('h3', {}, title(group.name)), words, rule), make('div', { class: 'either', role: 'group', 'aria-label': title(group.name) }, off, on), lock),
     tiles(board, members),
   );
 }
