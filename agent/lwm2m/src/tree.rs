@@ -3,11 +3,7 @@
 //! One tree belongs to the event loop and serves every [`crate::client::Client`] over it, so the
 //! same event may arrive more than once: declaring and recording are idempotent.
 
-use std::{
-    collections::{BTreeMap, btree_map::Entry},
-    fmt,
-    sync::Arc,
-};
+use std::{collections::BTreeMap, fmt, sync::Arc};
 
 use lamplighter_model::{
     InstanceAddress, InstancePath, ObjectId, ObjectInstanceId, ResourceAddress, ResourceId,
@@ -18,8 +14,10 @@ use lamplighter_model::{
 
 use crate::{format::Content, object, work};
 
+mod resources;
 mod stored;
 
+use resources::Resources;
 pub(crate) use stored::{Held, initial, size, value_size};
 
 /// Objects, instances, owners and latest samples.
@@ -51,7 +49,7 @@ struct Instance {
     /// Bytes of its values, counted for [`Owner::Stored`] only.
     bytes: usize,
     owner: Owner,
-    resources: BTreeMap<ResourceId, Resource>,
+    resources: Resources,
 }
 
 /// A declared resource.
@@ -136,7 +134,7 @@ impl Tree {
     pub fn owned(&self, address: ResourceAddress) -> Option<(&Resource, Owner)> {
         work::visit();
         let instance = self.instances.get(&address.instance())?;
-        let resource = instance.resources.get(&address.path.resource)?;
+        let resource = instance.resources.get(address.path.resource)?;
         Some((resource, instance.owner))
     }
 
@@ -153,9 +151,8 @@ impl Tree {
         self.instances
             .get(&address)
             .into_iter()
-            .flat_map(|instance| &instance.resources)
+            .flat_map(|instance| instance.resources.iter())
             .inspect(|_| work::visit())
-            .map(|(id, resource)| (*id, resource))
     }
 
     /// The instances of one object, in order.
@@ -234,12 +231,11 @@ impl Tree {
         if instance.owner == Owner::Stored {
             return Err(Undeclarable::Stored);
         }
-        match instance.resources.entry(path.resource) {
-            Entry::Occupied(mut known) => known.get_mut().operations = operations,
-            Entry::Vacant(free) => {
-                free.insert(Resource::new(operations));
-            }
-        }
+        let make = || Resource::new(operations);
+        instance
+            .resources
+            .get_or_insert(path.resource, make)
+            .operations = operations;
         Ok(())
     }
 
@@ -251,7 +247,7 @@ impl Tree {
         else {
             return;
         };
-        instance.resources.remove(&address.path.resource);
+        instance.resources.remove(address.path.resource);
         if instance.resources.is_empty() {
             self.instances.remove(&address.instance());
             self.listed += 1;
@@ -268,7 +264,7 @@ impl Tree {
             .instances
             .get_mut(&sample.address.instance())
             .filter(|instance| instance.owner == Owner::Device)
-            .and_then(|instance| instance.resources.get_mut(&path.resource))
+            .and_then(|instance| instance.resources.get_mut(path.resource))
         else {
             return false;
         };
@@ -291,7 +287,7 @@ impl Instance {
         Self {
             bytes: 0,
             owner,
-            resources: BTreeMap::new(),
+            resources: Resources::new(),
         }
     }
 }

@@ -32,7 +32,7 @@ impl Tree {
         let instance = self.instances.get(&address)?;
         let held = instance.resources.iter();
         (instance.owner == Owner::Stored).then(|| {
-            held.filter_map(|(id, resource)| Some((*id, resource.content()?)))
+            held.filter_map(|(id, resource)| Some((id, resource.content()?)))
                 .collect()
         })
     }
@@ -77,20 +77,20 @@ impl Tree {
             return Err(Undeclarable::Taken);
         }
         let mut changed = Vec::new();
-        for (id, resource) in &mut instance.resources {
-            let content = held.get(id);
+        for (id, resource) in instance.resources.iter_mut() {
+            let content = held.get(&id);
             if resource.content().as_ref() != content {
                 let path = ResourceAddress {
                     scope: address.scope,
                     path: ResourcePath {
                         instance: address.path,
-                        resource: *id,
+                        resource: id,
                     },
                 };
                 self.revision += 1;
                 resource.changed = self.revision;
                 resource.values = content.map_or(Values::None, |content| values(path, content, at));
-                changed.push(*id);
+                changed.push(id);
             }
         }
         self.stored_bytes -= instance.bytes;
