@@ -130,7 +130,7 @@ fn set(global: &Global, options: &args::Set, out: &mut impl Write) -> Result<(),
         let hold = Hold { hold: options.hold };
         return operate::write(global, &known.point, level, hold, out);
     }
-    let held = chips::hold(options.chip.as_deref(), &options.line, options.level)?;
+    let _held = chips::hold(options.chip.as_deref(), &options.line, options.level)?;
     match options.hold {
         Some(time) => thread::sleep(time),
         None => {
@@ -142,7 +142,6 @@ fn set(global: &Global, options: &args::Set, out: &mut impl Write) -> Result<(),
             io::stdin().read_line(&mut String::new())?;
         }
     }
-    drop(held);
     Ok(())
 }
 
