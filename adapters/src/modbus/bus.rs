@@ -175,6 +175,20 @@ pub(super) struct Job {
     pub(super) done: oneshot::Sender<Result<Answered, BusError>>,
 }
 
+impl Job {
+    /// Whether anybody still waits for it.
+    pub(super) fn is_wanted(&self) -> bool {
+        let has_time = self
+            .ask
+            .expires
+            .is_none_or(|expires| Instant::now() < expires);
+        has_time && !self.done.is_closed()
+    }
+}
+
+/// Whether a request is still to be sent.
+pub(super) type Wanted<'a> = &'a (dyn Fn() -> bool + Sync);
+
 #[derive(Debug)]
 pub(super) enum Line {
     Rtu(Rtu),
@@ -467,8 +481,8 @@ impl<O: Opener> Bus<O> {
         }
         let contended = !self.polls.is_empty() || !self.commands.is_empty();
         let result = match job.line {
-            Some(line) => self.exchange_at(line, &job.ask).await,
-            None => self.exchange(&job.ask).await,
+            Some(line) => self.exchange_at(line, &job).await,
+            None => self.exchange(&job).await,
         };
         let took = now.elapsed();
         if contended {
@@ -478,7 +492,8 @@ impl<O: Opener> Bus<O> {
         answer(job, result);
     }
 
-    async fn exchange(&mut self, ask: &Ask) -> Result<Answered, BusError> {
+    async fn exchange(&mut self, job: &Job) -> Result<Answered, BusError> {
+        let ask = &job.ask;
         if matches!(self.port, PortState::Resting) {
             self.open().await;
         }
@@ -486,8 +501,8 @@ impl<O: Opener> Bus<O> {
             return Err(BusError::Down);
         };
         let outcome = match &mut self.line {
-            Line::Rtu(rtu) => rtu.exchange(port, ask).await,
-            Line::Tcp(tcp) => tcp.exchange(port, ask).await,
+            Line::Rtu(rtu) => rtu.exchange(port, ask, &|| job.is_wanted()).await,
+            Line::Tcp(tcp) => tcp.exchange(port, ask, &|| job.is_wanted()).await,
         };
         *used = Instant::now();
         let result = match outcome {
@@ -496,6 +511,10 @@ impl<O: Opener> Bus<O> {
                 answer
                     .map(|reply| Answered { reply, round_trip })
                     .map_err(BusError::Exception)
+            }
+            Ok(Outcome::Expired) => {
+                self.stats.send_modify(|stats| stats.expired += 1);
+                Err(BusError::Expired)
             }
             Ok(Outcome::Garbled) => Err(BusError::Garbled),
             Ok(Outcome::Silent) => Err(BusError::Timeout),

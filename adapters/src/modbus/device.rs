@@ -42,6 +42,10 @@ pub struct ModbusDevice {
     polls: Vec<Poll>,
     /// What a read costs and what the device takes, as far as is known by now.
     cost: CostModel,
+    /// As it was before anything was learned.
+    configured_cost: CostModel,
+    /// When what was refused is asked for again.
+    forget_at: Option<Instant>,
     turnaround: Turnaround,
     /// When each point is to be told of again; some are read more often than they must be.
     told: Vec<Instant>,
@@ -114,6 +118,8 @@ impl ModbusDevice {
         Ok(Self {
             polls: poll::spread(config.plan(settings).requests, config.unit),
             cost: config.cost(settings),
+            configured_cost: config.cost(settings),
+            forget_at: None,
             turnaround: Turnaround::default(),
             told: vec![Instant::now(); config.points.len()],
             lacks_mask_write: false,

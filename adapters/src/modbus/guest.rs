@@ -3,7 +3,10 @@
 
 use std::time::Duration;
 
-use tokio::sync::{mpsc, oneshot};
+use tokio::{
+    sync::{mpsc, oneshot},
+    time::Instant,
+};
 
 use super::{
     bus::{Answered, Ask, Bus, BusError, BusHandle, BusSettings, Framing, Job, Line, PortState},
@@ -37,8 +40,9 @@ impl<O: Opener> Bus<O> {
     pub(super) async fn exchange_at(
         &mut self,
         line: LineSettings,
-        ask: &Ask,
+        job: &Job,
     ) -> Result<Answered, BusError> {
+        let ask = &job.ask;
         let Framing::Rtu(own) = self.settings.framing else {
             return Err(BusError::Invalid(RequestError::NoSpeed));
         };
@@ -53,20 +57,29 @@ impl<O: Opener> Bus<O> {
             return Err(BusError::Invalid(RequestError::NoSpeed));
         };
         guest.on_open(port.is_real_time(), Duration::ZERO);
+        let sent = Instant::now();
         let switched = port.set_line(line);
+        if switched.is_err() && port.set_line(own).is_ok() {
+            // The port has no such speed; the line itself is well.
+            return Err(BusError::Invalid(RequestError::NoSpeed));
+        }
         let outcome = match switched {
-            Ok(()) => guest.exchange(port, ask).await,
+            Ok(()) => guest.exchange(port, ask, &|| job.is_wanted()).await,
             Err(error) => Err(error),
         };
         let back = port.set_line(own);
         if let Line::Rtu(rtu) = &mut self.line {
             // The silence before the next request begins now.
             rtu.on_stray(&[]);
+            if matches!(outcome, Ok(Outcome::Garbled | Outcome::Silent)) {
+                rtu.give_up_guest(ask, sent);
+            }
         }
         match (outcome, back) {
             (Ok(Outcome::Answered(answer, round_trip)), Ok(())) => answer
                 .map(|reply| Answered { reply, round_trip })
                 .map_err(BusError::Exception),
+            (Ok(Outcome::Expired), Ok(())) => Err(BusError::Expired),
             (Ok(Outcome::Garbled), Ok(())) => Err(BusError::Garbled),
             (Ok(Outcome::Silent), Ok(())) => Err(BusError::Timeout),
             (Err(error), _) | (Ok(_), Err(error)) => {

@@ -13,11 +13,11 @@ use std::{collections::BTreeMap, io, time::Duration};
 
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
-    time::{Instant, timeout_at},
+    time::{Instant, timeout, timeout_at},
 };
 
 use super::{
-    bus::{Ask, Class},
+    bus::{Ask, Class, Wanted},
     frame::{Answer, Reply, Request, find_answer, only_frames},
 };
 use crate::bus::{Port, alarm::Alarm};
@@ -42,6 +42,8 @@ pub(crate) struct Timing {
 pub(crate) enum Outcome {
     /// With the time from the first byte sent to the last received.
     Answered(Answer, Duration),
+    /// Nothing was sent: by the time that the line was quiet nobody waited any more.
+    Expired,
     /// Something came, but no answer to this request.
     Garbled,
     Silent,
@@ -80,6 +82,8 @@ const RECEIVED_MAX: usize = 512;
 /// A line that is never silent makes a request fail after this time.
 const BABBLE_MAX: Duration = Duration::from_secs(1);
 /// However slow a device once was, the line does not wait longer.
+/// What a driver may take beyond the time on the line until it has sent everything.
+const END_OF_SENDING_MAX: Duration = Duration::from_millis(500);
 const QUARANTINE_MAX: Duration = Duration::from_secs(30);
 
 impl Rtu {
@@ -128,9 +132,14 @@ impl Rtu {
         &mut self,
         port: &mut P,
         ask: &Ask,
+        is_wanted: Wanted<'_>,
     ) -> io::Result<Outcome> {
         if !self.quiet(port, ask.unit).await? {
             return Ok(Outcome::Garbled);
+        }
+        // design, 6: a command that was answered with an error is not executed later.
+        if !is_wanted() {
+            return Ok(Outcome::Expired);
         }
         port.discard_input()?;
         self.received.clear();
@@ -157,7 +166,8 @@ impl Rtu {
         self.last_byte = Instant::now() + self.line_time(frame.len());
         if port.switches_direction() {
             self.alarm.wait_until(self.last_byte).await;
-            port.end_sending().await?;
+            let end = timeout(END_OF_SENDING_MAX, port.end_sending()).await;
+            end.unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into()))?;
             self.last_byte = Instant::now();
         }
         Ok(())
@@ -258,6 +268,13 @@ impl Rtu {
             Class::Command | Class::Poll => until,
             Class::Guest | Class::Probe => deadline,
         };
+    }
+
+    /// A question at another speed was not answered: it may come yet, and the unit's only.
+    pub(crate) fn give_up_guest(&mut self, ask: &Ask, sent: Instant) {
+        let line_until = self.line_until;
+        self.give_up(ask, sent, sent);
+        self.line_until = line_until;
     }
 
     /// Finds answers that come late, ends their quarantine and learns how late they were.

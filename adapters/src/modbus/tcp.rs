@@ -12,7 +12,7 @@ use tokio::{
 };
 
 use super::{
-    bus::{Ask, Class},
+    bus::{Ask, Class, Wanted},
     frame::Answer,
     rtu::{Outcome, some},
 };
@@ -96,6 +96,7 @@ impl Tcp {
         &mut self,
         port: &mut P,
         ask: &Ask,
+        is_wanted: Wanted<'_>,
     ) -> io::Result<Outcome> {
         let mut chunk = [0; 512];
         while let Some((_, until)) = self.outstanding {
@@ -107,6 +108,10 @@ impl Tcp {
         }
         while let Ok(count) = timeout_at(self.not_before, port.read(&mut chunk)).await {
             self.on_stray(&chunk[..some(count?)?])?;
+        }
+        // As in `Rtu::exchange`.
+        if !is_wanted() {
+            return Ok(Outcome::Expired);
         }
         self.transaction = self.transaction.wrapping_add(1);
         let sent = Instant::now();
@@ -133,8 +138,11 @@ impl Tcp {
     }
 
     fn give_up(&mut self, ask: &Ask, sent: Instant) {
-        let silent_since = *self.silent_since.get_or_insert(sent);
-        self.is_dead = silent_since.elapsed() >= ask.late_timeout * SILENT_TIMEOUTS;
+        // Whom a guest asks need not be there.
+        if ask.class != Class::Guest {
+            let silent_since = *self.silent_since.get_or_insert(sent);
+            self.is_dead = silent_since.elapsed() >= ask.late_timeout * SILENT_TIMEOUTS;
+        }
         self.outstanding = match ask.class {
             Class::Command | Class::Poll => Some((
                 self.transaction,
@@ -159,6 +167,7 @@ impl Tcp {
         }
         // Late ones too show that the other end is there.
         self.silent_since = None;
+        self.is_dead = false;
         let pdu = self.received[HEADER..end].to_vec();
         self.received.drain(..end);
         Ok(Some(Frame {

@@ -147,3 +147,38 @@ async fn a_request_whose_asker_has_gone_leaves_the_line_in_step() {
         );
     }
 }
+
+/// Whoever asked has been told that it failed: nothing may happen any more (design, 6).
+#[tokio::test(start_paused = true)]
+async fn a_command_whose_time_has_passed_in_quarantine_is_never_sent() {
+    for (settings, framing) in [(rtu_settings(), "serial"), (tcp_settings(), "TCP")] {
+        let units = counting_units(&[17]);
+        let seen = Arc::new(AtomicU32::new(0));
+        let script = {
+            let seen = Arc::clone(&seen);
+            move |_: &Seen| {
+                seen.fetch_add(1, Ordering::Relaxed);
+                Behaviour::Mute
+            }
+        };
+        let (bus, _) = start(settings, &units, script);
+        assert_eq!(bus.ask(read(17, 1, 1)).await, Err(BusError::Timeout));
+        let command = |expires| Ask {
+            class: Class::Command,
+            expires: Some(expires),
+            request: Request::WriteRegister { at: 1, value: 7 },
+            ..read(17, 1, 1)
+        };
+        // It is let in, and the line is quiet too late for it.
+        let soon = tokio::time::Instant::now() + TIMEOUT;
+        let result = bus.ask(command(soon)).await;
+        assert_eq!(result, Err(BusError::Expired), "{framing}");
+        // The same of one whose caller has gone.
+        let late = tokio::time::Instant::now() + TIMEOUT * 100;
+        assert_eq!(bus.ask(read(17, 1, 1)).await, Err(BusError::Timeout));
+        let gone = tokio::time::timeout(TIMEOUT, bus.ask(command(late))).await;
+        assert!(gone.is_err(), "{framing}");
+        tokio::time::sleep(TIMEOUT * 20).await;
+        assert_eq!(seen.load(Ordering::Relaxed), 2, "{framing}");
+    }
+}

@@ -312,9 +312,12 @@ impl Commission {
         let mut points = self.points.iter();
         let found = points.find(|(_, place)| {
             let written = place.point().written_place(place.config.addressing);
-            // A broadcast reaches all of them.
+            // A broadcast reaches all of them, and many a device on the network answers for every unit.
             place.line == bus
-                && (place.unit == unit || unit == 0)
+                && (place.unit == unit
+                    || [unit, place.unit]
+                        .iter()
+                        .any(|unit| [0, 255].contains(unit)))
                 && written.is_some_and(|written| written.overlaps(range))
         });
         found.map(|(name, _)| name.as_str())

@@ -14,7 +14,7 @@ use super::{
         bus::{BusError, Class},
         config::PointConfig,
         frame::{Reply, Request},
-        plan::{PlannedRequest, RegisterRange, plan, spanning},
+        plan::{CostModel, PlannedRequest, RegisterRange, plan, spanning},
     },
     ModbusDevice,
 };
@@ -46,6 +46,10 @@ enum Part {
 const FIRST_READS_WITHIN: Duration = Duration::from_secs(2);
 /// So many questions after one refusal; the rest is found out at the next.
 const BISECTING_ASKS_MAX: u32 = 24;
+/// The search is given up after this, well before the read that it belongs to.
+const BISECTING_MAX: Duration = Duration::from_secs(2);
+/// What was refused is asked for again after this: a device may refuse while it starts.
+const FORGET_AFTER: Duration = Duration::from_secs(600);
 /// A device that refuses more than this is read point by point.
 const REFUSED_MAX: usize = 64;
 /// The plan is made again after so many answers, if the turnaround is another than it was taken for.
@@ -116,10 +120,10 @@ impl ModbusDevice {
     /// Finds out which part of a refused read the device does not give, reads the rest, and plans
     /// around it from now on. `points` are in the order of their registers.
     async fn bisect(&mut self, points: &[usize], fault: Fault) -> Result<Vec<Sample>, Fault> {
-        let (mut samples, mut asks) = (Vec::new(), 0);
+        let (mut samples, mut asks, begun) = (Vec::new(), 0, Instant::now());
         let all = 0..points.len();
         let mut refused = Vec::from([all]);
-        while let Some(part) = refused.pop() {
+        'search: while let Some(part) = refused.pop() {
             let Some(middle) = self.middle(&points[part.clone()]) else {
                 self.refuse_alone(points[part.start]);
                 continue;
@@ -131,19 +135,29 @@ impl ModbusDevice {
             let mut given = true;
             for half in &halves {
                 asks += 1;
-                match self.read_part(&points[half.clone()]).await? {
-                    Part::Given(more) => samples.extend(more),
-                    Part::Refused => {
+                match self.read_part(&points[half.clone()]).await {
+                    Ok(Part::Given(more)) => samples.extend(more),
+                    Ok(Part::Refused) => {
                         given = false;
                         refused.push(half.clone());
                     }
+                    // What is known so far is kept.
+                    Err(_) => break 'search,
                 }
             }
             if given {
                 asks += 1;
-                self.refuse_together(points, &halves).await?;
+                if self.refuse_together(points, &halves).await.is_err() {
+                    break;
+                }
             }
             if asks > BISECTING_ASKS_MAX {
+                break;
+            }
+            if begun.elapsed() > BISECTING_MAX && !refused.is_empty() {
+                // The line is slow, or busy: the search would never come to its end.
+                self.cost.one_per_point = true;
+                self.forget_at.get_or_insert(Instant::now() + FORGET_AFTER);
                 break;
             }
         }
@@ -206,6 +220,16 @@ impl ModbusDevice {
         }
         let longest = self.span(&points[left.clone()]).count;
         let longest = longest.max(self.span(&points[right.clone()]).count);
+        // No point is wider than a request may be.
+        let widest = (0..self.config.points.len())
+            .map(|point| self.range_of(point))
+            .filter(|range| range.table.holds_bits() == whole.table.holds_bits());
+        let widest = widest.map(|range| range.count).max().unwrap_or_default();
+        let longest = longest.max(widest);
+        if longest >= whole.count {
+            self.refuse(range);
+            return Ok(());
+        }
         info!(
             device = self.config.name,
             longest, "Device does not give so many at once: less is read from now on"
@@ -233,6 +257,7 @@ impl ModbusDevice {
     }
 
     fn refuse(&mut self, range: RegisterRange) {
+        self.forget_at.get_or_insert(Instant::now() + FORGET_AFTER);
         if self.cost.refused.len() < REFUSED_MAX {
             self.cost.refused.push(range);
         } else {
@@ -277,11 +302,15 @@ impl ModbusDevice {
 
     /// What was refused once may be there now.
     pub(super) fn forget_refusals(&mut self) {
-        if self.cost.refused.is_empty() {
+        self.forget_at = None;
+        let configured = CostModel {
+            turnaround: self.cost.turnaround,
+            ..self.configured_cost.clone()
+        };
+        if self.cost == configured {
             return;
         }
-        self.cost.refused.clear();
-        self.cost.one_per_point = self.config.one_request_per_point;
+        self.cost = configured;
         self.plan_again();
         self.publish_refused();
     }
@@ -391,10 +420,17 @@ impl ModbusDevice {
     }
 
     pub(super) async fn wait_for_poll(&mut self) -> Option<Wake> {
-        let Some(next) = (0..self.polls.len()).min_by_key(|index| self.polls[*index].due) else {
+        let next = (0..self.polls.len()).min_by_key(|index| self.polls[*index].due);
+        let due = next.map(|next| self.polls[next].due);
+        let Some(until) = due.into_iter().chain(self.forget_at).min() else {
             return std::future::pending().await;
         };
-        sleep_until(self.polls[next].due).await;
+        sleep_until(until).await;
+        if self.forget_at.is_some_and(|at| at <= Instant::now()) {
+            self.forget_refusals();
+            return None;
+        }
+        let next = next?;
         self.polls[next].reschedule(Instant::now());
         self.due(next)
     }
