@@ -394,9 +394,15 @@ impl Output {
             || (is_on(value) && self.is_blocked(BlockKind::Leaves))
     }
 
-    /// The winner is written even if it is in effect already.
+    /// The winner is written even if it is in effect already, and at once.
     pub(crate) const fn write_anew(&mut self) {
         self.forced = true;
+        self.retry = None;
+    }
+
+    /// What failed before need not be waited for: something else is to be written.
+    pub(crate) const fn try_at_once(&mut self) {
+        self.retry = None;
     }
 
     /// Fills a slot with what stood there before the restart.
@@ -599,7 +605,12 @@ impl Output {
     }
 
     fn wait(&self, slot: Slot, value: &Value, now: Now) -> Option<Moment> {
-        let paced = self.paced.map(|(_, at)| at);
+        // Safety does not queue up behind a street, nor does a hand that switches off, nor somebody
+        // who is answered within seconds: what he is refused must not be done later.
+        let is_urgent = slot < Slot::HandSwitch
+            || (slot == Slot::HandSwitch && !is_on(value))
+            || (slot == Slot::Command && self.has_waiter());
+        let paced = self.paced.map(|(_, at)| at).filter(|_| !is_urgent);
         let latest = self
             .guard_wait(slot, value, now)
             .max(paced)
@@ -727,7 +738,9 @@ impl Output {
             self.guards().for_each(|guard| {
                 guard.on_seen(on, now);
             });
-            let wanted = self.commanded().is_some_and(is_on);
+            // A contact that opens for a moment is not off while the device has been told to be on.
+            let has_accepted = self.in_effect.as_ref().is_some_and(is_on);
+            let wanted = has_accepted || self.commanded().is_some_and(is_on);
             self.contact.on_seen(on, wanted, at);
         } else if !usable {
             self.contact.on_lost();

@@ -214,7 +214,10 @@ impl Site {
         if slot == Slot::GroupCommand {
             self.note_member(index, command, &MemberResult::Done);
         }
-        if slot == Slot::DeviceFailSafe {
+        // Whoever wanted it: the device is as safe as it was to be.
+        let output = self.output(index);
+        let fail_safe = output.slots.get(Slot::DeviceFailSafe);
+        if fail_safe.is_some_and(|entry| output.in_effect.as_ref() == Some(&entry.value)) {
             self.end_device_lost(index);
         }
         if let Some(request) = waiter {

@@ -43,6 +43,7 @@ impl Site {
                     LinkState::Starting | LinkState::Suspect | LinkState::Online,
                     LinkState::Online,
                 ) => {
+                    self.deadlines.clear(Timer::DeviceLost(index));
                     self.output_mut(index).end_pause();
                     self.drive(index, now);
                 }

@@ -136,7 +136,11 @@ impl Site {
             return;
         };
         let id = self.new_command();
-        self.output_mut(index).slots.set(
+        let output = self.output_mut(index);
+        if output.slots.get(Slot::MaintenanceLock).is_none() {
+            output.try_at_once();
+        }
+        output.slots.set(
             Slot::MaintenanceLock,
             Entry {
                 id,

@@ -93,6 +93,21 @@ fn a_lock_drives_its_outputs_off_and_lets_only_off_pass() {
     assert!(rig.is_done(on));
 }
 
+/// A street that is being switched keeps nobody waiting who locks a lamp of it.
+#[test]
+fn a_lock_waits_for_no_turn() {
+    let mut rig = Rig::ready(points(), vec![group(1..=2, secs(60))]);
+    rig.write(GROUP_COMMAND, HUNDRED);
+    rig.pass(secs(120));
+    assert_eq!(rig.site.outputs()[1].in_effect, Some(ON));
+    // The second has its turn in a minute.
+    rig.write(GROUP_COMMAND, HUNDRED);
+    rig.pass(secs(1));
+    rig.forget();
+    lock(&mut rig, 1, "lamps.l2").unwrap();
+    rig.accept(LAMPS, lamp(2), &OFF);
+}
+
 #[test]
 fn after_the_lock_the_table_decides_one_lamp_after_the_other() {
     let mut rig = lit();

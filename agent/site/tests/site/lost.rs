@@ -2,9 +2,11 @@
 
 use lamplighter_model::{
     ResourceAddress, Value,
-    device::{Fault, LinkState},
+    device::{Fault, LinkState, OpId},
 };
-use lamplighter_site::boundary::{FailSafe, FailSafeOn, PointConfig, PointKind, SiteInput, Slot};
+use lamplighter_site::boundary::{
+    FailSafe, FailSafeOn, LockRequest, PointConfig, PointKind, SiteInput, Slot,
+};
 
 use crate::rig::{AHU, LAMPS, Rig, ahu_point, lamp, lamp_point, secs};
 
@@ -68,6 +70,32 @@ fn a_device_that_was_lost_for_long_is_put_into_its_safe_state_and_its_command_en
     assert_eq!(winner(&rig), None);
     rig.wait(secs(600));
     assert!(rig.asked.is_empty());
+}
+
+/// Whoever has put it into its safe state: it is in it.
+#[test]
+fn a_device_that_comes_back_under_a_lock_is_not_held_by_its_fail_safe_afterwards() {
+    let mut rig = running(FailSafeOn::DeviceLost);
+    rig.link(AHU, LinkState::Offline);
+    rig.wait(secs(600));
+    assert_eq!(winner(&rig), Some(Slot::DeviceFailSafe));
+    rig.answer(AHU, Err(Fault::Unreachable));
+    let by = lamplighter_model::device::Origin::Local("anna (local)".to_owned());
+    let what = "fan".to_owned();
+    rig.tell(SiteInput::Lock(
+        OpId(1),
+        LockRequest::Lock {
+            what,
+            by: by.clone(),
+        },
+    ));
+    rig.link(AHU, LinkState::Online);
+    rig.accept(AHU, FAN, &OFF);
+    let what = Some("fan".to_owned());
+    rig.tell(SiteInput::Lock(OpId(2), LockRequest::Unlock { what, by }));
+    assert_eq!(winner(&rig), None);
+    rig.write(FAN, ON);
+    rig.accept(AHU, FAN, &ON);
 }
 
 #[test]
