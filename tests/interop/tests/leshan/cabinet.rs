@@ -147,8 +147,8 @@ fn reads_every_family_in_every_format() {
     let lamps = site.read("/3416", Some("SENML_CBOR"));
     assert_eq!(
         lamps["content"].as_object().unwrap().len(),
-        9,
-        "eight lamps and their group: {lamps}"
+        10,
+        "nine lamps and a group: {lamps}"
     );
 }
 
