@@ -157,7 +157,8 @@ impl ModbusDevice {
             if begun.elapsed() > BISECTING_MAX && !refused.is_empty() {
                 // The line is slow, or busy: the search would never come to its end.
                 self.cost.one_per_point = true;
-                self.forget_at.get_or_insert(Instant::now() + FORGET_AFTER);
+                self.forget_at
+                    .get_or_insert_with(|| Instant::now() + FORGET_AFTER);
                 break;
             }
         }
@@ -257,7 +258,8 @@ impl ModbusDevice {
     }
 
     fn refuse(&mut self, range: RegisterRange) {
-        self.forget_at.get_or_insert(Instant::now() + FORGET_AFTER);
+        self.forget_at
+            .get_or_insert_with(|| Instant::now() + FORGET_AFTER);
         if self.cost.refused.len() < REFUSED_MAX {
             self.cost.refused.push(range);
         } else {
