@@ -170,11 +170,11 @@ async fn a_command_whose_time_has_passed_in_quarantine_is_never_sent() {
             ..read(17, 1, 1)
         };
         // It is let in, and the line is quiet too late for it.
-        let soon = tokio::time::Instant::now() + TIMEOUT;
+        let soon = Instant::now() + TIMEOUT;
         let result = bus.ask(command(soon)).await;
         assert_eq!(result, Err(BusError::Expired), "{framing}");
         // The same of one whose caller has gone.
-        let late = tokio::time::Instant::now() + TIMEOUT * 100;
+        let late = Instant::now() + TIMEOUT * 100;
         assert_eq!(bus.ask(read(17, 1, 1)).await, Err(BusError::Timeout));
         let gone = tokio::time::timeout(TIMEOUT, bus.ask(command(late))).await;
         assert!(gone.is_err(), "{framing}");
