@@ -186,10 +186,14 @@ impl Site {
         let output = self.output(index);
         let barrier = self.barrier(index, now)?;
         let own = output.contact.state();
-        let tripped = output.block.as_ref().map(|block| block.kind) == Some(BlockKind::Trips);
+        let tripped = self.is_tripped(index);
         let beside_another = output.interlocks.iter().any(|interlock| {
             let holder = self.interlocks[interlock.0].holder;
             holder.is_some_and(|holder| holder.output != index)
+        });
+        let is_holder = output.interlocks.iter().any(|interlock| {
+            let holder = self.interlocks[interlock.0].holder;
+            holder.is_some_and(|holder| holder.is_told && holder.output == index)
         });
         let mut below = output.slots.occupied();
         let wants_on = below
@@ -199,10 +203,17 @@ impl Site {
             State::On if beside_another => BlockKind::Trips,
             State::Unknown if beside_another && tripped => BlockKind::Trips,
             State::On => BlockKind::Leaves,
+            // Nobody knows whether it is on still: it is not told to be beside another.
+            State::Unknown if is_holder => BlockKind::Leaves,
             State::Off(_) | State::Unknown if wants_on => BlockKind::Holds,
             State::Off(_) | State::Unknown => return None,
         };
         Some(Block { kind, ..barrier })
+    }
+
+    fn is_tripped(&self, index: OutputIndex) -> bool {
+        let block = self.output(index).block.as_ref();
+        block.is_some_and(|block| block.kind == BlockKind::Trips)
     }
 
     /// What keeps an output from going on; `None` for who may, or holds the interlock.
@@ -215,7 +226,8 @@ impl Site {
                 holder,
             } = &self.interlocks[interlock.0];
             let told = holder.filter(|holder| holder.is_told);
-            if told.is_some_and(|holder| holder.output == index) {
+            let holds = told.is_some_and(|holder| holder.output == index);
+            if holds && self.output(index).contact.state() == State::On {
                 continue;
             }
             let name = &config.name;
@@ -224,6 +236,8 @@ impl Site {
                 let held = holder.is_some_and(|holder| holder.output == *partner);
                 let (reason, until) = match self.output(*partner).contact.state() {
                     State::On => (format!("{partner_name} is on (interlock {name})"), None),
+                    // It goes on with what it did, unless one is on beside it.
+                    State::Unknown if holds && !self.is_tripped(*partner) => continue,
                     State::Unknown if held => {
                         (format!("{partner_name} may be on (interlock {name})"), None)
                     }

@@ -15,9 +15,12 @@ use lamplighter_site::boundary::{
 use lamplighter_site::rule::Zone;
 use proptest::prelude::*;
 
-use crate::rig::{
-    AHU, GROUP_COMMAND, GROUP_FAILED, LAMPS, Rig, ahu_point, config, group, lamp, lamp_point,
-    millis, secs, start,
+use crate::{
+    outcome::{Outcome, adapter, outcome},
+    rig::{
+        AHU, GROUP_COMMAND, GROUP_FAILED, LAMPS, Rig, ahu_point, config, group, lamp, lamp_point,
+        millis, secs, start,
+    },
 };
 
 const COMPRESSOR: ResourceAddress = ResourceAddress::gateway(3306, 0, 5850);
@@ -57,29 +60,6 @@ enum Step {
     /// Commands for several outputs in one write.
     Several(bool),
     Wait(u64),
-}
-
-#[derive(Clone, Copy, Debug)]
-enum Outcome {
-    Done,
-    /// Executed, but the answer is lost.
-    DoneUnheard,
-    Refused,
-    /// Neither executed nor answered.
-    Silent,
-}
-
-fn outcome() -> impl Strategy<Value = Outcome> {
-    prop_oneof![
-        5 => Just(Outcome::Done),
-        2 => Just(Outcome::DoneUnheard),
-        2 => Just(Outcome::Refused),
-        1 => Just(Outcome::Silent),
-    ]
-}
-
-fn adapter() -> impl Strategy<Value = AdapterId> {
-    prop_oneof![Just(LAMPS), Just(AHU)]
 }
 
 fn step() -> impl Strategy<Value = Step> {

@@ -8,6 +8,7 @@ mod histories;
 mod interlocks;
 mod locks;
 mod lost;
+mod outcome;
 mod outputs;
 mod requests;
 mod restart;

@@ -27,7 +27,10 @@ use lamplighter_site::{
 };
 use proptest::prelude::*;
 
-use crate::rig::{AHU, LAMPS, Rig, ahu_point, config, group, lamp_point, millis, secs, start};
+use crate::{
+    outcome::{Outcome, adapter, outcome},
+    rig::{AHU, LAMPS, Rig, ahu_point, config, group, lamp_point, millis, secs, start},
+};
 
 const COMPRESSOR: ResourceAddress = ResourceAddress::gateway(3306, 0, 5850);
 const HEATER: ResourceAddress = ResourceAddress::gateway(3306, 1, 5850);
@@ -97,29 +100,6 @@ enum Step {
     Unlock(Option<usize>),
     Wait(u64),
     WaitMillis(u64),
-}
-
-#[derive(Clone, Copy, Debug)]
-enum Outcome {
-    Done,
-    /// Executed, but the answer is lost.
-    DoneUnheard,
-    Refused,
-    /// Neither executed nor answered.
-    Silent,
-}
-
-fn outcome() -> impl Strategy<Value = Outcome> {
-    prop_oneof![
-        6 => Just(Outcome::Done),
-        2 => Just(Outcome::DoneUnheard),
-        2 => Just(Outcome::Refused),
-        1 => Just(Outcome::Silent),
-    ]
-}
-
-fn adapter() -> impl Strategy<Value = AdapterId> {
-    prop_oneof![Just(LAMPS), Just(AHU)]
 }
 
 fn plain_step() -> impl Strategy<Value = Step> {
@@ -504,11 +484,17 @@ impl World {
 
     fn release(&mut self, output: usize, then: impl Fn(&mut Table)) {
         self.released[output] = self.sequence;
-        self.tables[output].change(|table| {
+        let release = |table: &mut Table| {
             table.command = None;
             table.group = None;
             then(table);
-        });
+        };
+        // What was not kept any more is begun anew after the kill.
+        if self.rig.kill_after.is_some() {
+            self.tables[output].may_change(release);
+        } else {
+            self.tables[output].change(release);
+        }
     }
 
     /// A request was obeyed for sure, or may have been.
@@ -957,4 +943,70 @@ proptest! {
         world.calm_down();
         world.check();
     }
+}
+
+/// A history that went wrong once.
+fn lived(steps: Vec<Step>) {
+    let mut world = World::new();
+    steps.into_iter().for_each(|step| world.take(step));
+    world.calm_down();
+    world.check();
+}
+
+fn command(output: usize, on: bool) -> Step {
+    let hold = None;
+    Step::Command { output, on, hold }
+}
+
+#[test]
+fn what_may_have_gone_off_unheard_is_not_told_to_be_on_beside_another() {
+    lived(vec![
+        Step::Calm,
+        Step::Hot(true),
+        Step::Calm,
+        command(COMPRESSOR_AT, false),
+        Step::Answer(AHU, Outcome::DoneUnheard),
+        Step::Meddle {
+            output: HEATER_AT,
+            on: true,
+        },
+        Step::Wait(201),
+        Step::Calm,
+    ]);
+}
+
+#[test]
+fn what_went_on_unheard_is_not_switched_off_because_another_seems_to_be_on() {
+    lived(vec![
+        Step::Calm,
+        Step::Hot(true),
+        Step::Answer(AHU, Outcome::DoneUnheard),
+        Step::Lie,
+        Step::Calm,
+    ]);
+}
+
+#[test]
+fn a_command_on_its_way_is_not_forgotten_when_a_later_one_is_overruled() {
+    lived(vec![
+        Step::Calm,
+        command(2, true),
+        command(2, true),
+        Step::Lock(2),
+        Step::Unlock(None),
+    ]);
+}
+
+#[test]
+fn servers_that_are_lost_in_a_time_that_nobody_keeps_end_nothing_for_certain() {
+    lived(vec![
+        Step::Answer(AHU, Outcome::Done),
+        Step::ServerContact(false),
+        Step::Group {
+            group: 1,
+            on: true,
+            hold: None,
+        },
+        Step::Kill(0, Box::new(Step::Wait(240))),
+    ]);
 }
