@@ -68,6 +68,19 @@ fn line(polls: &Arc<Mutex<Vec<Instant>>>) -> (BusHandle, BusSettings) {
     (bus, settings)
 }
 
+/// Nothing but this line, which is called `line`.
+fn on_line(bus: BusHandle, settings: BusSettings) -> Commission {
+    let mut commission = Commission::default();
+    let line = Line {
+        bus,
+        settings,
+        at: "/dev/a".to_owned(),
+        units: BTreeMap::new(),
+    };
+    commission.lines.insert("line".to_owned(), line);
+    commission
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_scan_of_all_units_leaves_polls_their_period_and_their_values() {
     let polls = Arc::default();
@@ -89,14 +102,7 @@ async fn a_scan_of_all_units_leaves_polls_their_period_and_their_values() {
             }
         }
     });
-    let mut commission = Commission::default();
-    let line = Line {
-        bus,
-        settings,
-        at: "/dev/a".to_owned(),
-        units: BTreeMap::new(),
-    };
-    commission.lines.insert("line".to_owned(), line);
+    let commission = on_line(bus, settings);
     let begun = Instant::now();
     let mut found = Vec::new();
     for unit in 1..=247 {
@@ -132,14 +138,7 @@ async fn a_line_that_is_down_and_one_that_nobody_has_are_told_apart() {
     let settings = BusSettings::new("line", Framing::Rtu("9600-8E1".parse().unwrap()));
     let (bus, owner) = Bus::new(Once(None), settings.clone(), 1);
     tokio::spawn(owner.run());
-    let mut commission = Commission::default();
-    let line = Line {
-        bus,
-        settings,
-        at: "/dev/a".to_owned(),
-        units: BTreeMap::new(),
-    };
-    commission.lines.insert("line".to_owned(), line);
+    let commission = on_line(bus, settings);
     let read = |bus: &str, line: Option<&str>| Probe {
         bus: bus.to_owned(),
         unit: 1,

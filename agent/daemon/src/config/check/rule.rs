@@ -40,15 +40,6 @@ pub(super) struct RuleCheck<'p> {
     regulated: BTreeMap<ResourceAddress, String>,
 }
 
-/// The keys of a programme.
-struct Keys<'s> {
-    on: Option<&'s String>,
-    off: Option<&'s String>,
-    resume: Option<&'s String>,
-    end: Option<&'s String>,
-    always: Option<schema::OnOff>,
-}
-
 impl Checker<'_> {
     pub(super) fn rule_check<'p>(
         &self,
@@ -119,40 +110,19 @@ impl Checker<'_> {
         schedule: &schema::Schedule,
         rules: &mut RuleCheck<'_>,
     ) -> Option<Schedule> {
-        let schema::Schedule {
-            on,
-            off,
-            resume,
-            end,
-            always,
-            days,
-        } = schedule;
-        let keys = Keys {
-            on: on.as_ref(),
-            off: off.as_ref(),
-            resume: resume.as_ref(),
-            end: end.as_ref(),
-            always: *always,
+        // What it is on days that have no name.
+        let usual = schema::Programme {
+            on: schedule.on.clone(),
+            off: schedule.off.clone(),
+            resume: schedule.resume.clone(),
+            end: schedule.end.clone(),
+            always: schedule.always,
         };
-        let base = self.programme(at, &keys);
+        let base = self.programme(at, &usual);
         let mut exceptions = Vec::new();
-        for (name, programme) in days {
+        for (name, programme) in &schedule.days {
             let at = below(&below(at, "days"), name);
-            let schema::Programme {
-                on,
-                off,
-                resume,
-                end,
-                always,
-            } = programme;
-            let keys = Keys {
-                on: on.as_ref(),
-                off: off.as_ref(),
-                resume: resume.as_ref(),
-                end: end.as_ref(),
-                always: *always,
-            };
-            let programme = self.programme(&at, &keys);
+            let programme = self.programme(&at, programme);
             match name.parse::<Days>() {
                 Ok(days) => exceptions.extend(programme.map(|programme| (days, programme))),
                 Err(what) => self.error(&at, what, ""),
@@ -169,8 +139,8 @@ impl Checker<'_> {
         Some(schedule)
     }
 
-    fn programme(&mut self, at: &Key, keys: &Keys<'_>) -> Option<Programme> {
-        let Keys {
+    fn programme(&mut self, at: &Key, keys: &schema::Programme) -> Option<Programme> {
+        let schema::Programme {
             on,
             off,
             resume,
@@ -188,16 +158,16 @@ impl Checker<'_> {
         if self.layers.find(&below(at, "always")).is_some() {
             return None;
         }
-        let mut when = |name: &str, text: Option<&String>| {
-            let parsed = text?.parse::<When>();
+        let mut when = |name: &str, text: &Option<String>| {
+            let parsed = text.as_ref()?.parse::<When>();
             let complaint = parsed.as_ref().err().cloned();
             if let Some(what) = complaint {
                 self.error(&below(at, name), what, "");
             }
             Some(parsed.ok())
         };
-        let (resume, end) = (when("resume", *resume), when("end", *end));
-        let times = (when("on", *on), when("off", *off));
+        let (resume, end) = (when("resume", resume), when("end", end));
+        let times = (when("on", on), when("off", off));
         let on = self.required(at, "on", times.0);
         let off = self.required(at, "off", times.1);
         if resume == Some(None) || end == Some(None) {
