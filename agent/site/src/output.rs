@@ -10,6 +10,7 @@
 //! who commands a whole street wants it to obey, but "for two hours" is a promise.
 
 mod held;
+mod kept;
 
 use std::time::Duration;
 
@@ -27,7 +28,7 @@ use crate::{
     lamp::{Counters, LampResource},
     moment::Moment,
     power_return::Delay,
-    saved::{SavedEnd, SavedGuard, SavedOutput, SavedSlot},
+    saved::{SavedGuard, SavedOutput},
     site::{InterlockIndex, WatchIndex},
     slots::{CommandId, Entry, Slots},
 };
@@ -328,14 +329,6 @@ impl Output {
     /// What failed before need not be waited for: something else is to be written.
     pub(crate) const fn try_at_once(&mut self) {
         self.retry = None;
-    }
-
-    /// Fills a slot with what stood there before the restart.
-    pub(crate) fn restore_slot(&mut self, slot: Slot, entry: Entry) {
-        if slot == Slot::Command {
-            self.accepted = Some(entry.clone());
-        }
-        self.slots.set(slot, entry);
     }
 
     /// Takes a command that has passed [`Output::refusal`]. Gives back the request whose command it
@@ -727,30 +720,6 @@ impl Output {
             .as_ref()
             .filter(|rule| rule.on == on)
             .map(|rule| rule.after)
-    }
-
-    pub(crate) fn to_saved(
-        &self,
-        group_name: impl Fn(GroupIndex) -> Option<String>,
-        now: Now,
-    ) -> SavedOutput {
-        let kept = self.slots.occupied().filter(|(slot, _)| slot.is_kept());
-        let slots = kept.map(|(slot, entry)| SavedSlot {
-            slot,
-            value: entry.value.clone(),
-            by: entry.by.clone(),
-            since: entry.since.to_saved(now),
-            until: entry.until.map(|at| SavedEnd {
-                at: at.to_saved(now),
-                left: Moment::of(now).until(at),
-            }),
-            group: entry.group.and_then(&group_name),
-        });
-        SavedOutput {
-            slots: slots.collect(),
-            guard: self.guard.as_ref().map(|guard| guard.to_saved(now)),
-            counters: self.counters.to_saved(now),
-        }
     }
 }
 

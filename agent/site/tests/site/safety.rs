@@ -7,6 +7,9 @@
 //! wrongly or never; contacts lie.
 #![expect(clippy::unwrap_used, reason = "a panic is how a test fails")]
 
+mod lived;
+mod model;
+
 use std::{
     collections::{BTreeMap, BTreeSet},
     sync::Arc,
@@ -27,6 +30,7 @@ use lamplighter_site::{
 };
 use proptest::prelude::*;
 
+use self::model::{Device, Table, Tables, Wanted, Wish};
 use crate::{
     outcome::{Outcome, adapter, outcome},
     rig::{AHU, LAMPS, Rig, ahu_point, config, group, lamp_point, millis, secs, start},
@@ -146,125 +150,6 @@ const LOCKS: [(&str, &[usize]); 4] = [
     ("plant", &PLANT),
     ("ahu1.fan", &[FAN_AT]),
 ];
-
-/// A device as it is in the world, over all restarts of the box.
-#[derive(Debug)]
-struct Device {
-    adapter: AdapterId,
-    guard: Option<Guard>,
-    min_switch: Duration,
-    on: bool,
-    /// When it was last switched, by whomever.
-    switched: Option<Duration>,
-    starts: Vec<Duration>,
-}
-
-impl Device {
-    /// Told to take this state. `exempt`: by a lock or an interlock that no guard holds back.
-    fn take(&mut self, on: bool, exempt: bool, at: Duration) {
-        if self.on == on {
-            return;
-        }
-        let guard = self.guard.unwrap_or_default();
-        let least = if on { guard.min_off } else { guard.min_on };
-        let least = least.max(self.min_switch);
-        let rest = self.switched.map(|switched| at - switched);
-        assert!(
-            exempt || rest.is_none_or(|rest| rest >= least),
-            "switched to {on} after {rest:?}, not {least:?}"
-        );
-        if on && let Some(most) = guard.max_starts_per_hour {
-            let recent = self.starts.iter().filter(|start| **start + secs(3600) > at);
-            assert!(recent.count() < most as usize, "too many starts in an hour");
-            self.starts.push(at);
-        }
-        self.on = on;
-        self.switched = Some(at);
-    }
-
-    /// Switched by somebody or something else.
-    fn become_state(&mut self, on: bool, at: Duration) {
-        if self.on != on {
-            self.on = on;
-            self.switched = Some(at);
-            if on {
-                self.starts.push(at);
-            }
-        }
-    }
-}
-
-/// The table of the design as far as its sources are played here: what stands in slots 4, 5, 6 and
-/// 9 of one output.
-#[derive(Clone, Debug, Default, Eq, Ord, PartialEq, PartialOrd)]
-struct Table {
-    device_fail_safe: bool,
-    command: Option<Wish>,
-    group: Option<Wish>,
-    server_lost: bool,
-}
-
-#[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
-struct Wish {
-    on: bool,
-    held: bool,
-}
-
-/// All tables that an output may have: a program that was killed may or may not have kept the last.
-#[derive(Debug)]
-struct Tables(BTreeSet<Table>);
-
-impl Tables {
-    fn new() -> Self {
-        Self(BTreeSet::from([Table::default()]))
-    }
-
-    fn change(&mut self, change: impl Fn(&mut Table)) {
-        let changed = std::mem::take(&mut self.0).into_iter().map(|mut table| {
-            change(&mut table);
-            table
-        });
-        self.0 = changed.collect();
-    }
-
-    /// The change may or may not have been kept.
-    fn may_change(&mut self, change: impl Fn(&mut Table)) {
-        let before = self.0.clone();
-        self.change(change);
-        self.0.extend(before);
-    }
-
-    /// What the output may want after quiet time; `None` where nobody wants anything.
-    fn wishes(
-        &self,
-        higher: Option<bool>,
-        rule: Option<bool>,
-        default: Option<bool>,
-    ) -> BTreeSet<Option<bool>> {
-        let wish = |table: &Table| {
-            let fail_safe = table.device_fail_safe.then_some(false);
-            let lost = table.server_lost.then_some(false);
-            let (command, group) = (table.command, table.group);
-            higher
-                .or(fail_safe)
-                .or_else(|| command.map(|wish| wish.on))
-                .or_else(|| group.map(|wish| wish.on))
-                .or(rule)
-                .or(lost)
-                .or(default)
-        };
-        self.0.iter().map(wish).collect()
-    }
-}
-
-/// A request that is not answered yet.
-#[derive(Clone, Debug)]
-enum Wanted {
-    Command(usize, Wish, u64),
-    Group(usize, Wish),
-    Lock(usize),
-    Unlock(Option<usize>),
-}
 
 struct World {
     rig: Rig,
@@ -943,70 +828,4 @@ proptest! {
         world.calm_down();
         world.check();
     }
-}
-
-/// A history that went wrong once.
-fn lived(steps: Vec<Step>) {
-    let mut world = World::new();
-    steps.into_iter().for_each(|step| world.take(step));
-    world.calm_down();
-    world.check();
-}
-
-fn command(output: usize, on: bool) -> Step {
-    let hold = None;
-    Step::Command { output, on, hold }
-}
-
-#[test]
-fn what_may_have_gone_off_unheard_is_not_told_to_be_on_beside_another() {
-    lived(vec![
-        Step::Calm,
-        Step::Hot(true),
-        Step::Calm,
-        command(COMPRESSOR_AT, false),
-        Step::Answer(AHU, Outcome::DoneUnheard),
-        Step::Meddle {
-            output: HEATER_AT,
-            on: true,
-        },
-        Step::Wait(201),
-        Step::Calm,
-    ]);
-}
-
-#[test]
-fn what_went_on_unheard_is_not_switched_off_because_another_seems_to_be_on() {
-    lived(vec![
-        Step::Calm,
-        Step::Hot(true),
-        Step::Answer(AHU, Outcome::DoneUnheard),
-        Step::Lie,
-        Step::Calm,
-    ]);
-}
-
-#[test]
-fn a_command_on_its_way_is_not_forgotten_when_a_later_one_is_overruled() {
-    lived(vec![
-        Step::Calm,
-        command(2, true),
-        command(2, true),
-        Step::Lock(2),
-        Step::Unlock(None),
-    ]);
-}
-
-#[test]
-fn servers_that_are_lost_in_a_time_that_nobody_keeps_end_nothing_for_certain() {
-    lived(vec![
-        Step::Answer(AHU, Outcome::Done),
-        Step::ServerContact(false),
-        Step::Group {
-            group: 1,
-            on: true,
-            hold: None,
-        },
-        Step::Kill(0, Box::new(Step::Wait(240))),
-    ]);
 }

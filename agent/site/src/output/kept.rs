@@ -1,0 +1,45 @@
+//! What of an output survives a restart.
+
+use lamplighter_model::Now;
+
+use super::{GroupIndex, Output};
+use crate::{
+    boundary::Slot,
+    moment::Moment,
+    saved::{SavedEnd, SavedOutput, SavedSlot},
+    slots::Entry,
+};
+
+impl Output {
+    /// Fills a slot with what stood there before the restart.
+    pub(crate) fn restore_slot(&mut self, slot: Slot, entry: Entry) {
+        if slot == Slot::Command {
+            self.accepted = Some(entry.clone());
+        }
+        self.slots.set(slot, entry);
+    }
+
+    pub(crate) fn to_saved(
+        &self,
+        group_name: impl Fn(GroupIndex) -> Option<String>,
+        now: Now,
+    ) -> SavedOutput {
+        let kept = self.slots.occupied().filter(|(slot, _)| slot.is_kept());
+        let slots = kept.map(|(slot, entry)| SavedSlot {
+            slot,
+            value: entry.value.clone(),
+            by: entry.by.clone(),
+            since: entry.since.to_saved(now),
+            until: entry.until.map(|at| SavedEnd {
+                at: at.to_saved(now),
+                left: Moment::of(now).until(at),
+            }),
+            group: entry.group.and_then(&group_name),
+        });
+        SavedOutput {
+            slots: slots.collect(),
+            guard: self.guard.as_ref().map(|guard| guard.to_saved(now)),
+            counters: self.counters.to_saved(now),
+        }
+    }
+}
