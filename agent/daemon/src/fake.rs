@@ -234,6 +234,7 @@ fn why(name: String) -> Why {
         slots: vec![slot],
         guard_left: None,
         held_by: None,
+        limited: None,
         refused: None,
         rules: Vec::new(),
         result: "done".to_owned(),

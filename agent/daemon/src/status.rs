@@ -478,6 +478,9 @@ impl Model {
             SiteEvent::Failed { name, reason } => {
                 self.problem(&format!("output {name}"), reason, now)
             }
+            SiteEvent::Outdated { name, reason } => {
+                self.problem(&format!("kept {name}"), reason, now);
+            }
             SiteEvent::PartlyApplied {
                 applied,
                 failed,

@@ -85,6 +85,8 @@ pub enum SiteEvent {
     },
     /// A maintenance lock was taken away.
     Unlocked { name: String, by: Origin },
+    /// Something that was kept over a restart does not fit any more and was left out or changed.
+    Outdated { name: String, reason: String },
     /// A rule cannot do what it should, and what it does instead; `None`: it can again.
     Rule {
         name: String,
@@ -420,6 +422,8 @@ pub struct Why {
     pub guard_left: Option<Duration>,
     /// What keeps it from what it is wanted to do, in words: interlock, lock, hand switch.
     pub held_by: Option<String>,
+    /// Why it does less than what on means elsewhere, in words.
+    pub limited: Option<String>,
     /// The last command that was refused.
     pub refused: Option<WhyRefused>,
     /// The rules that switch it.

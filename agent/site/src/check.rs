@@ -39,43 +39,61 @@ pub(crate) fn fit(value: Value, definition: Option<&ResourceDef>) -> Result<Valu
     Ok(value)
 }
 
-/// The value within the limit, or why not.
+/// The value of a request within the limit, or why not.
 pub(crate) fn within(
     value: Value,
     limit: Option<&Limit>,
     data_type: Option<DataType>,
 ) -> Result<Value, Fault> {
-    let (Some(limit), Some(number)) = (limit, value.as_f64()) else {
-        return Ok(value);
-    };
-    let low = limit.min.filter(|min| number < *min);
-    let high = limit.max.filter(|max| number > *max);
-    let Some(bound) = low.or(high) else {
+    let Some((limit, side)) = limit.and_then(|limit| Some((limit, side(&value, limit)?))) else {
         return Ok(value);
     };
     match limit.on_violation {
-        OnViolation::Clamp => {
-            let whole = data_type.is_some_and(|data_type| data_type != DataType::Float);
-            // Of whole numbers the nearest inside the limit.
-            let bound = match (whole, low) {
-                (true, Some(_)) => bound.ceil(),
-                (true, None) => bound.floor(),
-                (false, _) => bound,
-            };
-            let clamped = Value::Float(bound);
-            data_type
-                .map_or_else(
-                    || Ok(clamped.clone()),
-                    |data_type| clamped.clone().fit(data_type),
-                )
-                .map_err(|error| bad("the limit", error))
-        }
+        OnViolation::Clamp => bound(side, data_type).map_err(|error| bad("the limit", error)),
         OnViolation::Reject => {
-            let side = if low.is_some() { "lowest" } else { "highest" };
+            let (word, bound) = match side {
+                Side::Above(max) => ("highest", max),
+                Side::Below(min) => ("lowest", min),
+            };
             Err(Fault::BadValue(format!(
-                "the {side} permitted value is {bound}"
+                "the {word} permitted value is {bound}"
             )))
         }
+    }
+}
+
+/// What comes nearest to a value that nobody asks for and so nobody can be refused, within the limit.
+pub(crate) fn nearest(value: Value, limit: Option<&Limit>, data_type: Option<DataType>) -> Value {
+    match limit.and_then(|limit| side(&value, limit)) {
+        Some(side) => bound(side, data_type).unwrap_or(value),
+        None => value,
+    }
+}
+
+/// Where a value lies outside a limit.
+#[derive(Clone, Copy, Debug)]
+enum Side {
+    Above(f64),
+    Below(f64),
+}
+
+fn side(value: &Value, limit: &Limit) -> Option<Side> {
+    let number = value.as_f64()?;
+    let below = limit.min.filter(|min| number < *min).map(Side::Below);
+    below.or_else(|| limit.max.filter(|max| number > *max).map(Side::Above))
+}
+
+/// The last permitted value on this side; of whole numbers the nearest inside.
+fn bound(side: Side, data_type: Option<DataType>) -> Result<Value, ValueError> {
+    let whole = data_type.is_some_and(|data_type| data_type != DataType::Float);
+    let bound = match side {
+        Side::Above(max) if whole => max.floor(),
+        Side::Below(min) if whole => min.ceil(),
+        Side::Above(bound) | Side::Below(bound) => bound,
+    };
+    match data_type {
+        Some(data_type) => Value::Float(bound).fit(data_type),
+        None => Ok(Value::Float(bound)),
     }
 }
 

@@ -54,6 +54,8 @@ pub(crate) enum LampWrite {
     /// 0–100.
     Level(u8),
     Reset(Reset),
+    /// Off, or as much as the limit of the output permits.
+    Switch(bool),
 }
 
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -161,7 +163,7 @@ impl LampResource {
                 ),
             },
             Self::OnOff => match number {
-                Some(number) => Ok(LampWrite::Level(if number == 0.0 { 0 } else { 100 })),
+                Some(number) => Ok(LampWrite::Switch(number != 0.0)),
                 None => Err(Fault::BadValue("not a state".to_owned())),
             },
             Self::OnTime => match number {

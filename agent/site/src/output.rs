@@ -11,6 +11,7 @@
 
 mod held;
 mod kept;
+mod limit;
 
 use std::time::Duration;
 
@@ -237,8 +238,8 @@ impl Output {
     pub(crate) fn default_value(&self) -> Option<Value> {
         match self.config.boot {
             BootState::Adopt => None,
-            BootState::Decide | BootState::Off => self.value_of_level(0),
-            BootState::On => self.value_of_level(100),
+            BootState::Decide | BootState::Off => self.nearest_to_level(0),
+            BootState::On => self.nearest_to_level(100),
         }
     }
 

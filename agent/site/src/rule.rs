@@ -7,6 +7,7 @@
 mod calendar;
 pub(crate) mod config;
 mod light;
+mod parameter;
 mod photocell;
 mod resource;
 pub mod schedule;
@@ -16,7 +17,7 @@ mod thermostat;
 
 use std::collections::BTreeMap;
 
-use lamplighter_model::{Now, Value};
+use lamplighter_model::Now;
 
 pub use self::{
     calendar::Zone,
@@ -25,13 +26,14 @@ pub use self::{
 };
 pub(crate) use self::{
     light::Light,
+    parameter::{Parameter, text_of},
     photocell::Photocell,
     resource::RuleResource,
     thermostat::{Decision, Thermostat},
 };
 use self::{schedule::Schedule, sky::Sky, thermostat::Thresholds};
 use crate::{
-    boundary::{GroupConfig, LightLevels, Limit, Setpoint, Slot, ThermostatConfig, WhenLost},
+    boundary::{GroupConfig, LightLevels, Setpoint, Slot, ThermostatConfig, WhenLost},
     moment::Moment,
     output::{GroupIndex, OutputIndex},
     saved::{SavedParameter, SavedRule},
@@ -60,16 +62,6 @@ pub(crate) struct Rule {
 pub(crate) enum RuleKind {
     Light(Box<Light>),
     Thermostat(Box<Thermostat>),
-}
-
-/// What servers may change.
-#[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
-pub(crate) enum Parameter {
-    Enabled,
-    OffThreshold,
-    OnThreshold,
-    Schedule,
-    Setpoint,
 }
 
 /// What a rule wants of its outputs now.
@@ -103,14 +95,6 @@ impl Wanted {
         }
     }
 }
-
-const PARAMETERS: [(Parameter, &str); 5] = [
-    (Parameter::Enabled, "enabled"),
-    (Parameter::OffThreshold, "off_threshold"),
-    (Parameter::OnThreshold, "on_threshold"),
-    (Parameter::Schedule, "schedule"),
-    (Parameter::Setpoint, "setpoint"),
-];
 
 impl Rule {
     /// The rule of a group, where it has one.
@@ -154,7 +138,7 @@ impl Rule {
         targets: Vec<OutputIndex>,
         saved: Option<&SavedRule>,
     ) -> Self {
-        let mut rule = Self {
+        Self {
             name,
             enabled: true,
             kind,
@@ -163,27 +147,6 @@ impl Rule {
             next: None,
             trouble: None,
             written: BTreeMap::new(),
-        };
-        if let Some(saved) = saved {
-            rule.restore(&saved.written);
-        }
-        rule
-    }
-
-    /// What servers have written, as far as the configuration is as it was then.
-    fn restore(&mut self, written: &BTreeMap<String, SavedParameter>) {
-        let valid = PARAMETERS.into_iter().filter_map(|(parameter, key)| {
-            let saved = written.get(key)?;
-            let same = self.configured(parameter).as_ref() == Some(&saved.configured);
-            same.then(|| (parameter, saved.value.clone()))
-        });
-        let valid: BTreeMap<_, _> = valid.collect();
-        if let Err(reason) = self.change(&valid) {
-            tracing::warn!(
-                rule = self.name,
-                reason,
-                "What was written is not valid any more"
-            );
         }
     }
 
@@ -208,69 +171,6 @@ impl Rule {
             RuleKind::Light(_) => Slot::Schedule,
             RuleKind::Thermostat(_) => Slot::Thermostat,
         }
-    }
-
-    /// What the configuration says; `None` where the rule has no such parameter.
-    fn configured(&self, parameter: Parameter) -> Option<String> {
-        let number = |number: f64| number.to_string();
-        match (&self.kind, parameter) {
-            (_, Parameter::Enabled) => Some(true.to_string()),
-            (RuleKind::Light(light), Parameter::Schedule) => {
-                light.configured.as_ref().map(ToString::to_string)
-            }
-            (RuleKind::Light(light), Parameter::OnThreshold) => {
-                Some(number(light.photocell.as_ref()?.config.levels?.on_lux))
-            }
-            (RuleKind::Light(light), Parameter::OffThreshold) => {
-                Some(number(light.photocell.as_ref()?.config.levels?.off_lux))
-            }
-            (RuleKind::Thermostat(thermostat), Parameter::OnThreshold) => {
-                Some(number(thermostat.config.on_threshold))
-            }
-            (RuleKind::Thermostat(thermostat), Parameter::OffThreshold) => {
-                Some(number(thermostat.config.off_threshold))
-            }
-            (RuleKind::Thermostat(thermostat), Parameter::Setpoint) => {
-                match thermostat.config.setpoint {
-                    Setpoint::Fixed(value) => Some(number(value)),
-                    Setpoint::Point(_) => None,
-                }
-            }
-            (RuleKind::Light(_), Parameter::Setpoint)
-            | (RuleKind::Thermostat(_), Parameter::Schedule) => None,
-        }
-    }
-
-    /// Values that may be written of a parameter, where that is configured.
-    pub(crate) fn limit(&self, parameter: Parameter) -> Option<&Limit> {
-        match (&self.kind, parameter) {
-            (RuleKind::Thermostat(thermostat), Parameter::Setpoint) => {
-                thermostat.config.limit.as_ref()
-            }
-            (RuleKind::Light(_) | RuleKind::Thermostat(_), _) => None,
-        }
-    }
-
-    /// Takes new parameters, all or none. Refused with words.
-    pub(crate) fn change(&mut self, changes: &BTreeMap<Parameter, String>) -> Result<(), String> {
-        let mut kind = self.kind.clone();
-        let mut enabled = self.enabled;
-        for (parameter, text) in changes {
-            set(&mut kind, &mut enabled, *parameter, text)?;
-        }
-        check(&kind)?;
-        let mut written = self.written.clone();
-        for (parameter, text) in changes {
-            let configured = self.configured(*parameter).unwrap_or_default();
-            let saved = SavedParameter {
-                value: text.clone(),
-                configured,
-            };
-            written.insert(*parameter, saved);
-        }
-        (self.kind, self.enabled, self.written) = (kind, enabled, written);
-        self.forget_ahead();
-        Ok(())
     }
 
     /// Another zone, or another schedule: nothing holds that was found out.
@@ -314,12 +214,20 @@ impl Rule {
         if !self.enabled {
             return "not enabled".to_owned();
         }
-        if let Some(trouble) = &self.trouble {
+        let complaint = match &self.kind {
+            RuleKind::Light(_) => None,
+            RuleKind::Thermostat(thermostat) => thermostat.complaint(),
+        };
+        if let Some(trouble) = self.trouble.as_ref().filter(|_| self.trouble != complaint) {
             return trouble.clone();
         }
-        match &self.kind {
+        let does = match &self.kind {
             RuleKind::Light(light) => light.says(self.on, self.next, sky, now),
             RuleKind::Thermostat(thermostat) => thermostat.says(),
+        };
+        match complaint {
+            Some(complaint) => format!("{does}; {complaint}"),
+            None => does,
         }
     }
 
@@ -338,10 +246,8 @@ impl Rule {
 
     pub(crate) fn to_saved(&self) -> SavedRule {
         let (dark, setpoint) = self.kept();
-        let written = PARAMETERS
-            .into_iter()
-            .filter_map(|(parameter, key)| Some((key.to_owned(), self.written.get(&parameter)?)))
-            .map(|(key, saved)| (key, saved.clone()));
+        let written = self.written.iter();
+        let written = written.map(|(parameter, saved)| (parameter.to_string(), saved.clone()));
         SavedRule {
             on: self.on,
             dark,
@@ -368,52 +274,9 @@ fn look_thermostat(thermostat: &mut Thermostat, actual: Option<bool>, now: Now) 
         wanted,
         wake: thermostat.expires().filter(|at| *at > Moment::of(now)),
         event: None,
-        trouble: does.map(|does| format!("the sensor tells nothing usable: {does}")),
-    }
-}
-
-fn set(
-    kind: &mut RuleKind,
-    enabled: &mut bool,
-    parameter: Parameter,
-    text: &str,
-) -> Result<(), String> {
-    let number = || {
-        let number = text.parse::<f64>().ok().filter(|number| number.is_finite());
-        number.ok_or_else(|| format!("`{text}` is not a number"))
-    };
-    match (kind, parameter) {
-        (_, Parameter::Enabled) => *enabled = text == "true",
-        (RuleKind::Light(light), Parameter::Schedule) if light.configured.is_some() => {
-            light.schedule = Some(text.parse()?);
-        }
-        (RuleKind::Light(light), Parameter::OnThreshold) => light.levels()?.on_lux = number()?,
-        (RuleKind::Light(light), Parameter::OffThreshold) => light.levels()?.off_lux = number()?,
-        (RuleKind::Thermostat(thermostat), Parameter::OnThreshold) => {
-            thermostat.thresholds.on = number()?;
-        }
-        (RuleKind::Thermostat(thermostat), Parameter::OffThreshold) => {
-            thermostat.thresholds.off = number()?;
-        }
-        (RuleKind::Thermostat(thermostat), Parameter::Setpoint) => {
-            thermostat.setpoint = Some(number()?);
-        }
-        (RuleKind::Light(_), Parameter::Schedule | Parameter::Setpoint)
-        | (RuleKind::Thermostat(_), Parameter::Schedule) => {
-            return Err("the rule has no such parameter".to_owned());
-        }
-    }
-    Ok(())
-}
-
-/// Whether parameters go together.
-fn check(kind: &RuleKind) -> Result<(), String> {
-    match kind {
-        RuleKind::Light(light) => match light.photocell.as_ref().and_then(|cell| cell.levels) {
-            Some(levels) => levels.check(),
-            None => Ok(()),
-        },
-        RuleKind::Thermostat(thermostat) => thermostat.thresholds.check(),
+        trouble: does
+            .map(|does| format!("the sensor tells nothing usable: {does}"))
+            .or_else(|| thermostat.complaint()),
     }
 }
 
@@ -440,18 +303,4 @@ fn moment(unix: i64, now: Now) -> Option<Moment> {
     let left = unix.saturating_mul(1000).saturating_sub(now.unix?.0);
     let left = std::time::Duration::from_millis(u64::try_from(left).unwrap_or(0));
     Some(Moment::of(now).plus(left))
-}
-
-/// What a written value means as a parameter.
-pub(crate) fn text_of(value: &Value) -> Option<String> {
-    match value {
-        Value::Boolean(flag) => Some(flag.to_string()),
-        Value::String(text) => Some(text.clone()),
-        Value::Corelnk(_) | Value::Objlnk(_) | Value::Opaque(_) => None,
-        Value::Decimal(_)
-        | Value::Float(_)
-        | Value::Integer(_)
-        | Value::Time(_)
-        | Value::Unsigned(_) => value.as_f64().map(|number| number.to_string()),
-    }
 }

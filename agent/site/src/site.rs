@@ -12,6 +12,7 @@ mod fail_safe;
 mod hand;
 mod interlock;
 mod lock;
+mod plan;
 mod publish;
 mod restore;
 mod route;

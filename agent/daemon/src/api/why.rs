@@ -23,6 +23,9 @@ pub struct WhyView {
     pub guard_left_s: Option<f64>,
     /// Which interlock, lock or hand switch keeps it from what is wanted, in words.
     pub held_by: Option<String>,
+    /// What on means where the limit of the output permits less than everything, in words.
+    #[serde(default)]
+    pub limited: Option<String>,
     /// The last command that was answered with an error.
     pub refused: Option<WhyRefusedView>,
     /// The rules that switch it, and what they do next.
@@ -76,6 +79,7 @@ impl WhyView {
                 .collect(),
             guard_left_s: why.guard_left.map(|left| left.as_secs_f64()),
             held_by: why.held_by.clone(),
+            limited: why.limited.clone(),
             refused: why.refused.as_ref().map(|refused| WhyRefusedView {
                 value: json_of(&refused.value),
                 by: name_of(&refused.by, servers),

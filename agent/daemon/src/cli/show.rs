@@ -93,6 +93,7 @@ struct Why {
     slots: Vec<WhySlot>,
     guard_left_s: Option<f64>,
     held_by: Option<String>,
+    limited: Option<String>,
     refused: Option<WhyRefused>,
     rules: Vec<WhyRule>,
     result: String,
@@ -238,6 +239,9 @@ pub(super) fn why(global: &Global, name: &str, out: &mut impl Write) -> Result<(
     slots.print(out, "  ")?;
     if let Some(reason) = &why.held_by {
         writeln!(out, "held: {reason}")?;
+    }
+    if let Some(words) = &why.limited {
+        writeln!(out, "limited: {words}")?;
     }
     if let Some(refused) = &why.refused {
         writeln!(

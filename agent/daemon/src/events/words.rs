@@ -178,6 +178,9 @@ impl Names {
                     .about(name)
                     .by(self.origin(by))
             }
+            SiteEvent::Outdated { name, reason } => {
+                News::new(Class::Event, "outdated").about(name).text(reason)
+            }
             SiteEvent::PartlyApplied {
                 applied,
                 failed,

@@ -172,8 +172,18 @@ fn wrong_thermostats_are_found_where_they_stand() {
         ),
         (
             "setpoint = 21\nmode = \"cool\"\non_above = -1.0\n",
-            1,
+            6,
+            "is not within 0 to 1000",
+        ),
+        (
+            "setpoint = 21\nmode = \"cool\"\non_above = 0\noff_below = 0\n",
+            7,
             "no band",
+        ),
+        (
+            "setpoint = 30\nmode = \"cool\"\ninstance = \"/3308/9\"\nlimit = { max = 28 }\n",
+            4,
+            "30 is above the highest value that `limit` permits",
         ),
         (
             "setpoint = 21\nmode = \"cool\"\nlost_after_s = 1\n",

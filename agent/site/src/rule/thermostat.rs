@@ -5,10 +5,11 @@
 
 use std::time::Duration;
 
-use lamplighter_model::Now;
+use lamplighter_model::{DataType, Now, Value};
 
 use crate::{
-    boundary::{Mode, ThermostatConfig},
+    boundary::{Limit, Mode, Setpoint, ThermostatConfig},
+    check,
     moment::Moment,
 };
 
@@ -20,6 +21,8 @@ pub(crate) struct Thermostat {
     pub(crate) thresholds: Thresholds,
     /// As last seen or written.
     pub(crate) setpoint: Option<f64>,
+    /// What the device holds, where its limit does not permit that.
+    beyond: Option<f64>,
     reading: Option<(f64, Moment)>,
     /// The sensor says that it cannot tell.
     bad: bool,
@@ -29,7 +32,7 @@ pub(crate) struct Thermostat {
     begun: Moment,
 }
 
-/// Distances from the set point; together greater than zero.
+/// Distances from the set point, neither of them negative; together greater than zero.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) struct Thresholds {
     pub(crate) on: f64,
@@ -50,7 +53,14 @@ impl Thresholds {
     /// Refused with words where it would switch at one value for ever.
     pub(crate) fn check(self) -> Result<(), String> {
         let Self { on, off } = self;
-        if on + off > 0.0 {
+        for distance in [on, off] {
+            if !distance.is_finite() || distance < 0.0 {
+                return Err(format!(
+                    "a threshold is a distance from the set point, 0 or greater: {distance} is none"
+                ));
+            }
+        }
+        if on + off > 0.0 && (on + off).is_finite() {
             return Ok(());
         }
         Err(format!(
@@ -73,6 +83,7 @@ impl Thermostat {
             config,
             thresholds,
             setpoint,
+            beyond: None,
             reading: None,
             bad: false,
             stale: false,
@@ -98,13 +109,39 @@ impl Thermostat {
         self.stale = true;
     }
 
-    /// The device that holds the set point says what it is; true if it is news.
-    pub(crate) fn see_setpoint(&mut self, value: f64) -> bool {
-        let news = value.is_finite() && self.setpoint != Some(value);
-        if news {
-            self.setpoint = Some(value);
+    /// The device that holds the set point says what it is; true if it is news. One outside its
+    /// limit was not written through us and counts as the nearest inside.
+    pub(crate) fn see_setpoint(&mut self, held: f64, limit: Option<&Limit>) -> bool {
+        if !held.is_finite() {
+            return false;
         }
+        let counts = check::nearest(Value::Float(held), limit, Some(DataType::Float));
+        let counts = counts.as_f64().unwrap_or(held);
+        let beyond = (counts != held).then_some(held);
+        let news = (self.setpoint, self.beyond) != (Some(counts), beyond);
+        (self.setpoint, self.beyond) = (Some(counts), beyond);
         news
+    }
+
+    /// Whether a set point that is written here is one that may be.
+    pub(crate) fn check_setpoint(&self) -> Result<(), String> {
+        match (self.config.setpoint, self.setpoint) {
+            (Setpoint::Fixed(_), Some(setpoint)) => {
+                let limit = self.config.limit.as_ref();
+                check::within(Value::Float(setpoint), limit, Some(DataType::Float))
+                    .map(drop)
+                    .map_err(|fault| fault.to_string())
+            }
+            (Setpoint::Fixed(_) | Setpoint::Point(_), _) => Ok(()),
+        }
+    }
+
+    /// What is wrong with its set point, in words.
+    pub(crate) fn complaint(&self) -> Option<String> {
+        let (held, counts) = self.beyond.zip(self.setpoint)?;
+        Some(format!(
+            "the device holds the set point {held}, which its limit does not permit: {counts} counts"
+        ))
     }
 
     /// `actual`: what the output does, for the first decision inside the band.

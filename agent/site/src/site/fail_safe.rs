@@ -160,9 +160,11 @@ impl Site {
         let Some(fail_safe) = self.output(index).config.fail_safe.clone() else {
             return;
         };
-        let Ok(value) = fail_safe.value.fit(self.output(index).data_type) else {
+        let output = self.output(index);
+        let Ok(value) = fail_safe.value.fit(output.data_type) else {
             return;
         };
+        let value = output.nearest(value);
         let by = Origin::Rule(rule.to_owned());
         let entry = Entry {
             id: self.new_command(),

@@ -148,7 +148,7 @@ impl Site {
             return;
         };
         let level = if position == Hand::On { 100 } else { 0 };
-        let Some(value) = self.output(index).value_of_level(level) else {
+        let Some(value) = self.output(index).nearest_to_level(level) else {
             return;
         };
         let by = Origin::Rule(format!("hand switch of {}", self.group(group).config.name));

@@ -104,7 +104,7 @@ impl Site {
             "was kept by another version of the program (format {})",
             saved.version
         );
-        self.tell(SiteEvent::Failed {
+        self.tell(SiteEvent::Outdated {
             name: "the state of the site".to_owned(),
             reason,
         });
@@ -208,9 +208,18 @@ impl Site {
 
     fn restore_slots(&mut self, index: OutputIndex, saved: &SavedOutput, now: Now) {
         for kept in saved.slots.iter().filter(|kept| kept.slot.is_kept()) {
-            let Ok(value) = kept.value.clone().fit(self.output(index).data_type) else {
+            let Ok(known) = kept.value.clone().fit(self.output(index).data_type) else {
                 continue;
             };
+            let value = self.output(index).nearest(known.clone());
+            if value != known {
+                let reason = format!("its limit does not permit {known} any more: {value} instead");
+                self.tell(SiteEvent::Outdated {
+                    name: self.output(index).config.name.clone(),
+                    reason,
+                });
+                self.dirty = true;
+            }
             let group = kept
                 .group
                 .as_ref()

@@ -10,13 +10,13 @@ use lamplighter_model::{
     device::{AdapterId, Fault, Origin},
 };
 
-use super::{Site, write::Plan};
+use super::{Site, plan::Plan};
 use crate::{
     boundary::{Clock, Position, Setpoint, SiteEvent, Slot, ThermostatConfig, WhyRule},
     check,
     deadlines::Timer,
     moment::Moment,
-    output::{OutputIndex, is_on},
+    output::{GroupIndex, OutputIndex, is_on},
     rule::{
         Parameter, Rule, RuleIndex, RuleKind, RuleResource, Verdict, Wanted, Zone, sky::Sky,
         text_of,
@@ -130,12 +130,12 @@ impl Site {
         saved: &BTreeMap<String, SavedRule>,
         now: Now,
     ) {
+        let mut rules = Vec::new();
         for (number, group) in (0..).zip(&self.groups) {
             let saved = saved.get(&format!("schedule {}", group.config.name));
-            let (index, members) = (crate::output::GroupIndex(number), group.members.clone());
-            if let Some(rule) = Rule::light(&group.config, index, members, saved, now) {
-                self.rules.add(rule);
-            }
+            let (index, members) = (GroupIndex(number), group.members.clone());
+            let rule = Rule::light(&group.config, index, members, saved, now);
+            rules.extend(rule.map(|rule| (rule, saved)));
         }
         for config in thermostats {
             let Some(target) = self.output_at(config.output) else {
@@ -147,8 +147,33 @@ impl Site {
                 continue;
             };
             let saved = saved.get(&format!("thermostat {}", config.name));
-            self.rules.add(Rule::thermostat(config, target, saved, now));
+            rules.push((Rule::thermostat(config, target, saved, now), saved));
         }
+        for (mut rule, saved) in rules {
+            if let Some(saved) = saved {
+                self.restore_written(&mut rule, saved);
+            }
+            self.rules.add(rule);
+        }
+    }
+
+    fn restore_written(&mut self, rule: &mut Rule, saved: &SavedRule) {
+        let dropped = rule.restore(&saved.written, |rule| self.rule_fits(rule));
+        if !dropped.is_empty() {
+            self.dirty = true;
+            self.tell(SiteEvent::Outdated {
+                name: rule.name.clone(),
+                reason: format!("left out: {}", dropped.join("; ")),
+            });
+        }
+    }
+
+    /// Whether a rule can do its work here. Refused with words.
+    fn rule_fits(&self, rule: &Rule) -> Result<(), String> {
+        if rule.needs_sun() && !self.rules.sky.has_position() {
+            return Err("no position is configured, so the sun cannot be gone by".to_owned());
+        }
+        Ok(())
     }
 
     pub(super) fn on_clock(&mut self, clock: Clock, now: Now) {
@@ -197,8 +222,11 @@ impl Site {
             }
             RuleKind::Thermostat(thermostat) => {
                 let number = sample.value.as_f64().filter(|_| usable);
+                let point = self.points.get(&sample.address);
+                let limit = point.and_then(|point| point.limit.as_ref());
                 if thermostat.config.setpoint == Setpoint::Point(sample.address) {
-                    self.dirty |= number.is_some_and(|number| thermostat.see_setpoint(number));
+                    self.dirty |=
+                        number.is_some_and(|number| thermostat.see_setpoint(number, limit));
                 }
                 if thermostat.config.sensor != sample.address {
                     return;
@@ -318,7 +346,7 @@ impl Site {
         now: Now,
     ) -> bool {
         let output = self.output(target);
-        let value = on.and_then(|on| output.value_of_level(if on { 100 } else { 0 }));
+        let value = on.and_then(|on| output.nearest_to_level(if on { 100 } else { 0 }));
         let known = output.slots.get(slot).map(|entry| &entry.value);
         if known == value.as_ref() {
             return false;
@@ -477,12 +505,9 @@ impl Site {
         changes: &BTreeMap<RuleIndex, BTreeMap<Parameter, String>>,
     ) -> Result<(), Fault> {
         for (index, changes) in changes {
-            let mut trial = self.rules.get(*index).clone();
-            trial.change(changes).map_err(Fault::BadValue)?;
-            if trial.needs_sun() && !self.rules.sky.has_position() {
-                let reason = "no position is configured, so the sun cannot be gone by";
-                return Err(Fault::BadValue(reason.to_owned()));
-            }
+            let rule = self.rules.get(*index);
+            let changed = rule.changed(changes, |rule| self.rule_fits(rule));
+            changed.map_err(Fault::BadValue)?;
         }
         Ok(())
     }
@@ -496,9 +521,10 @@ impl Site {
     ) {
         let rule = self.rules.get_mut(index);
         tracing::info!(rule = rule.name, ?changes, ?origin, "Rule changed");
-        if let Err(reason) = rule.change(changes) {
+        match rule.changed(changes, |_| Ok(())) {
+            Ok(changed) => *rule = changed,
             // Checked before.
-            tracing::error!(rule = rule.name, reason, "Rule not changed");
+            Err(reason) => tracing::error!(rule = rule.name, reason, "Rule not changed"),
         }
         self.dirty = true;
         self.look(index, now);

@@ -132,6 +132,7 @@ impl Site {
             slots: slots.collect(),
             guard_left: output.guard_left(now),
             held_by: output.held_in_words(now),
+            limited: output.limited(),
             refused: output.refused.as_ref().map(|refused| WhyRefused {
                 value: refused.value.clone(),
                 by: refused.by.clone(),

@@ -1,6 +1,6 @@
 //! Writes: all checks first, then applied.
 //!
-//! 1. `plan` looks at every value; the first that may not be written refuses the whole request.
+//! 1. [`Site::plan`] looks at every value; the first that may not be written refuses the whole request.
 //! 2. Group commands and counter resets are accepted on the spot.
 //! 3. Outputs and values become jobs: one after the other at one adapter, adapters side by side.
 //! 4. After the first job that fails no other is begun, and people are told what was applied.
@@ -18,17 +18,14 @@ use lamplighter_model::{
 use super::{
     Site,
     answer::{Purpose, Request},
-    route::Route,
+    plan::Plan,
 };
 use crate::{
     boundary::{SiteEvent, Slot},
-    check,
     deadlines::Timer,
-    group::{GroupCommand, GroupResource, MemberResult},
-    lamp::{LampResource, LampWrite, Reset},
+    group::{GroupCommand, MemberResult},
     moment::Moment,
-    output::{GroupIndex, OutputIndex, Refused, is_on},
-    rule::{Parameter, RuleIndex},
+    output::{GroupIndex, OutputIndex, Refused},
     slots::Entry,
 };
 
@@ -57,16 +54,6 @@ pub(super) struct WriteRequest {
 enum Job {
     Output(OutputIndex, Value),
     Value(Assignment),
-}
-
-/// What a write comes to, after all checks.
-#[derive(Debug, Default)]
-pub(super) struct Plan {
-    groups: BTreeMap<GroupIndex, u8>,
-    outputs: BTreeMap<OutputIndex, Value>,
-    resets: Vec<(OutputIndex, Reset)>,
-    pub(super) rules: BTreeMap<RuleIndex, BTreeMap<Parameter, String>>,
-    values: Vec<(AdapterId, Assignment)>,
 }
 
 impl Site {
@@ -138,164 +125,6 @@ impl Site {
             self.next_job(op, adapter, now);
         }
         self.finish_write(op);
-    }
-
-    /// Checks one value and says what writing it comes to.
-    fn plan(&self, assignment: Assignment, plan: &mut Plan, now: Now) -> Result<(), Fault> {
-        let Assignment {
-            address,
-            index,
-            value,
-        } = assignment;
-        let Some(route) = self.routes.get(&address).copied() else {
-            return Err(if self.points.contains_key(&address) {
-                Fault::Unreachable
-            } else {
-                Fault::Unsupported
-            });
-        };
-        if !route.operations().write {
-            return Err(Fault::Unsupported);
-        }
-        let path = address.path;
-        let definition = self.definitions.resource(path.object(), path.resource);
-        let value = check::fit(value, definition)?;
-        match route {
-            Route::Adapter(adapter, _) => {
-                let limit = self
-                    .points
-                    .get(&address)
-                    .and_then(|point| point.limit.as_ref());
-                let value = check::within(
-                    value,
-                    limit,
-                    definition.map(|definition| definition.data_type),
-                )?;
-                plan.values.push((
-                    adapter,
-                    Assignment {
-                        address,
-                        index,
-                        value,
-                    },
-                ));
-                Ok(())
-            }
-            Route::Output(output, _) => {
-                let config = &self.output(output).config;
-                let value = check::within(
-                    value,
-                    config.limit.as_ref(),
-                    Some(self.output(output).data_type),
-                )?;
-                self.plan_output(output, value, plan, now)
-            }
-            Route::Lamp(output, resource) => match self.lamp_write(output, resource, &value)? {
-                LampWrite::Reset(reset) => {
-                    plan.resets.push((output, reset));
-                    Ok(())
-                }
-                LampWrite::Level(level) => {
-                    let value = self.output(output).value_of_level(level);
-                    let value = value.ok_or(Fault::Unsupported)?;
-                    self.plan_output(output, value, plan, now)
-                }
-            },
-            Route::Group(group, resource) => self.plan_group(group, resource, &value, plan, now),
-            Route::Rule(rule, resource) => self.plan_rule(rule, resource, value, plan),
-            Route::Status(..) => Err(Fault::Unsupported),
-        }
-    }
-
-    fn lamp_write(
-        &self,
-        output: OutputIndex,
-        resource: LampResource,
-        value: &Value,
-    ) -> Result<LampWrite, Fault> {
-        resource.write(value, self.output(output).config.kind)
-    }
-
-    fn plan_output(
-        &self,
-        index: OutputIndex,
-        value: Value,
-        plan: &mut Plan,
-        now: Now,
-    ) -> Result<(), Fault> {
-        if let Some(fault) = self.refusal(index, &value, now) {
-            return Err(fault);
-        }
-        if is_on(&value) {
-            let mut others = plan.outputs.iter().filter(|(_, value)| is_on(value));
-            let shared = others.find_map(|(other, _)| self.interlock_between(index, *other));
-            if let Some(interlock) = shared {
-                let what = format!("interlock {interlock} never lets two of these be on together");
-                return Err(Fault::BadValue(what));
-            }
-        }
-        match plan.outputs.insert(index, value.clone()) {
-            Some(other) if other != value => {
-                let name = &self.output(index).config.name;
-                Err(Fault::BadValue(format!(
-                    "{name} is told two different things in one write"
-                )))
-            }
-            Some(_) | None => Ok(()),
-        }
-    }
-
-    fn plan_group(
-        &self,
-        index: GroupIndex,
-        resource: GroupResource,
-        value: &Value,
-        plan: &mut Plan,
-        now: Now,
-    ) -> Result<(), Fault> {
-        let number = value
-            .as_f64()
-            .filter(|number| number.fract() == 0.0 && (0.0..=100.0).contains(number));
-        let level = match (resource, number) {
-            (GroupResource::OnOff, Some(number)) => Some(if number == 0.0 { 0 } else { 100 }),
-            (GroupResource::Command | GroupResource::Dimmer, Some(number)) => Some(number as u8),
-            (
-                GroupResource::DayBurner
-                | GroupResource::Failed
-                | GroupResource::LampFailure
-                | GroupResource::Level
-                | GroupResource::Members
-                | GroupResource::Name
-                | GroupResource::Progress
-                | GroupResource::Results
-                | GroupResource::State,
-                _,
-            )
-            | (GroupResource::Command | GroupResource::Dimmer | GroupResource::OnOff, None) => None,
-        };
-        let Some(level) = level else {
-            return Err(Fault::BadValue(
-                "a group takes whole numbers from 0 to 100".to_owned(),
-            ));
-        };
-        for member in &self.group(index).members {
-            let output = self.output(*member);
-            if output.value_of_level(level).is_none() {
-                let name = &output.config.name;
-                return Err(Fault::BadValue(format!(
-                    "{name} cannot dim: only 0 and 100 are possible"
-                )));
-            }
-        }
-        if let Some(fault) = self.group_refusal(index, level, now) {
-            return Err(fault);
-        }
-        match plan.groups.insert(index, level) {
-            Some(other) if other != level => Err(Fault::BadValue(
-                "the group is told two different things in one write".to_owned(),
-            )),
-            Some(_) | None => Ok(()),
-        }
     }
 
     /// Begins the next job at an adapter; those that are done at once let the next one follow.
@@ -401,7 +230,7 @@ impl Site {
     }
 
     /// Why an output may not be commanded to this value now.
-    fn refusal(&self, index: OutputIndex, value: &Value, now: Now) -> Option<Fault> {
+    pub(super) fn refusal(&self, index: OutputIndex, value: &Value, now: Now) -> Option<Fault> {
         let interlock = self.interlock_refusal(index, value, now);
         interlock
             .filter(|_| self.output(index).present)
@@ -409,7 +238,7 @@ impl Site {
     }
 
     /// Why no member at all would obey: a lock, a hand switch or an interlock holds each of them.
-    fn group_refusal(&self, index: GroupIndex, level: u8, now: Now) -> Option<Fault> {
+    pub(super) fn group_refusal(&self, index: GroupIndex, level: u8, now: Now) -> Option<Fault> {
         let members = self.group(index).members.iter();
         let held = members.map(|member| {
             let value = self.output(*member).value_of_level(level)?;
@@ -522,7 +351,7 @@ impl Site {
         });
         self.dirty = true;
         for member in self.group(index).members.clone() {
-            let Some(value) = self.output(member).value_of_level(level) else {
+            let Some(value) = self.output(member).nearest_to_level(level) else {
                 continue;
             };
             self.set_result(index, member, MemberResult::Pending);

@@ -3,9 +3,9 @@
 mod alarms;
 mod groups;
 mod guards;
-
 mod histories;
 mod interlocks;
+mod limits;
 mod locks;
 mod lost;
 mod outcome;

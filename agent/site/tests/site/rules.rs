@@ -37,7 +37,7 @@ fn rule(instance: u16, resource: u16) -> ResourceAddress {
     ResourceAddress::gateway(RULE, instance, resource)
 }
 
-fn clock() -> SiteInput {
+pub(crate) fn clock() -> SiteInput {
     SiteInput::Clock(Clock {
         trust: ClockTrust::Trusted,
         zone: Arc::new(Zone::utc()),

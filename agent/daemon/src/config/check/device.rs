@@ -101,6 +101,7 @@ impl Checker<'_> {
             let common = Common {
                 resource: point.resource.as_ref(),
                 instance: point.instance.as_ref(),
+                limit: point.limit.as_ref(),
                 guard: point.guard.as_ref(),
                 fail_safe: point.fail_safe.as_ref(),
                 min_switch_s: point.min_switch_s.or(device.defaults.min_switch_s),

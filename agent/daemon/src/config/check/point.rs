@@ -90,8 +90,12 @@ impl Checker<'_> {
             Writable::No => false,
             Writable::Yes => true,
         };
+        // A register that is a number is a level.
+        let dims = common.dims || carries == Carries::Number;
+        let dims = dims && target.lamp.is_some_and(lamp::can_dim);
         if target.lamp.is_some() {
-            self.lamp_fits(at, carries, writable);
+            let is_carried = dims || matches!(carries, Carries::Anything | Carries::Boolean);
+            self.lamp_fits(at, is_carried, writable);
         } else {
             self.type_fits(at, &definition, carries);
         }
@@ -103,7 +107,7 @@ impl Checker<'_> {
             self.warning(at, what, "choose a resource that can be written");
         }
         let unit = self.unit(at, &definition, common.unit);
-        let data_type = if common.dims && target.lamp.is_some_and(lamp::can_dim) {
+        let data_type = if dims {
             DataType::Integer
         } else if target.lamp.is_some() {
             DataType::Boolean
@@ -111,9 +115,20 @@ impl Checker<'_> {
             definition.data_type
         };
         let kind = kind_of(&target, data_type, writable);
+        let limit = common.limit;
+        let limit = limit.and_then(|limit| self.limit(at, limit, data_type, writable));
         let fail_safe = common.fail_safe;
         let fail_safe =
             fail_safe.and_then(|fail_safe| self.fail_safe(at, fail_safe, kind, data_type));
+        let safe = fail_safe.as_ref().and_then(|rule| rule.value.as_f64());
+        // Off is no level of a lamp.
+        if let Some(safe) = safe.filter(|safe| !(kind.is_lamp() && *safe == 0.0)) {
+            self.obeys_limit(
+                &below(&below(at, "fail_safe"), "value"),
+                safe,
+                limit.as_ref(),
+            );
+        }
         let name = name_of(at);
         let address = ResourceAddress {
             scope: Scope::Gateway,
@@ -125,9 +140,7 @@ impl Checker<'_> {
             adapter,
             address,
             kind,
-            limit: common
-                .limit
-                .and_then(|limit| self.limit(at, limit, data_type, writable)),
+            limit,
             guard: common.guard.map(|guard| self.guard(at, guard, kind)),
             fail_safe,
             boot: common.boot,
@@ -310,13 +323,13 @@ impl Checker<'_> {
         }
     }
 
-    fn lamp_fits(&mut self, at: &Key, carries: Carries, writable: bool) {
+    fn lamp_fits(&mut self, at: &Key, is_carried: bool, writable: bool) {
         let at = below(at, "instance");
-        if !matches!(carries, Carries::Anything | Carries::Boolean) {
+        if !is_carried {
             self.error(
                 &at,
                 "a lamp or relay is switched by a line, a coil or a bit",
-                "",
+                "a number is the level of a lamp: objects 3311, 3312 and 3416",
             );
         }
         if !writable {
@@ -407,6 +420,29 @@ impl Checker<'_> {
                 schema::OnViolation::Reject => boundary::OnViolation::Reject,
             },
         })
+    }
+
+    /// A number of the configuration that servers could not write.
+    pub(super) fn obeys_limit(&mut self, at: &Key, number: f64, limit: Option<&boundary::Limit>) {
+        let Some(boundary::Limit { min, max, .. }) = limit else {
+            return;
+        };
+        let (low, high) = (
+            min.is_some_and(|min| number < min),
+            max.is_some_and(|max| number > max),
+        );
+        if low || high {
+            let side = if low {
+                "below the lowest"
+            } else {
+                "above the highest"
+            };
+            self.error(
+                at,
+                format!("{number} is {side} value that `limit` permits"),
+                "",
+            );
+        }
     }
 
     /// Only outputs are switched; what stands in `defaults` means them alone.

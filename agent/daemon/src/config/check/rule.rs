@@ -338,6 +338,9 @@ impl Checker<'_> {
             }
             self.limit(at, limit, DataType::Float, true)
         });
+        if let Some(Setpoint::Fixed(number)) = setpoint {
+            self.obeys_limit(&below(at, "setpoint"), number, limit.as_ref());
+        }
         Some(ThermostatConfig {
             name: name.to_owned(),
             sensor: sensor?,
@@ -385,9 +388,8 @@ impl Checker<'_> {
                 self.error(&below(at, name), what, hint);
             }
         }
-        let values = ours.map(|(name, value)| {
-            self.within(&below(at, name), value.unwrap_or(0.5), -1000.0, 1000.0)
-        });
+        let values = ours
+            .map(|(name, value)| self.within(&below(at, name), value.unwrap_or(0.5), 0.0, 1000.0));
         if values[0] + values[1] <= 0.0 {
             let what = "there is no band between on and off";
             let hint = "the sum of both thresholds must be greater than 0";

@@ -335,6 +335,9 @@ pub struct GpioPoint {
     /// Longest random wait in seconds before the output goes on after a return of power, 0–600.
     /// Default: that of its groups.
     pub power_return_spread_s: Option<u64>,
+    /// Permitted levels of an output that is dimmed; off is always permitted.
+    /// Example: `{ min = 10, max = 80 }`. Default: all.
+    pub limit: Option<Limit>,
     pub guard: Option<Guard>,
     pub fail_safe: Option<FailSafe>,
 }

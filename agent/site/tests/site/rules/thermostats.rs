@@ -153,3 +153,31 @@ fn a_thermostat_never_switches_in_its_band_nor_faster_than_its_guard() {
     }
     assert!(last.is_some());
 }
+
+#[test]
+fn a_set_point_of_the_device_outside_its_limit_counts_as_the_nearest_inside() {
+    let mut config = cooled(thermostat(), None);
+    config.points[1].limit = Some(Limit {
+        min: Some(16.0),
+        max: Some(28.0),
+        on_violation: OnViolation::Reject,
+    });
+    let mut rig = ready(config, start());
+    rig.sample(AHU, SETPOINT, Value::Float(3276.7));
+    air(&mut rig, 29.0);
+    assert_eq!(compressor(&rig), Some(Value::Boolean(true)));
+    let trouble =
+        "the device holds the set point 3276.7, which its limit does not permit: 28 counts";
+    assert_eq!(
+        says(&rig, "ahu1.compressor"),
+        format!("on, off at 27.5 or below; {trouble}")
+    );
+    let told = |trouble: Option<String>| SiteEvent::Rule {
+        name: "server_room".to_owned(),
+        trouble,
+    };
+    assert!(rig.events.contains(&told(Some(trouble.to_owned()))));
+    rig.sample(AHU, SETPOINT, Value::Float(21.0));
+    assert!(rig.events.contains(&told(None)));
+    assert_eq!(says(&rig, "ahu1.compressor"), "on, off at 20.5 or below");
+}
