@@ -19,6 +19,9 @@ use crate::{
     slots::Entry,
 };
 
+/// Outputs that are named in a refusal.
+const MOST_NAMES: usize = 8;
+
 #[derive(Debug)]
 pub(super) struct Lock {
     by: Origin,
@@ -50,6 +53,11 @@ impl Site {
         let Some(outputs) = self.lockable(&what) else {
             return Err(unknown(&what));
         };
+        if let Some(names) = self.without_off(&outputs) {
+            return Err(Fault::BadValue(format!(
+                "nothing is locked: a lock cannot keep {names} off, which has no state that is off"
+            )));
+        }
         let before = self.locks.get(&what);
         let (by, since) = match before {
             // Who came first is who knows why.
@@ -122,6 +130,22 @@ impl Site {
         }
     }
 
+    /// Names of those that a lock cannot keep off: who works on them must know.
+    fn without_off(&self, outputs: &BTreeSet<OutputIndex>) -> Option<String> {
+        let outputs = outputs.iter().map(|index| self.output(*index));
+        let names: Vec<&str> = outputs
+            .filter(|output| output.off().is_none())
+            .map(|output| output.config.name.as_str())
+            .collect();
+        let more = names.len().saturating_sub(MOST_NAMES);
+        let named = names.get(..MOST_NAMES).unwrap_or(&names).join(", ");
+        match (names.len(), more) {
+            (0, _) => None,
+            (_, 0) => Some(named),
+            (_, more) => Some(format!("{named} and {more} more")),
+        }
+    }
+
     /// Fills the slot of an output with the oldest lock that covers it.
     fn fill_lock(&mut self, index: OutputIndex) {
         let covering = self
@@ -130,7 +154,7 @@ impl Site {
             .filter(|lock| lock.outputs.contains(&index));
         let oldest = covering.min_by_key(|lock| lock.since);
         let oldest = oldest.map(|lock| (lock.by.clone(), lock.since));
-        let off = self.output(index).value_of_level(0);
+        let off = self.output(index).off();
         let (Some((by, since)), Some(value)) = (oldest, off) else {
             self.output_mut(index).slots.clear(Slot::MaintenanceLock);
             return;
@@ -173,6 +197,13 @@ impl Site {
                 since,
                 outputs: outputs.clone(),
             };
+            if let Some(names) = self.without_off(&outputs) {
+                let reason = format!("it cannot keep {names} off any more");
+                self.tell(SiteEvent::Outdated {
+                    name: format!("lock {name}"),
+                    reason,
+                });
+            }
             self.locks.insert(name, lock);
             outputs.into_iter().for_each(|index| self.fill_lock(index));
         }

@@ -5,15 +5,18 @@ use lamplighter_model::{
     device::{AdapterId, Answer, Fault, OpId, Origin},
 };
 use lamplighter_site::boundary::{
-    GroupConfig, Hand, LockRequest, ManualConfig, SiteConfig, SiteEvent, SiteInput, Slot,
+    GroupConfig, Hand, Limit, LockRequest, ManualConfig, OnViolation, PointConfig, PointKind,
+    SiteConfig, SiteEvent, SiteInput, Slot,
 };
 
 use crate::rig::{
-    GROUP_COMMAND, GROUP_RESULTS, LAMPS, Rig, config, group, lamp, lamp_point, millis, secs,
+    GROUP_COMMAND, GROUP_RESULTS, LAMPS, Rig, ahu_point, config, group, lamp, lamp_point, millis,
+    secs,
 };
 
 const HAND: ResourceAddress = ResourceAddress::gateway(3342, 9, 5500);
 const HAND_OFF: ResourceAddress = ResourceAddress::gateway(3342, 8, 5500);
+const VALVE: ResourceAddress = ResourceAddress::gateway(3306, 0, 5851);
 const INPUTS: AdapterId = AdapterId(7);
 const HUNDRED: Value = Value::Integer(100);
 const ON: Value = Value::Boolean(true);
@@ -50,7 +53,7 @@ fn lit() -> Rig {
     rig
 }
 
-fn points() -> Vec<lamplighter_site::boundary::PointConfig> {
+fn points() -> Vec<PointConfig> {
     (1..=3).map(lamp_point).collect()
 }
 
@@ -333,4 +336,80 @@ fn a_line_stays_as_it_is_until_its_shortest_time_has_passed_since_the_start() {
     );
     rig.wait(millis(1));
     rig.accept(LAMPS, lamp(1), &OFF);
+}
+
+/// A valve that is never closed further than 10.
+fn never_off() -> PointConfig {
+    let limit = Limit {
+        min: Some(10.0),
+        max: None,
+        on_violation: OnViolation::Clamp,
+    };
+    PointConfig {
+        limit: Some(limit),
+        ..ahu_point("valve", VALVE, PointKind::Output)
+    }
+}
+
+#[test]
+fn what_has_no_off_cannot_be_locked_and_whoever_wants_it_is_told() {
+    // Texts have no off either.
+    let mode = ahu_point(
+        "mode",
+        ResourceAddress::gateway(3306, 0, 5853),
+        PointKind::Output,
+    );
+    let members = GroupConfig {
+        members: vec![lamp(1), VALVE],
+        ..group([], millis(0))
+    };
+    let mut rig = Rig::ready(vec![lamp_point(1), never_off(), mode], vec![members]);
+    for (op, what, names) in [
+        (1, "ahu1.valve", "ahu1.valve"),
+        (2, "ahu1.mode", "ahu1.mode"),
+        (3, "main_street", "ahu1.valve"),
+        (4, "all", "ahu1.valve, ahu1.mode"),
+    ] {
+        let reason = format!(
+            "nothing is locked: a lock cannot keep {names} off, which has no state that is off"
+        );
+        assert_eq!(lock(&mut rig, op, what), Err(Fault::BadValue(reason)));
+    }
+    assert_eq!(rig.site.locks(rig.now), []);
+    assert!(lock(&mut rig, 5, "lamps.l1").is_ok());
+}
+
+#[test]
+fn a_lock_that_a_new_limit_has_made_powerless_is_told() {
+    let free = PointConfig {
+        limit: None,
+        ..never_off()
+    };
+    let mut rig = Rig::ready(vec![free], Vec::new());
+    lock(&mut rig, 1, "ahu1.valve").unwrap();
+    let rig = Rig::restarted(
+        config(vec![never_off()], Vec::new()),
+        rig.saved.clone(),
+        rig.now,
+    );
+    let told = SiteEvent::Outdated {
+        name: "lock ahu1.valve".to_owned(),
+        reason: "it cannot keep ahu1.valve off any more".to_owned(),
+    };
+    assert!(rig.events.contains(&told), "{:?}", rig.events);
+}
+
+/// A lamp that is dimmed from 10 on has an off all the same.
+#[test]
+fn a_lock_drives_a_dimmed_lamp_off_below_its_lowest_level() {
+    let dimmed = PointConfig {
+        kind: PointKind::Dimmer,
+        limit: never_off().limit,
+        ..lamp_point(1)
+    };
+    let mut rig = Rig::ready(vec![dimmed], Vec::new());
+    rig.write(lamp(1), Value::Integer(50));
+    rig.pass(secs(1));
+    lock(&mut rig, 1, "lamps.l1").unwrap();
+    rig.accept(LAMPS, lamp(1), &Value::Integer(0));
 }
