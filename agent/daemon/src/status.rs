@@ -48,6 +48,7 @@ pub use wear::{Wear, WearSource};
 /// More values than any site has; a device that declares without end is not followed further.
 const MAX_VALUES: usize = 100_000;
 const MAX_PROBLEMS: usize = 256;
+const LOCKS_UNKNOWN: &str = "maintenance locks";
 /// Values printed while the loop waits: some ten microseconds.
 const PORTION: usize = 64;
 /// Of words that come from outside.
@@ -507,6 +508,12 @@ impl Model {
                 };
                 let text = format!("locked for maintenance{by}");
                 self.problem(&format!("lock {name}"), &text, now);
+            }
+            SiteEvent::LocksUnknown { over: true } => self.solved(LOCKS_UNKNOWN),
+            SiteEvent::LocksUnknown { over: false } => {
+                let text = "what was locked cannot be read any more: lock again what is worked on; \
+                            `lamplighter unlock` where nothing is";
+                self.problem(LOCKS_UNKNOWN, text, now);
             }
             SiteEvent::Unlocked { name, .. } => self.solved(&format!("lock {name}")),
             SiteEvent::GroupDone { name, failed, .. } => {

@@ -83,6 +83,9 @@ pub enum SiteEvent {
         by: Origin,
         again: bool,
     },
+    /// What was locked before the program ended cannot be read; over once somebody has locked or
+    /// unlocked anything.
+    LocksUnknown { over: bool },
     /// A maintenance lock was taken away.
     Unlocked { name: String, by: Origin },
     /// Something that was kept over a restart does not fit any more and was left out or changed.

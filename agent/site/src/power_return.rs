@@ -32,7 +32,8 @@ impl PowerReturn {
             at: Moment::of(now),
             seed,
         };
-        let Some(saved) = saved else {
+        // Where nothing but locks could be read nobody knows either.
+        let Some(saved) = saved.filter(|saved| !saved.outputs.is_empty()) else {
             return Some(begun);
         };
         if saved.boot? != now.boot {

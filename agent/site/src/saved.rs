@@ -13,7 +13,8 @@ use crate::boundary::{Hand, Slot};
 /// Slots, guard times and counters of all outputs.
 #[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
 pub struct SavedSite {
-    /// [`SavedSite::VERSION`] of the writer. A newer one is not understood and not used.
+    /// [`SavedSite::VERSION`] of the writer. A newer one is not understood, and nothing but
+    /// its locks is used.
     pub version: u16,
     pub outputs: BTreeMap<String, SavedOutput>,
     pub groups: BTreeMap<String, SavedGroup>,
@@ -26,9 +27,13 @@ pub struct SavedSite {
     /// Outputs that hold an interlock, by its name. Of no use after another start of the machine.
     #[serde(default)]
     pub holders: BTreeMap<String, String>,
-    /// Maintenance locks by what is locked.
+    /// Maintenance locks by what is locked. Of a newer version they are used all the same.
     #[serde(default)]
     pub locks: BTreeMap<String, SavedLock>,
+    /// There may have been other locks: what was kept of them could not be read, and nobody has
+    /// locked or unlocked anything since.
+    #[serde(default)]
+    pub locks_unknown: bool,
     /// The last start of the machine, as far as outputs wait after it.
     #[serde(default)]
     pub power_return: Option<SavedPowerReturn>,
@@ -161,6 +166,7 @@ impl Default for SavedSite {
             hands: BTreeMap::new(),
             holders: BTreeMap::new(),
             locks: BTreeMap::new(),
+            locks_unknown: false,
             power_return: None,
             rules: BTreeMap::new(),
         }

@@ -72,6 +72,8 @@ pub struct Site {
     /// Which hand switches a resource belongs to.
     hand_inputs: BTreeMap<ResourceAddress, Vec<GroupIndex>>,
     locks: BTreeMap<String, Lock>,
+    /// There may have been others before the program started.
+    locks_unknown: bool,
     power_return: Option<PowerReturn>,
     watches: Vec<LampWatch>,
     /// Which watches a resource belongs to.
@@ -119,6 +121,7 @@ impl Site {
             hands: BTreeMap::new(),
             hand_inputs: BTreeMap::new(),
             locks: BTreeMap::new(),
+            locks_unknown: false,
             power_return: None,
             watches: Vec::new(),
             watch_inputs: BTreeMap::new(),

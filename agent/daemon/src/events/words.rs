@@ -178,6 +178,14 @@ impl Names {
                     .about(name)
                     .by(self.origin(by))
             }
+            SiteEvent::LocksUnknown { over } => {
+                let what = if *over {
+                    "locks_known"
+                } else {
+                    "locks_unknown"
+                };
+                News::new(Class::Event, what)
+            }
             SiteEvent::Outdated { name, reason } => {
                 News::new(Class::Event, "outdated").about(name).text(reason)
             }

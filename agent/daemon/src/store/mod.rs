@@ -13,6 +13,7 @@ mod disk;
 mod events;
 mod history;
 mod inbox;
+mod locks;
 mod pack;
 mod queue;
 mod queues;
@@ -278,7 +279,8 @@ impl EventSink {
     }
 }
 
-/// Deletes everything that servers changed and all that was stored.
+/// Deletes everything that servers changed and all that was stored. Maintenance locks are neither:
+/// people at this box have set them.
 pub(crate) fn erase(state_dir: &Path) -> io::Result<()> {
     let mut disk = StateDir::new(state_dir);
     for name in disk.names()? {

@@ -8,7 +8,7 @@ use zeroize::{Zeroize as _, Zeroizing};
 
 use super::disk::Disk;
 
-const CHECKSUM: crc::Crc<u32> = crc::Crc::<u32>::new(&crc::CRC_32_ISO_HDLC);
+pub(super) const CHECKSUM: crc::Crc<u32> = crc::Crc::<u32>::new(&crc::CRC_32_ISO_HDLC);
 
 /// What stands in the file. `body` is CBOR of its own so that the checksum covers exactly it.
 #[derive(Deserialize, Serialize)]
@@ -79,7 +79,7 @@ pub(crate) fn write<T: Serialize>(
 }
 
 /// Replaces a file atomically; the former content stays beside it as `NAME.previous`.
-fn replace(disk: &mut dyn Disk, name: &str, bytes: &[u8]) -> io::Result<()> {
+pub(super) fn replace(disk: &mut dyn Disk, name: &str, bytes: &[u8]) -> io::Result<()> {
     let temporary = format!(".{name}.new");
     disk.remove(&temporary)?;
     disk.write_at(&temporary, 0, bytes)?;

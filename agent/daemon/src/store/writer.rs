@@ -18,6 +18,7 @@ use super::{
     events::EventFiles,
     history::{Asked, Found},
     inbox::{Inbox, Shared, Waiting, Wanted},
+    locks,
     queue::HISTORY,
     queues::Queues,
     records::Records,
@@ -68,6 +69,8 @@ struct State {
     due: Option<Duration>,
     /// The site's state, as long as it waits for the disk.
     site: Option<SavedSite>,
+    /// The list of maintenance locks that is on the disk, where that is known.
+    locks: Option<String>,
     /// What is still to be erased.
     erased: BTreeMap<Owner, BTreeSet<Path>>,
     /// What the disk could not give.
@@ -335,7 +338,8 @@ impl Writer {
         let Some(site) = &self.state.site else {
             return;
         };
-        let written = site::write(self.shelf.disk(), site);
+        let listed = locks::write(self.shelf.disk(), &mut self.state.locks, site);
+        let written = site::write(self.shelf.disk(), site).and(listed);
         if written.is_ok() {
             self.state.site = None;
         }

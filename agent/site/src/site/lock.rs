@@ -46,6 +46,10 @@ impl Site {
             LockRequest::Lock { what, by } => self.lock(what, by, now),
             LockRequest::Unlock { what, by } => self.unlock(what, &by, now),
         };
+        if done.is_ok() && std::mem::take(&mut self.locks_unknown) {
+            self.dirty = true;
+            self.tell(SiteEvent::LocksUnknown { over: true });
+        }
         self.answer(op, done.map(|()| Answer::default()));
     }
 
@@ -177,7 +181,19 @@ impl Site {
         );
     }
 
-    pub(super) fn restore_locks(&mut self, locks: BTreeMap<String, SavedLock>, now: Now) {
+    /// Nothing more is kept off because a list could not be read: a town in the dark is a danger
+    /// too. People are told until one of them has looked.
+    pub(super) fn restore_locks(
+        &mut self,
+        locks: BTreeMap<String, SavedLock>,
+        is_unknown: bool,
+        now: Now,
+    ) {
+        self.locks_unknown = is_unknown;
+        if is_unknown {
+            self.dirty = true;
+            self.tell(SiteEvent::LocksUnknown { over: false });
+        }
         for (name, saved) in locks {
             let mut outputs = self.lockable(&name).unwrap_or_default();
             outputs.extend(saved.outputs.iter().filter_map(|output| {

@@ -61,7 +61,7 @@ impl Site {
         lamp_watches
             .into_iter()
             .for_each(|watch| self.add_watch(watch));
-        self.restore_locks(saved.locks, now);
+        self.restore_locks(saved.locks, saved.locks_unknown, now);
         self.delay_after_power_return();
         self.declare_own();
     }
@@ -108,7 +108,12 @@ impl Site {
             name: "the state of the site".to_owned(),
             reason,
         });
-        SavedSite::default()
+        // Lives hang on these.
+        SavedSite {
+            locks: saved.locks,
+            locks_unknown: saved.locks_unknown,
+            ..SavedSite::default()
+        }
     }
 
     fn add_point(&mut self, point: PointConfig, saved: &BTreeMap<String, SavedOutput>, now: Now) {

@@ -169,6 +169,7 @@ impl Site {
             hands: self.saved_hands(now),
             holders: self.holders(),
             locks: self.saved_locks(now),
+            locks_unknown: self.locks_unknown,
             power_return: self.power_return.map(|power| power.to_saved(now)),
             rules: self.rules.to_saved(),
         }

@@ -4,9 +4,12 @@ use lamplighter_model::{
     ResourceAddress, Value,
     device::{AdapterId, Answer, Fault, OpId, Origin},
 };
-use lamplighter_site::boundary::{
-    GroupConfig, Hand, Limit, LockRequest, ManualConfig, OnViolation, PointConfig, PointKind,
-    SiteConfig, SiteEvent, SiteInput, Slot,
+use lamplighter_site::{
+    boundary::{
+        GroupConfig, Hand, Limit, LockRequest, ManualConfig, OnViolation, PointConfig, PointKind,
+        SiteConfig, SiteEvent, SiteInput, Slot,
+    },
+    saved::SavedSite,
 };
 
 use crate::rig::{
@@ -190,7 +193,7 @@ fn one_contact() -> ManualConfig {
     }
 }
 
-fn start_with(config: SiteConfig, saved: Option<lamplighter_site::saved::SavedSite>) -> Rig {
+fn start_with(config: SiteConfig, saved: Option<SavedSite>) -> Rig {
     let mut rig = Rig::restarted(config, saved, crate::rig::start());
     for number in 1..=3 {
         rig.declare(LAMPS, lamp(number));
@@ -412,4 +415,36 @@ fn a_lock_drives_a_dimmed_lamp_off_below_its_lowest_level() {
     rig.pass(secs(1));
     lock(&mut rig, 1, "lamps.l1").unwrap();
     rig.accept(LAMPS, lamp(1), &Value::Integer(0));
+}
+
+#[test]
+fn that_nobody_knows_what_was_locked_is_told_over_restarts_until_somebody_has_looked() {
+    let unknown = |over| SiteEvent::LocksUnknown { over };
+    let saved = SavedSite {
+        locks_unknown: true,
+        ..SavedSite::default()
+    };
+    let mut saved = Some(saved);
+    for _ in 0..2 {
+        let rig = Rig::restarted(config(points(), Vec::new()), saved, crate::rig::start());
+        assert!(rig.events.contains(&unknown(false)));
+        saved = rig.saved;
+    }
+    for by_lock in [false, true] {
+        let mut rig = Rig::restarted(
+            config(points(), Vec::new()),
+            saved.clone(),
+            crate::rig::start(),
+        );
+        assert!(unlock(&mut rig, 1, Some("lamps.l1")).is_err());
+        assert!(!rig.events.contains(&unknown(true)));
+        let done = match by_lock {
+            true => lock(&mut rig, 2, "lamps.l1"),
+            false => unlock(&mut rig, 2, None),
+        };
+        done.unwrap();
+        assert!(rig.events.contains(&unknown(true)));
+        let rig = Rig::restarted(config(points(), Vec::new()), rig.saved, rig.now);
+        assert!(!rig.events.contains(&unknown(false)));
+    }
 }

@@ -2,9 +2,12 @@
 
 use std::time::Duration;
 
-use lamplighter_model::{BootId, Now, ResourceAddress, UnixTime, Value};
+use lamplighter_model::{
+    BootId, Now, ResourceAddress, UnixTime, Value,
+    device::{OpId, Origin},
+};
 use lamplighter_site::{
-    boundary::{Guard, PointConfig, PointKind, SiteConfig, Slot},
+    boundary::{Guard, LockRequest, PointConfig, PointKind, SiteConfig, SiteInput, Slot},
     saved::SavedSite,
 };
 
@@ -167,6 +170,20 @@ fn the_state_of_a_later_version_is_not_used() {
     let rig = Rig::restarted(site(), saved, rig.now);
     assert_eq!(rig.site.outputs()[0].winner, Some(Slot::Default));
     assert_eq!(rig.events.len(), 1);
+}
+
+#[test]
+fn the_locks_of_a_later_version_hold() {
+    let mut rig = run();
+    let (what, by) = ("lamps.l1".to_owned(), Origin::Local("anna".to_owned()));
+    rig.tell(SiteInput::Lock(OpId(1), LockRequest::Lock { what, by }));
+    let saved = rig.saved.clone().map(|saved| SavedSite {
+        version: SavedSite::VERSION + 1,
+        ..saved
+    });
+    let rig = Rig::restarted(site(), saved, rig.now);
+    assert_eq!(rig.site.locks(rig.now)[0].name, "lamps.l1");
+    assert_eq!(rig.site.outputs()[0].winner, Some(Slot::MaintenanceLock));
 }
 
 #[test]
