@@ -159,10 +159,10 @@ fn complaint(text: &str, locks: usize) -> Option<&'static str> {
 
 fn lock_of(line: &str) -> Option<(String, SavedLock)> {
     let mut fields = line.split('\t');
-    let name = fields
-        .next()
-        .filter(|word| *word == "lock")
-        .and(fields.next())?;
+    let (word, name) = (fields.next(), fields.next()?);
+    if word != Some("lock") {
+        return None;
+    }
     let mut lock = SavedLock {
         by: Origin::Local(String::new()),
         // Of no start that there ever was: only the date counts.

@@ -119,16 +119,7 @@ impl Checker<'_> {
         let limit = limit.and_then(|limit| self.limit(at, limit, data_type, writable));
         let fail_safe = common.fail_safe;
         let fail_safe =
-            fail_safe.and_then(|fail_safe| self.fail_safe(at, fail_safe, kind, data_type));
-        let safe = fail_safe.as_ref().and_then(|rule| rule.value.as_f64());
-        // Off is no level of a lamp.
-        if let Some(safe) = safe.filter(|safe| !(kind.is_lamp() && *safe == 0.0)) {
-            self.obeys_limit(
-                &below(&below(at, "fail_safe"), "value"),
-                safe,
-                limit.as_ref(),
-            );
-        }
+            fail_safe.and_then(|keys| self.fail_safe(at, keys, (kind, data_type), limit.as_ref()));
         let name = name_of(at);
         let address = ResourceAddress {
             scope: Scope::Gateway,
@@ -170,7 +161,8 @@ impl Checker<'_> {
             self.guard(at, guard, PointKind::Output);
         }
         if let Some(fail_safe) = common.fail_safe {
-            self.fail_safe(at, fail_safe, PointKind::Output, DataType::String);
+            let what = (PointKind::Output, DataType::String);
+            self.fail_safe(at, fail_safe, what, None);
         }
     }
 
@@ -506,8 +498,8 @@ impl Checker<'_> {
         &mut self,
         at: &Key,
         fail_safe: &schema::FailSafe,
-        kind: PointKind,
-        data_type: DataType,
+        (kind, data_type): (PointKind, DataType),
+        limit: Option<&boundary::Limit>,
     ) -> Option<boundary::FailSafe> {
         let at = below(at, "fail_safe");
         if kind == PointKind::Value {
@@ -522,6 +514,11 @@ impl Checker<'_> {
         let after = self.within(&below(&at, "after_s"), after, 1, 604_800);
         let text = self.required(&at, "value", fail_safe.value.as_ref())?;
         let value = self.value(&below(&at, "value"), text, data_type);
+        let number = value.as_ref().and_then(Value::as_f64);
+        // Off is no level of a lamp.
+        if let Some(number) = number.filter(|number| !kind.is_lamp() || *number != 0.0) {
+            self.obeys_limit(&below(&at, "value"), number, limit);
+        }
         Some(boundary::FailSafe {
             on: match on? {
                 schema::FailSafeOn::DeviceLost => boundary::FailSafeOn::DeviceLost,
