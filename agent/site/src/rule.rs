@@ -15,7 +15,7 @@ pub(crate) mod sky;
 mod sun;
 mod thermostat;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use lamplighter_model::Now;
 
@@ -31,7 +31,11 @@ pub(crate) use self::{
     resource::RuleResource,
     thermostat::{Decision, Thermostat},
 };
-use self::{schedule::Schedule, sky::Sky, thermostat::Thresholds};
+use self::{
+    schedule::{FULL, Schedule},
+    sky::Sky,
+    thermostat::Thresholds,
+};
 use crate::{
     boundary::{GroupConfig, LightLevels, Setpoint, Slot, ThermostatConfig, WhenLost},
     moment::Moment,
@@ -49,10 +53,10 @@ pub(crate) struct Rule {
     pub(crate) enabled: bool,
     pub(crate) kind: RuleKind,
     pub(crate) targets: Vec<OutputIndex>,
-    /// What it wants of its outputs; `None`: nothing.
-    pub(crate) on: Option<bool>,
+    /// What it wants of its outputs, 0–100; `None`: nothing.
+    pub(crate) level: Option<u8>,
     /// When it switches next by the clock, in seconds since 1970, and to what.
-    pub(crate) next: Option<(i64, bool)>,
+    pub(crate) next: Option<(i64, u8)>,
     /// What people were told of it.
     pub(crate) trouble: Option<String>,
     written: BTreeMap<Parameter, SavedParameter>,
@@ -81,18 +85,23 @@ pub(crate) enum Wanted {
     Keep,
     /// Nothing.
     Release,
-    Switch(bool),
+    /// 0–100
+    Level(u8),
     /// On for lamps, as before for everything else: nobody knows what time it is.
     SwitchLamps,
 }
 
 impl Wanted {
     /// What it is said to want for good.
-    const fn state(self) -> Option<bool> {
+    const fn level(self) -> Option<u8> {
         match self {
             Self::Keep | Self::Release | Self::SwitchLamps => None,
-            Self::Switch(on) => Some(on),
+            Self::Level(level) => Some(level),
         }
+    }
+
+    const fn switch(on: bool) -> Self {
+        Self::Level(if on { FULL } else { 0 })
     }
 }
 
@@ -143,7 +152,10 @@ impl Rule {
             enabled: true,
             kind,
             targets,
-            on: saved.and_then(|saved| saved.on),
+            level: saved.and_then(|saved| {
+                let on = saved.on.map(|on| if on { FULL } else { 0 });
+                saved.level.filter(|level| *level <= FULL).or(on)
+            }),
             next: None,
             trouble: None,
             written: BTreeMap::new(),
@@ -188,6 +200,18 @@ impl Rule {
         }
     }
 
+    /// Levels that it may want besides on and off.
+    pub(crate) fn levels(&self) -> BTreeSet<u8> {
+        match &self.kind {
+            RuleKind::Light(light) => light
+                .schedule
+                .as_ref()
+                .map(Schedule::levels)
+                .unwrap_or_default(),
+            RuleKind::Thermostat(_) => BTreeSet::new(),
+        }
+    }
+
     /// What it wants now. `actual`: whether its first output is on.
     pub(crate) fn look(&mut self, sky: &mut Sky, actual: Option<bool>, now: Now) -> Verdict {
         if !self.enabled {
@@ -203,7 +227,7 @@ impl Rule {
             RuleKind::Light(light) => {
                 let ahead = light.ahead(sky, now);
                 self.next = ahead.and_then(|ahead| ahead.next);
-                light.look(ahead, self.on, sky, now)
+                light.look(ahead, self.level, sky, now)
             }
             RuleKind::Thermostat(thermostat) => look_thermostat(thermostat, actual, now),
         }
@@ -222,7 +246,7 @@ impl Rule {
             return trouble.clone();
         }
         let does = match &self.kind {
-            RuleKind::Light(light) => light.says(self.on, self.next, sky, now),
+            RuleKind::Light(light) => light.says(self.level, self.next, sky, now),
             RuleKind::Thermostat(thermostat) => thermostat.says(),
         };
         match complaint {
@@ -249,7 +273,8 @@ impl Rule {
         let written = self.written.iter();
         let written = written.map(|(parameter, saved)| (parameter.to_string(), saved.clone()));
         SavedRule {
-            on: self.on,
+            on: self.level.map(|level| level > 0),
+            level: self.level,
             dark,
             setpoint,
             written: written.collect(),
@@ -260,10 +285,10 @@ impl Rule {
 fn look_thermostat(thermostat: &mut Thermostat, actual: Option<bool>, now: Now) -> Verdict {
     let decision = thermostat.decide(actual, now);
     let (wanted, does) = match (decision, thermostat.config.when_lost) {
-        (Decision::Switch(on), _) => (Wanted::Switch(on), None),
+        (Decision::Switch(on), _) => (Wanted::switch(on), None),
         (Decision::Wait, _) => (Wanted::Keep, None),
-        (Decision::Lost, WhenLost::Off) => (Wanted::Switch(false), Some("off")),
-        (Decision::Lost, WhenLost::On) => (Wanted::Switch(true), Some("on")),
+        (Decision::Lost, WhenLost::Off) => (Wanted::switch(false), Some("off")),
+        (Decision::Lost, WhenLost::On) => (Wanted::switch(true), Some("on")),
         (Decision::Lost, WhenLost::Release) => (Wanted::Release, Some("left to other rules")),
     };
     if decision == Decision::Lost {

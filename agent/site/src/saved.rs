@@ -124,6 +124,9 @@ pub struct SavedGroup {
 pub struct SavedRule {
     /// What it wanted last.
     pub on: Option<bool>,
+    /// And how much, 0–100.
+    #[serde(default)]
+    pub level: Option<u8>,
     /// What the photocell said last.
     #[serde(default)]
     pub dark: Option<bool>,

@@ -53,6 +53,9 @@ pub struct WhyRuleView {
     /// When it switches next by the clock, and to what.
     pub next_in_s: Option<f64>,
     pub next: Option<bool>,
+    /// To which level then, 0–100.
+    #[serde(default)]
+    pub next_level: Option<u8>,
 }
 
 #[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
@@ -142,7 +145,8 @@ fn rule_view(rule: &WhyRule) -> WhyRuleView {
         enabled: rule.enabled,
         says: rule.says.clone(),
         next_in_s: rule.next.map(|(left, _)| left.as_secs_f64()),
-        next: rule.next.map(|(_, on)| on),
+        next: rule.next.map(|(_, level)| level > 0),
+        next_level: rule.next.map(|(_, level)| level),
     }
 }
 

@@ -116,6 +116,7 @@ struct WhyRule {
     says: String,
     next_in_s: Option<f64>,
     next: Option<bool>,
+    next_level: Option<u8>,
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -262,7 +263,11 @@ pub(super) fn why(global: &Global, name: &str, out: &mut impl Write) -> Result<(
     }
     for rule in &why.rules {
         let next = rule.next_in_s.zip(rule.next).map(|(left, on)| {
-            let word = if on { "on" } else { "off" };
+            let word = match (on, rule.next_level) {
+                (true, Some(level)) if level < 100 => format!("{level} %"),
+                (true, _) => "on".to_owned(),
+                (false, _) => "off".to_owned(),
+            };
             format!(" ({word} in {})", screen::duration(left))
         });
         writeln!(

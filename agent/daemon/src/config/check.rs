@@ -17,6 +17,7 @@ mod registration;
 mod rights;
 mod rule;
 mod safety;
+mod schedule;
 mod security;
 mod server;
 mod site;

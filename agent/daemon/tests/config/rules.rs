@@ -279,3 +279,69 @@ fn rules_are_taken_as_they_are_written() {
     assert!(site.position.is_some() && thermostat.instance.is_some());
     assert_eq!(thermostat.limit.and_then(|limit| limit.max), Some(28.0));
 }
+
+/// A group of lamps that can be dimmed, one of them between 10 and 80.
+fn dimmed(schedule: &str) -> String {
+    format!(
+        "[device.d]\nadapter = \"gpio\"\nbackend = \"sim\"\n[device.d.point]\n\
+         one = {{ line = \"GPIO18\", instance = \"/3416/1\", pwm_hz = 200 }}\n\
+         two = {{ line = \"GPIO19\", instance = \"/3416/2\", pwm_hz = 200, limit = {{ min = 10, max = 80 }} }}\n\
+         [site.group.a]\nmembers = [\"d.one\", \"d.two\"]\nschedule = {schedule}\n"
+    )
+}
+
+#[test]
+fn levels_of_a_schedule_are_taken_as_they_are_written() {
+    let text = dimmed(
+        "{ on = \"20:00\", off = \"06:00\", level = 80, dim = [\"50@22:30\", \"70@05:00\"], \
+         days = { \"sun\" = { always = \"on\", level = 20 } } }",
+    );
+    let checked = check("dimmed", &whole(&text));
+    assert_eq!(checked.problems, []);
+    let site = checked.config.expect("nothing is wrong").site;
+    let schedule = site.groups[0].schedule.as_ref().map(ToString::to_string);
+    assert_eq!(
+        schedule.as_deref(),
+        Some("on=20:00 off=06:00 level=80 dim=50@22:30,70@05:00; sun: always=on level=20")
+    );
+}
+
+#[test]
+fn levels_that_make_no_sense_or_that_a_member_cannot_have_are_found() {
+    let night = "on = \"20:00\", off = \"06:00\"";
+    for (keys, words) in [
+        ("level = 101", "`level = 101` is not within 1 to 100"),
+        ("dim = [\"22:30\"]", "for example 50@22:30"),
+        ("dim = [\"50@07:00\"]", "50@07:00 comes when it is off"),
+        (
+            "dim = [\"50@01:00\", \"70@22:00\"]",
+            "or after a later level",
+        ),
+        (
+            "level = 90",
+            "90 is above the highest value that `limit` of d.two permits",
+        ),
+        (
+            "dim = [\"5@22:30\"]",
+            "5 is below the lowest value that `limit` of d.two permits",
+        ),
+    ] {
+        assert_found(&dimmed(&format!("{{ {night}, {keys} }}")), 9, words);
+    }
+    assert_found(
+        &dimmed("{ always = \"off\", level = 50 }"),
+        9,
+        "off has no level",
+    );
+    assert_found(
+        &dimmed("{ always = \"on\", dim = [\"50@22:30\"] }"),
+        9,
+        "stands alone",
+    );
+    let relay = format!("{GROUP}schedule = {{ {night}, dim = [\"50@22:30\"] }}\n");
+    let relay = relay.replace("position = { lat = 52.52, lon = 13.4 }\n", "");
+    assert_found(&relay, 4, "box.l1 cannot dim: it has no 50 %");
+    // Off and on again are for relays too.
+    let relay = relay.replace("50@22:30", "0@22:30\", \"100@05:00");
+    assert_eq!(found(&relay), []);
+}

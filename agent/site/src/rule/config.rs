@@ -110,6 +110,6 @@ pub struct WhyRule {
     pub enabled: bool,
     /// What it does and waits for, in words.
     pub says: String,
-    /// Time until it switches by the clock, and to what.
-    pub next: Option<(Duration, bool)>,
+    /// Time until it switches by the clock, and to what, 0–100.
+    pub next: Option<(Duration, u8)>,
 }

@@ -5,7 +5,7 @@ use lamplighter_model::Now;
 use super::{
     Photocell, Verdict, Wanted, moment,
     photocell::combine,
-    schedule::Schedule,
+    schedule::{FULL, Schedule},
     seconds,
     sky::{self, Sky},
 };
@@ -35,16 +35,16 @@ pub(crate) struct Light {
 pub(super) struct Ahead {
     /// When this was found out.
     from: i64,
-    state: bool,
+    level: u8,
     last: Option<i64>,
-    pub(super) next: Option<(i64, bool)>,
+    pub(super) next: Option<(i64, u8)>,
 }
 
 impl Ahead {
     fn look(schedule: &Schedule, sky: &mut Sky, unix: i64) -> Self {
         Self {
             from: unix,
-            state: sky.state(schedule, unix),
+            level: sky.level(schedule, unix),
             last: sky.last(schedule, unix),
             next: sky.next(schedule, unix),
         }
@@ -100,7 +100,7 @@ impl Light {
     pub(super) fn look(
         &mut self,
         ahead: Option<Ahead>,
-        before: Option<bool>,
+        before: Option<u8>,
         sky: &mut Sky,
         now: Now,
     ) -> Verdict {
@@ -110,7 +110,7 @@ impl Light {
             .photocell
             .as_mut()
             .and_then(|photocell| photocell.settle(now));
-        let scheduled = ahead.map(|ahead| ahead.state);
+        let scheduled = ahead.map(|ahead| ahead.level > 0);
         let photocell = self.photocell.as_ref();
         let dark = photocell.and_then(Photocell::dark);
         let policy = photocell.map_or(Policy::Or, |photocell| photocell.config.policy);
@@ -118,12 +118,15 @@ impl Light {
         let wanted = match (scheduled, dark) {
             (None, None) if awaited => Wanted::Keep,
             (None, None) => Wanted::SwitchLamps,
-            (None, Some(_)) | (Some(_), _) => Wanted::Switch(combine(policy, scheduled, dark)),
+            (None, Some(_)) | (Some(_), _) if combine(policy, scheduled, dark) => {
+                Wanted::Level(self.level_when_on(ahead))
+            }
+            (None, Some(_)) | (Some(_), _) => Wanted::Level(0),
         };
         let event = match (ahead, &self.photocell, unix) {
             (Some(ahead), None, _) => ahead.last,
             (_, Some(_), Some(unix)) => {
-                let both = before.zip(wanted.state());
+                let both = before.zip(wanted.level());
                 both.is_some_and(|(before, wanted)| before != wanted)
                     .then_some(unix)
             }
@@ -139,6 +142,13 @@ impl Light {
             event,
             trouble: self.trouble(unix, now),
         }
+    }
+
+    /// As much as the schedule wants now, else as it usually begins with.
+    fn level_when_on(&self, ahead: Option<Ahead>) -> u8 {
+        let scheduled = ahead.map(|ahead| ahead.level).filter(|level| *level > 0);
+        let usual = || self.schedule.as_ref().map_or(FULL, Schedule::usual_level);
+        scheduled.unwrap_or_else(usual)
     }
 
     /// At noon and at midnight.
@@ -178,16 +188,12 @@ impl Light {
 
     pub(super) fn says(
         &self,
-        on: Option<bool>,
-        next: Option<(i64, bool)>,
+        level: Option<u8>,
+        next: Option<(i64, u8)>,
         sky: &Sky,
         now: Now,
     ) -> String {
-        let state = match on {
-            Some(true) => "on",
-            Some(false) => "off",
-            None => "undecided",
-        };
+        let state = level.map_or_else(|| "undecided".to_owned(), words);
         let dark = self.photocell.as_ref().and_then(Photocell::dark);
         let light = match dark {
             Some(true) => ", it is dark",
@@ -197,13 +203,22 @@ impl Light {
         let until = match (&self.schedule, next) {
             (None, _) => String::new(),
             (Some(_), Some((at, next))) => {
-                let word = if next { "on" } else { "off" };
+                let word = words(next);
                 let of_schedule = if dark.is_some() { "schedule " } else { "" };
                 format!(", {of_schedule}{word} at {}", sky.words(at, seconds(now)))
             }
             (Some(_), None) => ", no switching in the next days".to_owned(),
         };
         format!("{state}{light}{until}")
+    }
+}
+
+/// A level as people say it.
+fn words(level: u8) -> String {
+    match level {
+        0 => "off".to_owned(),
+        FULL => "on".to_owned(),
+        level => format!("on at {level} %"),
     }
 }
 

@@ -2,15 +2,17 @@
 //!
 //! ```text
 //! on=sunset-00:15 off=23:30 resume=05:00 end=sunrise; sat,sun: on=sunset off=01:00; 12-24: always=on
+//! on=sunset off=sunrise level=80 dim=50@22:30,80@05:00
 //! ```
 //!
+//! `level` is how much on is, in percent; `dim` are the levels from some times on.
 //! The first part holds on every day; days that are named have a programme of their own. A programme
 //! governs what begins on its day: the night of a Saturday goes on until Sunday morning. Only
 //! `always` is of its whole date, from midnight to midnight.
 
 mod text;
 
-use std::cmp::Reverse;
+use std::{cmp::Reverse, collections::BTreeSet};
 
 use super::calendar::{Date, Day};
 
@@ -20,6 +22,10 @@ pub const MAX_TEXT: usize = 2000;
 const MAX_EXCEPTIONS: usize = 64;
 const DAY_MIN: u16 = 24 * 60;
 const NOON_MIN: u16 = DAY_MIN / 2;
+/// Levels of one day.
+pub const MAX_STEPS: usize = 24;
+/// All that there is.
+pub const FULL: u8 = 100;
 /// A clock time after a sunrise is on the same day from here on.
 const EARLY_MIN: u16 = 3 * 60;
 
@@ -31,19 +37,30 @@ pub struct Schedule {
 }
 
 /// What happens on one day.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[derive(Clone, Debug, Eq, PartialEq)]
 pub enum Programme {
-    Always(bool),
+    /// At this level; off at 0.
+    Always(u8),
     Switched(Switched),
 }
 
 /// On from `on` to `off`, and once more, if wanted.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[derive(Clone, Debug, Eq, PartialEq)]
 pub struct Switched {
     on: When,
     off: When,
     /// After the break: on from the first to the second.
     again: Option<(When, When)>,
+    /// How much on is, and from some times on, in the order of the night.
+    level: u8,
+    steps: Vec<Step>,
+}
+
+/// From a time on, the level is another.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct Step {
+    pub(super) level: u8,
+    pub(super) at: When,
 }
 
 /// A time of the day.
@@ -106,28 +123,58 @@ impl Schedule {
         Ok(Self { base, exceptions })
     }
 
-    /// What is on or off for the whole of this date, if anything is.
-    pub(super) fn always(&self, day: Day) -> Option<bool> {
+    /// The level that holds for the whole of this date, if any does.
+    pub(super) fn always(&self, day: Day) -> Option<u8> {
         match self.exceptions(day).next() {
-            Some((_, Programme::Always(on))) => Some(*on),
+            Some((_, Programme::Always(level))) => Some(*level),
             Some((_, Programme::Switched(_))) => None,
             None => match self.base {
-                Programme::Always(true) => Some(true),
                 // Ends nothing that has begun on another day.
-                Programme::Always(false) | Programme::Switched(_) => None,
+                Programme::Always(0) | Programme::Switched(_) => None,
+                Programme::Always(level) => Some(level),
             },
         }
     }
 
     /// What begins on this day.
-    pub(super) fn switched(&self, day: Day) -> Option<Switched> {
+    pub(super) fn switched(&self, day: Day) -> Option<&Switched> {
         let programmes = self.exceptions(day).map(|(_, programme)| programme);
         programmes
             .chain([&self.base])
             .find_map(|programme| match programme {
                 Programme::Always(_) => None,
-                Programme::Switched(switched) => Some(*switched),
+                Programme::Switched(switched) => Some(switched),
             })
+    }
+
+    /// How much on is where something else than this schedule wants it.
+    pub(super) fn usual_level(&self) -> u8 {
+        match &self.base {
+            Programme::Always(0) => FULL,
+            Programme::Always(level) => *level,
+            Programme::Switched(switched) => switched.level,
+        }
+    }
+
+    /// All levels but on and off, the lowest first.
+    pub fn levels(&self) -> BTreeSet<u8> {
+        let mut levels = BTreeSet::new();
+        for programme in self.programmes() {
+            match programme {
+                Programme::Always(level) => drop(levels.insert(*level)),
+                Programme::Switched(switched) => {
+                    levels.insert(switched.level);
+                    levels.extend(switched.steps.iter().map(|step| step.level));
+                }
+            }
+        }
+        levels.retain(|level| (1..FULL).contains(level));
+        levels
+    }
+
+    fn programmes(&self) -> impl Iterator<Item = &Programme> {
+        let exceptions = self.exceptions.iter().map(|(_, programme)| programme);
+        exceptions.chain([&self.base])
     }
 
     /// The programmes that name this day, the closest first.
@@ -141,19 +188,15 @@ impl Schedule {
 
     /// Whether any time of it moves with the sun.
     pub fn needs_sun(&self) -> bool {
-        let exceptions = self.exceptions.iter().map(|(_, programme)| programme);
-        exceptions
-            .chain([&self.base])
-            .any(|programme| match programme {
-                Programme::Always(_) => false,
-                Programme::Switched(switched) => {
-                    let whens = switched
-                        .spans()
-                        .into_iter()
-                        .flat_map(|(from, to)| [from, to]);
-                    whens.into_iter().any(|when| matches!(when, When::Sun(_)))
-                }
-            })
+        self.programmes().any(|programme| match programme {
+            Programme::Always(_) => false,
+            Programme::Switched(switched) => {
+                let spans = switched.spans().into_iter();
+                let ends = spans.flat_map(|(from, to)| [from, to]);
+                let steps = switched.steps.iter().map(|step| step.at);
+                ends.chain(steps).any(|when| matches!(when, When::Sun(_)))
+            }
+        })
     }
 
     /// Whether it says in so many words that nothing is ever switched.
@@ -175,7 +218,13 @@ impl Switched {
             (None, None) => None,
             (None, Some(_)) => return Err("`end` belongs to `resume`".to_owned()),
         };
-        let switched = Self { on, off, again };
+        let switched = Self {
+            on,
+            off,
+            again,
+            level: FULL,
+            steps: Vec::new(),
+        };
         if switched
             .days()
             .into_iter()
@@ -187,8 +236,48 @@ impl Switched {
         Ok(switched)
     }
 
+    /// With another level than full from the beginning, and others from some times on.
+    pub fn dimmed(self, level: u8, steps: Vec<Step>) -> Result<Self, String> {
+        if !(1..=FULL).contains(&level) {
+            return Err(format!("the level {level} is not within 1 to {FULL}"));
+        }
+        if steps.len() > MAX_STEPS {
+            return Err(format!("more than {MAX_STEPS} levels"));
+        }
+        let dimmed = Self {
+            level,
+            steps,
+            ..self
+        };
+        let [first, again] = dimmed.days();
+        let end = again.or(first).map_or(0, |(_, end)| end);
+        let off = dimmed.again.map_or(dimmed.off, |(_, end)| end);
+        for (step, day) in dimmed.steps() {
+            if day + step.at.days_until(off) > end {
+                return Err(format!(
+                    "{step} comes when it is off, or after a later level"
+                ));
+            }
+        }
+        Ok(dimmed)
+    }
+
+    pub(super) const fn level(&self) -> u8 {
+        self.level
+    }
+
+    /// The levels from some times on, and on which day after that of the programme.
+    pub(super) fn steps(&self) -> impl Iterator<Item = (Step, i32)> {
+        let mut last = (self.on, 0);
+        self.steps.iter().map(move |step| {
+            let day = last.1 + last.0.days_until(step.at);
+            last = (step.at, day);
+            (*step, day)
+        })
+    }
+
     /// From when to when it is on.
-    pub(super) fn spans(self) -> Vec<(When, When)> {
+    pub(super) fn spans(&self) -> Vec<(When, When)> {
         [Some((self.on, self.off)), self.again]
             .into_iter()
             .flatten()
@@ -196,13 +285,23 @@ impl Switched {
     }
 
     /// As [`Switched::spans`]: on which day after that of the programme they begin and end.
-    pub(super) fn days(self) -> [Option<(i32, i32)>; 2] {
+    pub(super) fn days(&self) -> [Option<(i32, i32)>; 2] {
         let off = self.on.days_until(self.off);
         let again = self.again.map(|(resume, end)| {
             let resumed = off + self.off.days_until(resume);
             (resumed, resumed + resume.days_until(end))
         });
         [Some((0, off)), again]
+    }
+}
+
+impl Step {
+    /// Refused with words where there is no such level.
+    pub fn new(level: u8, at: When) -> Result<Self, String> {
+        if level > FULL {
+            return Err(format!("the level {level} is not within 0 to {FULL}"));
+        }
+        Ok(Self { level, at })
     }
 }
 

@@ -11,7 +11,7 @@ use std::{
 
 use super::{
     calendar::{Day, Zone},
-    schedule::{Schedule, SunEvent, SunTime, When},
+    schedule::{FULL, Schedule, SunEvent, SunTime, Switched, When},
     sun::{self, Crossing, SunDay},
 };
 use crate::boundary::Position;
@@ -36,6 +36,7 @@ pub(crate) struct Sky {
 pub struct Year {
     /// Whether it is on at the beginning.
     pub begins: bool,
+    /// Changes of the level.
     pub switchings: u32,
 }
 
@@ -65,19 +66,19 @@ impl Sky {
         self.position.is_some()
     }
 
-    /// Whether the schedule wants its outputs on at this time.
-    pub(crate) fn state(&mut self, schedule: &Schedule, unix: i64) -> bool {
+    /// The level that the schedule wants its outputs at; 0: off.
+    pub(crate) fn level(&mut self, schedule: &Schedule, unix: i64) -> u8 {
         let (day, _) = self.zone.local(unix);
         schedule
             .always(day)
-            .unwrap_or_else(|| self.is_in_span(schedule, day, unix))
+            .unwrap_or_else(|| self.level_in_span(schedule, day, unix))
     }
 
     /// When the schedule switches next, and to what; `None` where it does not within
     /// [`HORIZON_DAYS`].
-    pub(crate) fn next(&mut self, schedule: &Schedule, unix: i64) -> Option<(i64, bool)> {
+    pub(crate) fn next(&mut self, schedule: &Schedule, unix: i64) -> Option<(i64, u8)> {
         let (day, _) = self.zone.local(unix);
-        let present = self.state(schedule, unix);
+        let present = self.level(schedule, unix);
         // Few days are looked at where it switches every day.
         [(2, unix + DAY_S), (HORIZON_DAYS, i64::MAX)]
             .into_iter()
@@ -86,8 +87,10 @@ impl Sky {
                 let mut later = edges
                     .into_iter()
                     .filter(|at| (unix + 1..=latest).contains(at));
-                let at = later.find(|at| self.state(schedule, *at) != present)?;
-                Some((at, !present))
+                later.find_map(|at| {
+                    let level = self.level(schedule, at);
+                    (level != present).then_some((at, level))
+                })
             })
     }
 
@@ -97,7 +100,7 @@ impl Sky {
         let edges = self.edges(schedule, day.plus(-HORIZON_DAYS), day.plus(1));
         let mut edges: Vec<i64> = edges.into_iter().filter(|at| *at <= unix).collect();
         while let Some(at) = edges.pop() {
-            if self.state(schedule, at) != self.state(schedule, at - 1) {
+            if self.level(schedule, at) != self.level(schedule, at - 1) {
                 return Some(at);
             }
         }
@@ -109,14 +112,17 @@ impl Sky {
         let (first, _) = self.zone.local(unix);
         let last = first.plus(366);
         let edges = self.edges(schedule, first.plus(-1), last);
-        let begins = self.state(schedule, unix);
-        let (mut state, mut switchings) = (begins, 0);
+        let begins = self.level(schedule, unix);
+        let (mut level, mut switchings) = (begins, 0);
         for at in edges.into_iter().filter(|at| *at > unix) {
-            let next = self.state(schedule, at);
-            switchings += u32::from(next != state);
-            state = next;
+            let next = self.level(schedule, at);
+            switchings += u32::from(next != level);
+            level = next;
         }
-        Year { begins, switchings }
+        Year {
+            begins: begins > 0,
+            switchings,
+        }
     }
 
     /// The next time when the sun is highest or lowest.
@@ -146,11 +152,26 @@ impl Sky {
         self.position.map(|position| sun::elevation(position, unix))
     }
 
-    fn is_in_span(&mut self, schedule: &Schedule, day: Day, unix: i64) -> bool {
-        (-2..=1).any(|shift| {
-            let spans = self.spans(schedule, day.plus(shift));
-            spans.iter().any(|(from, to)| (*from..*to).contains(&unix))
-        })
+    fn level_in_span(&mut self, schedule: &Schedule, day: Day, unix: i64) -> u8 {
+        let levels = (-2..=1).map(|shift| {
+            let day = day.plus(shift);
+            let spans = self.spans(schedule, day);
+            let is_on = spans.iter().any(|(from, to)| (*from..*to).contains(&unix));
+            if is_on {
+                self.dimmed(schedule, day, unix)
+            } else {
+                0
+            }
+        });
+        levels.max().unwrap_or(0)
+    }
+
+    /// How much on is by the programme of this day.
+    fn dimmed(&mut self, schedule: &Schedule, day: Day, unix: i64) -> u8 {
+        let usual = schedule.switched(day).map_or(FULL, Switched::level);
+        let steps = self.steps(schedule, day).into_iter();
+        let mut passed = steps.filter(|(at, _)| *at <= unix);
+        passed.next_back().map_or(usual, |(_, level)| level)
     }
 
     /// Every time at which the schedule may switch because of these days, in order.
@@ -160,6 +181,7 @@ impl Sky {
         while day <= to {
             let spans = self.spans(schedule, day);
             edges.extend(spans.into_iter().flat_map(|(from, to)| [from, to]));
+            edges.extend(self.steps(schedule, day).into_iter().map(|(at, _)| at));
             if schedule.always(day).is_some() {
                 edges.extend([day, day.plus(1)].map(|day| self.zone.unix(day, 0)));
             }
@@ -183,6 +205,22 @@ impl Sky {
         found.collect()
     }
 
+    /// From when on there are other levels because of what begins on this day. One that goes by a
+    /// sun that does not cross the horizon is left out where it would be light.
+    fn steps(&mut self, schedule: &Schedule, day: Day) -> Vec<(i64, u8)> {
+        let Some(switched) = schedule.switched(day) else {
+            return Vec::new();
+        };
+        let steps = switched.steps().filter_map(|(step, after)| {
+            let end = match step.at {
+                When::Clock(_) => End::First,
+                When::Sun(time) => night_end(time.event),
+            };
+            Some((self.time(step.at, day.plus(after), end)?, step.level))
+        });
+        steps.collect()
+    }
+
     /// `None` where there is no such time on that day, and so no span.
     fn time(&mut self, when: When, day: Day, end: End) -> Option<i64> {
         match when {
@@ -193,11 +231,11 @@ impl Sky {
 
     fn sun_time(&mut self, time: SunTime, day: Day, end: End) -> Option<i64> {
         let sun = self.sun(day)?;
-        let (crossing, midnight, night) = match time.event {
-            SunEvent::Sunrise => (sun.rise, sun.midnights[0], End::Last),
-            SunEvent::Sunset => (sun.set, sun.midnights[1], End::First),
+        let (crossing, midnight) = match time.event {
+            SunEvent::Sunrise => (sun.rise, sun.midnights[0]),
+            SunEvent::Sunset => (sun.set, sun.midnights[1]),
         };
-        match (crossing, end == night) {
+        match (crossing, end == night_end(time.event)) {
             (Crossing::At(at), _) => {
                 let at = at + i64::from(time.offset_min) * 60;
                 let limit = |clock| self.zone.unix(day, i64::from(time.limit(clock)) * 60);
@@ -225,6 +263,14 @@ impl Sky {
         }
         self.days.insert(day, found);
         Some(found)
+    }
+}
+
+/// Which end of a night an event of the sun is.
+const fn night_end(event: SunEvent) -> End {
+    match event {
+        SunEvent::Sunrise => End::Last,
+        SunEvent::Sunset => End::First,
     }
 }
 

@@ -18,8 +18,8 @@ use crate::{
     moment::Moment,
     output::{GroupIndex, OutputIndex, is_on},
     rule::{
-        Parameter, Rule, RuleIndex, RuleKind, RuleResource, Verdict, Wanted, Zone, sky::Sky,
-        text_of,
+        Parameter, Rule, RuleIndex, RuleKind, RuleResource, Verdict, Wanted, Zone, schedule::FULL,
+        sky::Sky, text_of,
     },
     saved::SavedRule,
     slots::Entry,
@@ -173,6 +173,18 @@ impl Site {
         if rule.needs_sun() && !self.rules.sky.has_position() {
             return Err("no position is configured, so the sun cannot be gone by".to_owned());
         }
+        for target in &rule.targets {
+            let output = self.output(*target);
+            let name = &output.config.name;
+            for level in rule.levels() {
+                let Some(value) = output.value_of_level(level) else {
+                    return Err(format!("{name} cannot dim: only 0 and 100 are possible"));
+                };
+                if let Err(fault) = output.permitted(value) {
+                    return Err(format!("{name}: {fault}"));
+                }
+            }
+        }
         Ok(())
     }
 
@@ -309,14 +321,14 @@ impl Site {
     /// Puts what a rule wants into the slot of its outputs, and ends older commands.
     fn apply(&mut self, index: RuleIndex, wanted: Wanted, event: Option<i64>, now: Now) {
         let rule = self.rules.get(index);
-        let (kept, slot, targets) = (rule.on, rule.slot(), rule.targets.clone());
-        let on = match wanted {
+        let (kept, slot, targets) = (rule.level, rule.slot(), rule.targets.clone());
+        let level = match wanted {
             Wanted::Keep | Wanted::SwitchLamps => kept,
             Wanted::Release => None,
-            Wanted::Switch(on) => Some(on),
+            Wanted::Level(level) => Some(level),
         };
-        if on != kept {
-            self.rules.get_mut(index).on = on;
+        if level != kept {
+            self.rules.get_mut(index).level = level;
             self.dirty = true;
         }
         let ends_commands = match &self.rules.get(index).kind {
@@ -326,10 +338,12 @@ impl Site {
         for target in targets {
             let object = self.output(target).config.address.path.object();
             let is_lamp = LAMP_OBJECTS.contains(&object.0);
-            let on = on.filter(|_| wanted != Wanted::SwitchLamps || !is_lamp);
-            let on = on.or_else(|| (wanted == Wanted::SwitchLamps && is_lamp).then_some(true));
+            let level = match wanted {
+                Wanted::SwitchLamps if is_lamp => Some(FULL),
+                Wanted::Keep | Wanted::Level(_) | Wanted::Release | Wanted::SwitchLamps => level,
+            };
             let ended = ends_commands.is_some_and(|event| self.end_commands(target, event, now));
-            let filled = self.fill_slot(index, target, slot, on, now);
+            let filled = self.fill_slot(index, target, slot, level, now);
             if ended || filled {
                 self.drive(target, now);
             }
@@ -342,11 +356,15 @@ impl Site {
         index: RuleIndex,
         target: OutputIndex,
         slot: Slot,
-        on: Option<bool>,
+        level: Option<u8>,
         now: Now,
     ) -> bool {
         let output = self.output(target);
-        let value = on.and_then(|on| output.nearest_to_level(if on { 100 } else { 0 }));
+        // One that cannot dim is on.
+        let value = level.and_then(|level| {
+            let level = output.nearest_to_level(level);
+            level.or_else(|| output.nearest_to_level(FULL))
+        });
         let known = output.slots.get(slot).map(|entry| &entry.value);
         if known == value.as_ref() {
             return false;
@@ -431,7 +449,7 @@ impl Site {
                 kind: rule.kind_name(),
                 enabled: rule.enabled,
                 says: rule.says(&self.rules.sky, now),
-                next: next.map(|((_, on), at)| (Moment::of(now).until(at), on)),
+                next: next.map(|((_, level), at)| (Moment::of(now).until(at), level)),
             }
         });
         views.collect()

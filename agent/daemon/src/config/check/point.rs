@@ -415,7 +415,13 @@ impl Checker<'_> {
     }
 
     /// A number of the configuration that servers could not write.
-    pub(super) fn obeys_limit(&mut self, at: &Key, number: f64, limit: Option<&boundary::Limit>) {
+    pub(super) fn obeys_limit(
+        &mut self,
+        at: &Key,
+        number: f64,
+        limit: Option<&boundary::Limit>,
+        whose: &str,
+    ) {
         let Some(boundary::Limit { min, max, .. }) = limit else {
             return;
         };
@@ -431,7 +437,7 @@ impl Checker<'_> {
             };
             self.error(
                 at,
-                format!("{number} is {side} value that `limit` permits"),
+                format!("{number} is {side} value that {whose} permits"),
                 "",
             );
         }
@@ -517,7 +523,7 @@ impl Checker<'_> {
         let number = value.as_ref().and_then(Value::as_f64);
         // Off is no level of a lamp.
         if let Some(number) = number.filter(|number| !kind.is_lamp() || *number != 0.0) {
-            self.obeys_limit(&below(&at, "value"), number, limit);
+            self.obeys_limit(&below(&at, "value"), number, limit, "`limit`");
         }
         Some(boundary::FailSafe {
             on: match on? {

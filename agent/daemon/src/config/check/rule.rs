@@ -1,4 +1,4 @@
-//! `schedule` and `photocell` of groups, `[site.thermostat.NAME]`.
+//! `photocell` of groups, `[site.thermostat.NAME]`, and what rules are checked against.
 
 use std::{collections::BTreeMap, time::Duration};
 
@@ -11,18 +11,13 @@ use lamplighter_site::{
         FailSafeOn, GroupConfig, LightLevels, Mode, PhotocellConfig, PointConfig, PointKind,
         Policy, Position, Setpoint, ThermostatConfig, WhenLost,
     },
-    rule::{
-        Almanac, DEFAULT_MAX_AGE,
-        schedule::{Days, Programme, Schedule, Switched, When},
-    },
+    rule::{Almanac, DEFAULT_MAX_AGE},
 };
 
 use super::{Checker, below, key, site::find, suggestion};
 use crate::config::{layer::Key, schema};
 
 const MAX_THERMOSTATS: usize = 1000;
-/// Farther to the north or south there is no east, and so no sunrise, to speak of.
-const MAX_LATITUDE: f64 = 89.9;
 /// A year from here on is looked at where the date is not known: 2026-01-01.
 const SOME_YEAR: UnixTime = UnixTime::from_seconds(1_767_225_600);
 const SETPOINT: (ObjectId, ResourceId) = (ObjectId(3308), ResourceId(5900));
@@ -31,9 +26,9 @@ const PHOTOCELL_RESOURCES: [u16; 3] = [1, 2, 3];
 
 /// What rules are checked against.
 pub(super) struct RuleCheck<'p> {
-    almanac: Almanac,
+    pub(super) almanac: Almanac,
     definitions: &'p Definitions,
-    points: &'p [PointConfig],
+    pub(super) points: &'p [PointConfig],
     position: Option<Position>,
     /// The rule that switches an output, by slot.
     scheduled: BTreeMap<ResourceAddress, String>,
@@ -76,6 +71,9 @@ impl Checker<'_> {
         let at_schedule = below(at, "schedule");
         checked.schedule =
             schedule.and_then(|schedule| self.schedule(&at_schedule, schedule, rules));
+        if let Some(schedule) = &checked.schedule {
+            self.levels_fit(&at_schedule, schedule, &checked.members, rules);
+        }
         let photocell = group.photocell.as_ref();
         let at_photocell = below(at, "photocell");
         checked.photocell =
@@ -102,116 +100,6 @@ impl Checker<'_> {
             self.error(ruled, what, "an output has one schedule");
         }
         self.covers_fail_safe(ruled, &checked.members, "schedule", rules);
-    }
-
-    fn schedule(
-        &mut self,
-        at: &Key,
-        schedule: &schema::Schedule,
-        rules: &mut RuleCheck<'_>,
-    ) -> Option<Schedule> {
-        // What it is on days that have no name.
-        let usual = schema::Programme {
-            on: schedule.on.clone(),
-            off: schedule.off.clone(),
-            resume: schedule.resume.clone(),
-            end: schedule.end.clone(),
-            always: schedule.always,
-        };
-        let base = self.programme(at, &usual);
-        let mut exceptions = Vec::new();
-        for (name, programme) in &schedule.days {
-            let at = below(&below(at, "days"), name);
-            let programme = self.programme(&at, programme);
-            match name.parse::<Days>() {
-                Ok(days) => exceptions.extend(programme.map(|programme| (days, programme))),
-                Err(what) => self.error(&at, what, ""),
-            }
-        }
-        let schedule = match Schedule::new(base?, exceptions) {
-            Ok(schedule) => schedule,
-            Err(what) => {
-                self.error(&below(at, "days"), what, "");
-                return None;
-            }
-        };
-        self.schedule_works(at, &schedule, rules);
-        Some(schedule)
-    }
-
-    fn programme(&mut self, at: &Key, keys: &schema::Programme) -> Option<Programme> {
-        let schema::Programme {
-            on,
-            off,
-            resume,
-            end,
-            always,
-        } = keys;
-        if let Some(always) = always {
-            if [on, off, resume, end].iter().any(|key| key.is_some()) {
-                let hint = "leave either `always` or the times out";
-                self.error(&below(at, "always"), "`always` stands alone", hint);
-            }
-            return Some(Programme::Always(*always == schema::OnOff::On));
-        }
-        // One that is there but wrong was reported already.
-        if self.layers.find(&below(at, "always")).is_some() {
-            return None;
-        }
-        let mut when = |name: &str, text: &Option<String>| {
-            let parsed = text.as_ref()?.parse::<When>();
-            let complaint = parsed.as_ref().err().cloned();
-            if let Some(what) = complaint {
-                self.error(&below(at, name), what, "");
-            }
-            Some(parsed.ok())
-        };
-        let (resume, end) = (when("resume", resume), when("end", end));
-        let times = (when("on", on), when("off", off));
-        let on = self.required(at, "on", times.0);
-        let off = self.required(at, "off", times.1);
-        if resume == Some(None) || end == Some(None) {
-            return None;
-        }
-        match Switched::new(on??, off??, resume.flatten(), end.flatten()) {
-            Ok(switched) => Some(Programme::Switched(switched)),
-            Err(what) => {
-                self.error(at, what, "");
-                None
-            }
-        }
-    }
-
-    /// Whether it ever switches here.
-    fn schedule_works(&mut self, at: &Key, schedule: &Schedule, rules: &mut RuleCheck<'_>) {
-        if schedule.needs_sun() && !self.sees_sun(at, rules) {
-            return;
-        }
-        let year = rules.almanac.year(schedule);
-        if year.switchings == 0 && !schedule.is_constant() {
-            let state = if year.begins { "on" } else { "off" };
-            let what = format!("this schedule never switches: it is {state} all year");
-            self.error(at, what, "`always` says that in so many words");
-        }
-    }
-
-    /// Whether sunrise and sunset can be told.
-    fn sees_sun(&mut self, at: &Key, rules: &RuleCheck<'_>) -> bool {
-        let hint = "for example position = { lat = 52.52, lon = 13.40 } in [site]";
-        match rules.position {
-            None => {
-                if self.layers.find(&key(&["site", "position"])).is_none() {
-                    self.error(at, "there is no `site.position` to see the sun from", hint);
-                }
-                false
-            }
-            Some(position) if position.lat.abs() > MAX_LATITUDE => {
-                let what = "at the pole the sun rises and sets once a year";
-                self.error(at, what, "use clock times");
-                false
-            }
-            Some(_) => true,
-        }
     }
 
     fn photocell(
@@ -339,7 +227,7 @@ impl Checker<'_> {
             self.limit(at, limit, DataType::Float, true)
         });
         if let Some(Setpoint::Fixed(number)) = setpoint {
-            self.obeys_limit(&below(at, "setpoint"), number, limit.as_ref());
+            self.obeys_limit(&below(at, "setpoint"), number, limit.as_ref(), "`limit`");
         }
         Some(ThermostatConfig {
             name: name.to_owned(),

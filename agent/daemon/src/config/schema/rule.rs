@@ -21,6 +21,11 @@ pub struct Schedule {
     pub end: Option<String>,
     /// On or off without any times.
     pub always: Option<OnOff>,
+    /// How much on is in percent, 1–100. Default: 100.
+    pub level: Option<u8>,
+    /// Levels from some times on, 0–100, in the order of the night.
+    /// Example: `["50@22:30", "80@05:00"]`. Default: none.
+    pub dim: Option<Vec<String>>,
     /// `[site.group.NAME.schedule.days]`: days with another programme, the closest name wins.
     /// Example: `{ "sat,sun" = { on = "sunset", off = "01:00" }, "12-24..12-26" = { always = "on" } }`.
     pub days: BTreeMap<String, Programme>,
@@ -36,6 +41,8 @@ pub struct Programme {
     pub end: Option<String>,
     /// For the whole of the dates, from midnight to midnight.
     pub always: Option<OnOff>,
+    pub level: Option<u8>,
+    pub dim: Option<Vec<String>>,
 }
 
 #[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq)]

@@ -3,8 +3,8 @@
 use std::{fmt, str::FromStr};
 
 use super::{
-    DAY_MIN, Days, MAX_EXCEPTIONS, MAX_TEXT, Programme, Schedule, Span, SunEvent, SunTime,
-    Switched, When,
+    DAY_MIN, Days, FULL, MAX_EXCEPTIONS, MAX_TEXT, Programme, Schedule, Span, Step, SunEvent,
+    SunTime, Switched, When,
 };
 use crate::rule::calendar::{Date, WEEKDAYS};
 
@@ -45,35 +45,51 @@ impl FromStr for Programme {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
-        let [mut on, mut off, mut resume, mut end, mut always] = [None; 5];
+        let [mut on, mut off, mut resume, mut end] = [None; 4];
+        let [mut always, mut level, mut dim] = [None; 3];
         for part in text.split_whitespace() {
             let (key, value) = part
                 .split_once('=')
                 .ok_or_else(|| format!("`{part}` is not of the form key=value"))?;
             let place = match key {
                 "always" => &mut always,
+                "dim" => &mut dim,
                 "end" => &mut end,
+                "level" => &mut level,
                 "off" => &mut off,
                 "on" => &mut on,
                 "resume" => &mut resume,
-                _ => return Err(format!("`{key}` is none of on, off, resume, end, always")),
+                _ => {
+                    return Err(format!(
+                        "`{key}` is none of on, off, resume, end, level, dim, always"
+                    ));
+                }
             };
             if place.replace(value).is_some() {
                 return Err(format!("`{key}` is there twice"));
             }
         }
+        let level = level.map_or(Ok(FULL), percent)?;
+        if let Some(always) = always {
+            let times = [on, off, resume, end, dim];
+            return match always {
+                _ if times.iter().any(Option::is_some) => {
+                    Err("`always` stands alone, or with a level".to_owned())
+                }
+                "off" if level == FULL => Ok(Self::Always(0)),
+                "on" if level > 0 => Ok(Self::Always(level)),
+                _ => Err("`always` is `on` or `off`, and `on` may have a level".to_owned()),
+            };
+        }
         let when = |text: Option<&str>| text.map(str::parse::<When>).transpose();
-        match (always, on, off) {
-            (Some("off"), None, None) if resume.is_none() && end.is_none() => {
-                Ok(Self::Always(false))
-            }
-            (Some("on"), None, None) if resume.is_none() && end.is_none() => Ok(Self::Always(true)),
-            (Some(_), ..) => Err("`always` is `on` or `off`, and stands alone".to_owned()),
-            (None, Some(on), Some(off)) => {
+        let steps = dim.map(|dim| dim.split(',').map(str::parse).collect());
+        match (on, off) {
+            (Some(on), Some(off)) => {
                 let switched = Switched::new(on.parse()?, off.parse()?, when(resume)?, when(end)?);
-                switched.map(Self::Switched)
+                let dimmed = switched?.dimmed(level, steps.transpose()?.unwrap_or_default());
+                dimmed.map(Self::Switched)
             }
-            (None, None, _) | (None, _, None) => Err("`on` and `off` are needed".to_owned()),
+            (None, _) | (_, None) => Err("`on` and `off` are needed".to_owned()),
         }
     }
 }
@@ -81,18 +97,56 @@ impl FromStr for Programme {
 impl fmt::Display for Programme {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Always(true) => f.write_str("always=on"),
-            Self::Always(false) => f.write_str("always=off"),
-            Self::Switched(Switched { on, off, again }) => {
-                write!(f, "on={on} off={off}")?;
-                match again {
-                    Some((resume, end)) if *end == When::SUNRISE => write!(f, " resume={resume}"),
-                    Some((resume, end)) => write!(f, " resume={resume} end={end}"),
-                    None => Ok(()),
-                }
-            }
+            Self::Always(0) => f.write_str("always=off"),
+            Self::Always(FULL) => f.write_str("always=on"),
+            Self::Always(level) => write!(f, "always=on level={level}"),
+            Self::Switched(switched) => switched.fmt(f),
         }
     }
+}
+
+impl fmt::Display for Switched {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "on={} off={}", self.on, self.off)?;
+        match self.again {
+            Some((resume, When::SUNRISE)) => write!(f, " resume={resume}")?,
+            Some((resume, end)) => write!(f, " resume={resume} end={end}")?,
+            None => {}
+        }
+        if self.level != FULL {
+            write!(f, " level={}", self.level)?;
+        }
+        for (at, step) in self.steps.iter().enumerate() {
+            write!(f, "{}{step}", if at == 0 { " dim=" } else { "," })?;
+        }
+        Ok(())
+    }
+}
+
+impl FromStr for Step {
+    type Err = String;
+
+    /// `50@22:30`, `80@sunrise-01:00`.
+    fn from_str(text: &str) -> Result<Self, String> {
+        let (level, at) = text
+            .split_once('@')
+            .ok_or_else(|| format!("`{text}` is no level from a time on: for example 50@22:30"))?;
+        Self::new(percent(level)?, at.parse()?)
+    }
+}
+
+impl fmt::Display for Step {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}@{}", self.level, self.at)
+    }
+}
+
+fn percent(text: &str) -> Result<u8, String> {
+    let is_plain = text.len() <= 3 && text.bytes().all(|byte| byte.is_ascii_digit());
+    let number = text.parse().ok().filter(|_| is_plain);
+    number
+        .filter(|level| *level <= FULL)
+        .ok_or_else(|| format!("`{text}` is no level from 0 to {FULL}"))
 }
 
 impl FromStr for When {
@@ -248,7 +302,7 @@ impl fmt::Display for Span {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::rule::calendar::Day;
+    use crate::rule::{calendar::Day, schedule::MAX_STEPS};
 
     fn read(text: &str) -> Schedule {
         text.parse()
@@ -264,6 +318,9 @@ mod tests {
             "on=sunset>=16:30<=22:00 off=24:00; mon-fri: on=sunset off=01:00; sun-mon: always=on",
             "always=off; 12-24..01-06: on=sunset off=sunrise; 2026-12-31: always=on",
             "on=sunset+12:00 off=sunrise-12:00",
+            "on=sunset off=sunrise level=80 dim=50@22:30,80@05:00",
+            "on=20:00 off=23:30 resume=05:00 end=07:00 dim=0@21:00,30@sunset+02:00,100@06:00",
+            "always=on level=60; sun: on=sunset off=01:00 level=1",
         ] {
             assert_eq!(read(text).to_string(), text);
         }
@@ -276,13 +333,29 @@ mod tests {
             ("on=sunset", "needed"),
             ("on=sunset off=25:00", "no time"),
             ("on=sunset off=24:01", "no time"),
+            ("on=sunset off=sunrise level=0", "not within 1 to 100"),
+            ("on=sunset off=sunrise level=101", "no level"),
+            ("on=sunset off=sunrise dim=22:30", "for example 50@22:30"),
+            ("on=sunset off=sunrise dim=+5@22:30", "no level"),
+            ("on=sunset off=sunrise dim=5@22:30,", "for example"),
+            ("on=sunset off=sunrise dim=5@dusk", "no time"),
+            (
+                "on=20:00 off=06:00 dim=50@07:00",
+                "50@07:00 comes when it is off",
+            ),
+            (
+                "on=20:00 off=06:00 dim=50@05:00,80@23:00",
+                "80@23:00 comes when it is off, or after",
+            ),
+            ("always=off level=50", "`on` may have a level"),
+            ("always=on dim=50@22:30", "stands alone"),
             ("on=sunset+13:00 off=06:00", "at most 12:00"),
             ("on=sunset00:10 off=06:00", "after the word"),
             ("on=sunset>=22:00<=16:00 off=06:00", "leave no time"),
             ("on=dusk off=06:00", "no time"),
             ("on=sunset off=06:00 on=07:00", "twice"),
             ("always=on off=06:00", "stands alone"),
-            ("always=maybe", "stands alone"),
+            ("always=maybe", "is `on` or `off`"),
             ("on=sunset off=06:00 end=07:00", "belongs to"),
             ("on=10:00 off=09:00 resume=08:00 end=07:00", "next day"),
             ("on=sunset off=06:00 colour=red", "none of"),
@@ -342,7 +415,7 @@ mod tests {
         ];
         for (year, month, day, on) in days {
             let found = schedule.always(Day::of(year, month, day));
-            assert_eq!(found == Some(true), on, "{year}-{month}-{day}");
+            assert_eq!(found == Some(FULL), on, "{year}-{month}-{day}");
         }
     }
 
@@ -350,10 +423,18 @@ mod tests {
         #![proptest_config(proptest::prelude::ProptestConfig { failure_persistence: None, ..Default::default() })]
 
         #[test]
-        fn any_text_is_read_or_refused(text in "(on|off|resume|end|always|sun(set|rise)|sat|-|\\+|[0-9]{2}|:|;|=|,|\\.\\.|>=|<=| |.){0,40}") {
+        fn any_text_is_read_or_refused(text in "(on|off|resume|end|always|level|dim|@|sun(set|rise)|sat|-|\\+|[0-9]{2}|:|;|=|,|\\.\\.|>=|<=| |.){0,40}") {
             if let Ok(schedule) = text.parse::<Schedule>() {
                 proptest::prop_assert_eq!(schedule.to_string().parse::<Schedule>(), Ok(schedule));
             }
         }
+    }
+
+    #[test]
+    fn more_levels_than_a_day_can_have_are_refused() {
+        let steps: Vec<_> = (0..=MAX_STEPS).map(|at| format!("50@21:{at:02}")).collect();
+        let text = format!("on=20:00 off=06:00 dim={}", steps.join(","));
+        let refused = text.parse::<Schedule>().unwrap_err();
+        assert!(refused.contains("more than 24 levels"), "{refused}");
     }
 }

@@ -14,6 +14,18 @@ fn sky((lat, lon): (f64, f64), zone: &str) -> Sky {
     Sky::new(Arc::new(zone_of(zone)), Some(Position { lat, lon }))
 }
 
+impl Sky {
+    /// Whether it is on, whatever the level.
+    fn state(&mut self, schedule: &Schedule, unix: i64) -> bool {
+        self.level(schedule, unix) > 0
+    }
+
+    fn switches(&mut self, schedule: &Schedule, unix: i64) -> Option<(i64, bool)> {
+        let (at, level) = self.next(schedule, unix)?;
+        Some((at, level > 0))
+    }
+}
+
 fn schedule(text: &str) -> Schedule {
     text.parse().unwrap()
 }
@@ -51,7 +63,7 @@ fn compare(mut sky: Sky, schedule: &Schedule, deeds: impl Fn(&Sky, i64) -> Vec<D
     let mut ahead = vec![(NEW_YEAR, first)];
     let mut unix = NEW_YEAR;
     while unix < end {
-        match sky.next(schedule, unix) {
+        match sky.switches(schedule, unix) {
             Some(found) => {
                 ahead.push(found);
                 unix = found.0;
@@ -208,16 +220,16 @@ fn lamps_burn_through_the_polar_night_and_never_on_a_polar_day() {
                 );
                 unix += 10 * MINUTE;
             }
-            assert_eq!(sky.next(&text, noon(from.0, from.1)), None, "{text}");
+            assert_eq!(sky.switches(&text, noon(from.0, from.1)), None, "{text}");
         }
         // And in spring as everywhere.
-        let next = sky.next(&text, noon(3, 20));
+        let next = sky.switches(&text, noon(3, 20));
         assert!(next.is_some_and(|(_, on)| on));
     }
     // What is on by day burns through the polar day.
     let by_day = schedule("on=sunrise off=sunset");
     assert!(sky.state(&by_day, noon(6, 10)) && sky.state(&by_day, noon(6, 10) + 43_200));
-    assert_eq!(sky.next(&by_day, noon(6, 10)), None);
+    assert_eq!(sky.switches(&by_day, noon(6, 10)), None);
     assert!(!sky.state(&by_day, noon(12, 10)));
     // A break is kept in the polar night.
     let broken = schedule("on=sunset off=23:30 resume=05:00");
@@ -233,8 +245,8 @@ fn limits_hold_a_time_of_the_sun_within_the_clock() {
     let text = schedule("on=sunset>=17:00<=20:00 off=sunrise<=06:00");
     let mut at = |month, day| {
         let from = zone_of(CET).unix(Day::of(2026, month, day), 43_200);
-        let (on, _) = sky.next(&text, from).unwrap();
-        let (off, _) = sky.next(&text, on).unwrap();
+        let (on, _) = sky.switches(&text, from).unwrap();
+        let (off, _) = sky.switches(&text, on).unwrap();
         [on, off].map(|at| sky.words(at, None)[11..].to_owned())
     };
     assert_eq!(at(12, 21), ["17:00", "06:00"]);
@@ -254,7 +266,7 @@ fn the_last_switching_is_the_one_that_was_next() {
         let text = schedule(text);
         let mut unix = NEW_YEAR;
         while unix < NEW_YEAR + 60 * DAY_S {
-            let (at, on) = sky.next(&text, unix).unwrap();
+            let (at, on) = sky.switches(&text, unix).unwrap();
             assert_eq!(sky.last(&text, at), Some(at));
             assert_eq!(sky.last(&text, at + 600), Some(at));
             assert_eq!((sky.state(&text, at - 1), sky.state(&text, at)), (!on, on));
@@ -272,7 +284,7 @@ fn the_day_on_which_clocks_are_set_has_every_switching_once() {
         let mut times = Vec::new();
         let mut unix = from;
         while let Some((at, _)) = sky
-            .next(&text, unix)
+            .switches(&text, unix)
             .filter(|(at, _)| *at < from + 6 * 3600)
         {
             times.push(at - from);
@@ -364,7 +376,7 @@ proptest! {
         let mut unix = NEW_YEAR + start * DAY_S;
         for step in look {
             let state = sky.state(&schedule, unix);
-            let next = sky.next(&schedule, unix);
+            let next = sky.switches(&schedule, unix);
             let until = next.map_or(unix + 7 * DAY_S, |(at, _)| at);
             let between = unix + (until - unix) * step / 86_400;
             prop_assert_eq!(sky.state(&schedule, between.min(until - 1)), state);
@@ -375,4 +387,109 @@ proptest! {
             unix = until + if step % 3 == 0 { step } else { 0 };
         }
     }
+}
+
+/// Levels of a schedule over some days, in minutes after noon.
+fn levels(sky: &mut Sky, text: &str, from: i64, days: i64) -> Vec<(i64, u8)> {
+    let schedule = schedule(text);
+    let mut found = vec![(0, sky.level(&schedule, from))];
+    let mut unix = from;
+    while let Some((at, level)) = sky.next(&schedule, unix) {
+        if at >= from + days * DAY_S {
+            break;
+        }
+        assert_eq!(sky.last(&schedule, at + 30), Some(at));
+        found.push(((at - from) / 60, level));
+        unix = at;
+    }
+    found
+}
+
+#[test]
+fn levels_follow_one_another_through_the_night() {
+    let mut sky = sky(BERLIN, "UTC0");
+    let noon = NEW_YEAR + 14 * DAY_S + NOON_S;
+    let at = |hours: i64, minutes: i64| (hours - 12) * 60 + minutes;
+    assert_eq!(
+        levels(
+            &mut sky,
+            "on=18:00 off=06:00 level=80 dim=50@22:30,0@01:00,30@02:00,100@05:15",
+            noon,
+            1
+        ),
+        [
+            (0, 0),
+            (at(18, 0), 80),
+            (at(22, 30), 50),
+            (at(25, 0), 0),
+            (at(26, 0), 30),
+            (at(29, 15), 100),
+            (at(30, 0), 0),
+        ]
+    );
+    // A break at night, and a level that is reached within it.
+    assert_eq!(
+        levels(
+            &mut sky,
+            "on=18:00 off=23:00 resume=05:00 end=07:00 dim=50@22:00,70@02:00",
+            noon,
+            1
+        ),
+        [
+            (0, 0),
+            (at(18, 0), 100),
+            (at(22, 0), 50),
+            (at(23, 0), 0),
+            (at(29, 0), 70),
+            (at(31, 0), 0),
+        ]
+    );
+    // A Friday: the night of Friday is dimmed, that of Saturday is not.
+    let friday = zone_of("UTC0").unix(Day::of(2026, 1, 16), NOON_S);
+    assert_eq!(
+        levels(
+            &mut sky,
+            "on=18:00 off=01:00 dim=50@22:00; sat: on=18:00 off=01:00 level=90",
+            friday,
+            2
+        ),
+        [
+            (0, 0),
+            (at(18, 0), 100),
+            (at(22, 0), 50),
+            (at(25, 0), 0),
+            (at(42, 0), 90),
+            (at(49, 0), 0),
+        ]
+    );
+}
+
+#[test]
+fn a_level_whose_time_has_come_before_the_lamps_go_on_holds_from_the_beginning() {
+    // In summer the sun sets after nine in the evening.
+    let mut sky = sky(BERLIN, CET);
+    let noon = zone_of(CET).unix(Day::of(2026, 6, 21), NOON_S);
+    let found = levels(
+        &mut sky,
+        "on=sunset off=sunrise dim=50@21:00,80@05:30",
+        noon,
+        1,
+    );
+    let found: Vec<u8> = found.into_iter().map(|(_, level)| level).collect();
+    assert_eq!(found, [0, 50, 0], "and it rises before half past five");
+}
+
+#[test]
+fn levels_that_go_by_the_sun_keep_to_it_through_polar_night_and_day() {
+    let mut sky = sky(TROMSO, "UTC0");
+    let text = "on=sunset off=sunrise dim=50@sunset+02:00,80@sunrise-01:00";
+    // It is dark from noon to noon: both times are noons.
+    let dark = zone_of("UTC0").unix(Day::of(2026, 12, 20), 0);
+    assert!(
+        levels(&mut sky, text, dark, 2)
+            .iter()
+            .all(|(_, level)| *level > 0)
+    );
+    let light = zone_of("UTC0").unix(Day::of(2026, 6, 20), 0);
+    assert_eq!(levels(&mut sky, text, light, 2), [(0, 0)]);
 }

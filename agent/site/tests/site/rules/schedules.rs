@@ -178,3 +178,135 @@ fn two_hours_without_anybody_saying_that_servers_are_lost_change_nothing() {
     assert!(is_on(&rig, 1) && !is_on(&rig, 2));
     assert_eq!(rig.events, []);
 }
+
+/// Lamps that are dimmed, the second between 10 and 80.
+fn dimmed(group: GroupConfig) -> SiteConfig {
+    let mut config = lamps(group);
+    for point in &mut config.points[..2] {
+        point.kind = PointKind::Dimmer;
+    }
+    config.points[1].limit = Some(Limit {
+        min: Some(10.0),
+        max: Some(80.0),
+        on_violation: OnViolation::Reject,
+    });
+    config
+}
+
+fn level(rig: &Rig, number: u16) -> Option<f64> {
+    why(rig, &format!("lamps.l{number}")).in_effect?.as_f64()
+}
+
+#[test]
+fn lamps_follow_the_levels_of_the_night_within_their_limits() {
+    let profile = "on=20:00 off=06:00 dim=50@22:30,30@01:00,100@05:00";
+    let mut rig = ready(dimmed(scheduled(profile)), at(NOON));
+    let mut found = Vec::new();
+    for hour in 12..31 {
+        let both = (level(&rig, 1), level(&rig, 2));
+        if found.last().is_none_or(|(_, known)| *known != both) {
+            found.push((hour, both));
+        }
+        rig.pass(secs(HOUR));
+    }
+    let levels = |one: u8, other: u8| (Some(f64::from(one)), Some(f64::from(other)));
+    assert_eq!(
+        found,
+        [
+            (12, levels(0, 0)),
+            (20, levels(100, 80)),
+            (23, levels(50, 50)),
+            (25, levels(30, 30)),
+            (29, levels(100, 80)),
+            (30, levels(0, 0)),
+        ]
+    );
+}
+
+#[test]
+fn why_says_which_level_holds_and_which_comes_next() {
+    let profile = "on=20:00 off=06:00 level=80 dim=50@22:30";
+    let mut rig = ready(dimmed(scheduled(profile)), at(NOON));
+    rig.pass(secs(9 * HOUR));
+    assert_eq!(says(&rig, "lamps.l1"), "on at 80 %, on at 50 % at 22:30");
+    let (left, next) = why(&rig, "lamps.l1").rules[0].next.unwrap();
+    // It has been up for two seconds.
+    assert_eq!((left, next), (secs(5400 - 2), 50));
+}
+
+#[test]
+fn a_level_is_an_event_that_ends_commands() {
+    let profile = "on=20:00 off=06:00 dim=50@22:30";
+    let mut rig = ready(dimmed(scheduled(profile)), at(NOON));
+    rig.pass(secs(9 * HOUR));
+    rig.write(lamp(1), Value::Integer(20));
+    rig.pass(secs(60));
+    assert_eq!(level(&rig, 1), Some(20.0));
+    rig.pass(secs(2 * HOUR));
+    assert_eq!(level(&rig, 1), Some(50.0));
+}
+
+#[test]
+fn the_level_that_held_is_there_again_after_a_restart_without_a_date() {
+    let profile = "on=20:00 off=06:00 dim=50@22:30";
+    let mut config = dimmed(scheduled(profile));
+    config.groups[0].photocell = Some(photocell(Policy::Or));
+    let mut rig = ready(config.clone(), at(NOON));
+    rig.pass(secs(11 * HOUR));
+    assert_eq!(level(&rig, 1), Some(50.0));
+    rig.now.unix = None;
+    let rig = again(&rig, config, 60);
+    assert_eq!(why(&rig, "lamps.l1").commanded, Some(Value::Integer(50)));
+}
+
+#[test]
+fn levels_that_a_member_cannot_have_are_refused_and_one_that_was_kept_is_left_out() {
+    let mut config = dimmed(scheduled("on=20:00 off=06:00"));
+    config.points[0].kind = PointKind::Lamp;
+    let mut rig = ready(config.clone(), at(NOON));
+    for (written, why) in [
+        (
+            "on=20:00 off=06:00 dim=50@22:30",
+            "lamps.l1 cannot dim: only 0 and 100 are possible",
+        ),
+        (
+            "on=20:00 off=06:00 level=81",
+            "lamps.l1 cannot dim: only 0 and 100 are possible",
+        ),
+    ] {
+        let op = rig.write(rule(0, 3), text(written));
+        assert_eq!(rig.result(op), Some(&Err(Fault::BadValue(why.to_owned()))));
+    }
+    // Off and on again are for relays too.
+    let op = rig.write(rule(0, 3), text("on=20:00 off=06:00 dim=0@23:00,100@05:00"));
+    assert!(rig.is_done(op));
+    config.points[0].kind = PointKind::Dimmer;
+    let mut rig = ready(config.clone(), at(NOON));
+    let op = rig.write(rule(0, 3), text("on=20:00 off=06:00 dim=9@22:30"));
+    let why = "lamps.l2: the lowest permitted value is 10".to_owned();
+    assert_eq!(rig.result(op), Some(&Err(Fault::BadValue(why))));
+    let op = rig.write(rule(0, 3), text("on=20:00 off=06:00 dim=50@22:30"));
+    assert!(rig.is_done(op));
+    assert_eq!(
+        rig.value(rule(0, 3)),
+        Some(text("on=20:00 off=06:00 dim=50@22:30"))
+    );
+    config.points[0].kind = PointKind::Lamp;
+    let rig = again(&rig, config, 60);
+    assert_eq!(rig.value(rule(0, 3)), Some(text("on=20:00 off=06:00")));
+    assert!(
+        rig.events
+            .iter()
+            .any(|event| matches!(event, SiteEvent::Outdated { .. }))
+    );
+}
+
+#[test]
+fn lamps_that_the_photocell_switches_on_burn_as_the_schedule_usually_begins() {
+    let mut config = dimmed(scheduled("on=20:00 off=06:00 level=60 dim=50@22:30"));
+    config.groups[0].photocell = Some(photocell(Policy::Or));
+    let mut rig = ready(config, at(NOON));
+    rig.sample(AHU, TWILIGHT, Value::Boolean(true));
+    rig.pass(secs(1));
+    assert_eq!(level(&rig, 1), Some(60.0));
+}
