@@ -192,6 +192,12 @@ impl Group {
         turn
     }
 
+    /// Whether a member that was given this turn may still be switched in it: one that was kept from
+    /// it for longer would go on together with others.
+    pub(crate) fn is_current(&self, turn: Moment, now: Moment) -> bool {
+        turn.plus(self.config.stagger) >= now
+    }
+
     pub(crate) fn on_switched(&mut self, now: Moment) {
         self.last_switched = Some(now);
     }

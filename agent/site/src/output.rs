@@ -522,13 +522,31 @@ impl Output {
         }
     }
 
-    fn wait(&self, slot: Slot, value: &Value, now: Now) -> Option<Moment> {
-        // Safety does not queue up behind a street, nor does a hand that switches off, nor somebody
-        // who is answered within seconds: what he is refused must not be done later.
-        let is_urgent = slot < Slot::HandSwitch
+    /// Whether it is switched outside of its turn. Safety does not queue up behind a street, nor does
+    /// a hand that switches off, nor somebody who is answered within seconds: what he is refused must
+    /// not be done later.
+    fn is_urgent(&self, slot: Slot, value: &Value) -> bool {
+        slot < Slot::HandSwitch
             || (slot == Slot::HandSwitch && !is_on(value))
-            || (slot == Slot::Command && self.has_waiter());
-        let paced = self.paced.map(|(_, at)| at).filter(|_| !is_urgent);
+            || (slot == Slot::Command && self.has_waiter())
+    }
+
+    /// The group of which it has to be switched in turn, and the last turn that it was given.
+    pub(crate) fn turn(&self, slot: Slot, value: &Value) -> Option<(GroupIndex, Option<Moment>)> {
+        if self.is_urgent(slot, value) {
+            return None;
+        }
+        if let Some((group, at)) = self.paced {
+            return Some((group, Some(at)));
+        }
+        let winner = self.slots.winner().and_then(|(_, entry)| entry.group);
+        let group = winner.or_else(|| self.groups.first().copied())?;
+        Some((group, None))
+    }
+
+    fn wait(&self, slot: Slot, value: &Value, now: Now) -> Option<Moment> {
+        let paced = self.paced.map(|(_, at)| at);
+        let paced = paced.filter(|_| !self.is_urgent(slot, value));
         let latest = self
             .guard_wait(slot, value, now)
             .max(paced)

@@ -58,12 +58,34 @@ impl Site {
                 self.on_delay(index, now);
             }
             Next::Write(value, slot, command) => {
+                if let Some(turn) = self.wait_for_turn(index, slot, &value, now) {
+                    return self.deadlines.set(Timer::Drive(index), turn);
+                }
                 self.deadlines.clear(Timer::Drive(index));
                 if self.has_room(index, now) {
                     self.dispatch(index, value, slot, command, now);
                 }
             }
         }
+    }
+
+    /// Members of a group are switched one after the other, whatever it was that they waited for:
+    /// takes a turn where the output has none, or something else has outlasted it.
+    fn wait_for_turn(
+        &mut self,
+        index: OutputIndex,
+        slot: Slot,
+        value: &Value,
+        now: Now,
+    ) -> Option<Moment> {
+        let now = Moment::of(now);
+        let (group, turn) = self.output(index).turn(slot, value)?;
+        if turn.is_some_and(|turn| self.group(group).is_current(turn, now)) {
+            return None;
+        }
+        let turn = self.group_mut(group).pace(now);
+        self.output_mut(index).set_turn((group, turn));
+        Some(turn).filter(|turn| *turn > now)
     }
 
     /// Whether the queue in front of the adapter can take one more; else the output is driven when
