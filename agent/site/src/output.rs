@@ -382,8 +382,15 @@ impl Output {
     /// Ends the holding times that have passed; true if a slot became free.
     pub(crate) fn expire(&mut self, now: Now) -> (bool, Option<OpId>) {
         let expired = self.slots.expire(now);
-        let ended = expired && self.slots.get(Slot::Command).is_none();
-        (expired, if ended { self.release_command() } else { None })
+        if !expired || self.slots.get(Slot::Command).is_some() {
+            return (expired, None);
+        }
+        // One that was never begun is answered with an error, and changes nothing.
+        let Some(waiter) = self.waiter.take() else {
+            return (expired, self.release_command());
+        };
+        self.withdraw(now);
+        (expired, Some(waiter))
     }
 
     /// The device is there (again) and may have forgotten everything: the winner is written anew.
