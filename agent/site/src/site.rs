@@ -54,7 +54,8 @@ use crate::{
     slots::CommandId,
 };
 
-/// How often counters are published and kept while something is on.
+/// How often counters are published and kept while something is on, and the time that is left where
+/// something ends by itself: where nobody knows the date after a power cut, that goes on.
 const TICK: Duration = Duration::from_secs(15 * 60);
 
 /// Stands between the core and the adapters; see [`crate::boundary`] for its surface.
@@ -198,14 +199,20 @@ impl Site {
             .indices()
             .filter(|index| self.output(*index).counters.is_counting())
             .collect::<Vec<_>>();
-        if !counting.is_empty() {
+        self.arm_tick(!counting.is_empty(), now);
+        self.touched.extend(counting);
+    }
+
+    fn arm_tick(&mut self, is_counting: bool, now: Now) {
+        let needed = is_counting || self.deadlines.holds().next().is_some();
+        if needed && !self.deadlines.is_set(Timer::Tick) {
             self.deadlines.set(Timer::Tick, Moment::of(now).plus(TICK));
         }
-        self.touched.extend(counting);
     }
 
     /// Ends a turn: tells readers what has changed, and puts the state to be kept first.
     fn flush(&mut self, now: Now) {
+        self.arm_tick(false, now);
         self.publish(now);
         if std::mem::take(&mut self.dirty) {
             self.out.push_front(SiteOutput::Save(self.to_saved(now)));

@@ -5,7 +5,6 @@ use lamplighter_model::Now;
 use super::{GroupIndex, Output};
 use crate::{
     boundary::Slot,
-    moment::Moment,
     saved::{SavedEnd, SavedOutput, SavedSlot},
     slots::Entry,
 };
@@ -30,10 +29,7 @@ impl Output {
             value: entry.value.clone(),
             by: entry.by.clone(),
             since: entry.since.to_saved(now),
-            until: entry.until.map(|at| SavedEnd {
-                at: at.to_saved(now),
-                left: Moment::of(now).until(at),
-            }),
+            until: entry.until.map(|end| SavedEnd::of(end, now)),
             group: entry.group.and_then(&group_name),
         });
         SavedOutput {

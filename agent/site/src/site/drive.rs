@@ -295,6 +295,9 @@ impl Site {
     pub(super) fn on_hold_end(&mut self, index: OutputIndex, now: Now) {
         let (expired, waiter) = self.output_mut(index).expire(now);
         self.dirty |= expired;
+        if self.output(index).slots.get(Slot::HandSwitch).is_none() {
+            self.fill_hand(index, now);
+        }
         self.rearm_hold(index);
         self.answer_replaced(waiter, index, now);
         self.drive(index, now);

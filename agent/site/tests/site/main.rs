@@ -3,7 +3,7 @@
 mod alarms;
 mod groups;
 mod guards;
-
+mod hands;
 mod histories;
 mod interlocks;
 mod locks;
