@@ -326,6 +326,11 @@ impl Output {
         self.retry = None;
     }
 
+    /// The date can be believed now. True if a guard may let it switch earlier because of that.
+    pub(crate) fn on_dated(&mut self, now: Now) -> bool {
+        self.guard.as_mut().is_some_and(|guard| guard.on_dated(now))
+    }
+
     /// What failed before need not be waited for: something else is to be written.
     pub(crate) const fn try_at_once(&mut self) {
         self.retry = None;

@@ -98,6 +98,9 @@ pub struct SavedGuard {
     pub on_since: Option<SavedMoment>,
     pub off_since: Option<SavedMoment>,
     pub starts: Vec<SavedMoment>,
+    /// The date could be believed when this was kept.
+    #[serde(default)]
+    pub dated: bool,
 }
 
 #[derive(Clone, Copy, Debug, Default, Deserialize, PartialEq, Serialize)]

@@ -21,6 +21,7 @@ impl Output {
     pub(crate) fn to_saved(
         &self,
         group_name: impl Fn(GroupIndex) -> Option<String>,
+        dated: bool,
         now: Now,
     ) -> SavedOutput {
         let kept = self.slots.occupied().filter(|(slot, _)| slot.is_kept());
@@ -34,7 +35,7 @@ impl Output {
         });
         SavedOutput {
             slots: slots.collect(),
-            guard: self.guard.as_ref().map(|guard| guard.to_saved(now)),
+            guard: self.guard.as_ref().map(|guard| guard.to_saved(dated, now)),
             counters: self.counters.to_saved(now),
         }
     }

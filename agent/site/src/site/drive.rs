@@ -303,6 +303,20 @@ impl Site {
         self.drive(index, now);
     }
 
+    /// The date can be believed: guards need not count as just now what they know to be long ago, and
+    /// what they know is kept with this date.
+    pub(super) fn on_dated(&mut self, now: Now) {
+        for index in self.indices() {
+            if self.output(index).guard.is_none() {
+                continue;
+            }
+            self.dirty = true;
+            if self.output_mut(index).on_dated(now) {
+                self.drive(index, now);
+            }
+        }
+    }
+
     /// Tells people when another slot decides or another value has come into effect.
     fn announce(&mut self, index: OutputIndex) {
         let output = self.output(index);

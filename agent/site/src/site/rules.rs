@@ -12,7 +12,7 @@ use lamplighter_model::{
 
 use super::{Site, write::Plan};
 use crate::{
-    boundary::{Clock, Position, Setpoint, SiteEvent, Slot, ThermostatConfig, WhyRule},
+    boundary::{Clock, ClockTrust, Position, Setpoint, SiteEvent, Slot, ThermostatConfig, WhyRule},
     check,
     deadlines::Timer,
     moment::Moment,
@@ -58,6 +58,12 @@ impl Rules {
             of_output: BTreeMap::new(),
             touched: BTreeSet::new(),
         }
+    }
+
+    /// Whether there is a date that can be believed.
+    pub(super) fn is_dated(&self, now: Now) -> bool {
+        let clock = self.clock.as_ref();
+        now.unix.is_some() && clock.is_some_and(|clock| clock.trust == ClockTrust::Trusted)
     }
 
     pub(super) fn indices(&self) -> impl Iterator<Item = RuleIndex> + use<> {
@@ -168,6 +174,9 @@ impl Site {
             self.rules.list.iter_mut().for_each(Rule::forget_ahead);
         }
         self.rules.clock = Some(clock);
+        if self.rules.is_dated(now) {
+            self.on_dated(now);
+        }
         for index in self.rules.indices() {
             self.look(index, now);
         }

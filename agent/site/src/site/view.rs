@@ -146,8 +146,11 @@ impl Site {
     pub(super) fn to_saved(&self, now: Now) -> SavedSite {
         let group_name = |index: GroupIndex| Some(self.group(index).config.name.clone());
         let outputs = self.outputs.iter();
-        let outputs =
-            outputs.map(|output| (output.config.name.clone(), output.to_saved(group_name, now)));
+        let dated = self.rules.is_dated(now);
+        let outputs = outputs.map(|output| {
+            let saved = output.to_saved(group_name, dated, now);
+            (output.config.name.clone(), saved)
+        });
         let groups = self.groups.iter().filter_map(|group| {
             let command = group.command.as_ref()?;
             let since = command.since.to_saved(now);

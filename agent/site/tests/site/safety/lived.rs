@@ -82,3 +82,16 @@ fn a_command_that_ends_before_it_was_begun_leaves_the_one_before_in_force() {
         Step::Wait(1),
     ]);
 }
+
+#[test]
+fn what_an_interlock_ends_may_be_ended_although_the_reason_has_gone_within_the_same_time() {
+    lived(vec![
+        Step::Meddle {
+            output: COMPRESSOR_AT,
+            on: true,
+        },
+        Step::Crash,
+        Step::Lie,
+        Step::Calm,
+    ]);
+}
