@@ -33,6 +33,8 @@ pub(crate) struct GuardState {
     /// What was kept before this start of the machine, until a date can be believed: the times that
     /// still count as just now.
     undated: Option<Box<SavedGuard>>,
+    /// Something has changed that is kept over a restart.
+    is_unkept: bool,
 }
 
 /// Whether the device is on.
@@ -55,6 +57,7 @@ impl GuardState {
             switching: false,
             hurried: false,
             undated: None,
+            is_unkept: false,
         };
         let Some(saved) = saved else { return unknown };
         let restore = |saved| Moment::of_this_boot(saved, now).unwrap_or_else(|| Moment::of(now));
@@ -110,6 +113,7 @@ impl GuardState {
     /// The date can be believed now: what was kept with such a date was as long ago as it says. True
     /// if that may let the output switch earlier.
     pub(crate) fn on_dated(&mut self, now: Now) -> bool {
+        self.is_unkept = true;
         let Some(kept) = self.undated.take() else {
             return false;
         };
@@ -127,9 +131,15 @@ impl GuardState {
 
     /// Something has happened since, which is known better than what was kept.
     fn on_news(&mut self) {
+        self.is_unkept = true;
         if let Some(kept) = &mut self.undated {
             (kept.on_since, kept.off_since) = (None, None);
         }
+    }
+
+    /// Whether anything has changed that is kept, since this was last asked.
+    pub(crate) const fn take_unkept(&mut self) -> bool {
+        std::mem::replace(&mut self.is_unkept, false)
     }
 
     pub(crate) const fn rule(&self) -> Guard {
@@ -196,6 +206,7 @@ impl GuardState {
         if !std::mem::take(&mut self.switching) {
             return;
         }
+        self.is_unkept = true;
         self.state = state;
         if on {
             self.on_since = Some(Moment::of(now));

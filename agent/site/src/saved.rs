@@ -3,10 +3,14 @@
 //! Outputs and groups are kept by their configured names, so that a changed order of the
 //! configuration moves nothing; what is no longer configured is left out at the next save.
 
+mod change;
+
 use std::{collections::BTreeMap, time::Duration};
 
 use lamplighter_model::{BootId, Now, UnixTime, Value, device::Origin};
 use serde::{Deserialize, Serialize};
+
+pub use change::{SavedChange, SavedPart};
 
 use crate::{
     boundary::{Hand, Slot},

@@ -18,6 +18,13 @@ impl Output {
         self.slots.set(slot, entry);
     }
 
+    /// Whether anything has changed that is kept, since this was last asked.
+    pub(crate) fn take_unkept(&mut self) -> bool {
+        let of_guard = self.guard.as_mut().map(|guard| guard.take_unkept());
+        let of_others = [self.slots.take_unkept(), self.counters.take_unkept()];
+        of_guard == Some(true) || of_others.contains(&true)
+    }
+
     pub(crate) fn to_saved(
         &self,
         group_name: impl Fn(GroupIndex) -> Option<String>,

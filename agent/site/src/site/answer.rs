@@ -212,7 +212,7 @@ impl Site {
                     "Counter reset"
                 );
                 self.output_mut(index).counters.reset(reset, now);
-                self.dirty = true;
+                self.dirty_outputs = true;
                 self.answer(op, Ok(Answer::default()));
             }
             Some(

@@ -42,7 +42,7 @@ impl Site {
     pub(super) fn drive(&mut self, index: OutputIndex, now: Now) {
         self.judge_interlocks(index, now);
         if let Some((request, result)) = self.output_mut(index).take_overruled_waiter(now) {
-            self.dirty = true;
+            self.dirty_outputs = true;
             self.answer_waiter(request, index, result, now);
         }
         self.note_ended(index);
@@ -154,7 +154,7 @@ impl Site {
     /// Withdraws a command that waited too long for room in front of its adapter.
     fn refuse_late(&mut self, index: OutputIndex, now: Now) {
         if let Some(request) = self.output_mut(index).take_late_waiter(now) {
-            self.dirty = true;
+            self.dirty_outputs = true;
             self.rearm_hold(index);
             self.answer_waiter(request, index, Err(Fault::Busy), now);
         }
@@ -193,7 +193,7 @@ impl Site {
             self.take_interlocks(index, now);
         }
         // Guard times must not be forgotten by a power cut in mid-write.
-        self.dirty |= self.output(index).guard.is_some();
+        self.dirty_outputs |= self.output(index).guard.is_some();
     }
 
     /// The winner has to wait for a guard, its turn in the group, or the next try.
@@ -205,7 +205,7 @@ impl Site {
         let Some((command, _)) = guarded else { return };
         self.note_member(index, command, &MemberResult::Guarded);
         if let Some((request, refusal)) = self.output_mut(index).take_delayed_waiter(now) {
-            self.dirty = true;
+            self.dirty_outputs = true;
             self.answer_waiter(request, index, refusal.map_or(Ok(()), Err), now);
             self.drive(index, now);
         }
@@ -213,7 +213,7 @@ impl Site {
 
     /// The adapter has answered a write of this output.
     pub(super) fn on_driven(&mut self, index: OutputIndex, result: Result<(), Fault>, now: Now) {
-        self.dirty |= self.output(index).guard.is_some();
+        self.dirty_outputs |= self.output(index).guard.is_some();
         match result {
             Ok(()) => self.on_driven_well(index, now),
             Err(fault) => self.on_driven_badly(index, &fault, now),
@@ -272,7 +272,7 @@ impl Site {
             self.note_member(index, command, &MemberResult::Failed(reason));
         }
         if let Some(request) = waiter {
-            self.dirty = true;
+            self.dirty_outputs = true;
             self.rearm_hold(index);
             self.answer_waiter(request, index, Err(fault.clone()), now);
         }
@@ -294,7 +294,7 @@ impl Site {
 
     pub(super) fn on_hold_end(&mut self, index: OutputIndex, now: Now) {
         let (expired, waiter) = self.output_mut(index).expire(now);
-        self.dirty |= expired;
+        self.dirty_outputs |= expired;
         if self.output(index).slots.get(Slot::HandSwitch).is_none() {
             self.fill_hand(index, now);
         }
@@ -310,7 +310,7 @@ impl Site {
             if self.output(index).guard.is_none() {
                 continue;
             }
-            self.dirty = true;
+            self.dirty_outputs = true;
             if self.output_mut(index).on_dated(now) {
                 self.drive(index, now);
             }

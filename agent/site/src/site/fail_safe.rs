@@ -69,7 +69,7 @@ impl Site {
         let output = self.output_mut(index);
         output.slots.clear(Slot::GroupCommand);
         let waiter = output.release_command();
-        self.dirty = true;
+        self.dirty_outputs = true;
         self.rearm_hold(index);
         self.answer_replaced(waiter, index, now);
         self.drive(index, now);
@@ -79,7 +79,7 @@ impl Site {
     pub(super) fn end_device_lost(&mut self, index: OutputIndex) {
         if self.links.get(&self.output(index).config.adapter) != Some(&LinkState::Offline) {
             self.output_mut(index).slots.clear(Slot::DeviceFailSafe);
-            self.dirty = true;
+            self.dirty_outputs = true;
         }
     }
 
@@ -100,7 +100,7 @@ impl Site {
                     .clear(Slot::ServerLost)
                     .is_some()
                 {
-                    self.dirty = true;
+                    self.dirty_outputs = true;
                     self.drive(index, now);
                 }
             }
@@ -150,7 +150,7 @@ impl Site {
         if group {
             output.slots.clear(Slot::GroupCommand);
         }
-        self.dirty = true;
+        self.dirty_outputs = true;
         self.answer_replaced(waiter, index, now);
         self.rearm_hold(index);
         self.drive(index, now);

@@ -381,7 +381,7 @@ impl Site {
             let waiter = self.output_mut(target).release_command();
             self.answer_replaced(waiter, target, now);
         }
-        self.dirty |= single || group;
+        self.dirty_outputs |= single || group;
         single || group
     }
 

@@ -1,6 +1,7 @@
 //! The site as core and adapters see it, in virtual time.
 
 mod alarms;
+mod costs;
 mod groups;
 mod guards;
 mod hands;

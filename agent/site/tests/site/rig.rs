@@ -230,9 +230,9 @@ impl Rig {
                     self.done.push((op, result));
                 }
                 SiteOutput::Event(event) => self.events.push(event),
-                SiteOutput::Save(saved) => {
+                SiteOutput::Save(change) => {
                     self.trace.push("save");
-                    self.saved = Some(saved);
+                    self.saved.get_or_insert_default().apply(change);
                 }
             }
         }
