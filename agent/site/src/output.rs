@@ -24,6 +24,7 @@ pub(crate) use held::left;
 use crate::{
     boundary::{BootState, FailSafeOn, Guard, PointConfig, Slot},
     contact::Contact,
+    group::Seen,
     guard::GuardState,
     lamp::{Counters, LampResource},
     moment::Moment,
@@ -70,6 +71,8 @@ pub(crate) struct Output {
     pub(crate) result: DriveResult,
     /// Watches of its power, alone or with others.
     pub(crate) watches: Vec<WatchIndex>,
+    /// What these watches know that it was told.
+    pub(crate) watched: Option<bool>,
     pub(crate) shows_lamp_alarms: bool,
     pub(crate) has_hand: bool,
     pub(crate) relay_failure: bool,
@@ -213,6 +216,7 @@ impl Output {
             measured: None,
             result: DriveResult::Never,
             watches: Vec::new(),
+            watched: None,
             shows_lamp_alarms: false,
             has_hand: false,
             relay_failure: false,
@@ -269,6 +273,13 @@ impl Output {
             .as_ref()
             .map(|measured| &measured.value)
             .or(self.in_effect.as_ref())
+    }
+
+    /// The same, as groups sum it up.
+    pub(crate) fn seen(&self) -> Option<Seen> {
+        let is_on = is_on(self.actual()?);
+        let level = self.level();
+        Some(Seen { is_on, level })
     }
 
     /// Whether a request waits for its command to be carried out.
@@ -735,7 +746,7 @@ impl Output {
     }
 
     /// What it does in percent, where anybody has seen it.
-    pub(crate) fn level(&self) -> Option<f64> {
+    fn level(&self) -> Option<f64> {
         let number = self.actual()?.as_f64()?;
         Some(if self.data_type == DataType::Boolean {
             number * 100.0

@@ -337,6 +337,7 @@ impl Site {
         else {
             return;
         };
+        self.sum_up();
         for (address, source) in own {
             let fault = source.and_then(|source| sources.get(&source)?.clone());
             let samples = if fault.is_none() {

@@ -200,7 +200,7 @@ impl Site {
                 by: saved.by,
                 since,
             });
-            group.results.fill(MemberResult::Replaced);
+            group.set_all(&MemberResult::Replaced);
         }
         self.groups.push(group);
         self.touched_groups.insert(index);

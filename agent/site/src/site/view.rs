@@ -96,12 +96,12 @@ impl Site {
             name: group.config.name.clone(),
             address: self.group_command_address(index),
             commanded: group.command.as_ref().map(|command| command.level),
-            state: self.group_state(index),
+            state: group.summary.state(),
             failed: group.failed(),
             members: group
                 .members
                 .iter()
-                .zip(&group.results)
+                .zip(group.results())
                 .map(|(member, result)| MemberView {
                     name: self.output(*member).config.name.clone(),
                     result: result.to_string(),
