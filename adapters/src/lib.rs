@@ -11,6 +11,8 @@ pub mod gpio;
 pub mod iec62056;
 #[cfg(feature = "modbus")]
 pub mod modbus;
+#[cfg(feature = "remote")]
+pub mod remote;
 pub mod sim;
 pub mod supervise;
 

@@ -296,7 +296,10 @@ impl Desk {
         if samples.is_empty() {
             return;
         }
-        if samples.iter().any(|sample| sample.quality != Quality::Stale) {
+        if samples
+            .iter()
+            .any(|sample| sample.quality != Quality::Stale)
+        {
             self.on_alive();
         }
         self.record(samples);
