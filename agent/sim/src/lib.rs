@@ -3,6 +3,8 @@
 
 pub mod bootstrap;
 #[cfg(feature = "io")]
+pub mod mbus;
+#[cfg(feature = "io")]
 pub mod meter;
 #[cfg(feature = "io")]
 pub mod modbus;
