@@ -9,6 +9,8 @@ pub mod bus;
 pub mod gpio;
 #[cfg(feature = "iec62056")]
 pub mod iec62056;
+#[cfg(feature = "mbus")]
+pub mod mbus;
 pub mod meter;
 #[cfg(feature = "modbus")]
 pub mod modbus;
