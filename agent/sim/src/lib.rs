@@ -2,6 +2,8 @@
 //! protocol level.
 
 pub mod bootstrap;
+#[cfg(feature = "dlms")]
+pub mod dlms;
 #[cfg(feature = "io")]
 pub mod mbus;
 #[cfg(feature = "io")]
