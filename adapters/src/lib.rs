@@ -6,6 +6,8 @@
 
 #[cfg(feature = "serial")]
 pub mod bus;
+#[cfg(feature = "dlms")]
+pub mod dlms;
 pub mod gpio;
 #[cfg(feature = "iec62056")]
 pub mod iec62056;

@@ -204,6 +204,13 @@ impl<O: Opener> Turn<'_, O> {
         self.owned.is_cut = false;
     }
 
+    /// The conversation has ended, and the port is closed until it is needed again.
+    pub fn rest(mut self) {
+        self.owned.is_cut = false;
+        self.owned.port = None;
+        self.owned.retry = Instant::now();
+    }
+
     /// The port is of no use any more.
     pub fn lost(mut self, error: &io::Error) {
         let owned = &mut *self.owned;
