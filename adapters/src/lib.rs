@@ -12,7 +12,11 @@ pub mod iec62056;
 pub mod meter;
 #[cfg(feature = "modbus")]
 pub mod modbus;
+#[cfg(feature = "p1")]
+pub mod p1;
 pub mod sim;
+#[cfg(feature = "sml")]
+pub mod sml;
 pub mod supervise;
 
 use std::{fmt, future::Future, sync::Arc};

@@ -23,7 +23,7 @@ use super::{
 };
 use crate::{
     bus::{LineParity, LineSettings, Port},
-    meter::Reading,
+    meter::{Board, Reading, parse_lines},
 };
 
 /// Speed of the sign-on, in Bd.
@@ -82,6 +82,24 @@ impl fmt::Display for Failure {
     }
 }
 
+impl Failure {
+    /// By which it is counted.
+    pub(super) fn kind(&self) -> &'static str {
+        match self {
+            Self::Checksum => "checksum",
+            Self::Cut => "cut",
+            Self::Deadline => "deadline",
+            Self::Echo => "echo",
+            Self::Identification(_) => "identification",
+            Self::Line(_) => "line_down",
+            Self::NoAnswer => "timeout",
+            Self::Parity => "parity",
+            Self::Refused => "refused",
+            Self::TooLong => "too_long",
+        }
+    }
+}
+
 impl std::error::Error for Failure {}
 
 impl From<Failure> for Fault {
@@ -111,11 +129,16 @@ impl From<io::Error> for Failure {
 ///
 /// # Errors
 /// Every [`Failure`]; the line is then in an unknown state and to be opened anew.
-pub async fn read_out<P: Port>(line: &mut P, config: &MeterConfig) -> Result<Told, Failure> {
+pub async fn read_out<P: Port>(
+    line: &mut P,
+    config: &MeterConfig,
+    board: &Board,
+) -> Result<Told, Failure> {
     let talk = async {
         Talk {
             line,
             config,
+            board,
             speed: FIRST_SPEED,
         }
         .read_out()
@@ -129,6 +152,7 @@ pub async fn read_out<P: Port>(line: &mut P, config: &MeterConfig) -> Result<Tol
 struct Talk<'a, P> {
     line: &'a mut P,
     config: &'a MeterConfig,
+    board: &'a Board,
     speed: u32,
 }
 
@@ -137,16 +161,19 @@ impl<P: Port> Talk<'_, P> {
         self.set_speed(FIRST_SPEED)?;
         self.line.discard_input()?;
         if self.config.wake_up {
+            self.board.stage("waking the meter up");
             self.wake_up().await?;
         }
+        self.board.stage("signing on");
         self.send(format!("/?{}!\r\n", self.config.address).as_bytes())
             .await?;
         let identification = self.identification().await?;
         self.change_speed(&identification).await?;
+        self.board.stage(format!("reading at {} Bd", self.speed));
         let text = self.data().await?;
         Ok(Told {
             identification,
-            readings: telegram::parse_data(&text),
+            readings: parse_lines(&text),
         })
     }
 
@@ -306,6 +333,7 @@ impl<P: Port> Talk<'_, P> {
                 error.into()
             }
         })?;
+        self.board.heard(1);
         let is_right = !self.config.software_parity || with_parity(byte) == byte;
         Ok(Received {
             byte: byte & 0x7f,
