@@ -1,6 +1,6 @@
-//! Electricity, heat and other meters by IEC 62056-21 (formerly IEC 1107), mode C; modes A and B as
-//! far as their readout goes. One readout at 300 Bd may take more than a minute: each meter has a
-//! line and a task of its own, and one readout feeds all points.
+//! Electricity, heat and other meters by IEC 62056-21 (formerly IEC 1107), modes A, B and C. Mode D
+//! comes by itself and is read as other telegrams are ([`crate::p1`]). One readout at 300 Bd may take
+//! more than a minute: each meter has a line and a task of its own, and one readout feeds all points.
 
 mod readout;
 mod telegram;
@@ -25,10 +25,23 @@ use crate::{
     meter::{Board, Counters, Ledger, MeterPoint, Obis, Readout},
 };
 
+/// How the protocol is spoken.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub enum Mode {
+    /// As the meter says of itself.
+    #[default]
+    Auto,
+    /// The speed is never changed, also where the meter offers it.
+    A,
+    B,
+    C,
+}
+
 /// One configured meter.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct MeterConfig {
     pub points: Vec<MeterPoint>,
+    pub mode: Mode,
     /// Device address of the sign-on; empty for any.
     pub address: String,
     /// Fastest speed to agree to, in Bd.
@@ -54,6 +67,7 @@ impl Default for MeterConfig {
     fn default() -> Self {
         Self {
             points: Vec::new(),
+            mode: Mode::Auto,
             address: String::new(),
             max_speed: 9600,
             reaction: Duration::from_millis(200),

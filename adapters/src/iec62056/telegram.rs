@@ -37,6 +37,17 @@ pub enum Protocol {
     C(u32),
 }
 
+impl Protocol {
+    /// Of the mode.
+    pub fn letter(self) -> char {
+        match self {
+            Self::A => 'A',
+            Self::B(_) => 'B',
+            Self::C(_) => 'C',
+        }
+    }
+}
+
 /// Speeds of mode C, by the digit that stands for them.
 const SPEEDS: [u32; 7] = [300, 600, 1200, 2400, 4800, 9600, 19200];
 

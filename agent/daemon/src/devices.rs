@@ -96,7 +96,7 @@ impl Starter<'_> {
     fn device(&mut self, device: &Device) -> Result<(), String> {
         match &device.kind {
             DeviceKind::Gpio(gpio) => self.gpio(device, gpio),
-            DeviceKind::Iec62056(meter) => self.meter(device, meter),
+            DeviceKind::Meter(meter) => self.meter(device, meter),
             DeviceKind::Modbus(modbus) => self.modbus(device, modbus),
             DeviceKind::Sim(points) => {
                 let points = points.iter().map(|point| SimPoint {
