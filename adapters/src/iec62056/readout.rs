@@ -299,11 +299,11 @@ impl<P: Port> Talk<'_, P> {
 
     /// Where nothing is understood behind a change of speed, the two sides have not changed together.
     fn blame_speed(&self, failure: Failure) -> Failure {
-        match failure {
-            Failure::NoAnswer | Failure::NoStart if self.speed != FIRST_SPEED => {
-                Failure::SpeedChange(self.speed)
-            }
-            failure => failure,
+        let nothing_understood = matches!(failure, Failure::NoAnswer | Failure::NoStart);
+        if nothing_understood && self.speed != FIRST_SPEED {
+            Failure::SpeedChange(self.speed)
+        } else {
+            failure
         }
     }
 

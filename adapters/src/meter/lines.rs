@@ -53,9 +53,8 @@ fn split_unit(content: &str) -> (&str, MeterUnit) {
     let split = content
         .split_once('*')
         .or_else(|| content.split_once(' ').filter(|(value, _)| number(value)));
-    split.map_or((content.trim(), MeterUnit::Missing), |(text, unit)| {
-        (text.trim(), MeterUnit::parse(unit))
-    })
+    let (text, unit) = split.unwrap_or((content, ""));
+    (text.trim(), MeterUnit::parse(unit))
 }
 
 #[cfg(test)]

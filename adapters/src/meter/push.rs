@@ -1,5 +1,9 @@
 //! Meters that send by themselves, whatever their telegrams are: nothing is ever sent to them.
 
+#[cfg(test)]
+#[cfg(all(feature = "p1", feature = "sml"))]
+mod tests;
+
 use std::time::Duration;
 
 use lamplighter_model::{

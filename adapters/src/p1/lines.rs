@@ -66,13 +66,15 @@ fn meant(values: Vec<Reading>) -> Vec<Reading> {
             ..value.clone()
         }],
         // 0-1:24.3.0(090212160000)(00)(60)(1)(0-1:24.2.1)(m3)(00000.001)
-        [time, _, _, _, name, unit, value] if is_time(time) => old_sub_meter(name, unit, value)
-            .map_or(values.clone(), |reading| {
-                vec![Reading {
+        [time, _, _, _, name, unit, value] if is_time(time) => {
+            match old_sub_meter(name, unit, value) {
+                Some(reading) => vec![Reading {
                     time: unix_time(&time.content.to_string()),
                     ..reading
-                }]
-            }),
+                }],
+                None => values,
+            }
+        }
         _ => values,
     }
 }

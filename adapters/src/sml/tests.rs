@@ -47,7 +47,7 @@ fn a_telegram_by_hand_gives_its_register() {
     };
     assert_eq!(value(readout, "1-0:1.8.0*255"), "12345.6 Wh");
     assert_eq!(readout.serial.as_deref(), Some("0A01"));
-    let mut damaged = bytes.clone();
+    let mut damaged = bytes;
     damaged[40] ^= 1;
     assert_eq!(feed(&damaged), [Err(Spoilt::Checksum)]);
 }
