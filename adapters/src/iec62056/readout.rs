@@ -336,6 +336,7 @@ impl<P: Port> Talk<'_, P> {
                 BlockStep::Done { .. } if is_damaged => return Err(Failure::Parity),
                 BlockStep::Done { is_last } => return Ok((block.into_text(), is_last)),
                 BlockStep::More => {}
+                BlockStep::NoStart => return Err(Failure::NoStart),
                 BlockStep::TooLong => break,
             }
         }

@@ -111,6 +111,8 @@ enum BlockState {
     AtCheck {
         is_last: bool,
     },
+    /// At the check of a block whose start was not seen.
+    AtLostCheck,
 }
 
 /// Where a block stands after a byte.
@@ -122,6 +124,8 @@ pub enum BlockStep {
         is_last: bool,
     },
     More,
+    /// It has ended, and its start was not seen.
+    NoStart,
     TooLong,
 }
 
@@ -129,10 +133,14 @@ impl Block {
     /// Takes the next seven bits. What comes before the start is skipped.
     pub fn push(&mut self, byte: u8) -> BlockStep {
         match self.state {
-            BlockState::BeforeStart => {
-                if matches!(byte, STX | SOH) {
-                    self.state = BlockState::InText;
-                }
+            BlockState::BeforeStart => match byte {
+                STX | SOH => self.state = BlockState::InText,
+                ETX | EOT => self.state = BlockState::AtLostCheck,
+                _ => {}
+            },
+            BlockState::AtLostCheck => {
+                self.state = BlockState::BeforeStart;
+                return BlockStep::NoStart;
             }
             BlockState::InText => {
                 self.check ^= byte;
@@ -161,7 +169,10 @@ impl Block {
 
     /// Whether the start was seen.
     pub fn has_begun(&self) -> bool {
-        self.state != BlockState::BeforeStart
+        match self.state {
+            BlockState::AtLostCheck | BlockState::BeforeStart => false,
+            BlockState::AtCheck { .. } | BlockState::InText => true,
+        }
     }
 
     pub fn into_text(self) -> Vec<u8> {

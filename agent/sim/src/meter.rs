@@ -225,7 +225,7 @@ impl Meter {
     }
 
     /// The data lines now.
-    fn data(&self) -> String {
+    pub fn data(&self) -> String {
         let mut state = self.lock();
         state.count();
         let watt_hours = state.energy_wms / MS_PER_HOUR;

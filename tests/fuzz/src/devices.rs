@@ -85,7 +85,7 @@ pub(crate) fn telegram(bytes: &[u8]) {
     let mut block = Block::default();
     for byte in bytes {
         match block.push(byte & 0x7f) {
-            BlockStep::More => {}
+            BlockStep::More | BlockStep::NoStart => {}
             BlockStep::Damaged | BlockStep::Done { .. } | BlockStep::TooLong => break,
         }
     }
