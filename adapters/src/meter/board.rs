@@ -73,8 +73,7 @@ impl Board {
     /// Why it failed, or that nothing came in time.
     pub async fn readout(&self, patience: Duration) -> Result<Arc<Readout>, String> {
         let mut view = self.watch();
-        let before = view.borrow_and_update().ended;
-        self.0.wanted.notify_one();
+        let before = self.ask();
         let ended = timeout(patience, view.wait_for(|view| view.ended > before)).await;
         let Ok(Ok(view)) = ended else {
             return Err("the meter told nothing in time".to_owned());
@@ -84,6 +83,13 @@ impl Board {
             (None, Some(readout)) => Ok(Arc::clone(readout)),
             (None, None) => Err("the meter told nothing".to_owned()),
         }
+    }
+
+    /// Asks for a readout, and says how many have ended so far.
+    pub fn ask(&self) -> u64 {
+        let ended = self.0.view.borrow().ended;
+        self.0.wanted.notify_one();
+        ended
     }
 
     /// Somebody asks for a readout. May be dropped at will.

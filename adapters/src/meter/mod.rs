@@ -9,6 +9,7 @@
 
 mod board;
 mod counter;
+mod defaults;
 mod ledger;
 mod lines;
 mod obis;
@@ -24,6 +25,7 @@ pub use self::push::{PushConfig, PushDevice, Spoilt, Telegrams};
 pub use self::{
     board::{Board, Progress, View},
     counter::{CONFIRMATIONS, Counted, Counters},
+    defaults::{Usual, usual},
     ledger::Ledger,
     lines::parse_lines,
     obis::{NotObis, Obis},
