@@ -18,7 +18,11 @@ pub mod meter;
 pub mod modbus;
 #[cfg(feature = "remote")]
 pub mod remote;
+#[cfg(feature = "p1")]
+pub mod p1;
 pub mod sim;
+#[cfg(feature = "sml")]
+pub mod sml;
 pub mod supervise;
 
 use std::{fmt, future::Future, sync::Arc};

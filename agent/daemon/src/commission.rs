@@ -5,6 +5,7 @@
 //! register by hand may not be one that a point commands, which the site alone does.
 
 pub(crate) mod gpio;
+pub(crate) mod meter;
 #[cfg(test)]
 mod tests;
 mod words;
@@ -30,6 +31,8 @@ use crate::{
 };
 
 pub use gpio::GpioLine;
+pub(crate) use meter::Meters;
+pub use meter::{MeterView, PlaceView, ReadingView, ReadoutView};
 pub use words::{
     LineView, PointView, Probe, Probed, Raw, RawRead, RawWrite, Unanswered, UnitView, Words,
 };
@@ -47,6 +50,7 @@ pub struct Commission {
     lines: BTreeMap<String, Line>,
     devices: Vec<Known>,
     gpio: Vec<GpioLine>,
+    meters: Meters,
 }
 
 #[derive(Debug)]
@@ -87,6 +91,15 @@ impl Commission {
         commission.know(config);
         commission.gpio = gpio::lines(config);
         commission
+    }
+
+    /// Adds the meters of an agent.
+    pub(crate) fn with_meters(self, meters: Meters) -> Self {
+        Self { meters, ..self }
+    }
+
+    pub(crate) fn meters(&self) -> &Meters {
+        &self.meters
     }
 
     /// Every GPIO line that is a point.
