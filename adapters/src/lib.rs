@@ -16,10 +16,10 @@ pub mod mbus;
 pub mod meter;
 #[cfg(feature = "modbus")]
 pub mod modbus;
-#[cfg(feature = "remote")]
-pub mod remote;
 #[cfg(feature = "p1")]
 pub mod p1;
+#[cfg(feature = "remote")]
+pub mod remote;
 pub mod sim;
 #[cfg(feature = "sml")]
 pub mod sml;
