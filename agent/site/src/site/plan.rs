@@ -57,7 +57,7 @@ impl Site {
                 let limit = self
                     .points
                     .get(&address)
-                    .and_then(|point| point.limit.as_ref());
+                    .and_then(|point| point.limit.as_deref());
                 let value = check::within(
                     value,
                     limit,

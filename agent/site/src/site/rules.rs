@@ -246,7 +246,7 @@ impl Site {
             RuleKind::Thermostat(thermostat) => {
                 let number = sample.value.as_f64().filter(|_| usable);
                 let point = self.points.get(&sample.address);
-                let limit = point.and_then(|point| point.limit.as_ref());
+                let limit = point.and_then(|point| point.limit.as_deref());
                 if thermostat.config.setpoint == Setpoint::Point(sample.address) {
                     self.dirty |=
                         number.is_some_and(|number| thermostat.see_setpoint(number, limit));

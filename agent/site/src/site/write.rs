@@ -393,7 +393,7 @@ impl Site {
     fn name_of(&self, address: ResourceAddress) -> String {
         self.points
             .get(&address)
-            .map_or_else(|| address.to_string(), |point| point.name.clone())
+            .map_or_else(|| address.to_string(), |point| point.name.to_string())
     }
 }
 
