@@ -22,7 +22,7 @@ use lamplighter_model::Now;
 pub use self::{
     calendar::Zone,
     sky::{Almanac, Year},
-    thermostat::DEFAULT_MAX_AGE,
+    thermostat::{DEFAULT_MAX_AGE, MAX_THRESHOLD},
 };
 pub(crate) use self::{
     light::Light,

@@ -54,13 +54,13 @@ impl Thresholds {
     pub(crate) fn check(self) -> Result<(), String> {
         let Self { on, off } = self;
         for distance in [on, off] {
-            if !distance.is_finite() || distance < 0.0 {
+            if !(0.0..=MAX_THRESHOLD).contains(&distance) {
                 return Err(format!(
-                    "a threshold is a distance from the set point, 0 or greater: {distance} is none"
+                    "a threshold is a distance from the set point, 0 to {MAX_THRESHOLD}: {distance} is none"
                 ));
             }
         }
-        if on + off > 0.0 && (on + off).is_finite() {
+        if on + off > 0.0 {
             return Ok(());
         }
         Err(format!(
@@ -206,6 +206,9 @@ impl Thermostat {
 fn short(number: f64) -> f64 {
     (number * 1e6).round() / 1e6
 }
+
+/// The greatest distance of a threshold from the set point.
+pub const MAX_THRESHOLD: f64 = 1000.0;
 
 /// Sensors that say nothing for longer are lost, unless configured.
 pub const DEFAULT_MAX_AGE: Duration = Duration::from_secs(600);

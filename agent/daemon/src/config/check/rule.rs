@@ -11,7 +11,7 @@ use lamplighter_site::{
         FailSafeOn, GroupConfig, LightLevels, Mode, PhotocellConfig, PointConfig, PointKind,
         Policy, Position, Setpoint, ThermostatConfig, WhenLost,
     },
-    rule::{Almanac, DEFAULT_MAX_AGE},
+    rule::{Almanac, DEFAULT_MAX_AGE, MAX_THRESHOLD},
 };
 
 use super::{Checker, below, key, site::find, suggestion};
@@ -276,8 +276,9 @@ impl Checker<'_> {
                 self.error(&below(at, name), what, hint);
             }
         }
-        let values = ours
-            .map(|(name, value)| self.within(&below(at, name), value.unwrap_or(0.5), 0.0, 1000.0));
+        let values = ours.map(|(name, value)| {
+            self.within(&below(at, name), value.unwrap_or(0.5), 0.0, MAX_THRESHOLD)
+        });
         if values[0] + values[1] <= 0.0 {
             let what = "there is no band between on and off";
             let hint = "the sum of both thresholds must be greater than 0";

@@ -124,7 +124,8 @@ fn both_thresholds_and_a_fixed_set_point_can_be_written_and_survive() {
         matches!(rig.result(none), Some(Err(Fault::BadValue(reason))) if reason.contains("no band"))
     );
     for (threshold, why) in [
-        (-1.0, "0 or greater"),
+        (-1.0, "0 to 1000"),
+        (1000.5, "0 to 1000"),
         (f64::INFINITY, "finite"),
         (f64::NAN, "finite"),
     ] {
