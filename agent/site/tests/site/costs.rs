@@ -151,3 +151,15 @@ fn a_measurement_costs_the_same_in_a_street_of_a_hundred_and_of_two_thousand_lam
     let (few, many) = (measurement(100), measurement(2000));
     assert!(many < few * 2, "{many:?}, and {few:?} among few");
 }
+
+#[test]
+fn a_lamp_that_is_told_what_it_does_already_is_not_kept_anew() {
+    let mut rig = street(2);
+    rig.write(GROUP_COMMAND, Value::Integer(100));
+    rig.pass(secs(60));
+    rig.forget();
+    rig.remove(LAMPS, lamp(1));
+    rig.declare(LAMPS, lamp(1));
+    rig.accept(LAMPS, lamp(1), &Value::Boolean(true));
+    assert!(!rig.trace.contains(&"save"), "{:?}", rig.trace);
+}
