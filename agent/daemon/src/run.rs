@@ -551,8 +551,9 @@ impl Agent {
         match output {
             SiteOutput::Adapter(id, request) => self.hand_to(id, request),
             SiteOutput::Core(event) => {
-                let event = self.companions.on_event(event);
+                // People see the quality and the unit of a value with it.
                 self.show(&event);
+                let event = self.companions.on_event(event);
                 self.tell_clients(event);
             }
             SiteOutput::Event(event) => {
