@@ -101,7 +101,7 @@ pub fn routes() -> Router<Api> {
         .route("/metrics", get(metrics))
         .route("/gpio", get(gpio))
         .route("/modbus", get(modbus::lines))
-        .route("/modbus/point", get(modbus::point))
+        .route("/modbus/point", post(modbus::point))
         .route("/modbus/probe", post(modbus::probe))
         .route("/modbus/read", post(modbus::read))
         .route("/modbus/write", post(modbus::write))

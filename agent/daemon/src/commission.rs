@@ -6,11 +6,12 @@
 
 pub(crate) mod gpio;
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 mod words;
 
 use std::{
     collections::{BTreeMap, BTreeSet},
+    ops::RangeInclusive,
     sync::Arc,
     time::Duration,
 };
@@ -19,10 +20,10 @@ use lamplighter_adapters::{
     bus::LineSettings,
     modbus::{
         Answered, Ask, BusError, BusHandle, BusSettings, Class, DeviceConfig, Framing, PointConfig,
-        RegisterRange, Reply, Request, RequestError, Table,
+        RegisterRange, Request, RequestError, Table,
     },
 };
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout};
 
 use crate::{
     config::{self, BusId, BusLine, Config, DeviceKind},
@@ -31,15 +32,20 @@ use crate::{
 
 pub use gpio::GpioLine;
 pub use words::{
-    LineView, PointView, Probe, Probed, Raw, RawRead, RawWrite, Unanswered, UnitView, Words,
+    LineView, Outcome, PointView, Probe, Probed, Raw, RawRead, RawWrite, RawWritten, Unanswered,
+    UnitView, Words,
 };
 
 /// A line that has no time for a guest for so long has none.
 const PATIENCE: Duration = Duration::from_secs(20);
+/// What is on its way when the patience ends is waited for.
+const LONGEST_EXCHANGE: Duration = Duration::from_secs(10);
 /// A device that is there answers a short question within this time, at whatever speed.
 const PROBE: Duration = Duration::from_millis(100);
-/// Longest that anybody waits for one answer.
-const MOST_TIMEOUT: Duration = Duration::from_secs(10);
+/// Longest that a guest may have the line wait for one answer: polls and commands wait with it.
+const MOST_TIMEOUT: Duration = Duration::from_secs(1);
+/// Speeds that a port may be switched to for a guest.
+const SPEEDS: RangeInclusive<u32> = 300..=4_000_000;
 
 /// All Modbus lines, with what the configuration knows of them.
 #[derive(Debug, Default)]
@@ -235,7 +241,7 @@ impl Commission {
     ///
     /// # Errors
     /// As [`Self::read`], and where a point commands one of them.
-    pub async fn write(&self, write: &RawWrite) -> Result<Raw, Unanswered> {
+    pub async fn write(&self, write: &RawWrite) -> Result<RawWritten, Unanswered> {
         let line = self.line(&write.bus)?;
         line.permits(write.unit, true)?;
         let table = table_of(&write.table)?;
@@ -253,14 +259,27 @@ impl Commission {
         }
         let request = request_of(table, write)?;
         let wait = line.timeout(write.unit, write.timeout_ms)?;
-        let answer = line.ask(write.unit, request, wait).await;
-        let answer = answer.map_err(|error| line.unanswered(write.unit, &error))?;
+        let was_open = line.bus.state().borrow().open;
+        let answer = match line.ask(write.unit, request, wait).await {
+            Ok(answer) => answer,
+            Err(error) if may_be_done(&error, was_open) => {
+                let why = line.unanswered(write.unit, &error).to_string();
+                return Ok(RawWritten::unconfirmed(range, Duration::ZERO, why));
+            }
+            Err(error) => return Err(line.unanswered(write.unit, &error)),
+        };
         if write.unit == 0 {
-            return Ok(Raw::of(range, Reply::Written, answer.round_trip));
+            return Ok(RawWritten::to_all(range, answer.round_trip));
         }
         let back = line.ask(write.unit, range.read(), wait).await;
-        let back = back.map_err(|error| line.unanswered(write.unit, &error))?;
-        Ok(Raw::of(range, back.reply, back.round_trip))
+        Ok(match back {
+            Ok(back) => RawWritten::read_back(range, &write.values, back.reply, back.round_trip),
+            Err(error) => {
+                let why = line.unanswered(write.unit, &error);
+                let why = format!("the device took it, and cannot be read: {why}");
+                RawWritten::unconfirmed(range, answer.round_trip, why)
+            }
+        })
     }
 
     /// What stands in the registers of a point, and what is made of it.
@@ -354,7 +373,8 @@ impl Line {
             class: Class::Guest,
             timeout: wait,
             late_timeout: wait,
-            expires: None,
+            // What is not sent by then is not sent at all.
+            expires: Some(Instant::now() + PATIENCE),
         };
         let answer = async {
             match speed {
@@ -362,7 +382,7 @@ impl Line {
                 None => self.bus.ask(ask).await,
             }
         };
-        timeout(PATIENCE, answer)
+        timeout(PATIENCE + LONGEST_EXCHANGE, answer)
             .await
             .unwrap_or(Err(BusError::Expired))
     }
@@ -390,6 +410,14 @@ impl Line {
             let text: String = text.chars().take(64).collect();
             Unanswered::Senseless(format!("`{text}`: {error}"))
         })?;
+        if !SPEEDS.contains(&wanted.baud) {
+            return Err(Unanswered::Senseless(format!(
+                "{} Bd is not within {} to {}",
+                wanted.baud,
+                SPEEDS.start(),
+                SPEEDS.end()
+            )));
+        }
         match self.settings.framing {
             Framing::Rtu(own) => Ok(Some(wanted).filter(|wanted| *wanted != own)),
             Framing::RtuOverTcp | Framing::Tcp => {
@@ -424,6 +452,17 @@ impl Line {
                 Unanswered::Busy(error.to_string())
             }
         }
+    }
+}
+
+/// Whether a request that has failed may have been carried out all the same.
+const fn may_be_done(error: &BusError, was_open: bool) -> bool {
+    match error {
+        BusError::Garbled | BusError::Timeout => true,
+        BusError::Down => was_open,
+        // A gateway does not know more than we do.
+        BusError::Exception(code) => code.is_gateway(),
+        BusError::Deferred | BusError::Expired | BusError::Full | BusError::Invalid(_) => false,
     }
 }
 
