@@ -6,13 +6,23 @@
 
 #[cfg(feature = "serial")]
 pub mod bus;
+#[cfg(feature = "dlms")]
+pub mod dlms;
 pub mod gpio;
 #[cfg(feature = "iec62056")]
 pub mod iec62056;
+#[cfg(feature = "mbus")]
+pub mod mbus;
 pub mod meter;
 #[cfg(feature = "modbus")]
 pub mod modbus;
+#[cfg(feature = "p1")]
+pub mod p1;
+#[cfg(feature = "remote")]
+pub mod remote;
 pub mod sim;
+#[cfg(feature = "sml")]
+pub mod sml;
 pub mod supervise;
 
 use std::{fmt, future::Future, sync::Arc};
@@ -67,9 +77,14 @@ pub trait Adapter: Send + 'static {
 /// Why [`Adapter::wait`] came back.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Wake {
+    /// The device is there; it has nothing to tell.
+    Alive,
     Declared(Declared),
     /// These are due; the supervisor calls [`Adapter::read`] for them.
     Due(InstanceAddress, Vec<ResourceId>),
+    /// The device is gone, as it says itself or whoever stands for it, with the words for people.
+    Lost(String),
+    /// Samples that are stale already say nothing about the link.
     News(Vec<Sample>),
 }
 

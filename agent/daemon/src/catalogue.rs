@@ -112,7 +112,7 @@ pub(crate) fn companions(config: &Config) -> Companions {
 fn device_entry(device: &Device) -> DeviceEntry {
     let adapter = match device.kind {
         DeviceKind::Gpio(_) => "gpio",
-        DeviceKind::Iec62056(_) => "iec62056",
+        DeviceKind::Meter(ref meter) => meter.adapter(),
         DeviceKind::Modbus(_) => "modbus",
         DeviceKind::Sim(_) => "sim",
     };
@@ -198,7 +198,7 @@ fn measured_at(point: &Point) -> Option<ResourceAddress> {
 fn max_age(device: &Device, point: &Point) -> Option<Duration> {
     match &device.kind {
         DeviceKind::Gpio(_) | DeviceKind::Sim(_) => None,
-        DeviceKind::Iec62056(meter) => Some(meter.stale_after),
+        DeviceKind::Meter(meter) => Some(meter.stale_after),
         DeviceKind::Modbus(modbus) => {
             let of_point = modbus
                 .config

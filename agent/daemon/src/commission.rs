@@ -5,6 +5,7 @@
 //! register by hand may not be one that a point commands, which the site alone does.
 
 pub(crate) mod gpio;
+pub(crate) mod meter;
 #[cfg(test)]
 pub(crate) mod tests;
 mod words;
@@ -26,11 +27,13 @@ use lamplighter_adapters::{
 use tokio::time::{Instant, timeout};
 
 use crate::{
-    config::{self, BusId, BusLine, Config, DeviceKind},
+    config::{self, BusId, Config, DeviceKind},
     status::json_of,
 };
 
 pub use gpio::GpioLine;
+pub(crate) use meter::Meters;
+pub use meter::{MeterView, PlaceView, ReadingView, ReadoutView};
 pub use words::{
     LineView, Outcome, PointView, Probe, Probed, Raw, RawRead, RawWrite, RawWritten, Unanswered,
     UnitView, Words,
@@ -53,6 +56,7 @@ pub struct Commission {
     lines: BTreeMap<String, Line>,
     devices: Vec<Known>,
     gpio: Vec<GpioLine>,
+    meters: Meters,
 }
 
 #[derive(Debug)]
@@ -95,6 +99,15 @@ impl Commission {
         commission
     }
 
+    /// Adds the meters of an agent.
+    pub(crate) fn with_meters(self, meters: Meters) -> Self {
+        Self { meters, ..self }
+    }
+
+    pub(crate) fn meters(&self) -> &Meters {
+        &self.meters
+    }
+
     /// Every GPIO line that is a point.
     pub(crate) fn gpio(&self) -> &[GpioLine] {
         &self.gpio
@@ -102,14 +115,10 @@ impl Commission {
 
     /// Adds a line.
     pub(crate) fn add(&mut self, of: &config::Bus, bus: BusHandle, settings: BusSettings) {
-        let at = match &of.line {
-            BusLine::RtuOverTcp(address) | BusLine::Tcp(address) => address.clone(),
-            BusLine::Serial(serial) => serial.device.display().to_string(),
-        };
         let line = Line {
             bus,
             settings,
-            at,
+            at: of.line.to_string(),
             units: BTreeMap::new(),
         };
         self.lines.insert(of.name.clone(), line);
