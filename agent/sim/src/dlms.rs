@@ -216,7 +216,8 @@ impl DlmsMeters {
                 };
                 let mut framed = Vec::new();
                 if let Ok(wpdu) = Wpdu::new(server, client.into(), &answer) {
-                    wpdu.encode(&mut framed).map_err(|error| io::Error::other(error.to_string()))?;
+                    wpdu.encode(&mut framed)
+                        .map_err(|error| io::Error::other(error.to_string()))?;
                 }
                 match fault {
                     Some(DlmsFault::HangUp) => return Ok(()),
