@@ -16,9 +16,13 @@ pub mod mbus;
 pub mod meter;
 #[cfg(feature = "modbus")]
 pub mod modbus;
+#[cfg(feature = "p1")]
+pub mod p1;
 #[cfg(feature = "remote")]
 pub mod remote;
 pub mod sim;
+#[cfg(feature = "sml")]
+pub mod sml;
 pub mod supervise;
 
 use std::{fmt, future::Future, sync::Arc};

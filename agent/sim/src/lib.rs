@@ -14,4 +14,6 @@ pub mod modbus;
 pub mod null_modem;
 #[cfg(feature = "io")]
 pub mod pty;
+#[cfg(feature = "io")]
+pub mod pushing;
 pub mod server;
