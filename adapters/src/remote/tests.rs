@@ -652,7 +652,7 @@ async fn a_program_that_does_not_read_is_let_go() {
             match rig.event().await {
                 AdapterEvent::Done(..) => break,
                 AdapterEvent::Link(_, words) => last_words = words,
-                AdapterEvent::Changed(_) | AdapterEvent::Declared(_) => {}
+                AdapterEvent::Changed(_) | AdapterEvent::Declared(_) | AdapterEvent::Note(_) => {}
             }
         }
     }

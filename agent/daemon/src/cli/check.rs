@@ -385,6 +385,7 @@ fn buses(config: &Config) -> Vec<BusReport> {
                 DeviceKind::Gpio(_)
                 | DeviceKind::Iec62056(_)
                 | DeviceKind::Modbus(_)
+                | DeviceKind::Remote(_)
                 | DeviceKind::Sim(_) => (),
             }
         }

@@ -1,8 +1,14 @@
 //! The configuration as it is used: complete, with defaults filled in, nothing left to check.
 
-use std::{collections::BTreeMap, net::SocketAddr, path::PathBuf, sync::Arc, time::Duration};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    net::SocketAddr,
+    path::PathBuf,
+    sync::Arc,
+    time::Duration,
+};
 
-use lamplighter_adapters::{bus::LineSettings, modbus};
+use lamplighter_adapters::{bus::LineSettings, modbus, remote::RemoteLimits};
 use lamplighter_lwm2m::client::{BootstrapConfig, Creation, ServerConfig};
 use lamplighter_model::{
     DataType, InstancePath, Path, ResourceAddress, Value, device::AdapterId, object::Definitions,
@@ -109,6 +115,7 @@ pub enum DeviceKind {
     Gpio(Gpio),
     Iec62056(Iec62056),
     Modbus(Modbus),
+    Remote(Remote),
     Sim(Vec<SimPoint>),
 }
 
@@ -199,6 +206,27 @@ pub enum Direction {
     Output {
         exit: Exit,
     },
+}
+
+/// A device that a program serves.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Remote {
+    /// Whose programs may, beside those who may control the agent.
+    pub user: Option<String>,
+    pub group: Option<String>,
+    /// Below these paths the program may declare what it likes.
+    pub grants: Vec<Path>,
+    /// What belongs to other devices all the same.
+    pub taken: BTreeSet<ResourceAddress>,
+    pub limits: RemoteLimits,
+    pub points: Vec<RemotePoint>,
+}
+
+#[derive(Clone, Debug, PartialEq)]
+pub struct RemotePoint {
+    pub point: Point,
+    /// Reads go to the program.
+    pub ask: bool,
 }
 
 #[derive(Clone, Debug, PartialEq)]
@@ -305,12 +333,23 @@ impl Bus {
     }
 }
 
+impl DeviceKind {
+    /// Whether there may be more of it than its points.
+    pub(super) fn may_grow(&self) -> bool {
+        match self {
+            Self::Remote(remote) => !remote.grants.is_empty(),
+            Self::Gpio(_) | Self::Iec62056(_) | Self::Modbus(_) | Self::Sim(_) => false,
+        }
+    }
+}
+
 impl Device {
     pub fn points(&self) -> Vec<&Point> {
         match &self.kind {
             DeviceKind::Gpio(gpio) => gpio.points.iter().map(|point| &point.point).collect(),
             DeviceKind::Iec62056(meter) => meter.points.iter().map(|point| &point.point).collect(),
             DeviceKind::Modbus(modbus) => modbus.points.iter().collect(),
+            DeviceKind::Remote(remote) => remote.points.iter().map(|point| &point.point).collect(),
             DeviceKind::Sim(points) => points.iter().map(|point| &point.point).collect(),
         }
     }

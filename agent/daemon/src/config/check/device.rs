@@ -52,13 +52,18 @@ impl Checker<'_> {
                     let (modbus, points) = self.modbus(&at, id, modbus);
                     (modbus.map(DeviceKind::Modbus), points)
                 }
+                schema::Device::Remote(remote) => {
+                    let (remote, points) = self.remote(&at, id, remote);
+                    (Some(DeviceKind::Remote(remote)), points)
+                }
                 schema::Device::Sim(sim) => {
                     let (sim, points) = self.sim(&at, id, sim);
                     (Some(DeviceKind::Sim(sim)), points)
                 }
             };
             // A device without points is of no use, but harms nobody.
-            if points.is_empty() && self.layers.find(&below(&at, "point")).is_none() {
+            let is_useless = points.is_empty() && !kind.as_ref().is_some_and(DeviceKind::may_grow);
+            if is_useless && self.layers.find(&below(&at, "point")).is_none() {
                 self.warning(&at, "the device has no points", "");
             }
             let Some(kind) = kind else { continue };
@@ -72,6 +77,7 @@ impl Checker<'_> {
             });
         }
         self.shared_buses(&checked);
+        self.grants_of_programs(&mut checked);
         checked
     }
 
@@ -438,7 +444,10 @@ impl Checker<'_> {
             .iter()
             .filter_map(|checked| match &checked.device.kind {
                 DeviceKind::Modbus(modbus) => Some((checked.device.name.as_str(), modbus)),
-                DeviceKind::Gpio(_) | DeviceKind::Iec62056(_) | DeviceKind::Sim(_) => None,
+                DeviceKind::Gpio(_)
+                | DeviceKind::Iec62056(_)
+                | DeviceKind::Remote(_)
+                | DeviceKind::Sim(_) => None,
             })
             .collect();
         self.line_loads(modbus.iter().copied());
@@ -448,7 +457,7 @@ impl Checker<'_> {
             let (bus, is_alone) = match &checked.device.kind {
                 DeviceKind::Iec62056(meter) => (meter.bus, true),
                 DeviceKind::Modbus(modbus) => (modbus.bus, false),
-                DeviceKind::Gpio(_) | DeviceKind::Sim(_) => continue,
+                DeviceKind::Gpio(_) | DeviceKind::Remote(_) | DeviceKind::Sim(_) => continue,
             };
             users
                 .entry(bus)

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::Deserialize;
 
-use super::{Feedback, Scalar};
+use super::{Feedback, RemoteDevice, Scalar};
 
 #[derive(Clone, Debug, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -12,6 +12,7 @@ pub enum Device {
     Gpio(GpioDevice),
     Iec62056(Iec62056Device),
     Modbus(ModbusDevice),
+    Remote(RemoteDevice),
     Sim(SimDevice),
 }
 
