@@ -4,7 +4,7 @@
 //! opened here; lines are opened by their owners, again and again.
 
 mod gpio;
-mod meter;
+pub(crate) mod meter;
 pub(crate) mod modbus;
 mod remote;
 
@@ -25,7 +25,7 @@ use lamplighter_model::device::{AdapterEvent, AdapterId, LinkState};
 use tokio::{sync::watch, task::JoinHandle};
 
 use crate::{
-    commission::Commission,
+    commission::{Commission, Meters},
     config::{BusId, Config, Device, DeviceKind},
     status::{Status, WearSource},
     system::{self, Counters, Parts, System},
@@ -51,6 +51,8 @@ struct Starter<'a> {
     /// How each device answers.
     counters: BTreeMap<AdapterId, Counters>,
     devices: Devices,
+    /// For people who read them out.
+    meters: Meters,
     seed: u64,
     /// Where programs come in; `None` where none is to be served.
     socket: Option<Result<remote::Entrance, String>>,
@@ -83,6 +85,7 @@ pub(crate) fn start(
         config,
         counters: BTreeMap::new(),
         devices: Devices::default(),
+        meters: Meters::default(),
         seed,
         socket: remote::entrance(config, run_dir).map(|bound| bound.map_err(|why| why.to_string())),
         state_dir: system.state_dir.clone(),
@@ -93,13 +96,15 @@ pub(crate) fn start(
         let opened = starter.modbus_bus(bus);
         starter.buses.insert(id, opened);
     }
-    starter.devices.commission = Arc::new(Commission::of(config, &starter.buses));
     for device in &config.devices {
         if let Err(why) = starter.device(device) {
             tracing::error!(device = device.name, why, "Device cannot be started");
             starter.broken(device.id, why);
         }
     }
+    let meters = std::mem::take(&mut starter.meters);
+    let commission = Commission::of(config, &starter.buses).with_meters(meters);
+    starter.devices.commission = Arc::new(commission);
     starter.let_programs_in(system.log.clone());
     let counters = std::mem::take(&mut starter.counters);
     let system = System::new(starter.clock.clone(), config, counters, system);
@@ -112,7 +117,7 @@ impl Starter<'_> {
     fn device(&mut self, device: &Device) -> Result<(), String> {
         match &device.kind {
             DeviceKind::Gpio(gpio) => self.gpio(device, gpio),
-            DeviceKind::Iec62056(meter) => self.meter(device, meter),
+            DeviceKind::Meter(meter) => self.meter(device, meter),
             DeviceKind::Modbus(modbus) => self.modbus(device, modbus),
             DeviceKind::Remote(remote) => self.remote(device, remote),
             DeviceKind::Sim(points) => {

@@ -9,14 +9,17 @@
 //! A new group command releases older commands of its members, unless they have a holding time:
 //! who commands a whole street wants it to obey, but "for two hours" is a promise.
 
+mod command;
 mod held;
 mod kept;
+mod next;
+mod written;
 
 use std::time::Duration;
 
 use lamplighter_model::{
     DataType, Now, Quality, Stamp, Value,
-    device::{Fault, OpId, Origin},
+    device::{OpId, Origin},
 };
 
 pub(crate) use held::left;
@@ -24,6 +27,7 @@ pub(crate) use held::left;
 use crate::{
     boundary::{BootState, FailSafeOn, Guard, PointConfig, Slot},
     contact::Contact,
+    group::Seen,
     guard::GuardState,
     lamp::{Counters, LampResource},
     moment::Moment,
@@ -32,11 +36,6 @@ use crate::{
     site::{InterlockIndex, WatchIndex},
     slots::{CommandId, Entry, Slots},
 };
-
-const FIRST_RETRY: Duration = Duration::from_secs(1);
-const LONGEST_RETRY: Duration = Duration::from_secs(300);
-/// A device that was obedient for so long is brought back at once when it does something else.
-const OBEDIENT: Duration = Duration::from_secs(600);
 
 /// An output, in the order of the configuration; also the instance of its status object.
 #[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
@@ -70,6 +69,8 @@ pub(crate) struct Output {
     pub(crate) result: DriveResult,
     /// Watches of its power, alone or with others.
     pub(crate) watches: Vec<WatchIndex>,
+    /// What these watches know that it was told.
+    pub(crate) watched: Option<bool>,
     pub(crate) shows_lamp_alarms: bool,
     pub(crate) has_hand: bool,
     pub(crate) relay_failure: bool,
@@ -213,6 +214,7 @@ impl Output {
             measured: None,
             result: DriveResult::Never,
             watches: Vec::new(),
+            watched: None,
             shows_lamp_alarms: false,
             has_hand: false,
             relay_failure: false,
@@ -271,6 +273,13 @@ impl Output {
             .or(self.in_effect.as_ref())
     }
 
+    /// The same, as groups sum it up.
+    pub(crate) fn seen(&self) -> Option<Seen> {
+        let is_on = is_on(self.actual()?);
+        let level = self.level();
+        Some(Seen { is_on, level })
+    }
+
     /// Whether a request waits for its command to be carried out.
     pub(crate) const fn has_waiter(&self) -> bool {
         self.waiter.is_some()
@@ -285,211 +294,6 @@ impl Output {
 
     pub(crate) fn commanded(&self) -> Option<&Value> {
         self.slots.winner().map(|(_, entry)| &entry.value)
-    }
-
-    /// Whether a guard would delay this value now, and until when.
-    pub(crate) fn guard_wait(&self, slot: Slot, value: &Value, now: Now) -> Option<Moment> {
-        // design: guards apply to all but interlock and maintenance lock. An interlock that only
-        // keeps from going on lets the guard decide when a state that nobody knows ends.
-        let applies = match slot {
-            Slot::Interlock => self.is_blocked(BlockKind::Holds),
-            Slot::MaintenanceLock => false,
-            Slot::Command
-            | Slot::Default
-            | Slot::DeviceFailSafe
-            | Slot::GroupCommand
-            | Slot::HandSwitch
-            | Slot::Schedule
-            | Slot::ServerLost
-            | Slot::Thermostat => true,
-        };
-        let guards = self.guard.iter().chain(&self.steady);
-        let free = guards.map(|guard| guard.free_at(is_on(value), now));
-        free.max().filter(|at| applies && *at > Moment::of(now))
-    }
-
-    fn is_blocked(&self, kind: BlockKind) -> bool {
-        self.block.as_ref().is_some_and(|block| block.kind == kind)
-    }
-
-    /// An interlock wants nothing to be written: what a device that keeps its state is not seen to
-    /// do need not be ended, and what was only seen to be on is not told to be.
-    fn is_left_alone(&self, slot: Slot, value: &Value) -> bool {
-        let is_adopted = self.config.boot == BootState::Adopt;
-        (slot == Slot::Interlock && is_adopted && self.is_blocked(BlockKind::Holds))
-            || (is_on(value) && self.is_blocked(BlockKind::Leaves))
-    }
-
-    /// The winner is written even if it is in effect already, and at once.
-    pub(crate) const fn write_anew(&mut self) {
-        self.forced = true;
-        self.retry = None;
-    }
-
-    /// What failed before need not be waited for: something else is to be written.
-    pub(crate) const fn try_at_once(&mut self) {
-        self.retry = None;
-    }
-
-    /// Takes a command that has passed [`Output::refusal`]. Gives back the request whose command it
-    /// replaces before that was carried out.
-    pub(crate) fn command(&mut self, entry: Entry, waiter: Option<OpId>) -> Option<OpId> {
-        if waiter.is_none() {
-            self.accepted = Some(entry.clone());
-        }
-        self.slots.set(Slot::Command, entry);
-        self.refused = None;
-        self.forced = true;
-        self.paced = None;
-        self.retry = None;
-        std::mem::replace(&mut self.waiter, waiter)
-    }
-
-    /// Takes the command of a group. Gives back a request whose command it releases.
-    pub(crate) fn group_command(&mut self, entry: Entry, pace: Moment) -> Option<OpId> {
-        self.paced = entry.group.map(|group| (group, pace));
-        self.slots.set(Slot::GroupCommand, entry);
-        self.forced = true;
-        self.retry = None;
-        if self
-            .slots
-            .get(Slot::Command)
-            .is_some_and(|command| command.until.is_some())
-        {
-            // One without a holding time does not come back either, should this one fail.
-            self.accepted.take_if(|accepted| accepted.until.is_none());
-            return None;
-        }
-        self.release_command()
-    }
-
-    /// Empties the command slot. Gives back a request that waited for it.
-    pub(crate) fn release_command(&mut self) -> Option<OpId> {
-        self.slots.clear(Slot::Command);
-        self.accepted = None;
-        if let Some(writing) = &mut self.writing {
-            writing.entry = None;
-        }
-        self.waiter.take()
-    }
-
-    /// A rule or a hand switch has filled a slot; `turn` is when its group lets this output switch.
-    pub(crate) fn set_turn(&mut self, turn: (GroupIndex, Moment)) {
-        self.paced = Some(turn);
-        self.retry = None;
-    }
-
-    /// Ends the holding times that have passed; true if a slot became free.
-    pub(crate) fn expire(&mut self, now: Now) -> (bool, Option<OpId>) {
-        let expired = self.slots.expire(now);
-        let ended = expired && self.slots.get(Slot::Command).is_none();
-        (expired, if ended { self.release_command() } else { None })
-    }
-
-    /// The device is there (again) and may have forgotten everything: the winner is written anew.
-    pub(crate) fn reassert(&mut self, pace: Option<(GroupIndex, Moment)>) {
-        self.forced = true;
-        self.retry = None;
-        self.failures = 0;
-        self.paced = pace;
-    }
-
-    /// A request whose command is not, or no longer, the winner, and why it is refused: not where
-    /// the winner wants the same.
-    pub(crate) fn take_overruled_waiter(&mut self, now: Now) -> Option<(OpId, Result<(), Fault>)> {
-        let (slot, winner) = self.slots.winner()?;
-        let left_alone = self.block.as_ref();
-        let left_alone = left_alone.filter(|_| self.is_left_alone(slot, &winner.value));
-        if slot >= Slot::Command && left_alone.is_none() {
-            return None;
-        }
-        if let (Some(block), Slot::Command) = (left_alone, slot) {
-            let reason = block.reason.clone();
-            let retry_after = block.until.map(|until| Moment::of(now).until(until));
-            let waiter = self.waiter.take()?;
-            self.withdraw(now);
-            let refused = Fault::Refused {
-                reason,
-                retry_after,
-            };
-            return Some((waiter, Err(refused)));
-        }
-        let waiter = self.waiter.take()?;
-        let command = self.slots.get(Slot::Command);
-        if command.is_some_and(|command| command.value == winner.value) {
-            self.accepted = command.cloned();
-            return Some((waiter, Ok(())));
-        }
-        let retry_after = winner.until.map(|until| Moment::of(now).until(until));
-        let reason = format!("{}{}", self.held_by(slot, winner), left(retry_after));
-        self.withdraw(now);
-        let refused = Fault::Refused {
-            reason,
-            retry_after,
-        };
-        Some((waiter, Err(refused)))
-    }
-
-    /// A request whose command could not be begun in time; it is withdrawn.
-    pub(crate) fn take_late_waiter(&mut self, now: Now) -> Option<OpId> {
-        let waiter = self.waiter.take()?;
-        self.withdraw(now);
-        Some(waiter)
-    }
-
-    /// A request whose command a guard has come to delay since it was checked: accepted if the
-    /// guard queues, else withdrawn.
-    pub(crate) fn take_delayed_waiter(&mut self, now: Now) -> Option<(OpId, Option<Fault>)> {
-        let waiter = self.waiter.take()?;
-        let entry = self.slots.get(Slot::Command)?.clone();
-        let refusal = self.refusal(&entry.value, now);
-        if refusal.is_some() {
-            self.withdraw(now);
-        } else {
-            self.accepted = Some(entry);
-        }
-        Some((waiter, refusal))
-    }
-
-    pub(crate) fn next(&self, now: Now) -> Next {
-        let Some((slot, entry)) = self.slots.winner() else {
-            return Next::Settled;
-        };
-        if !self.present || self.writing.is_some() {
-            return Next::Settled;
-        }
-        if self.is_left_alone(slot, &entry.value) {
-            return Next::Settled;
-        }
-        if !self.forced && self.in_effect.as_ref() == Some(&entry.value) {
-            return Next::Settled;
-        }
-        let wait = self.wait(slot, &entry.value, now);
-        let Some(wait) = wait.max(self.power_wait(slot, entry, now)) else {
-            return Next::Write(entry.value.clone(), slot, entry.id);
-        };
-        // A line that was never driven is put into its resting state while a guard holds the winner.
-        let rest = self
-            .value_of_level(0)
-            .filter(|_| self.result == DriveResult::Never && self.default_value().is_some());
-        let Some(rest) = rest.filter(|rest| *rest != entry.value) else {
-            return Next::Wait(wait);
-        };
-        match self.wait(slot, &rest, now) {
-            None => Next::Write(rest, Slot::Default, entry.id),
-            Some(until) => Next::Wait(until.min(wait)),
-        }
-    }
-
-    /// When something may go on that was wanted before the power came back, or that a rule wants.
-    fn power_wait(&self, slot: Slot, entry: &Entry, now: Now) -> Option<Moment> {
-        let Delay { since, until } = self.power_return?;
-        let waits = match slot {
-            Slot::HandSwitch | Slot::Interlock | Slot::MaintenanceLock => false,
-            Slot::Command | Slot::DeviceFailSafe | Slot::GroupCommand => entry.since <= since,
-            Slot::Default | Slot::Schedule | Slot::ServerLost | Slot::Thermostat => true,
-        };
-        Some(until).filter(|at| waits && is_on(&entry.value) && *at > Moment::of(now))
     }
 
     /// Whether its feedback contact says something else than it was told; `None` where nobody can
@@ -522,190 +326,8 @@ impl Output {
         }
     }
 
-    fn wait(&self, slot: Slot, value: &Value, now: Now) -> Option<Moment> {
-        // Safety does not queue up behind a street, nor does a hand that switches off, nor somebody
-        // who is answered within seconds: what he is refused must not be done later.
-        let is_urgent = slot < Slot::HandSwitch
-            || (slot == Slot::HandSwitch && !is_on(value))
-            || (slot == Slot::Command && self.has_waiter());
-        let paced = self.paced.map(|(_, at)| at).filter(|_| !is_urgent);
-        let latest = self
-            .guard_wait(slot, value, now)
-            .max(paced)
-            .max(self.retry)?;
-        Some(latest).filter(|at| *at > Moment::of(now))
-    }
-
-    /// The value leaves for the device. Gives back the group whose stagger let it wait.
-    pub(crate) fn on_dispatch(
-        &mut self,
-        value: Value,
-        slot: Slot,
-        command: CommandId,
-        now: Now,
-    ) -> Option<GroupIndex> {
-        self.guards()
-            .for_each(|guard| guard.on_dispatch(is_on(&value), now));
-        self.contact.on_dispatch(is_on(&value));
-        self.told = Some(is_on(&value));
-        self.forced = false;
-        self.retry = None;
-        let entry = self
-            .slots
-            .get(Slot::Command)
-            .filter(|_| slot == Slot::Command)
-            .cloned();
-        let waiter = entry.as_ref().and_then(|_| self.waiter.take());
-        self.writing = Some(Box::new(Writing {
-            value,
-            slot,
-            command,
-            waiter,
-            entry,
-        }));
-        self.paced.take().map(|(group, _)| group)
-    }
-
-    /// The device has accepted the value.
-    pub(crate) fn on_done(&mut self, now: Now) -> Option<Writing> {
-        let mut writing = *self.writing.take()?;
-        self.guards()
-            .for_each(|guard| guard.on_done(is_on(&writing.value), now));
-        self.contact.on_done(is_on(&writing.value), now);
-        // One that came later may have been accepted before this one was carried out.
-        let newer = |known: &Entry, entry: &Entry| known.id.0 > entry.id.0;
-        if let Some(entry) = writing.entry.take()
-            && !self
-                .accepted
-                .as_ref()
-                .is_some_and(|known| newer(known, &entry))
-        {
-            self.accepted = Some(entry);
-        }
-        self.in_effect = Some(writing.value.clone());
-        self.result = DriveResult::Done;
-        self.failures = 0;
-        self.settled = Moment::of(now);
-        Some(writing)
-    }
-
-    /// The device has not accepted the value, or nobody knows whether it has.
-    pub(crate) fn on_failed(&mut self, fault: &Fault, now: Now) -> Option<Writing> {
-        let writing = *self.writing.take()?;
-        self.guards()
-            .for_each(|guard| guard.on_failed(is_on(&writing.value), now));
-        self.contact.on_failed();
-        self.in_effect = None;
-        self.result = DriveResult::Failed(fault.to_string());
-        self.forced = true;
-        self.settled = Moment::of(now);
-        self.pause(now);
-        let in_slot = self
-            .slots
-            .get(Slot::Command)
-            .is_some_and(|entry| entry.id == writing.command);
-        if writing.waiter.is_some() && in_slot {
-            self.withdraw(now);
-        }
-        Some(writing)
-    }
-
-    /// Waits before the next try, unless somebody wants it now.
-    fn pause(&mut self, now: Now) {
-        if self.waiter.is_some() {
-            return;
-        }
-        let pause = pause_after(self.failures);
-        self.failures = self.failures.saturating_add(1);
-        self.retry = Some(Moment::of(now).plus(pause));
-    }
-
-    /// The device is heard: whatever is to be written is tried at once.
-    pub(crate) fn end_pause(&mut self) {
-        self.retry = None;
-        self.failures = 0;
-    }
-
-    /// A command that is answered with an error is never executed later.
-    fn withdraw(&mut self, now: Now) {
-        self.slots.clear(Slot::Command);
-        // The one before may be on its way to the device, and will be answered as done.
-        let under_way = self
-            .writing
-            .as_ref()
-            .and_then(|writing| writing.entry.clone());
-        let before = under_way.or_else(|| self.accepted.clone());
-        if let Some(entry) = before.filter(|entry| !entry.has_ended(now)) {
-            self.slots.set(Slot::Command, entry);
-        }
-    }
-
-    fn guards(&mut self) -> impl Iterator<Item = &mut GuardState> {
-        let all = self.guard.iter_mut().chain(&mut self.steady);
-        all.map(Box::as_mut)
-    }
-
-    /// The device was seen in a state. True if it does something else than it was told and has
-    /// accepted: it is told again, with growing pauses.
-    pub(crate) fn on_measured(&mut self, measured: Measured, now: Now) -> bool {
-        let on = is_on(&measured.value);
-        let usable = measured.quality == Quality::Good || measured.quality == Quality::Unchecked;
-        // While a write is under way, and from before it, a sample says nothing about the outcome.
-        let conclusive =
-            usable && self.writing.is_none() && Moment::of_stamp(measured.at, now) >= self.settled;
-        if usable {
-            self.counters.on_state(on, now);
-        }
-        let at = Moment::of_stamp(measured.at, now);
-        self.measured = Some(measured);
-        if conclusive {
-            self.guards().for_each(|guard| {
-                guard.on_seen(on, now);
-            });
-            // A contact that opens for a moment is not off while the device has been told to be on.
-            let has_accepted = self.in_effect.as_ref().is_some_and(is_on);
-            let wanted = has_accepted || self.commanded().is_some_and(is_on);
-            self.contact.on_seen(on, wanted, at);
-        } else if !usable {
-            self.contact.on_lost();
-        }
-        conclusive && self.goes_astray(on, now)
-    }
-
-    fn goes_astray(&mut self, on: bool, now: Now) -> bool {
-        let obeyed = self.in_effect.as_ref().is_none_or(|told| is_on(told) == on);
-        if obeyed || self.forced || self.commanded() != self.in_effect.as_ref() {
-            return false;
-        }
-        let recent = self.astray.filter(|(last, _)| last.age(now) < OBEDIENT);
-        let count = recent.map_or(0, |(_, count)| count.saturating_add(1));
-        self.astray = Some((Moment::of(now), count));
-        self.retry = Some(Moment::of(now).plus(pause_after(count)));
-        self.forced = true;
-        self.announced = None;
-        true
-    }
-
-    /// The device may have been without power.
-    pub(crate) fn on_lost(&mut self, now: Now) {
-        self.in_effect = None;
-        self.settled = Moment::of(now);
-        self.guards().for_each(|guard| guard.on_unknown(now));
-        self.contact.on_lost();
-    }
-
-    /// Time until the guard lets the winner through.
-    pub(crate) fn guard_left(&self, now: Now) -> Option<Duration> {
-        let (slot, entry) = self.slots.winner()?;
-        if self.in_effect.as_ref() == Some(&entry.value) && !self.forced {
-            return None;
-        }
-        self.guard_wait(slot, &entry.value, now)
-            .map(|at| Moment::of(now).until(at))
-    }
-
     /// What it does in percent, where anybody has seen it.
-    pub(crate) fn level(&self) -> Option<f64> {
+    fn level(&self) -> Option<f64> {
         let number = self.actual()?.as_f64()?;
         Some(if self.data_type == DataType::Boolean {
             number * 100.0
@@ -726,12 +348,6 @@ impl Output {
 /// Whether a value means that the output is on.
 pub(crate) fn is_on(value: &Value) -> bool {
     value.as_f64().is_some_and(|number| number != 0.0)
-}
-
-fn pause_after(failures: u32) -> Duration {
-    FIRST_RETRY
-        .saturating_mul(1 << failures.min(16))
-        .min(LONGEST_RETRY)
 }
 
 #[cfg(test)]

@@ -30,10 +30,8 @@ const NOT_BUILT: &[(&str, Refused)] = &[
     ("bus.*.kind", Refused::Words(&["ascii", "udp"])),
     (
         "device.*.adapter",
-        Refused::Words(&["dlms", "gpsd", "mbus", "mqtt", "p1", "s0", "sml", "w1"]),
+        Refused::Words(&["dlms", "gpsd", "mbus", "mqtt", "s0", "w1"]),
     ),
-    ("device.*.mode", Refused::Words(&["A", "B", "D"])),
-    ("device.*.point.*.monotonic", Refused::Always),
     ("mqtt", Refused::Always),
     ("server.*.coap.default_leisure_s", Refused::Always),
     ("server.*.coap.probing_rate_bytes_s", Refused::Always),

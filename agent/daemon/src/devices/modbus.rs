@@ -29,7 +29,7 @@ pub(super) fn buses(config: &Config) -> Vec<(BusId, &config::Bus)> {
         .filter_map(|device| match &device.kind {
             DeviceKind::Modbus(modbus) => Some(modbus.bus),
             DeviceKind::Gpio(_)
-            | DeviceKind::Iec62056(_)
+            | DeviceKind::Meter(_)
             | DeviceKind::Remote(_)
             | DeviceKind::Sim(_) => None,
         })

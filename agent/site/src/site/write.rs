@@ -110,7 +110,7 @@ impl Site {
         }
         for (index, reset) in resets {
             self.output_mut(index).counters.reset(reset, now);
-            self.dirty = true;
+            self.dirty_outputs = true;
         }
         let mut jobs: BTreeMap<_, VecDeque<_>> = BTreeMap::new();
         for (index, value) in outputs {
@@ -165,7 +165,7 @@ impl Site {
                 let limit = self
                     .points
                     .get(&address)
-                    .and_then(|point| point.limit.as_ref());
+                    .and_then(|point| point.limit.as_deref());
                 let value = check::within(
                     value,
                     limit,
@@ -466,7 +466,7 @@ impl Site {
         };
         let waiter = (!guarded).then_some(request);
         let replaced = self.output_mut(index).command(entry, waiter);
-        self.dirty = true;
+        self.dirty_outputs = true;
         self.answer_replaced(replaced, index, now);
         self.rearm_hold(index);
         self.drive(index, now);
@@ -564,7 +564,7 @@ impl Site {
     fn name_of(&self, address: ResourceAddress) -> String {
         self.points
             .get(&address)
-            .map_or_else(|| address.to_string(), |point| point.name.clone())
+            .map_or_else(|| address.to_string(), |point| point.name.to_string())
     }
 }
 
