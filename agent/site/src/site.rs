@@ -254,10 +254,9 @@ impl Site {
         }
         self.publish(now);
         let has_rest = std::mem::take(&mut self.dirty);
-        if std::mem::take(&mut self.dirty_outputs) || has_rest {
-            if let Some(change) = self.change(has_rest, now) {
-                self.out.push_front(SiteOutput::Save(change));
-            }
+        let is_due = std::mem::take(&mut self.dirty_outputs) || has_rest;
+        if is_due && let Some(change) = self.change(has_rest, now) {
+            self.out.push_front(SiteOutput::Save(change));
         }
     }
 
