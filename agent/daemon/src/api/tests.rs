@@ -26,10 +26,11 @@ use tokio::{
     time::timeout,
 };
 
-use super::control::{ControlError, ControlSocket};
+use super::control::ControlSocket;
 use crate::{
     events::{Class, News},
     fake::{Answer, Site, now_at},
+    socket::SocketError,
 };
 
 /// A control socket with a scripted loop behind it.

@@ -98,3 +98,19 @@ fn a_register_that_is_a_number_is_the_level_of_a_lamp() {
     let points = coil.config.expect("nothing is wrong").site.points;
     assert_eq!(points[0].kind, PointKind::Lamp);
 }
+
+#[test]
+fn one_pin_is_one_line_whichever_way_it_is_written() {
+    let found = |backends: [&str; 2]| {
+        let [a, b] = backends;
+        let text = format!(
+            "{SERVER}[device.a]\nadapter = \"gpio\"\nbackend = \"{a}\"\npoint.p = {{ line = \"GPIO17\", instance = \"/3311/1\" }}\n\
+             [device.b]\nadapter = \"gpio\"\nbackend = \"{b}\"\npoint.p = {{ line = \"17\", instance = \"/3311/2\" }}\n"
+        );
+        let problems = check("pins", &text).problems;
+        let mut whats = problems.into_iter().map(|problem| problem.what);
+        whats.any(|what| what.starts_with("line 17 is also that of `a.p`"))
+    };
+    assert!(found(["rppal", "rppal"]) && found(["cdev", "rppal"]));
+    assert!(!found(["sim", "rppal"]), "a simulated line is another");
+}

@@ -9,7 +9,7 @@ async fn a_dead_socket_is_replaced_and_a_living_one_is_not() {
     let socket = ControlSocket::bind(&dir.0).unwrap();
     assert!(matches!(
         ControlSocket::bind(&dir.0),
-        Err(ControlError::InUse(_))
+        Err(SocketError::InUse(_))
     ));
     drop(socket);
     assert!(!dir.0.join("control.sock").exists());
