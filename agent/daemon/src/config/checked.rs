@@ -1,7 +1,7 @@
 //! The configuration as it is used: complete, with defaults filled in, nothing left to check.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     fmt,
     net::{IpAddr, Ipv4Addr, SocketAddr},
     path::{Path as FilePath, PathBuf},
@@ -9,7 +9,7 @@ use std::{
     time::Duration,
 };
 
-use lamplighter_adapters::{bus::LineSettings, iec62056, meter, modbus};
+use lamplighter_adapters::{bus::LineSettings, iec62056, meter, modbus, remote::RemoteLimits};
 use lamplighter_lwm2m::client::{BootstrapConfig, Creation, ServerConfig};
 use lamplighter_model::{
     DataType, InstancePath, Path, ResourceAddress, Value,
@@ -118,6 +118,7 @@ pub enum DeviceKind {
     Gpio(Gpio),
     Meter(Meter),
     Modbus(Modbus),
+    Remote(Remote),
     Sim(Vec<SimPoint>),
 }
 
@@ -217,6 +218,27 @@ pub enum Direction {
     Output {
         exit: Exit,
     },
+}
+
+/// A device that a program serves.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Remote {
+    /// Whose programs may, beside those who may control the agent.
+    pub user: Option<String>,
+    pub group: Option<String>,
+    /// Below these paths the program may declare what it likes.
+    pub grants: Vec<Path>,
+    /// What belongs to other devices all the same.
+    pub taken: BTreeSet<ResourceAddress>,
+    pub limits: RemoteLimits,
+    pub points: Vec<RemotePoint>,
+}
+
+#[derive(Clone, Debug, PartialEq)]
+pub struct RemotePoint {
+    pub point: Point,
+    /// Reads go to the program.
+    pub ask: bool,
 }
 
 #[derive(Clone, Debug, PartialEq)]
@@ -387,6 +409,16 @@ impl Bus {
     }
 }
 
+impl DeviceKind {
+    /// Whether there may be more of it than its points.
+    pub(super) fn may_grow(&self) -> bool {
+        match self {
+            Self::Remote(remote) => !remote.grants.is_empty(),
+            Self::Gpio(_) | Self::Meter(_) | Self::Modbus(_) | Self::Sim(_) => false,
+        }
+    }
+}
+
 impl Meter {
     /// As `adapter` names it.
     pub fn adapter(&self) -> &'static str {
@@ -412,6 +444,7 @@ impl Device {
             DeviceKind::Gpio(gpio) => gpio.points.iter().map(|point| &point.point).collect(),
             DeviceKind::Meter(meter) => meter.points.iter().map(|point| &point.point).collect(),
             DeviceKind::Modbus(modbus) => modbus.points.iter().collect(),
+            DeviceKind::Remote(remote) => remote.points.iter().map(|point| &point.point).collect(),
             DeviceKind::Sim(points) => points.iter().map(|point| &point.point).collect(),
         }
     }

@@ -54,6 +54,10 @@ impl Checker<'_> {
                     (modbus.map(DeviceKind::Modbus), points)
                 }
                 schema::Device::P1(meter) => meter_kind(self.p1(&at, id, meter)),
+                schema::Device::Remote(remote) => {
+                    let (remote, points) = self.remote(&at, id, remote);
+                    (Some(DeviceKind::Remote(remote)), points)
+                }
                 schema::Device::Sml(meter) => meter_kind(self.sml(&at, id, meter)),
                 schema::Device::Sim(sim) => {
                     let (sim, points) = self.sim(&at, id, sim);
@@ -61,7 +65,8 @@ impl Checker<'_> {
                 }
             };
             // A device without points is of no use, but harms nobody.
-            if points.is_empty() && self.layers.find(&below(&at, "point")).is_none() {
+            let is_useless = points.is_empty() && !kind.as_ref().is_some_and(DeviceKind::may_grow);
+            if is_useless && self.layers.find(&below(&at, "point")).is_none() {
                 self.warning(&at, "the device has no points", "");
             }
             let Some(kind) = kind else { continue };
@@ -75,6 +80,7 @@ impl Checker<'_> {
             });
         }
         self.shared_buses(&checked);
+        self.grants_of_programs(&mut checked);
         checked
     }
 
@@ -330,7 +336,10 @@ impl Checker<'_> {
             .iter()
             .filter_map(|checked| match &checked.device.kind {
                 DeviceKind::Modbus(modbus) => Some((checked.device.name.as_str(), modbus)),
-                DeviceKind::Gpio(_) | DeviceKind::Meter(_) | DeviceKind::Sim(_) => None,
+                DeviceKind::Gpio(_)
+                | DeviceKind::Meter(_)
+                | DeviceKind::Remote(_)
+                | DeviceKind::Sim(_) => None,
             })
             .collect();
         self.line_loads(modbus.iter().copied());
@@ -340,7 +349,7 @@ impl Checker<'_> {
             let (bus, is_alone) = match &checked.device.kind {
                 DeviceKind::Meter(meter) => (meter.bus, true),
                 DeviceKind::Modbus(modbus) => (modbus.bus, false),
-                DeviceKind::Gpio(_) | DeviceKind::Sim(_) => continue,
+                DeviceKind::Gpio(_) | DeviceKind::Remote(_) | DeviceKind::Sim(_) => continue,
             };
             users
                 .entry(bus)
