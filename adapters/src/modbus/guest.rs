@@ -106,7 +106,7 @@ mod tests {
     use super::*;
     use crate::{
         bus::Port,
-        modbus::{Class, Request, Table},
+        modbus::{Class, Reply, Request, Table},
     };
 
     type Speed = Arc<Mutex<LineSettings>>;
@@ -211,6 +211,40 @@ mod tests {
             0,
             "what guests miss is no trouble of the line"
         );
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_a_unit_answers_too_late_at_another_speed_is_nobodys_value() {
+        let (own, other): (LineSettings, LineSettings) =
+            ("9600-8E1".parse().unwrap(), "19200-8N1".parse().unwrap());
+        let speed: Speed = Arc::new(Mutex::new(own));
+        let units = Units::default();
+        units.with(40, |bank| bank.holding.extend([(0, 100), (1, 101)]));
+        let heard = Arc::clone(&speed);
+        let script = move |_: &Seen| {
+            if *heard.lock().unwrap() == other {
+                Behaviour::Late(Duration::from_millis(150))
+            } else {
+                Behaviour::Answer
+            }
+        };
+        let (ours, theirs) = tokio::io::duplex(4096);
+        tokio::spawn(sim::serve(theirs, sim::Framing::Rtu, units, script));
+        let settings = BusSettings::new("line", Framing::Rtu(own));
+        let (bus, owner) = Bus::new(Once(Some(Geared(ours, Arc::clone(&speed)))), settings, 1);
+        tokio::spawn(owner.run());
+        let late = bus.ask_at(other, ask(40, Class::Guest)).await;
+        assert_eq!(late, Err(BusError::Timeout));
+        let next = Ask {
+            request: Request::Read {
+                table: Table::Holding,
+                at: 1,
+                count: 1,
+            },
+            ..ask(40, Class::Poll)
+        };
+        let answer = bus.ask(next).await.unwrap();
+        assert_eq!(answer.reply, Reply::Registers(vec![101]));
     }
 
     #[tokio::test(start_paused = true)]

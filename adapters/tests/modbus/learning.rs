@@ -213,3 +213,75 @@ async fn a_slow_device_is_read_across_longer_gaps() {
     assert_eq!(asked[0].1, 1);
     assert_eq!(asked.last(), Some(&(0, 42)));
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_search_that_takes_too_long_ends_and_the_device_is_read_point_by_point() {
+    const SLOW: Duration = Duration::from_millis(300);
+    let units = counting_units(&[1]);
+    let script = |seen: &Seen| match seen.count {
+        1 => Behaviour::Late(SLOW),
+        _ => Behaviour::Exception(3),
+    };
+    let mut config = points_at(0..40);
+    config.timeout = 2 * SLOW;
+    let (mut device, asked) = started(config, &units, script);
+    let begun = Instant::now();
+    read_due(&mut device).await.unwrap();
+    let took = begun.elapsed();
+    // The first poll may be due two seconds after the start, and the last answer is waited for.
+    assert!(took < Duration::from_secs(2 + 2) + 3 * SLOW, "{took:?}");
+    take(&asked);
+    for _ in 0..40 {
+        read_due(&mut device).await.unwrap();
+    }
+    let asked = take(&asked);
+    assert!(asked.iter().all(|(_, count)| *count == 1), "{asked:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_a_device_refused_is_asked_for_again_after_ten_minutes() {
+    let units = counting_units(&[1]);
+    units.with(1, |bank| bank.holding.remove(&1));
+    let (mut device, asked) = started(points_at([0, 2]), &units, |_| Behaviour::Answer);
+    let (stats, begun) = (device.stats(), Instant::now());
+    read_due(&mut device).await.unwrap();
+    assert_eq!(stats.borrow().refused.len(), 1);
+    units.with(1, |bank| bank.holding.insert(1, 1));
+    take(&asked);
+    while begun.elapsed() < Duration::from_secs(590) {
+        read_due(&mut device).await.unwrap();
+    }
+    assert!(take(&asked).iter().all(|(_, count)| *count == 1));
+    while begun.elapsed() < Duration::from_secs(610) {
+        read_due(&mut device).await.unwrap();
+    }
+    assert_eq!(take(&asked).last(), Some(&(0, 3)));
+    assert!(stats.borrow().refused.is_empty());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_limit_that_was_learned_leaves_out_no_point_that_is_wider() {
+    let units = counting_units(&[1]);
+    let script = |seen: &Seen| match seen.count {
+        0..=4 => Behaviour::Answer,
+        _ => Behaviour::Exception(2),
+    };
+    let mut config = points_at(0..5);
+    let wide = plain(RegisterType::U64, DataType::Integer);
+    let resource = (3303, 90, 5700);
+    config
+        .points
+        .push(point("wide", resource, Table::Holding, 90, wide));
+    let (mut device, asked) = started(config, &units, script);
+    for _ in 0..2 {
+        read_due(&mut device).await.unwrap();
+    }
+    let first = take(&asked);
+    assert!(first.contains(&(0, 5)), "{first:?}");
+    for _ in 0..6 {
+        read_due(&mut device).await.unwrap();
+    }
+    let later = take(&asked);
+    assert!(later.contains(&(90, 4)), "{later:?}");
+    assert!(later.iter().all(|(_, count)| *count <= 4), "{later:?}");
+}

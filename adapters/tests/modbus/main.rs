@@ -25,6 +25,7 @@
 mod complaints;
 mod device;
 mod functions;
+mod guests;
 mod late;
 mod learning;
 mod line;

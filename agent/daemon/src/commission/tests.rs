@@ -10,7 +10,10 @@ use std::{
 use lamplighter_adapters::{
     Adapter as _, Clock, Wake,
     bus::Opener,
-    modbus::{Bus, DeviceConfig, ModbusDevice, Order, PointCodec, ReadConfig, RegisterType},
+    modbus::{
+        Bus, DeviceConfig, ModbusDevice, Order, PointCodec, ReadConfig, RegisterType, WriteConfig,
+        WriteFunction,
+    },
 };
 use lamplighter_model::{BootId, DataType, ResourceAddress, Stamp, Value, object::Operations};
 use lamplighter_sim::modbus::{self as sim, Behaviour, Seen, Units};
@@ -277,4 +280,34 @@ async fn a_guest_holds_the_line_for_a_second_at_most_and_at_speeds_that_there_ar
         let is_other = |error: &Unanswered| !error.to_string().contains(" Bd ");
         assert!(answer.as_ref().err().is_none_or(is_other), "{answer:?}");
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn units_that_mean_everybody_reach_the_points_of_each() {
+    let (mut commission, _units) = scripted(sim::Obedient);
+    let mut config = device();
+    config.points[0].write = Some(WriteConfig {
+        table: Table::Holding,
+        at: 5,
+        function: WriteFunction::Auto,
+        verify: None,
+    });
+    commission.devices.push(Known {
+        line: "line".to_owned(),
+        name: "ahu".to_owned(),
+        config: config.into(),
+        measured_in: vec!["Cel".into()],
+    });
+    let range = |at| RegisterRange {
+        table: Table::Holding,
+        at,
+        count: 2,
+    };
+    for unit in [0, POLLED, 255] {
+        let found = commission.commanded_by("line", unit, range(4));
+        assert_eq!(found, Some("ahu.air"), "{unit}");
+        assert_eq!(commission.commanded_by("line", unit, range(6)), None);
+    }
+    assert_eq!(commission.commanded_by("line", 40, range(4)), None);
+    assert_eq!(commission.commanded_by("other", POLLED, range(4)), None);
 }
