@@ -14,6 +14,8 @@ pub mod meter;
 pub mod modbus;
 #[cfg(feature = "p1")]
 pub mod p1;
+#[cfg(feature = "remote")]
+pub mod remote;
 pub mod sim;
 #[cfg(feature = "sml")]
 pub mod sml;
@@ -71,9 +73,14 @@ pub trait Adapter: Send + 'static {
 /// Why [`Adapter::wait`] came back.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Wake {
+    /// The device is there; it has nothing to tell.
+    Alive,
     Declared(Declared),
     /// These are due; the supervisor calls [`Adapter::read`] for them.
     Due(InstanceAddress, Vec<ResourceId>),
+    /// The device is gone, as it says itself or whoever stands for it, with the words for people.
+    Lost(String),
+    /// Samples that are stale already say nothing about the link.
     News(Vec<Sample>),
 }
 
