@@ -110,7 +110,9 @@ async fn next(device: &mut PushDevice<Memory, Kind>) -> Result<Vec<String>, Faul
             .iter()
             .map(|sample| format!("{} {} {:?}", sample.address, sample.value, sample.quality))
             .collect()),
-        other @ (Wake::Declared(_) | Wake::Due(..)) => panic!("{other:?}"),
+        other @ (Wake::Alive | Wake::Declared(_) | Wake::Due(..) | Wake::Lost(_)) => {
+            panic!("{other:?}")
+        }
     }
 }
 
