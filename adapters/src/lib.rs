@@ -6,9 +6,13 @@
 
 #[cfg(feature = "serial")]
 pub mod bus;
+#[cfg(feature = "dlms")]
+pub mod dlms;
 pub mod gpio;
 #[cfg(feature = "iec62056")]
 pub mod iec62056;
+#[cfg(feature = "mbus")]
+pub mod mbus;
 pub mod meter;
 #[cfg(feature = "modbus")]
 pub mod modbus;

@@ -2,6 +2,10 @@
 //! protocol level.
 
 pub mod bootstrap;
+#[cfg(feature = "dlms")]
+pub mod dlms;
+#[cfg(feature = "io")]
+pub mod mbus;
 #[cfg(feature = "io")]
 pub mod meter;
 #[cfg(feature = "io")]

@@ -5,7 +5,9 @@ use std::{collections::BTreeMap, net::SocketAddr, path::PathBuf, sync::Arc, time
 use lamplighter_adapters::{bus::LineSettings, iec62056, meter, modbus};
 use lamplighter_lwm2m::client::{BootstrapConfig, Creation, ServerConfig};
 use lamplighter_model::{
-    DataType, InstancePath, Path, ResourceAddress, Value, device::AdapterId, object::Definitions,
+    DataType, InstancePath, Path, ResourceAddress, Value,
+    device::AdapterId,
+    object::{Definitions, ObjectDef},
 };
 use lamplighter_site::boundary::{PointKind, SiteConfig};
 
@@ -271,6 +273,23 @@ impl Names {
 }
 
 impl Config {
+    /// A copy that shares no memory with the original.
+    pub(crate) fn apart(&self) -> Self {
+        let mut copy = self.clone();
+        let mut definitions = Definitions::default();
+        for object in self.definitions.iter() {
+            definitions.insert(ObjectDef::clone(object));
+        }
+        copy.definitions = Arc::new(definitions);
+        copy.site.definitions = Arc::clone(&copy.definitions);
+        for device in &mut copy.devices {
+            if let DeviceKind::Modbus(modbus) = &mut device.kind {
+                modbus.config = Arc::new(modbus::DeviceConfig::clone(&modbus.config));
+            }
+        }
+        copy
+    }
+
     pub fn bus(&self, id: BusId) -> Option<&Bus> {
         self.buses.get(usize::from(id.0))
     }
