@@ -7,7 +7,7 @@ mod gpio;
 pub(crate) mod meter;
 pub(crate) mod modbus;
 
-use std::{collections::BTreeMap, sync::Arc, time::Duration};
+use std::{collections::BTreeMap, path::PathBuf, sync::Arc, time::Duration};
 
 use lamplighter_adapters::{
     Adapter, Clock,
@@ -48,6 +48,7 @@ struct Starter<'a> {
     /// For people who read them out.
     meters: Meters,
     seed: u64,
+    state_dir: PathBuf,
     /// Of adapters that count their errors.
     wear: BTreeMap<AdapterId, WearSource>,
 }
@@ -75,6 +76,7 @@ pub(crate) fn start(
         devices: Devices::default(),
         meters: Meters::default(),
         seed,
+        state_dir: system.state_dir.clone(),
         wear: BTreeMap::new(),
     };
     for (id, bus) in buses {

@@ -8,6 +8,7 @@
 
 mod base;
 mod board;
+mod counters;
 mod dates;
 mod disk;
 mod events;
@@ -42,6 +43,7 @@ use lamplighter_site::saved::{SavedChange, SavedSite};
 use tokio::sync::{mpsc, oneshot};
 
 pub(crate) use board::recognise;
+pub(crate) use counters::CounterFile;
 use dates::Dates;
 use disk::Disk;
 pub(crate) use disk::StateDir;
@@ -288,8 +290,9 @@ pub(crate) fn erase(state_dir: &Path) -> io::Result<()> {
             .any(|snapshot| name == *snapshot || name == snapshot::previous(snapshot));
         let is_base = name.starts_with(base::FILE);
         let is_tail = name == records::TAIL || name == site::TAIL || queue::owner(&name).is_some();
+        let is_counter = name.starts_with(counters::FILES);
         let is_log = EVENT_FILES.contains(&name.as_str());
-        if is_snapshot || is_base || is_tail || is_log {
+        if is_snapshot || is_base || is_tail || is_counter || is_log {
             disk.remove(&name)?;
         }
     }
