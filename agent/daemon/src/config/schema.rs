@@ -8,6 +8,7 @@
 mod bus;
 mod device;
 mod meter;
+mod remote;
 mod rule;
 mod safety;
 mod scalar;
@@ -24,6 +25,7 @@ pub use device::{
     Read, RegisterType, SimDevice, SimPoint, Table, Verify, WhileWaiting, Write, WriteFunction,
 };
 pub use meter::{Iec62056Device, MeterMode, MeterPoint, P1Device, SmlDevice};
+pub use remote::{RemoteDevice, RemotePoint};
 pub use rule::{
     CommandsHold, Mode, OnOff, Photocell, Policy, Programme, Schedule, Thermostat, WhenLost,
 };

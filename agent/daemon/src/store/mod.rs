@@ -18,6 +18,7 @@ mod pack;
 mod queue;
 mod queues;
 mod records;
+pub(crate) mod served;
 mod shelf;
 mod site;
 pub(crate) mod snapshot;
@@ -290,9 +291,9 @@ pub(crate) fn erase(state_dir: &Path) -> io::Result<()> {
             .any(|snapshot| name == *snapshot || name == snapshot::previous(snapshot));
         let is_base = name.starts_with(base::FILE);
         let is_tail = name == records::TAIL || name == site::TAIL || queue::owner(&name).is_some();
-        let is_counter = name.starts_with(counters::FILES);
         let is_log = EVENT_FILES.contains(&name.as_str());
-        if is_snapshot || is_base || is_tail || is_counter || is_log {
+        let is_of_device = name.starts_with(counters::FILES) || served::is_file(&name);
+        if is_snapshot || is_base || is_tail || is_of_device || is_log {
             disk.remove(&name)?;
         }
     }

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::Deserialize;
 
-use super::{Feedback, Iec62056Device, P1Device, Scalar, SmlDevice};
+use super::{Feedback, Iec62056Device, P1Device, RemoteDevice, Scalar, SmlDevice};
 
 #[derive(Clone, Debug, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -13,6 +13,7 @@ pub enum Device {
     Iec62056(Iec62056Device),
     Modbus(ModbusDevice),
     P1(P1Device),
+    Remote(RemoteDevice),
     Sim(SimDevice),
     Sml(SmlDevice),
 }
