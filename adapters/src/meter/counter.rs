@@ -25,8 +25,16 @@ pub enum Counted {
 /// The last believed reading of each counter, and who counted it.
 #[derive(Clone, Debug, Default, Eq, PartialEq)]
 pub struct Counters {
-    serial: Option<String>,
+    /// Numbers of the meter (0), and of those behind it by their channel.
+    serials: BTreeMap<u8, String>,
     counters: BTreeMap<ResourceAddress, Counter>,
+}
+
+/// What is to be known after a restart.
+#[derive(Clone, Debug, Default, Eq, PartialEq)]
+pub struct Believed {
+    pub serials: Vec<(u8, String)>,
+    pub counters: Vec<(ResourceAddress, Decimal)>,
 }
 
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -37,16 +45,34 @@ struct Counter {
 }
 
 impl Counters {
-    /// Another meter begins where it is: what the old one had counted says nothing of it. The number
-    /// of the old one, where it is another.
-    pub fn meter_is(&mut self, serial: Option<&str>) -> Option<String> {
-        let serial = serial?;
-        let before = self.serial.replace(serial.to_owned())?;
+    /// Another meter begins where it is: what the old one had counted (`is_its`) says nothing of it.
+    /// The number of the old one, where it is another.
+    pub fn meter_is(
+        &mut self,
+        channel: u8,
+        serial: &str,
+        is_its: impl Fn(ResourceAddress) -> bool,
+    ) -> Option<String> {
+        let before = self.serials.insert(channel, serial.to_owned())?;
         if before == serial {
             return None;
         }
-        self.counters.clear();
+        self.counters.retain(|address, _| !is_its(*address));
         Some(before)
+    }
+
+    /// What is to be known after a restart; doubts are not.
+    pub fn believed(&self) -> Believed {
+        let serials = self.serials.iter();
+        let counters = self.counters.iter();
+        Believed {
+            serials: serials
+                .map(|(channel, serial)| (*channel, serial.clone()))
+                .collect(),
+            counters: counters
+                .map(|(address, counter)| (*address, counter.believed))
+                .collect(),
+        }
     }
 
     /// Judges a reading.
@@ -77,6 +103,35 @@ impl Counters {
             doubted: None,
         };
         Counted::Restarted { from: held }
+    }
+}
+
+impl From<Believed> for Counters {
+    fn from(believed: Believed) -> Self {
+        let counter = |(address, believed)| {
+            let counter = Counter {
+                believed,
+                doubted: None,
+            };
+            (address, counter)
+        };
+        Self {
+            serials: believed.serials.into_iter().collect(),
+            counters: believed.counters.into_iter().map(counter).collect(),
+        }
+    }
+}
+
+impl Believed {
+    /// Whether keeping `self` cannot wait: what was kept before would doubt what is true now, or miss
+    /// an exchange.
+    pub fn is_urgent_after(&self, kept: &Self) -> bool {
+        let went_back = |(address, now): &(ResourceAddress, Decimal)| {
+            kept.counters
+                .iter()
+                .any(|(other, before)| other == address && now < before)
+        };
+        self.serials != kept.serials || self.counters.iter().any(went_back)
     }
 }
 
@@ -115,11 +170,23 @@ mod tests {
     #[test]
     fn another_meter_begins_anew() {
         let mut counters = Counters::default();
-        assert_eq!(counters.meter_is(Some("1")), None);
+        let gas = ResourceAddress::gateway(3423, 0, 1);
+        assert_eq!(counters.meter_is(0, "1", |_| true), None);
+        assert_eq!(counters.meter_is(1, "9", |_| true), None);
         counters.count(ENERGY, number("100"));
-        assert_eq!(counters.meter_is(None), None, "it did not say");
-        assert_eq!(counters.meter_is(Some("1")), None);
-        assert_eq!(counters.meter_is(Some("2")), Some("1".to_owned()));
+        counters.count(gas, number("100"));
+        let before = counters.believed();
+        assert_eq!(counters.meter_is(0, "1", |_| true), None);
+        let exchanged = counters.meter_is(0, "2", |address| address == ENERGY);
+        assert_eq!(exchanged, Some("1".to_owned()));
         assert_eq!(counters.count(ENERGY, number("5")), Counted::On);
+        assert!(matches!(
+            counters.count(gas, number("5")),
+            Counted::Back { .. }
+        ));
+        let now = counters.believed();
+        assert!(now.is_urgent_after(&before));
+        assert!(!now.is_urgent_after(&now));
+        assert_eq!(Counters::from(now.clone()).believed(), now);
     }
 }

@@ -8,7 +8,7 @@ use lamplighter_model::{
     object::Operations,
 };
 
-use super::{Counted, Counters, MeterPoint, Note, Readout, point::Measured};
+use super::{Counted, Counters, MeterPoint, Note, Obis, Readout, Register, point::Measured};
 
 /// The points of one meter, and what is remembered of its readouts.
 #[derive(Clone, Debug)]
@@ -124,17 +124,32 @@ impl Ledger {
             .collect()
     }
 
+    /// The meter itself, and those behind it that points belong to.
     fn watch_meter(&mut self, readout: &Readout) {
-        let Some(before) = self.counters.meter_is(readout.serial.as_deref()) else {
-            return;
-        };
-        let after = readout.serial.as_deref().unwrap_or_default();
-        tracing::warn!(before, after, "Another meter is in this place");
-        self.notes.push(Note {
-            what: "meter_exchanged",
-            text: "another meter is in this place: its counters count from where they are".into(),
-            detail: format!("{before} before, {after} now"),
-        });
+        let channels: BTreeSet<u8> = self.points.iter().map(channel).collect();
+        for of in channels {
+            let after = match of {
+                0 => readout.serial.clone(),
+                behind => readout.text_of(Obis::serials_behind(behind)),
+            };
+            let Some(after) = after else { continue };
+            let points = &self.points;
+            let is_its = |address| {
+                points
+                    .iter()
+                    .any(|point| point.address == address && channel(point) == of)
+            };
+            let Some(before) = self.counters.meter_is(of, &after, is_its) else {
+                continue;
+            };
+            tracing::warn!(before, after, "Another meter is in this place");
+            self.notes.push(Note {
+                what: "meter_exchanged",
+                text: "another meter is in this place: its counters count from where they are"
+                    .into(),
+                detail: format!("{before} before, {after} now"),
+            });
+        }
     }
 
     fn watch_errors(&mut self, readout: &Readout) {
@@ -147,6 +162,14 @@ impl Ledger {
             });
         }
         self.error.clone_from(&readout.error);
+    }
+}
+
+/// Of the meter behind this one that the point belongs to; 0 is this one.
+fn channel(point: &MeterPoint) -> u8 {
+    match &point.register {
+        Register::Obis(obis) => obis.channel_behind(),
+        Register::Record(_) => 0,
     }
 }
 
@@ -254,7 +277,7 @@ mod tests {
     };
 
     fn point(address: ResourceAddress, obis: &str, data_type: DataType, unit: &str) -> MeterPoint {
-        let obis: crate::meter::Obis = obis.parse().unwrap();
+        let obis: Obis = obis.parse().unwrap();
         MeterPoint {
             unit: (!unit.is_empty()).then(|| unit.parse().unwrap()),
             ..MeterPoint::new(address, obis.into(), data_type)
@@ -262,7 +285,7 @@ mod tests {
     }
 
     fn reading(obis: &str, text: &str, unit: &str) -> Reading {
-        let obis: crate::meter::Obis = obis.parse().unwrap();
+        let obis: Obis = obis.parse().unwrap();
         Reading::good(
             obis.into(),
             Content::Text(text.to_owned()),

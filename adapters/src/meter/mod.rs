@@ -24,7 +24,7 @@ use lamplighter_model::{Decimal, Quality, UnixTime};
 pub use self::push::{PushConfig, PushDevice, Spoilt, Telegrams};
 pub use self::{
     board::{Board, Progress, View},
-    counter::{CONFIRMATIONS, Counted, Counters},
+    counter::{Believed, CONFIRMATIONS, Counted, Counters},
     defaults::{Usual, usual},
     ledger::Ledger,
     lines::parse_lines,

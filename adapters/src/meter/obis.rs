@@ -49,6 +49,22 @@ impl Obis {
         of_maker.chain(of_owner).chain(of_channel_1)
     }
 
+    /// Registers with the number of a meter behind this one (0-n:96.1.0 and 0-n:96.1.1).
+    pub fn serials_behind(channel: u8) -> impl Iterator<Item = Self> {
+        (0..=1).map(move |n| Self {
+            medium: Some(0),
+            ..Self::present(channel, 96, 1, n)
+        })
+    }
+
+    /// Of the meter behind that has this register (0-n: of a customer port); 0 is the meter itself.
+    pub fn channel_behind(&self) -> u8 {
+        match (self.medium, self.channel) {
+            (Some(0), Some(channel)) => channel,
+            (Some(_) | None, _) => 0,
+        }
+    }
+
     const fn present(channel: u8, quantity: u8, kind: u8, tariff: u8) -> Self {
         Self {
             medium: None,

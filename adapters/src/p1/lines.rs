@@ -14,8 +14,7 @@ pub(super) fn readout(telegram: &[u8]) -> Readout {
     };
     let mut readout = Readout {
         meter: String::from_utf8_lossy(identification.trim_ascii())
-            .escape_debug()
-            .to_string(),
+            .replace(|character: char| character.is_control(), "?"),
         readings: readings(data),
         ..Readout::default()
     };

@@ -54,6 +54,8 @@ pub struct Registers {
     pub voltage_dv: i64,
     /// Of the meter behind it, in litres.
     pub gas_l: i64,
+    /// The number of that.
+    pub gas_serial: u32,
 }
 
 /// The meter on the wall; clones are the same meter.
@@ -84,6 +86,7 @@ impl Default for Registers {
             power_w: 350,
             voltage_dv: 2301,
             gas_l: 785_123,
+            gas_serial: 4711,
         }
     }
 }

@@ -253,6 +253,26 @@ async fn a_smaller_counter_and_another_meter_are_noticed() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn an_exchanged_meter_behind_another_is_no_exchange_of_that() {
+    let (meter, mut device) = device(KINDS[1]);
+    let gas = MeterPoint {
+        monotonic: true,
+        ..point(ResourceAddress::gateway(3423, 0, 1), "0-1:24.2.1", "m3")
+    };
+    let energy = device.ledger.points()[0].clone();
+    device.ledger = Ledger::new(vec![energy, gas], Counters::default());
+    let told = next(&mut device).await.unwrap();
+    assert_eq!(told[1], "/3423/0/1 785.123 Good");
+    meter.set(|registers| {
+        registers.gas_l = 1;
+        registers.gas_serial = 4712;
+        registers.energy_wh = 1;
+    });
+    let told = next(&mut device).await.unwrap();
+    assert_eq!(told, ["/3331/0/5700 12345678 Bad", "/3423/0/1 0.001 Good"]);
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_supervised_meter_goes_offline_and_comes_back_with_its_port() {
     let (meter, mut device) = device(KINDS[0]);
     let limits = Limits {

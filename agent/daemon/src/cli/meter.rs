@@ -1,12 +1,12 @@
 //! `lamplighter meter`: one readout, in the meter's own words.
 
 use std::{
-    cell::RefCell,
+    cell::Cell,
     io::{IsTerminal as _, Write},
     path::PathBuf,
     pin::Pin,
     thread::sleep,
-    time::{Duration, Instant},
+    time::Duration,
 };
 
 use indicatif::{ProgressBar, ProgressStyle};
@@ -30,10 +30,10 @@ use crate::{
 
 /// How often the progress is looked at.
 const LOOK: Duration = Duration::from_millis(200);
-/// Without a terminal it is told so often.
-const TOLD_EVERY: Duration = Duration::from_secs(10);
+/// Without a terminal it is told after so many looks.
+const TOLD_EVERY: u32 = 50;
 /// Longer than any readout takes.
-const MOST: Duration = Duration::from_secs(660);
+const MOST_LOOKS: u32 = 3300;
 /// Name of the meter that --port makes.
 const GIVEN: &str = "meter";
 
@@ -85,8 +85,7 @@ fn through_agent(
     let name = &names[at];
     let asked = client.post(&format!("meters/{name}/read"), &json!({}))?;
     let before = asked["ended"].as_u64().unwrap_or(0);
-    let start = Instant::now();
-    loop {
+    for _ in 0..MOST_LOOKS {
         sleep(LOOK);
         let view = client.get(&format!("meters/{name}?after={before}"))?;
         let view: MeterView = typed(view)?;
@@ -100,10 +99,8 @@ fn through_agent(
             });
         }
         progress.tell(&view);
-        if start.elapsed() > MOST {
-            return Err(Failure::failed("the meter told nothing in time"));
-        }
     }
+    Err(Failure::failed("the meter told nothing in time"))
 }
 
 /// We open the port ourselves.
@@ -119,11 +116,8 @@ fn directly(
     if let BusLine::Serial(serial) = &bus.line {
         port::is_free(&serial.device)?;
     }
-    let start = Instant::now();
-    let clock = Clock::new(move || Stamp {
-        mono: start.elapsed(),
-        ..Stamp::default()
-    });
+    // Nobody asks when.
+    let clock = Clock::new(Stamp::default);
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()?;
@@ -201,7 +195,7 @@ fn of_port(options: &args::meter::Read) -> Result<Config, Failure> {
     key("max_baud", options.max_baud.map(|baud| json!(baud)));
     let delay = options.baud_change_delay_ms;
     key("baud_change_delay_ms", delay.map(|delay| json!(delay)));
-    key("wake_up", options.wake_up.then(|| json!(true)));
+    key("wake_up", options.wake_up.then_some(json!(true)));
     let text = format!(
         "[client]\nendpoint = \"none\"\n[bus.{GIVEN}]\nkind = \"serial\"\ndevice = {}\nline = \"{line}\"\n\
          echo = {}\nsoftware_parity = {}\n[device.{GIVEN}]\nadapter = \"{adapter}\"\nbus = \"{GIVEN}\"\n\
@@ -279,13 +273,13 @@ fn print(readout: &ReadoutView, view: &MeterView, out: &mut impl Write) -> Resul
 /// A moving line on a terminal, a line now and then elsewhere; both on stderr.
 enum Progress {
     Bar(ProgressBar),
-    Lines(RefCell<Instant>),
+    Lines(Cell<u32>),
 }
 
 impl Progress {
     fn new() -> Self {
         if !std::io::stderr().is_terminal() {
-            return Self::Lines(RefCell::new(Instant::now()));
+            return Self::Lines(Cell::new(0));
         }
         let bar = ProgressBar::new_spinner();
         if let Ok(style) = ProgressStyle::with_template("{spinner} {elapsed}  {msg}") {
@@ -306,9 +300,9 @@ impl Progress {
                 bar.set_message(words);
                 bar.tick();
             }
-            Self::Lines(told) => {
-                if told.borrow().elapsed() >= TOLD_EVERY {
-                    told.replace(Instant::now());
+            Self::Lines(looks) => {
+                looks.set(looks.get() + 1);
+                if looks.get().is_multiple_of(TOLD_EVERY) {
                     let _ = writeln!(std::io::stderr(), "{words}");
                 }
             }

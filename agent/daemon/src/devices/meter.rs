@@ -1,24 +1,37 @@
 //! Meters of all families.
 
+use std::time::Duration;
+
 use lamplighter_adapters::{
     Adapter, Clock,
     bus::{LineSettings, SerialOpener},
     iec62056::{self, MeterDevice, line_at},
-    meter::{Board, MeterPoint, PushConfig, PushDevice, Telegrams},
+    meter::{Board, Counters, MeterPoint, PushConfig, PushDevice, Telegrams},
     p1::TextTelegrams,
     sml::SmlTelegrams,
     supervise::Limits,
 };
 
+use tokio::{task::spawn_blocking, time::Instant};
+
 use super::Starter;
 use crate::{
     config::{self, BusLine, Device, MeterKind, SerialLine},
     status::{Wear, WearSource},
+    store::CounterFile,
 };
+
+/// How often what counters have counted is written where nothing is urgent: a disk wears out.
+const KEEP_EVERY: Duration = Duration::from_secs(900);
 
 /// What becomes of a meter's adapter: supervised in the agent, read once by the command line.
 pub(crate) trait Use {
     type Out;
+
+    /// What was kept of its counters.
+    fn counters(&self) -> Counters {
+        Counters::default()
+    }
 
     fn with<A: Adapter>(self, adapter: A, limits: Limits, board: Board) -> Self::Out;
 }
@@ -35,11 +48,15 @@ pub(crate) fn make<U: Use>(
     };
     let points = meter.points.iter().map(|point| point.config.clone());
     let points: Vec<MeterPoint> = points.collect();
-    let config = PushConfig::new(points, meter.stale_after);
+    let config = PushConfig {
+        counters: user.counters(),
+        ..PushConfig::new(points, meter.stale_after)
+    };
     Ok(match &meter.kind {
         MeterKind::Iec62056(asked) => {
             let config = iec62056::MeterConfig {
                 points: config.points,
+                counters: config.counters,
                 echo: line.echo,
                 software_parity: line.software_parity,
                 ..asked.clone()
@@ -97,15 +114,61 @@ struct Supervised<'a, 's> {
     meter: &'a config::Meter,
 }
 
+impl Supervised<'_, '_> {
+    fn file(&self) -> CounterFile {
+        CounterFile::new(&self.starter.state_dir, &self.device.name)
+    }
+
+    /// Those that count.
+    fn points(&self) -> Vec<MeterPoint> {
+        let points = self.meter.points.iter().map(|point| &point.config);
+        points.filter(|point| point.monotonic).cloned().collect()
+    }
+}
+
+/// Keeps what counters have counted: an exchange and a smaller number at once, else now and then.
+async fn keep(board: Board, file: CounterFile, points: Vec<MeterPoint>) {
+    if points.is_empty() {
+        return;
+    }
+    let mut view = board.watch();
+    let mut kept = view.borrow().counters.believed();
+    let mut due = Instant::now();
+    let mut ended = 0;
+    loop {
+        let believed = match view.wait_for(|view| view.ended != ended).await {
+            Ok(view) => {
+                ended = view.ended;
+                view.counters.believed()
+            }
+            Err(_) => return,
+        };
+        if believed == kept || (Instant::now() < due && !believed.is_urgent_after(&kept)) {
+            continue;
+        }
+        kept.clone_from(&believed);
+        due = Instant::now() + KEEP_EVERY;
+        let (file, points) = (file.clone(), points.clone());
+        // One after the other, on a thread that may wait for the disk.
+        let _ = spawn_blocking(move || file.save(believed, &points)).await;
+    }
+}
+
 impl Use for Supervised<'_, '_> {
     type Out = ();
 
+    fn counters(&self) -> Counters {
+        self.file().load(&self.points())
+    }
+
     fn with<A: Adapter>(self, adapter: A, limits: Limits, board: Board) {
+        let (file, points) = (self.file(), self.points());
         let Self {
             starter,
             device,
             meter,
         } = self;
+        starter.task(keep(board.clone(), file, points));
         starter.meters.add(&device.name, meter, board.clone());
         let wear = WearSource::new(move || wear_of(&board));
         starter.wear.insert(device.id, wear);

@@ -8,6 +8,7 @@
 
 mod base;
 mod board;
+mod counters;
 mod dates;
 mod disk;
 mod events;
@@ -44,6 +45,7 @@ use lamplighter_site::saved::{SavedChange, SavedSite};
 use tokio::sync::{mpsc, oneshot};
 
 pub(crate) use board::recognise;
+pub(crate) use counters::CounterFile;
 use dates::Dates;
 use disk::Disk;
 pub(crate) use disk::StateDir;
@@ -292,7 +294,8 @@ pub(crate) fn erase(state_dir: &Path) -> io::Result<()> {
         let is_base = name.starts_with(base::FILE);
         let is_tail = name == records::TAIL || name == site::TAIL || queue::owner(&name).is_some();
         let is_log = EVENT_FILES.contains(&name.as_str());
-        if is_snapshot || is_base || is_tail || is_log || served::is_file(&name) {
+        let is_of_device = name.starts_with(counters::FILES) || served::is_file(&name);
+        if is_snapshot || is_base || is_tail || is_of_device || is_log {
             disk.remove(&name)?;
         }
     }

@@ -11,12 +11,13 @@ pub(super) fn p1(registers: &Registers) -> Vec<u8> {
         thousandths(registers.gas_l, 5),
     );
     let (taken, given) = power;
+    let gas_serial = registers.gas_serial;
     let text = format!(
         "/LMP5lamplighter\r\n\r\n1-3:0.2.8(50)\r\n0-0:1.0.0(261122091500W)\r\n0-0:96.1.1({serial})\r\n\
          1-0:1.8.1({energy}*kWh)\r\n1-0:2.8.1(000000.000*kWh)\r\n0-0:96.14.0(0001)\r\n\
          1-0:1.7.0({taken}*kW)\r\n1-0:2.7.0({given}*kW)\r\n0-0:96.7.21(00004)\r\n\
          1-0:99.97.0(0)(0-0:96.7.19)\r\n0-0:96.13.0()\r\n1-0:32.7.0({voltage}*V)\r\n\
-         0-1:24.1.0(003)\r\n0-1:96.1.0(3232323241424344313233343536373839)\r\n\
+         0-1:24.1.0(003)\r\n0-1:96.1.0(47{gas_serial:08})\r\n\
          0-1:24.2.1(261122091000W)({gas}*m3)\r\n!"
     );
     let check = crc16(text.as_bytes());

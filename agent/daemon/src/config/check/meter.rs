@@ -69,7 +69,9 @@ impl Checker<'_> {
         let (points, configs) = self.meter_points(at, id, &device.point);
         let server_id = device.server_id.as_ref().map(|id| id.to_uppercase());
         let is_number = |id: &String| {
-            !id.is_empty() && id.len() % 2 == 0 && id.bytes().all(|byte| byte.is_ascii_hexdigit())
+            !id.is_empty()
+                && id.len().is_multiple_of(2)
+                && id.bytes().all(|byte| byte.is_ascii_hexdigit())
         };
         if server_id.as_ref().is_some_and(|id| !is_number(id)) {
             self.error(
