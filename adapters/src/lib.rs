@@ -111,3 +111,8 @@ impl fmt::Debug for Clock {
         f.write_str("Clock")
     }
 }
+
+/// The guide "write an adapter": its code is run as a test.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+pub struct Guide;
