@@ -2,8 +2,9 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet},
-    net::SocketAddr,
-    path::PathBuf,
+    fmt,
+    net::{IpAddr, Ipv4Addr, SocketAddr},
+    path::{Path as FilePath, PathBuf},
     sync::Arc,
     time::Duration,
 };
@@ -368,6 +369,53 @@ impl Config {
     /// All points of all devices, in the order of the configuration.
     pub fn points(&self) -> impl Iterator<Item = &Point> {
         self.devices.iter().flat_map(Device::points)
+    }
+}
+
+/// Where a line leads, whichever way it was written: whoever writes past its owner is found by it.
+#[derive(Clone, Debug, Eq, Ord, PartialEq, PartialOrd)]
+pub enum LineEnd {
+    Device(PathBuf),
+    Network(String, u16),
+}
+
+impl LineEnd {
+    /// Of a serial port; links are followed where there are any.
+    pub fn device(path: &FilePath) -> Self {
+        let real = path.canonicalize();
+        Self::Device(real.unwrap_or_else(|_| path.components().collect()))
+    }
+
+    /// Of `HOST:PORT`; names are not looked up.
+    pub fn network(address: &str) -> Self {
+        let (host, port) = address.rsplit_once(':').unwrap_or((address, ""));
+        let host = host.trim_matches(['[', ']']).trim_end_matches('.');
+        let host = host.to_ascii_lowercase();
+        let known = match host.as_str() {
+            "localhost" => Some(Ipv4Addr::LOCALHOST.into()),
+            host => host.parse().ok(),
+        };
+        let host = known.map_or(host, |ip: IpAddr| ip.to_canonical().to_string());
+        Self::Network(host, port.parse().unwrap_or_default())
+    }
+}
+
+impl BusLine {
+    pub fn end(&self) -> LineEnd {
+        match self {
+            Self::RtuOverTcp(address) | Self::Tcp(address) => LineEnd::network(address),
+            Self::Serial(serial) => LineEnd::device(&serial.device),
+        }
+    }
+}
+
+/// As it was written: a path, or an address.
+impl fmt::Display for BusLine {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::RtuOverTcp(address) | Self::Tcp(address) => f.write_str(address),
+            Self::Serial(serial) => serial.device.display().fmt(f),
+        }
     }
 }
 

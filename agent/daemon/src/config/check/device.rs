@@ -9,12 +9,16 @@ use super::{
     Checker, below, key,
     point::{Carries, Common, Writable, name_of},
 };
-use crate::config::{
-    checked::{
-        BusId, Device, DeviceKind, Direction, Feedback, Gpio, GpioPoint, Meter, Modbus, SimPoint,
+use crate::{
+    commission::gpio::pin_of,
+    config::{
+        checked::{
+            BusId, Device, DeviceKind, Direction, Feedback, Gpio, GpioPoint, Meter, Modbus,
+            SimPoint,
+        },
+        layer::Key,
+        schema,
     },
-    layer::Key,
-    schema,
 };
 
 /// A device with what the site must know of its points.
@@ -23,8 +27,10 @@ pub(super) struct CheckedDevice {
     pub(super) points: Vec<PointConfig>,
 }
 
-/// Which line of which chip; by backend, since each has lines of its own.
+/// Which line of which chip, as it is written.
 type Line = (schema::Backend, String, String);
+/// Where a line is told from others: simulated or real, its chip, its name.
+type LineKey = (bool, String, String);
 
 impl Checker<'_> {
     pub(super) fn devices(
@@ -95,7 +101,7 @@ impl Checker<'_> {
         at: &Key,
         id: AdapterId,
         device: &schema::GpioDevice,
-        lines: &mut BTreeMap<Line, Key>,
+        lines: &mut BTreeMap<LineKey, Key>,
     ) -> (Gpio, Vec<PointConfig>) {
         let backend = device.backend.unwrap_or(schema::Backend::Auto);
         if backend == schema::Backend::Rppal && !cfg!(feature = "gpio-rppal") {
@@ -175,11 +181,21 @@ impl Checker<'_> {
         )
     }
 
-    fn claim_line(&mut self, point: &Key, name: &str, line: Line, lines: &mut BTreeMap<Line, Key>) {
-        if let Some(other) = lines.insert(line.clone(), point.clone()) {
+    fn claim_line(
+        &mut self,
+        point: &Key,
+        name: &str,
+        (backend, chip, line): Line,
+        lines: &mut BTreeMap<LineKey, Key>,
+    ) {
+        let pin = (backend == schema::Backend::Rppal).then(|| pin_of(&line));
+        let named = pin
+            .flatten()
+            .map_or(line.clone(), |pin| format!("GPIO{pin}"));
+        let line_key = (backend == schema::Backend::Sim, chip, named);
+        if let Some(other) = lines.insert(line_key, point.clone()) {
             let what = format!(
-                "line {} is also that of `{}` ({})",
-                line.2,
+                "line {line} is also that of `{}` ({})",
                 name_of(&other),
                 self.place(&other)
             );
@@ -193,7 +209,7 @@ impl Checker<'_> {
         feedback: &schema::Feedback,
         is_output: bool,
         (backend, chip): (schema::Backend, &Option<String>),
-        lines: &mut BTreeMap<Line, Key>,
+        lines: &mut BTreeMap<LineKey, Key>,
     ) -> Option<Feedback> {
         let at = below(point, "feedback");
         if !is_output {
