@@ -16,6 +16,8 @@ pub mod mbus;
 pub mod meter;
 #[cfg(feature = "modbus")]
 pub mod modbus;
+#[cfg(feature = "mqtt")]
+pub mod mqtt;
 #[cfg(feature = "p1")]
 pub mod p1;
 #[cfg(feature = "remote")]
@@ -24,6 +26,8 @@ pub mod sim;
 #[cfg(feature = "sml")]
 pub mod sml;
 pub mod supervise;
+#[cfg(feature = "w1")]
+pub mod w1;
 
 use std::{fmt, future::Future, sync::Arc};
 
@@ -107,3 +111,8 @@ impl fmt::Debug for Clock {
         f.write_str("Clock")
     }
 }
+
+/// The guide "write an adapter": its code is run as a test.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+pub struct Guide;

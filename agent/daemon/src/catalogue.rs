@@ -114,8 +114,11 @@ fn device_entry(device: &Device) -> DeviceEntry {
         DeviceKind::Gpio(_) => "gpio",
         DeviceKind::Meter(ref meter) => meter.adapter(),
         DeviceKind::Modbus(_) => "modbus",
+        DeviceKind::Mqtt(_) => "mqtt",
         DeviceKind::Remote(_) => "remote",
         DeviceKind::Sim(_) => "sim",
+        DeviceKind::System(_) => "system",
+        DeviceKind::W1(_) => "w1",
     };
     DeviceEntry {
         id: device.id,
@@ -209,7 +212,9 @@ fn max_age(device: &Device, point: &Point) -> Option<Duration> {
             let of_poll = || of_point.map(|found| 3 * found.poll);
             modbus.stale_after.or_else(of_poll)
         }
+        DeviceKind::Mqtt(mqtt) => mqtt.config.stale_after,
         DeviceKind::Remote(remote) => remote.limits.stale_after,
+        DeviceKind::System(files) | DeviceKind::W1(files) => Some(3 * files.period),
     }
 }
 

@@ -6,6 +6,7 @@
 mod gpio;
 pub(crate) mod meter;
 pub(crate) mod modbus;
+mod mqtt;
 mod remote;
 
 use std::{
@@ -20,6 +21,7 @@ use lamplighter_adapters::{
     modbus::{BusHandle, BusSettings},
     sim::{Form, Sim, SimPoint},
     supervise::{Handles, Health, Limits, Port, supervise},
+    w1::Files,
 };
 use lamplighter_model::device::{AdapterEvent, AdapterId, LinkState};
 use tokio::{sync::watch, task::JoinHandle};
@@ -45,6 +47,8 @@ pub struct Devices {
 
 /// What every family needs to be started.
 struct Starter<'a> {
+    /// The way to the broker; `None` where no device needs one.
+    broker: Option<Result<mqtt::Way, String>>,
     buses: BTreeMap<BusId, (BusHandle, BusSettings)>,
     clock: Clock,
     config: &'a Config,
@@ -80,6 +84,7 @@ pub(crate) fn start(
 ) -> Devices {
     let buses = modbus::buses(config);
     let mut starter = Starter {
+        broker: mqtt::way(config),
         buses: BTreeMap::new(),
         clock,
         config,
@@ -105,6 +110,7 @@ pub(crate) fn start(
     let meters = std::mem::take(&mut starter.meters);
     let commission = Commission::of(config, &starter.buses).with_meters(meters);
     starter.devices.commission = Arc::new(commission);
+    starter.connect_to_broker();
     starter.let_programs_in(system.log.clone());
     let counters = std::mem::take(&mut starter.counters);
     let system = System::new(starter.clock.clone(), config, counters, system);
@@ -119,7 +125,15 @@ impl Starter<'_> {
             DeviceKind::Gpio(gpio) => self.gpio(device, gpio),
             DeviceKind::Meter(meter) => self.meter(device, meter),
             DeviceKind::Modbus(modbus) => self.modbus(device, modbus),
+            DeviceKind::Mqtt(mqtt) => self.mqtt(device, mqtt),
             DeviceKind::Remote(remote) => self.remote(device, remote),
+            DeviceKind::System(files) | DeviceKind::W1(files) => {
+                let points = files.points.iter().map(|(_, point)| point.clone());
+                let (root, clock) = ("/".into(), self.clock.clone());
+                let adapter = Files::new(points.collect(), root, files.period, clock);
+                self.supervise(device.id, adapter, Files::limits(files.period));
+                Ok(())
+            }
             DeviceKind::Sim(points) => {
                 let points = points.iter().map(|point| SimPoint {
                     address: point.point.address,

@@ -7,6 +7,7 @@
 //! | content formats | `formats` |
 //! | texts: paths, values, addresses, object definitions, the configuration | `texts` |
 //! | answers of devices | `devices` |
+//! | lines of programs, messages of a broker | `programs` |
 //! | what is read from the disk | `saved` |
 //! | sessions of DTLS | `dtls` |
 //! | CoAP, and a client that gets any messages | `coap`, `client` |
@@ -22,6 +23,7 @@ mod formats;
 mod input;
 mod mbus;
 pub mod mutate;
+mod programs;
 pub mod runner;
 mod saved;
 pub mod seeds;

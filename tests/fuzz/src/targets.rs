@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use lamplighter_lwm2m::format::ContentFormat;
 
-use crate::{client, coap, devices, dtls, formats, mbus, saved, steps, texts};
+use crate::{client, coap, devices, dtls, formats, mbus, programs, saved, steps, texts};
 
 /// Something that takes any bytes and must not panic.
 #[derive(Clone, Copy, Debug)]
@@ -62,11 +62,13 @@ pub const TARGETS: &[Target] = &[
     target("mbus_line", mbus::line),
     target("mbus_readout", mbus::readout),
     target("modbus_answer", devices::modbus),
+    target("mqtt_message", programs::message),
     target("object_xml", texts::object_xml),
     target("opaque", |bytes| {
         formats::check(ContentFormat::Opaque, bytes)
     }),
     target("path_text", texts::path),
+    target("program_line", programs::line),
     target("saved_records", saved::records),
     target("saved_samples", saved::samples),
     target("saved_site", saved::site),

@@ -78,6 +78,20 @@ impl Authority {
 
     /// A certificate of this common name.
     pub fn issue(&self, name: &str) -> Identity {
+        self.sign(name, &[])
+    }
+
+    /// A certificate of this host, as clients of TLS ask for it.
+    pub fn issue_for_host(&self, host: &str) -> Identity {
+        let extensions = format!("{host}.ext");
+        crate::write(
+            &self.directory.join(&extensions),
+            format!("subjectAltName=DNS:{host}\n"),
+        );
+        self.sign(host, &["-extfile", &extensions])
+    }
+
+    fn sign(&self, name: &str, more: &[&str]) -> Identity {
         let (key, request, certificate) = (
             format!("{name}.key"),
             format!("{name}.csr"),
@@ -104,7 +118,7 @@ impl Authority {
             "-out",
             &certificate,
         ];
-        openssl(&sign, &self.directory);
+        openssl(&[&sign, more].concat(), &self.directory);
         Identity {
             certificate: self.directory.join(certificate),
             key: self.directory.join(key),

@@ -7,7 +7,7 @@ use std::{
     os::unix::{fs::PermissionsExt as _, net::UnixStream},
     path::Path,
     process::Command,
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use lamplighter_interop::{agent::Agent, lines::Lines, root, scratch};
@@ -182,6 +182,41 @@ fn a_program_that_misbehaves_is_told_so_and_people_see_it() {
     let detail = &device(&silence)["detail"];
     assert_eq!(detail, "its program was silent for 5 s");
     program.told_of("closing");
+}
+
+/// A figure: lines that the agent has taken, as its answer to a wrong one behind them says.
+#[expect(
+    clippy::disallowed_methods,
+    reason = "a figure of a real process is taken in real time"
+)]
+fn samples_in_a_second(program: &mut Program, lines: u32, samples: u32) -> f64 {
+    let begin = Instant::now();
+    for line in 0..lines {
+        let sample = |at: u32| json!({"path": "/3303/0/5700", "value": line * samples + at});
+        let samples: Vec<Value> = (0..samples).map(sample).collect();
+        program.say(&json!({"type": "samples", "samples": samples}));
+    }
+    program.say(&json!({"type": "end"}));
+    program.told_of("error");
+    f64::from(lines * samples) / begin.elapsed().as_secs_f64()
+}
+
+#[test]
+fn a_program_tells_thousands_of_samples_a_second() {
+    let directory = scratch("remote-figure");
+    let configuration = CONFIGURATION.replace("silence_s", "samples_per_s = 100000\nsilence_s");
+    let agent = Agent::run(&directory, &configuration, &[]);
+    agent.until(&["devices"], SOON, |devices| !device(devices).is_null());
+    let mut program = Program::start(&agent);
+    program.say(&json!({"type": "hello", "version": 1, "device": "heating"}));
+    program.told_of("welcome");
+    let alone = samples_in_a_second(&mut program, 5_000, 1);
+    let together = samples_in_a_second(&mut program, 500, 50);
+    println!("samples per second: {alone:.0} one to a line, {together:.0} fifty to a line");
+    assert!(alone > 1_000.0 && together > 1_000.0);
+    agent.until(&["read", "heating.flow"], SOON, |flow| {
+        flow["value"].as_f64() == Some(24_999.0)
+    });
 }
 
 fn mode_of(path: &Path) -> u32 {

@@ -384,8 +384,11 @@ fn buses(config: &Config) -> Vec<BusReport> {
                 DeviceKind::Gpio(_)
                 | DeviceKind::Meter(_)
                 | DeviceKind::Modbus(_)
+                | DeviceKind::Mqtt(_)
                 | DeviceKind::Remote(_)
-                | DeviceKind::Sim(_) => (),
+                | DeviceKind::Sim(_)
+                | DeviceKind::System(_)
+                | DeviceKind::W1(_) => (),
             }
         }
         reports.push(report);

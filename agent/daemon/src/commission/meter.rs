@@ -128,8 +128,11 @@ pub(crate) fn pick<'a>(
             DeviceKind::Meter(meter) => Some((device, meter)),
             DeviceKind::Gpio(_)
             | DeviceKind::Modbus(_)
+            | DeviceKind::Mqtt(_)
             | DeviceKind::Remote(_)
-            | DeviceKind::Sim(_) => None,
+            | DeviceKind::Sim(_)
+            | DeviceKind::System(_)
+            | DeviceKind::W1(_) => None,
         });
     let meters: Vec<_> = meters.collect();
     let names = meters.iter().map(|(device, _)| device.name.clone());

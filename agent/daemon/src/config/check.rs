@@ -6,11 +6,13 @@ mod bootstrap;
 mod bus;
 mod creation;
 mod device;
+mod files;
 mod lamp;
 mod limits;
 mod location;
 mod meter;
 mod modbus;
+mod mqtt;
 mod parameter;
 mod point;
 mod register;
@@ -148,6 +150,7 @@ impl<'a> Checker<'a> {
         let devices = self.devices(&root.device);
         let site = self.site(&root.site, &devices, &definitions);
         let location = self.location(root);
+        let mqtt = self.mqtt(root, endpoint.as_ref());
         let creation = self.creation(&root.client, &site);
         let store = self.store(&root.store);
         let web = root.web.as_ref().map(|web| self.web(web));
@@ -162,6 +165,7 @@ impl<'a> Checker<'a> {
             servers,
             buses: std::mem::take(&mut self.buses),
             devices: devices.into_iter().map(|device| device.device).collect(),
+            mqtt,
             site,
             names: std::mem::take(&mut self.names),
             store,

@@ -9,7 +9,10 @@ use std::{
     time::Duration,
 };
 
-use lamplighter_adapters::{bus::LineSettings, iec62056, meter, modbus, remote::RemoteLimits};
+use lamplighter_adapters::{
+    bus::LineSettings, iec62056, meter, modbus, mqtt::MqttConfig, remote::RemoteLimits,
+    w1::FilePoint,
+};
 use lamplighter_lwm2m::client::{BootstrapConfig, Creation, ServerConfig};
 use lamplighter_model::{
     DataType, InstancePath, Path, ResourceAddress, Value,
@@ -18,6 +21,7 @@ use lamplighter_model::{
 };
 use lamplighter_site::boundary::{PointKind, SiteConfig};
 
+use super::secret::Secret;
 use crate::store::StoreConfig;
 
 pub use super::schema::{Backend, Bias, Exit, PowerSource, Rs485};
@@ -38,6 +42,8 @@ pub struct Config {
     pub buses: Vec<Bus>,
     /// In the order of their names; [`AdapterId`] counts here.
     pub devices: Vec<Device>,
+    /// The broker of devices with `adapter = "mqtt"`.
+    pub mqtt: Option<Broker>,
     pub site: SiteConfig,
     pub names: Names,
     pub store: StoreConfig,
@@ -118,8 +124,11 @@ pub enum DeviceKind {
     Gpio(Gpio),
     Meter(Meter),
     Modbus(Modbus),
+    Mqtt(Mqtt),
     Remote(Remote),
     Sim(Vec<SimPoint>),
+    System(Files),
+    W1(Files),
 }
 
 /// What every point of every device has.
@@ -239,6 +248,35 @@ pub struct RemotePoint {
     pub point: Point,
     /// Reads go to the program.
     pub ask: bool,
+}
+
+/// `[mqtt]`
+#[derive(Clone, Debug)]
+pub struct Broker {
+    pub host: String,
+    pub port: u16,
+    pub user: Option<(String, Secret)>,
+    /// Certificates (DER) of whom the broker's own must come from; `None`: without TLS.
+    pub ca: Option<Vec<Vec<u8>>>,
+    pub client_id: String,
+    pub keep_alive: Duration,
+    /// Why it cannot be used: its credentials cannot.
+    pub unusable: Option<String>,
+}
+
+/// A device that speaks through the broker.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Mqtt {
+    /// As the adapter takes it; its points are in the order of `points`.
+    pub config: MqttConfig,
+    pub points: Vec<Point>,
+}
+
+/// What the kernel shows as files.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Files {
+    pub period: Duration,
+    pub points: Vec<(Point, FilePoint)>,
 }
 
 #[derive(Clone, Debug, PartialEq)]
@@ -414,7 +452,13 @@ impl DeviceKind {
     pub(super) fn may_grow(&self) -> bool {
         match self {
             Self::Remote(remote) => !remote.grants.is_empty(),
-            Self::Gpio(_) | Self::Meter(_) | Self::Modbus(_) | Self::Sim(_) => false,
+            Self::Gpio(_)
+            | Self::Meter(_)
+            | Self::Modbus(_)
+            | Self::Mqtt(_)
+            | Self::Sim(_)
+            | Self::System(_)
+            | Self::W1(_) => false,
         }
     }
 }
@@ -444,8 +488,12 @@ impl Device {
             DeviceKind::Gpio(gpio) => gpio.points.iter().map(|point| &point.point).collect(),
             DeviceKind::Meter(meter) => meter.points.iter().map(|point| &point.point).collect(),
             DeviceKind::Modbus(modbus) => modbus.points.iter().collect(),
+            DeviceKind::Mqtt(mqtt) => mqtt.points.iter().collect(),
             DeviceKind::Remote(remote) => remote.points.iter().map(|point| &point.point).collect(),
             DeviceKind::Sim(points) => points.iter().map(|point| &point.point).collect(),
+            DeviceKind::System(files) | DeviceKind::W1(files) => {
+                files.points.iter().map(|(point, _)| point).collect()
+            }
         }
     }
 }

@@ -30,9 +30,8 @@ const NOT_BUILT: &[(&str, Refused)] = &[
     ("bus.*.kind", Refused::Words(&["ascii", "udp"])),
     (
         "device.*.adapter",
-        Refused::Words(&["dlms", "gpsd", "mbus", "mqtt", "s0", "w1"]),
+        Refused::Words(&["dlms", "gpsd", "mbus", "s0"]),
     ),
-    ("mqtt", Refused::Always),
     ("server.*.coap.default_leisure_s", Refused::Always),
     ("server.*.coap.probing_rate_bytes_s", Refused::Always),
     ("server.*.expose", Refused::Words(&["endpoint", "prefix"])),

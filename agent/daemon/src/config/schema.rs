@@ -7,7 +7,9 @@
 
 mod bus;
 mod device;
+mod files;
 mod meter;
+mod mqtt;
 mod remote;
 mod rule;
 mod safety;
@@ -24,7 +26,9 @@ pub use device::{
     GpioDevice, GpioPoint, Guard, Limit, ModbusDevice, ModbusPoint, OnViolation, Order, Probe,
     Read, RegisterType, SimDevice, SimPoint, Table, Verify, WhileWaiting, Write, WriteFunction,
 };
+pub use files::{SystemDevice, SystemPoint, W1Device, W1Point, What};
 pub use meter::{Iec62056Device, MeterMode, MeterPoint, P1Device, SmlDevice};
+pub use mqtt::{Availability, Command, Mqtt, MqttDevice, MqttPoint, Query};
 pub use remote::{RemoteDevice, RemotePoint};
 pub use rule::{
     CommandsHold, Mode, OnOff, Photocell, Policy, Programme, Schedule, Thermostat, WhenLost,
@@ -49,6 +53,8 @@ pub struct Root {
     pub bus: BTreeMap<String, Bus>,
     /// `[device.NAME]`: things on the wall.
     pub device: BTreeMap<String, Device>,
+    /// `[mqtt]`: the broker of devices with `adapter = "mqtt"`.
+    pub mqtt: Option<Mqtt>,
     pub site: Site,
     pub store: Store,
     /// `[web]`: the page. Without this table no TCP port is opened.

@@ -30,8 +30,11 @@ pub(super) fn buses(config: &Config) -> Vec<(BusId, &config::Bus)> {
             DeviceKind::Modbus(modbus) => Some(modbus.bus),
             DeviceKind::Gpio(_)
             | DeviceKind::Meter(_)
+            | DeviceKind::Mqtt(_)
             | DeviceKind::Remote(_)
-            | DeviceKind::Sim(_) => None,
+            | DeviceKind::Sim(_)
+            | DeviceKind::System(_)
+            | DeviceKind::W1(_) => None,
         })
         .collect();
     used.into_iter()

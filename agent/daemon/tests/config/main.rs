@@ -8,6 +8,7 @@ mod gpio;
 mod handshake;
 mod last_good;
 mod layers;
+mod mqtt;
 mod problems;
 mod rules;
 mod safety;

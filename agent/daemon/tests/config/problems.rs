@@ -73,7 +73,7 @@ fn wrong_keys_and_types_are_all_found_with_their_lines() {
                 "[device.a]\nadapter = 5\n",
                 &[(
                     2,
-                    "expected one of `gpio`, `iec62056`, `modbus`, `p1`, `remote`, `sim`, `sml`, found the number 5",
+                    "expected one of `gpio`, `iec62056`, `modbus`, `mqtt`, `p1`, `remote`, `sim`, `sml`, `system`, `w1`, found the number 5",
                 )],
             ),
             (
@@ -229,7 +229,6 @@ fn keys_that_are_not_built_are_refused_by_name() {
             "[bootstrap]\nuri = \"coaps://a\"\nsecurity = { mode = \"est\" }\n",
             "`mode = \"est\"`",
         ),
-        ("[mqtt]\nurl = \"mqtt://a\"\n", "`mqtt`"),
         ("[device.a]\nadapter = \"gpsd\"\n", "`adapter = \"gpsd\"`"),
         ("[bus.a]\nkind = \"udp\"\n", "`kind = \"udp\"`"),
         (

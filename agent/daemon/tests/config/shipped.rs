@@ -86,6 +86,8 @@ fn schema_keys() -> Vec<String> {
         "schema.rs",
         "schema/bus.rs",
         "schema/device.rs",
+        "schema/files.rs",
+        "schema/mqtt.rs",
         "schema/remote.rs",
         "schema/rule.rs",
         "schema/safety.rs",

@@ -54,6 +54,10 @@ impl Checker<'_> {
                     (modbus.map(DeviceKind::Modbus), points)
                 }
                 schema::Device::P1(meter) => meter_kind(self.p1(&at, id, meter)),
+                schema::Device::Mqtt(mqtt) => {
+                    let (mqtt, points) = self.mqtt_device(&at, id, mqtt);
+                    (Some(DeviceKind::Mqtt(mqtt)), points)
+                }
                 schema::Device::Remote(remote) => {
                     let (remote, points) = self.remote(&at, id, remote);
                     (Some(DeviceKind::Remote(remote)), points)
@@ -62,6 +66,14 @@ impl Checker<'_> {
                 schema::Device::Sim(sim) => {
                     let (sim, points) = self.sim(&at, id, sim);
                     (Some(DeviceKind::Sim(sim)), points)
+                }
+                schema::Device::System(system) => {
+                    let (files, points) = self.system_device(&at, id, system);
+                    (Some(DeviceKind::System(files)), points)
+                }
+                schema::Device::W1(w1) => {
+                    let (files, points) = self.w1(&at, id, w1);
+                    (Some(DeviceKind::W1(files)), points)
                 }
             };
             // A device without points is of no use, but harms nobody.
@@ -339,8 +351,11 @@ impl Checker<'_> {
                 DeviceKind::Modbus(modbus) => Some((checked.device.name.as_str(), modbus)),
                 DeviceKind::Gpio(_)
                 | DeviceKind::Meter(_)
+                | DeviceKind::Mqtt(_)
                 | DeviceKind::Remote(_)
-                | DeviceKind::Sim(_) => None,
+                | DeviceKind::Sim(_)
+                | DeviceKind::System(_)
+                | DeviceKind::W1(_) => None,
             })
             .collect();
         self.line_loads(modbus.iter().copied());
@@ -350,7 +365,12 @@ impl Checker<'_> {
             let (bus, is_alone) = match &checked.device.kind {
                 DeviceKind::Meter(meter) => (meter.bus, true),
                 DeviceKind::Modbus(modbus) => (modbus.bus, false),
-                DeviceKind::Gpio(_) | DeviceKind::Remote(_) | DeviceKind::Sim(_) => continue,
+                DeviceKind::Gpio(_)
+                | DeviceKind::Mqtt(_)
+                | DeviceKind::Remote(_)
+                | DeviceKind::Sim(_)
+                | DeviceKind::System(_)
+                | DeviceKind::W1(_) => continue,
             };
             users
                 .entry(bus)

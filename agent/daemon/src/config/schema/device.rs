@@ -4,7 +4,10 @@ use std::collections::BTreeMap;
 
 use serde::Deserialize;
 
-use super::{Feedback, Iec62056Device, P1Device, RemoteDevice, Scalar, SmlDevice};
+use super::{
+    Feedback, Iec62056Device, MqttDevice, P1Device, RemoteDevice, Scalar, SmlDevice, SystemDevice,
+    W1Device,
+};
 
 #[derive(Clone, Debug, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -12,10 +15,13 @@ pub enum Device {
     Gpio(GpioDevice),
     Iec62056(Iec62056Device),
     Modbus(ModbusDevice),
+    Mqtt(MqttDevice),
     P1(P1Device),
     Remote(RemoteDevice),
     Sim(SimDevice),
     Sml(SmlDevice),
+    System(SystemDevice),
+    W1(W1Device),
 }
 
 #[derive(Clone, Debug, Default, Deserialize)]
