@@ -4,11 +4,13 @@
 //! how often is not its business. It runs in a task of its own under [`supervise()`], which owns
 //! deadlines, retry pauses, freshness and bounded queues, so no device can delay another.
 
-#[cfg(feature = "modbus")]
+#[cfg(any(feature = "location", feature = "modbus"))]
 pub mod bus;
 pub mod gpio;
 #[cfg(feature = "iec62056")]
 pub mod iec62056;
+#[cfg(feature = "location")]
+pub mod location;
 #[cfg(feature = "modbus")]
 pub mod modbus;
 pub mod sim;
