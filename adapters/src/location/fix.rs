@@ -195,7 +195,14 @@ mod tests {
             (None, None, None, None)
         );
         for latitude in [90.1, f64::NAN, f64::NEG_INFINITY] {
-            assert_eq!(Fix { latitude, ..fix.clone() }.sane(), None);
+            assert_eq!(
+                Fix {
+                    latitude,
+                    ..fix.clone()
+                }
+                .sane(),
+                None
+            );
         }
     }
 

@@ -44,9 +44,10 @@ impl Judge {
             self.other = None;
             return false;
         }
-        let agrees = self.other.as_ref().is_some_and(|(other, since, _)| {
-            self.can_follow(other, *since, fix, at)
-        });
+        let agrees = self
+            .other
+            .as_ref()
+            .is_some_and(|(other, since, _)| self.can_follow(other, *since, fix, at));
         let count = match &self.other {
             Some((_, _, count)) if agrees => count + 1,
             Some(_) | None => {

@@ -59,11 +59,17 @@ mod tests {
 
     #[test]
     fn lines_are_the_same_however_they_arrive() {
-        assert_eq!(cut(10, &["one\r\ntwo\n", "thr", "ee\nfo"]), ["one", "two", "three"]);
+        assert_eq!(
+            cut(10, &["one\r\ntwo\n", "thr", "ee\nfo"]),
+            ["one", "two", "three"]
+        );
     }
 
     #[test]
     fn a_line_without_an_end_takes_no_memory_and_harms_no_other() {
-        assert_eq!(cut(4, &["abc", "def", "ghi", "\nok\nabcde\nabcd\n"]), ["ok", "abcd"]);
+        assert_eq!(
+            cut(4, &["abc", "def", "ghi", "\nok\nabcde\nabcd\n"]),
+            ["ok", "abcd"]
+        );
     }
 }

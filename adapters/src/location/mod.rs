@@ -90,13 +90,7 @@ struct Told {
 
 impl Location {
     /// Begins to listen; must be called inside the runtime. `seed` spreads the attempts to connect.
-    pub fn new<O, D>(
-        opener: O,
-        decoder: D,
-        config: LocationConfig,
-        clock: Clock,
-        seed: u64,
-    ) -> Self
+    pub fn new<O, D>(opener: O, decoder: D, config: LocationConfig, clock: Clock, seed: u64) -> Self
     where
         O: Opener,
         D: Decode,
@@ -132,10 +126,9 @@ impl Location {
                     return None;
                 }
                 let pause = self.config.every / 2;
-                let is_due = self
-                    .told
-                    .as_ref()
-                    .is_none_or(|told| told.is_lost || told.when.elapsed() + pause >= self.config.every);
+                let is_due = self.told.as_ref().is_none_or(|told| {
+                    told.is_lost || told.when.elapsed() + pause >= self.config.every
+                });
                 is_due.then(|| Ok(self.tell(fix, at)))
             }
         }

@@ -99,10 +99,14 @@ impl Kind {
 
 impl Nmea {
     fn sentence(&mut self, kind: Kind, fields: &Fields<'_>) -> Option<Report> {
-        let of_day = kind.time_field().and_then(|at| time::of_day(fields.get(at)));
+        let of_day = kind
+            .time_field()
+            .and_then(|at| time::of_day(fields.get(at)));
         let is_other = kind.time_field().is_some() && of_day != self.epoch.of_day;
         let is_repeated = kind.tells_place() && self.epoch.kinds & kind.bit() != 0;
-        let before = (is_other || is_repeated).then(|| self.begin(of_day)).flatten();
+        let before = (is_other || is_repeated)
+            .then(|| self.begin(of_day))
+            .flatten();
         self.epoch.take(kind, fields);
         self.epoch.kinds |= kind.bit();
         let is_complete = self.usual != 0 && self.epoch.kinds & self.usual == self.usual;
@@ -221,7 +225,11 @@ impl Decode for Nmea {
         let mut parts = body.split(',');
         let kind = Kind::of(parts.next()?)?;
         let mut fields = Fields([""; FIELDS_MAX]);
-        fields.0.iter_mut().zip(parts).for_each(|(field, part)| *field = part);
+        fields
+            .0
+            .iter_mut()
+            .zip(parts)
+            .for_each(|(field, part)| *field = part);
         self.sentence(kind, &fields)
     }
 
@@ -238,7 +246,9 @@ impl<'a> Fields<'a> {
     fn number(&self, at: usize) -> Option<f64> {
         let text = self.get(at);
         // Nothing that only a programmer would write.
-        let is_plain = text.bytes().all(|byte| byte.is_ascii_digit() || b"+-.".contains(&byte));
+        let is_plain = text
+            .bytes()
+            .all(|byte| byte.is_ascii_digit() || b"+-.".contains(&byte));
         text.parse().ok().filter(|_| is_plain)
     }
 }
@@ -248,7 +258,9 @@ fn body(line: &[u8]) -> Option<&str> {
     let start = line.iter().rposition(|byte| *byte == b'$')? + 1;
     let sentence = std::str::from_utf8(&line[start..]).ok()?;
     let (body, sum) = sentence.split_once('*')?;
-    let sum = u8::from_str_radix(sum, 16).ok().filter(|_| sum.len() == 2)?;
+    let sum = u8::from_str_radix(sum, 16)
+        .ok()
+        .filter(|_| sum.len() == 2)?;
     let is_right = body.bytes().fold(0, |sum, byte| sum ^ byte) == sum;
     is_right.then_some(body)
 }
@@ -257,11 +269,18 @@ fn body(line: &[u8]) -> Option<&str> {
 fn angle(text: &str, side: &str, [positive, negative]: [&str; 2]) -> Option<f64> {
     let point = text.find('.').unwrap_or(text.len());
     let (degrees, minutes) = text.split_at_checked(point.checked_sub(2)?)?;
-    let is_plain = |text: &str| text.bytes().all(|byte| byte.is_ascii_digit() || byte == b'.');
+    let is_plain = |text: &str| {
+        text.bytes()
+            .all(|byte| byte.is_ascii_digit() || byte == b'.')
+    };
     if !is_plain(degrees) || !is_plain(minutes) {
         return None;
     }
-    let degrees: f64 = if degrees.is_empty() { 0.0 } else { degrees.parse().ok()? };
+    let degrees: f64 = if degrees.is_empty() {
+        0.0
+    } else {
+        degrees.parse().ok()?
+    };
     let minutes: f64 = minutes.parse().ok().filter(|minutes| *minutes < 60.0)?;
     let angle = degrees + minutes / 60.0;
     if side == positive {
@@ -294,7 +313,9 @@ mod tests {
 
     fn told(nmea: &mut Nmea, bodies: &[&str]) -> Vec<Report> {
         let lines = bodies.iter().map(|body| sentence(body));
-        lines.filter_map(|line| nmea.line(line.as_bytes())).collect()
+        lines
+            .filter_map(|line| nmea.line(line.as_bytes()))
+            .collect()
     }
 
     fn fixes(reports: Vec<Report>) -> Vec<Fix> {
@@ -394,7 +415,13 @@ mod tests {
     fn angles_have_their_side() {
         assert_eq!(angle("0130.0", "S", ["N", "S"]), Some(-1.5));
         assert_eq!(angle("00030", "E", ["E", "W"]), Some(0.5));
-        for (text, side) in [("", "N"), ("1", "N"), ("5260.0", "N"), ("52x1.0", "N"), ("5231.0", "")] {
+        for (text, side) in [
+            ("", "N"),
+            ("1", "N"),
+            ("5260.0", "N"),
+            ("52x1.0", "N"),
+            ("5231.0", ""),
+        ] {
             assert_eq!(angle(text, side, ["N", "S"]), None, "{text}{side}");
         }
     }

@@ -101,20 +101,30 @@ async fn a_position_is_told_at_most_once_in_its_time_and_its_loss_at_once() {
     assert!(samples.iter().all(|sample| sample.quality == Quality::Good));
     for _ in 0..2 {
         advance(Duration::from_secs(1)).await;
-        gpsd.write_all(position(52.0001, 2).as_bytes()).await.unwrap();
+        gpsd.write_all(position(52.0001, 2).as_bytes())
+            .await
+            .unwrap();
         assert_eq!(world.news().await, None);
     }
     advance(Duration::from_secs(3)).await;
-    gpsd.write_all(position(52.0002, 2).as_bytes()).await.unwrap();
+    gpsd.write_all(position(52.0002, 2).as_bytes())
+        .await
+        .unwrap();
     assert_eq!(world.samples().await[0].value, Value::Float(52.0002));
-    gpsd.write_all(position(52.0002, 1).as_bytes()).await.unwrap();
+    gpsd.write_all(position(52.0002, 1).as_bytes())
+        .await
+        .unwrap();
     let lost = world.samples().await;
     assert!(lost.iter().all(|sample| sample.quality == Quality::Stale));
     assert_eq!(lost[0].value, Value::Float(52.0002), "where it was last");
-    gpsd.write_all(position(52.0002, 1).as_bytes()).await.unwrap();
+    gpsd.write_all(position(52.0002, 1).as_bytes())
+        .await
+        .unwrap();
     let words = "the receiver has no fix".to_owned();
     assert_eq!(world.news().await, Some(Err(Fault::Device(words))));
-    gpsd.write_all(position(52.0003, 3).as_bytes()).await.unwrap();
+    gpsd.write_all(position(52.0003, 3).as_bytes())
+        .await
+        .unwrap();
     assert_eq!(world.samples().await[0].quality, Quality::Good, "at once");
 }
 
@@ -159,10 +169,18 @@ async fn a_read_gives_the_last_position_with_its_age_and_nothing_before_the_firs
     let mut gpsd = world.connect().await;
     gpsd.write_all(position(52.0, 3).as_bytes()).await.unwrap();
     world.samples().await;
-    let read = world.location.read(instance, &[ResourceId(0)]).await.unwrap();
+    let read = world
+        .location
+        .read(instance, &[ResourceId(0)])
+        .await
+        .unwrap();
     assert_eq!((read.len(), read[0].quality), (1, Quality::Good));
     advance(Duration::from_secs(20)).await;
-    let read = world.location.read(instance, &[ResourceId(0)]).await.unwrap();
+    let read = world
+        .location
+        .read(instance, &[ResourceId(0)])
+        .await
+        .unwrap();
     assert_eq!(read[0].quality, Quality::Stale);
 }
 

@@ -43,8 +43,14 @@ mod tests {
     #[test]
     fn a_horizontal_velocity_has_a_bearing_of_nine_bits_and_a_speed_in_kilometres_per_hour() {
         // 3GPP TS 23.032, 8.12: 90 km/h to the west.
-        assert_eq!(encode(&moving(25.0, 270.0, None)), Some(vec![0x01, 14, 0, 90]));
-        assert_eq!(encode(&moving(25.0, 90.4, None)), Some(vec![0x00, 90, 0, 90]));
+        assert_eq!(
+            encode(&moving(25.0, 270.0, None)),
+            Some(vec![0x01, 14, 0, 90])
+        );
+        assert_eq!(
+            encode(&moving(25.0, 90.4, None)),
+            Some(vec![0x00, 90, 0, 90])
+        );
         // North is 0, also from the other side.
         assert_eq!(encode(&moving(0.0, 359.6, None)), Some(vec![0, 0, 0, 0]));
     }
@@ -60,6 +66,12 @@ mod tests {
 
     #[test]
     fn who_does_not_know_the_direction_tells_no_velocity() {
-        assert_eq!(encode(&Fix { speed: Some(1.0), ..Fix::default() }), None);
+        assert_eq!(
+            encode(&Fix {
+                speed: Some(1.0),
+                ..Fix::default()
+            }),
+            None
+        );
     }
 }

@@ -11,7 +11,7 @@ use lamplighter_site::{
 };
 
 use crate::{
-    config::{Config, Device, DeviceKind, Point},
+    config::{Config, Device, DeviceKind, LocationSource, Point},
     devices,
     status::{Catalogue, DeviceEntry, GroupEntry, PointEntry, ServerEntry},
     system,
@@ -93,9 +93,13 @@ pub(crate) fn companions(config: &Config) -> Companions {
 }
 
 fn device_entry(device: &Device) -> DeviceEntry {
-    let adapter = match device.kind {
+    let adapter = match &device.kind {
         DeviceKind::Gpio(_) => "gpio",
         DeviceKind::Iec62056(_) => "iec62056",
+        DeviceKind::Location(location) => match location.source {
+            LocationSource::Gpsd { .. } => "gpsd",
+            LocationSource::Nmea(_) => "nmea",
+        },
         DeviceKind::Modbus(_) => "modbus",
         DeviceKind::Sim(_) => "sim",
     };
@@ -182,6 +186,7 @@ fn max_age(device: &Device, point: &Point) -> Option<Duration> {
     match &device.kind {
         DeviceKind::Gpio(_) | DeviceKind::Sim(_) => None,
         DeviceKind::Iec62056(meter) => Some(meter.stale_after),
+        DeviceKind::Location(location) => Some(location.stale_after),
         DeviceKind::Modbus(modbus) => {
             let of_point = modbus
                 .config

@@ -4,6 +4,7 @@
 //! opened here; lines are opened by their owners, again and again.
 
 mod gpio;
+mod location;
 mod meter;
 pub(crate) mod modbus;
 
@@ -97,6 +98,7 @@ impl Starter<'_> {
         match &device.kind {
             DeviceKind::Gpio(gpio) => self.gpio(device, gpio),
             DeviceKind::Iec62056(meter) => self.meter(device, meter),
+            DeviceKind::Location(location) => self.location(device, location),
             DeviceKind::Modbus(modbus) => self.modbus(device, modbus),
             DeviceKind::Sim(points) => {
                 let points = points.iter().map(|point| SimPoint {

@@ -384,6 +384,7 @@ fn buses(config: &Config) -> Vec<BusReport> {
                 }
                 DeviceKind::Gpio(_)
                 | DeviceKind::Iec62056(_)
+                | DeviceKind::Location(_)
                 | DeviceKind::Modbus(_)
                 | DeviceKind::Sim(_) => (),
             }

@@ -12,6 +12,7 @@ mod location;
 mod modbus;
 mod parameter;
 mod point;
+mod receiver;
 mod register;
 mod registration;
 mod rights;

@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeMap, net::SocketAddr, path::PathBuf, sync::Arc, time::Duration};
 
-use lamplighter_adapters::{bus::LineSettings, modbus};
+use lamplighter_adapters::{bus::LineSettings, location::Quantity, modbus};
 use lamplighter_lwm2m::client::{BootstrapConfig, Creation, ServerConfig};
 use lamplighter_model::{
     DataType, InstancePath, Path, ResourceAddress, Value, device::AdapterId, object::Definitions,
@@ -108,6 +108,7 @@ pub struct Device {
 pub enum DeviceKind {
     Gpio(Gpio),
     Iec62056(Iec62056),
+    Location(Location),
     Modbus(Modbus),
     Sim(Vec<SimPoint>),
 }
@@ -156,6 +157,33 @@ pub struct MeterPoint {
     pub point: Point,
     /// As configured, e.g. `1-0:1.8.0*255`.
     pub obis: String,
+}
+
+/// A receiver that tells where the box is.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Location {
+    pub source: LocationSource,
+    pub every: Duration,
+    pub stale_after: Duration,
+    pub max_speed_kmh: f64,
+    pub points: Vec<LocationPoint>,
+}
+
+#[derive(Clone, Debug, PartialEq)]
+pub enum LocationSource {
+    Gpsd {
+        /// `HOST:PORT`
+        address: String,
+        /// Only this one of its receivers.
+        receiver: Option<String>,
+    },
+    Nmea(BusId),
+}
+
+#[derive(Clone, Debug, PartialEq)]
+pub struct LocationPoint {
+    pub point: Point,
+    pub quantity: Quantity,
 }
 
 #[derive(Clone, Debug, PartialEq)]
@@ -310,6 +338,9 @@ impl Device {
         match &self.kind {
             DeviceKind::Gpio(gpio) => gpio.points.iter().map(|point| &point.point).collect(),
             DeviceKind::Iec62056(meter) => meter.points.iter().map(|point| &point.point).collect(),
+            DeviceKind::Location(location) => {
+                location.points.iter().map(|point| &point.point).collect()
+            }
             DeviceKind::Modbus(modbus) => modbus.points.iter().collect(),
             DeviceKind::Sim(points) => points.iter().map(|point| &point.point).collect(),
         }

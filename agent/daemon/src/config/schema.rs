@@ -7,6 +7,7 @@
 
 mod bus;
 mod device;
+mod location;
 mod rule;
 mod safety;
 mod scalar;
@@ -23,6 +24,7 @@ pub use device::{
     ModbusPoint, OnViolation, Order, Probe, Read, RegisterType, SimDevice, SimPoint, Table, Verify,
     WhileWaiting, Write, WriteFunction,
 };
+pub use location::{GpsdDevice, NmeaDevice};
 pub use rule::{
     CommandsHold, Mode, OnOff, Photocell, Policy, Programme, Schedule, Thermostat, WhenLost,
 };

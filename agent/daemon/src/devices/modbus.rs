@@ -28,7 +28,10 @@ pub(super) fn buses(config: &Config) -> Vec<(BusId, &config::Bus)> {
         .iter()
         .filter_map(|device| match &device.kind {
             DeviceKind::Modbus(modbus) => Some(modbus.bus),
-            DeviceKind::Gpio(_) | DeviceKind::Iec62056(_) | DeviceKind::Sim(_) => None,
+            DeviceKind::Gpio(_)
+            | DeviceKind::Iec62056(_)
+            | DeviceKind::Location(_)
+            | DeviceKind::Sim(_) => None,
         })
         .collect();
     used.into_iter()
@@ -55,13 +58,7 @@ pub(crate) fn open(bus: &config::Bus, seed: u64) -> (BusHandle, BusSettings, Own
             (handle, settings, Box::pin(owner.run()))
         }
         BusLine::RtuOverTcp(address) | BusLine::Tcp(address) => {
-            let (host, port) = host_and_port(address);
-            let opener = TcpOpener {
-                host,
-                port,
-                connect_timeout: CONNECT,
-            };
-            let (handle, owner) = Bus::new(opener, settings.clone(), seed);
+            let (handle, owner) = Bus::new(tcp_opener(address, 502), settings.clone(), seed);
             (handle, settings, Box::pin(owner.run()))
         }
     }
@@ -158,11 +155,12 @@ fn wear_of(stats: &DeviceStats, line: &BusState) -> Wear {
     }
 }
 
-/// `HOST:PORT` as the check let it through; the port of the standard where none can be read.
-fn host_and_port(address: &str) -> (String, u16) {
+/// `HOST:PORT` as the check let it through.
+pub(super) fn tcp_opener(address: &str, default_port: u16) -> TcpOpener {
     let (host, port) = address.rsplit_once(':').unwrap_or((address, ""));
-    (
-        host.trim_matches(['[', ']']).to_owned(),
-        port.parse().unwrap_or(502),
-    )
+    TcpOpener {
+        host: host.trim_matches(['[', ']']).to_owned(),
+        port: port.parse().unwrap_or(default_port),
+        connect_timeout: CONNECT,
+    }
 }

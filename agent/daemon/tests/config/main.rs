@@ -7,6 +7,7 @@ mod gpio;
 mod handshake;
 mod last_good;
 mod layers;
+mod location;
 mod problems;
 mod rules;
 mod safety;

@@ -13,7 +13,7 @@ use super::{
 use crate::config::{
     checked::{
         BusId, BusLine, Device, DeviceKind, Direction, Feedback, Gpio, GpioPoint, Iec62056,
-        MeterPoint, Modbus, Point, SimPoint,
+        LocationSource, MeterPoint, Modbus, Point, SimPoint,
     },
     layer::Key,
     schema,
@@ -44,6 +44,10 @@ impl Checker<'_> {
                     let (gpio, points) = self.gpio(&at, id, gpio, &mut lines);
                     (Some(DeviceKind::Gpio(gpio)), points)
                 }
+                schema::Device::Gpsd(gpsd) => {
+                    let (location, points) = self.gpsd(&at, id, gpsd);
+                    (location.map(DeviceKind::Location), points)
+                }
                 schema::Device::Iec62056(meter) => {
                     let (meter, points) = self.iec62056(&at, id, meter);
                     (meter.map(DeviceKind::Iec62056), points)
@@ -52,13 +56,18 @@ impl Checker<'_> {
                     let (modbus, points) = self.modbus(&at, id, modbus);
                     (modbus.map(DeviceKind::Modbus), points)
                 }
+                schema::Device::Nmea(nmea) => {
+                    let (location, points) = self.nmea(&at, id, nmea);
+                    (location.map(DeviceKind::Location), points)
+                }
                 schema::Device::Sim(sim) => {
                     let (sim, points) = self.sim(&at, id, sim);
                     (Some(DeviceKind::Sim(sim)), points)
                 }
             };
             // A device without points is of no use, but harms nobody.
-            if points.is_empty() && self.layers.find(&below(&at, "point")).is_none() {
+            let is_told = matches!(kind, Some(DeviceKind::Location(_)));
+            if points.is_empty() && !is_told && self.layers.find(&below(&at, "point")).is_none() {
                 self.warning(&at, "the device has no points", "");
             }
             let Some(kind) = kind else { continue };
@@ -438,7 +447,10 @@ impl Checker<'_> {
             .iter()
             .filter_map(|checked| match &checked.device.kind {
                 DeviceKind::Modbus(modbus) => Some((checked.device.name.as_str(), modbus)),
-                DeviceKind::Gpio(_) | DeviceKind::Iec62056(_) | DeviceKind::Sim(_) => None,
+                DeviceKind::Gpio(_)
+                | DeviceKind::Iec62056(_)
+                | DeviceKind::Location(_)
+                | DeviceKind::Sim(_) => None,
             })
             .collect();
         self.line_loads(modbus.iter().copied());
@@ -448,6 +460,10 @@ impl Checker<'_> {
             let (bus, is_alone) = match &checked.device.kind {
                 DeviceKind::Iec62056(meter) => (meter.bus, true),
                 DeviceKind::Modbus(modbus) => (modbus.bus, false),
+                DeviceKind::Location(location) => match location.source {
+                    LocationSource::Gpsd { .. } => continue,
+                    LocationSource::Nmea(bus) => (bus, true),
+                },
                 DeviceKind::Gpio(_) | DeviceKind::Sim(_) => continue,
             };
             users
@@ -460,11 +476,11 @@ impl Checker<'_> {
             if let Some((meter, _)) = meter
                 && let Some((other, _)) = users.iter().find(|(name, _)| name != meter)
             {
-                let what = format!("the meter shares its line with [device.{other}]");
+                let what = format!("[device.{meter}] shares its line with [device.{other}]");
                 self.error(
                     &key(&["device", meter, "bus"]),
                     what,
-                    "a meter's readout takes a minute: give it its own bus",
+                    "a meter or receiver needs a bus of its own",
                 );
             }
         }

@@ -4,14 +4,16 @@ use std::collections::BTreeMap;
 
 use serde::Deserialize;
 
-use super::{Feedback, Scalar};
+use super::{Feedback, GpsdDevice, NmeaDevice, Scalar};
 
 #[derive(Clone, Debug, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Device {
     Gpio(GpioDevice),
+    Gpsd(GpsdDevice),
     Iec62056(Iec62056Device),
     Modbus(ModbusDevice),
+    Nmea(NmeaDevice),
     Sim(SimDevice),
 }
 
