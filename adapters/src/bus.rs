@@ -1,6 +1,7 @@
 //! What lines have in common: their settings, how a port is opened and opened again, and the pauses
 //! between attempts.
 
+#[cfg(feature = "modbus")]
 pub(crate) mod alarm;
 mod rs485;
 mod serial;

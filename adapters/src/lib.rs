@@ -4,13 +4,14 @@
 //! how often is not its business. It runs in a task of its own under [`supervise()`], which owns
 //! deadlines, retry pauses, freshness and bounded queues, so no device can delay another.
 
-#[cfg(any(feature = "location", feature = "modbus"))]
+#[cfg(feature = "serial")]
 pub mod bus;
 pub mod gpio;
 #[cfg(feature = "iec62056")]
 pub mod iec62056;
 #[cfg(feature = "location")]
 pub mod location;
+pub mod meter;
 #[cfg(feature = "modbus")]
 pub mod modbus;
 pub mod sim;
@@ -20,7 +21,7 @@ use std::{fmt, future::Future, sync::Arc};
 
 use lamplighter_model::{
     InstanceAddress, ResourceAddress, ResourceId, Sample, Stamp,
-    device::{Assignment, Declaration, Declared, Fault},
+    device::{Assignment, Declaration, Declared, Fault, Note},
 };
 
 pub use supervise::{AdapterHandle, Ended, Handles, Limits, Port, supervise};
@@ -46,6 +47,11 @@ pub trait Adapter: Send + 'static {
 
     /// What the last [`Self::write`] has read back, once: readers need not wait for a read of its own.
     fn take_read_back(&mut self) -> Vec<Sample> {
+        Vec::new()
+    }
+
+    /// What has happened at the device since this was asked last, for the event log.
+    fn take_notes(&mut self) -> Vec<Note> {
         Vec::new()
     }
 

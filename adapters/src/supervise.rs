@@ -282,6 +282,7 @@ impl Counter {
                 let read = adapter.read(flight.instance, &flight.resources);
                 let result = self.attend(read, deadline).await?.in_time();
                 self.desk.on_read(&flight, result, Instant::now());
+                self.desk.on_notes(adapter.take_notes());
             }
             Work::Write {
                 op,
@@ -306,6 +307,7 @@ impl Counter {
             Work::Wait => {
                 let result = self.idle(adapter.wait(), None).await?;
                 self.on_waited(result);
+                self.desk.on_notes(adapter.take_notes());
             }
         }
         tokio::task::consume_budget().await;

@@ -2,33 +2,28 @@
 //! far as their readout goes. One readout at 300 Bd may take more than a minute: each meter has a
 //! line and a task of its own, and one readout feeds all points.
 
-mod obis;
-mod port;
 mod readout;
 mod telegram;
 #[cfg(test)]
 mod tests;
-mod unit;
 
-use std::{collections::BTreeSet, time::Duration};
+use std::time::Duration;
 
 use lamplighter_model::{
-    DataType, Decimal, InstanceAddress, Quality, ResourceAddress, ResourceId, Sample, Stamp, Value,
-    device::{Assignment, Declaration, Fault},
-    object::Operations,
+    InstanceAddress, ResourceAddress, ResourceId, Sample,
+    device::{Assignment, Declaration, Fault, Note},
 };
 use tokio::time::{Instant, sleep_until};
 
 pub use self::{
-    obis::{NotObis, Obis},
-    port::{Line, Open, Serial},
-    readout::{Failure, Readout, read_out},
-    telegram::{
-        Block, BlockStep, DataSet, Identification, Protocol, Reading, TELEGRAM_MAX, parse_data,
-    },
-    unit::{NotUnit, Unit},
+    readout::{Failure, Told, line_at, read_out},
+    telegram::{Block, BlockStep, Identification, Protocol, TELEGRAM_MAX, parse_data},
 };
-use crate::{Adapter, Clock, Limits, Wake};
+use crate::{
+    Adapter, Clock, Limits, Wake,
+    bus::Opener,
+    meter::{Content, Counters, Ledger, MeterPoint, Obis, Readout},
+};
 
 /// One configured meter.
 #[derive(Clone, Debug, Eq, PartialEq)]
@@ -51,19 +46,6 @@ pub struct MeterConfig {
     pub echo: bool,
     /// Parity in software over 8N1.
     pub software_parity: bool,
-}
-
-/// A register of the meter and where its value goes.
-#[derive(Clone, Debug, Eq, PartialEq)]
-pub struct MeterPoint {
-    pub address: ResourceAddress,
-    pub obis: Obis,
-    /// The type of the resource: a text is taken as it stands, anything else as a number.
-    pub data_type: DataType,
-    /// The unit that the value is converted to.
-    pub unit: Option<Unit>,
-    /// What the meter means where it names no unit.
-    pub meter_unit: Option<Unit>,
 }
 
 impl Default for MeterConfig {
@@ -96,36 +78,31 @@ impl MeterConfig {
     }
 }
 
-/// Why a register gave no value; told once.
-type Complaint = String;
-
 /// Pause after a failed readout, where the period is not shorter.
 const RETRY: Duration = Duration::from_secs(30);
 
 /// A meter behind a line of its own.
 #[derive(Debug)]
-pub struct MeterDevice<O: Open> {
+pub struct MeterDevice<O: Opener> {
     opener: O,
-    line: Option<O::Line>,
+    line: Option<O::Port>,
     config: MeterConfig,
+    ledger: Ledger,
     clock: Clock,
     due: Option<Instant>,
-    complaints: BTreeSet<Complaint>,
-    has_errors: bool,
     /// Told once.
     failure: Option<Failure>,
 }
 
-impl<O: Open> MeterDevice<O> {
+impl<O: Opener> MeterDevice<O> {
     pub fn new(opener: O, config: MeterConfig, clock: Clock) -> Self {
         Self {
             opener,
             line: None,
+            ledger: Ledger::new(config.points.clone(), Counters::default()),
             config,
             clock,
             due: None,
-            complaints: BTreeSet::new(),
-            has_errors: false,
             failure: None,
         }
     }
@@ -138,11 +115,12 @@ impl<O: Open> MeterDevice<O> {
             None => self
                 .opener
                 .open()
+                .await
                 .map_err(|error| Failure::Line(format!("cannot open the port: {error}")))?,
         };
-        let readout = read_out(&mut line, &self.config).await?;
+        let told = read_out(&mut line, &self.config).await?;
         self.line = Some(line);
-        Ok(readout)
+        Ok(told.into())
     }
 
     fn fail(&mut self, failure: Failure) -> Fault {
@@ -152,73 +130,32 @@ impl<O: Open> MeterDevice<O> {
         }
         failure.into()
     }
+}
 
-    fn samples(&mut self, readout: &Readout, at: Stamp) -> Result<Vec<Sample>, Fault> {
-        self.watch_errors(readout);
-        let quality = if self.has_errors {
-            Quality::Unchecked
-        } else {
-            Quality::Good
+impl From<Told> for Readout {
+    fn from(told: Told) -> Self {
+        let mut readout = Self {
+            meter: told.identification.to_string(),
+            readings: told.readings,
+            ..Self::default()
         };
-        let values: Vec<_> = self
-            .config
-            .points
-            .iter()
-            .map(|point| (point.address, point.value(readout)))
-            .collect();
-        let mut samples = Vec::new();
-        let mut complaints = BTreeSet::new();
-        for (address, value) in values {
-            match value {
-                Ok(value) => samples.push(Sample {
-                    quality,
-                    ..Sample::good(address, value, at)
-                }),
-                Err(complaint) => {
-                    complaints.insert(complaint);
-                }
-            }
-        }
-        for complaint in complaints.difference(&self.complaints) {
-            tracing::warn!(%complaint, "Meter gives no value for a point");
-        }
-        let first = complaints.first().cloned();
-        self.complaints = complaints;
-        match first {
-            Some(complaint) if samples.is_empty() => Err(Fault::Device(complaint)),
-            _ => Ok(samples),
-        }
-    }
-
-    /// F.F: anything but zero is a fatal error of the meter.
-    fn watch_errors(&mut self, readout: &Readout) {
-        let register = find(readout, &Obis::ERRORS).map_or("", |reading| reading.text.as_str());
-        let has_errors = register.bytes().any(|byte| byte != b'0' && byte != b' ');
-        if has_errors && !self.has_errors {
-            tracing::warn!(register, "Meter reports an error of its own");
-        }
-        self.has_errors = has_errors;
+        let text = |obis: Obis| match &readout.find(&obis.into())?.content {
+            Content::Number(number) => Some(number.to_string()),
+            Content::Text(text) => Some(text.trim().to_owned()).filter(|text| !text.is_empty()),
+        };
+        // F.F: anything but zero is a fatal error of the meter.
+        let error = text(Obis::ERRORS)
+            .filter(|register| register.bytes().any(|byte| !matches!(byte, b'0' | b' ')));
+        let serial = Obis::serials().find_map(text);
+        readout.error = error;
+        readout.serial = serial;
+        readout
     }
 }
 
-impl<O: Open> Adapter for MeterDevice<O>
-where
-    O::Line: Sync,
-{
+impl<O: Opener> Adapter for MeterDevice<O> {
     fn declared(&self) -> Vec<Declaration> {
-        let operations = Operations {
-            read: true,
-            write: false,
-            execute: false,
-        };
-        self.config
-            .points
-            .iter()
-            .map(|point| Declaration {
-                address: point.address,
-                operations,
-            })
-            .collect()
+        self.ledger.declared()
     }
 
     /// One readout, whatever was asked for: the samples of all points.
@@ -230,7 +167,7 @@ where
         };
         self.failure = None;
         self.due = Some(Instant::now() + self.config.read_every);
-        self.samples(&readout, self.clock.stamp())
+        self.ledger.take(&readout, self.clock.stamp())
     }
 
     async fn write(&mut self, _: &[Assignment]) -> Result<(), Fault> {
@@ -242,67 +179,17 @@ where
     }
 
     async fn wait(&mut self) -> Result<Wake, Fault> {
-        let Some(first) = self
-            .config
-            .points
-            .first()
-            .map(|point| point.address.instance())
-        else {
+        let Some((instance, resources)) = self.ledger.due() else {
             return std::future::pending().await;
         };
         if let Some(due) = self.due {
             sleep_until(due).await;
         }
         self.due = Some(Instant::now() + RETRY.min(self.config.read_every));
-        let of_first = self
-            .config
-            .points
-            .iter()
-            .filter(|point| point.address.instance() == first);
-        Ok(Wake::Due(
-            first,
-            of_first.map(|point| point.address.path.resource).collect(),
-        ))
+        Ok(Wake::Due(instance, resources))
     }
-}
 
-impl MeterPoint {
-    fn value(&self, readout: &Readout) -> Result<Value, Complaint> {
-        let reading =
-            find(readout, &self.obis).ok_or_else(|| format!("the meter has no {}", self.obis))?;
-        if self.data_type == DataType::String {
-            return Ok(Value::String(reading.text.clone()));
-        }
-        let number: Decimal = reading
-            .text
-            .parse()
-            .map_err(|_| format!("{} is not a number: {}", self.obis, reading.text))?;
-        let Some(wanted) = self.unit else {
-            return Ok(Value::Decimal(number));
-        };
-        let given = match &reading.unit {
-            Some(text) => text
-                .parse()
-                .map_err(|_| format!("{} comes in an unknown unit: {text}", self.obis))?,
-            None => self
-                .meter_unit
-                .ok_or_else(|| format!("{} comes without a unit", self.obis))?,
-        };
-        let converted = given.convert(number, wanted);
-        converted.map(Value::Decimal).ok_or_else(|| {
-            format!(
-                "{} comes in {given}, not convertible to {wanted}",
-                self.obis
-            )
-        })
+    fn take_notes(&mut self) -> Vec<Note> {
+        self.ledger.take_notes()
     }
-}
-
-/// The first value of a register.
-fn find<'a>(readout: &'a Readout, obis: &Obis) -> Option<&'a Reading> {
-    readout
-        .data
-        .iter()
-        .find(|set| obis.matches(&set.obis))
-        .and_then(|set| set.values.first())
 }

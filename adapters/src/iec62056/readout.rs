@@ -15,11 +15,15 @@ use tokio::{
 };
 
 use super::{
-    Line, MeterConfig,
+    MeterConfig,
     telegram::{
-        self, ACK, Block, BlockStep, DataSet, IDENTIFICATION_MAX, Identification, NAK, Protocol,
+        self, ACK, Block, BlockStep, IDENTIFICATION_MAX, Identification, NAK, Protocol,
         TELEGRAM_MAX, with_parity,
     },
+};
+use crate::{
+    bus::{LineParity, LineSettings, Port},
+    meter::Reading,
 };
 
 /// Speed of the sign-on, in Bd.
@@ -33,9 +37,9 @@ const NOISE_MAX: usize = 4096;
 
 /// What a meter told.
 #[derive(Clone, Debug, Eq, PartialEq)]
-pub struct Readout {
+pub struct Told {
     pub identification: Identification,
-    pub data: Vec<DataSet>,
+    pub readings: Vec<Reading>,
 }
 
 /// Why a readout failed.
@@ -107,7 +111,7 @@ impl From<io::Error> for Failure {
 ///
 /// # Errors
 /// Every [`Failure`]; the line is then in an unknown state and to be opened anew.
-pub async fn read_out<L: Line>(line: &mut L, config: &MeterConfig) -> Result<Readout, Failure> {
+pub async fn read_out<P: Port>(line: &mut P, config: &MeterConfig) -> Result<Told, Failure> {
     let talk = async {
         Talk {
             line,
@@ -122,15 +126,15 @@ pub async fn read_out<L: Line>(line: &mut L, config: &MeterConfig) -> Result<Rea
         .unwrap_or(Err(Failure::Deadline))
 }
 
-struct Talk<'a, L> {
-    line: &'a mut L,
+struct Talk<'a, P> {
+    line: &'a mut P,
     config: &'a MeterConfig,
     speed: u32,
 }
 
-impl<L: Line> Talk<'_, L> {
-    async fn read_out(mut self) -> Result<Readout, Failure> {
-        self.line.set_speed(FIRST_SPEED)?;
+impl<P: Port> Talk<'_, P> {
+    async fn read_out(mut self) -> Result<Told, Failure> {
+        self.set_speed(FIRST_SPEED)?;
         self.line.discard_input()?;
         if self.config.wake_up {
             self.wake_up().await?;
@@ -140,9 +144,9 @@ impl<L: Line> Talk<'_, L> {
         let identification = self.identification().await?;
         self.change_speed(&identification).await?;
         let text = self.data().await?;
-        Ok(Readout {
+        Ok(Told {
             identification,
-            data: telegram::parse_data(&text),
+            readings: telegram::parse_data(&text),
         })
     }
 
@@ -207,7 +211,9 @@ impl<L: Line> Talk<'_, L> {
 
     fn set_speed(&mut self, speed: u32) -> Result<(), Failure> {
         self.speed = speed;
-        Ok(self.line.set_speed(speed)?)
+        Ok(self
+            .line
+            .set_line(line_at(speed, self.config.software_parity))?)
     }
 
     /// All blocks, one after the other.
@@ -312,6 +318,21 @@ impl<L: Line> Talk<'_, L> {
 struct Received {
     byte: u8,
     is_right: bool,
+}
+
+/// 7E1, or 8N1 where the parity bit is made in software.
+pub fn line_at(speed: u32, software_parity: bool) -> LineSettings {
+    let (data_bits, parity) = if software_parity {
+        (8, LineParity::None)
+    } else {
+        (7, LineParity::Even)
+    };
+    LineSettings {
+        baud: speed,
+        data_bits,
+        parity,
+        stop_bits: 1,
+    }
 }
 
 /// Time that characters take on the line.

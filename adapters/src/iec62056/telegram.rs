@@ -1,6 +1,6 @@
 //! The bytes of IEC 62056-21: identification, blocks with their check character, data lines. No IO.
 
-use super::obis::Obis;
+use crate::meter::{Content, MeterUnit, READINGS_MAX, Reading, Register};
 
 pub(super) const SOH: u8 = 0x01;
 pub(super) const STX: u8 = 0x02;
@@ -21,6 +21,8 @@ pub struct Identification {
     /// Three letters of the maker.
     pub maker: String,
     pub protocol: Protocol,
+    /// The character that names protocol and speed.
+    pub mode: char,
     pub text: String,
     /// The third letter of the maker is small: the meter reacts within 20 ms instead of 200.
     pub is_fast: bool,
@@ -56,9 +58,20 @@ impl Identification {
         Some(Self {
             maker: text[..3].to_owned(),
             protocol,
+            mode: char::from(letters[3]),
             text: text.get(4..)?.to_owned(),
             is_fast: letters[2].is_ascii_lowercase(),
         })
+    }
+}
+
+impl std::fmt::Display for Identification {
+    /// As the meter prints it.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let Self {
+            maker, mode, text, ..
+        } = self;
+        write!(f, "/{maker}{mode}{text}")
     }
 }
 
@@ -147,75 +160,60 @@ impl Block {
     }
 }
 
-/// A register of a telegram.
-#[derive(Clone, Debug, Eq, PartialEq)]
-pub struct DataSet {
-    pub obis: Obis,
-    /// Values in the order of their brackets.
-    pub values: Vec<Reading>,
-}
-
-/// What stands in one pair of brackets.
-#[derive(Clone, Debug, Eq, PartialEq)]
-pub struct Reading {
-    pub text: String,
-    pub unit: Option<String>,
-}
-
 /// Reads `OBIS(value*unit)(value)…` lines up to `!`; what is not of this form is skipped.
-pub fn parse_data(text: &[u8]) -> Vec<DataSet> {
+pub fn parse_data(text: &[u8]) -> Vec<Reading> {
     let lines = text.split(|byte| matches!(byte, b'\r' | b'\n'));
     let lines = lines.take_while(|line| line.first() != Some(&b'!'));
     lines
         .filter_map(|line| std::str::from_utf8(line).ok())
         .flat_map(parse_line)
+        .take(READINGS_MAX)
         .collect()
 }
 
 /// A line may hold several registers, each with several values.
-fn parse_line(line: &str) -> Vec<DataSet> {
-    let mut sets: Vec<DataSet> = Vec::new();
+fn parse_line(line: &str) -> Vec<Reading> {
+    let mut readings: Vec<Reading> = Vec::new();
     let mut rest = line;
     while let Some((address, behind)) = rest.split_once('(') {
         let Some((content, next)) = behind.split_once(')') else {
             break;
         };
+        let (text, unit) = split_unit(content);
+        let reading = |register, place| Reading {
+            place,
+            ..Reading::good(register, Content::Text(text.to_owned()), unit.clone())
+        };
         match address.trim().parse() {
-            Ok(obis) => sets.push(DataSet {
-                obis,
-                values: vec![Reading::parse(content)],
-            }),
-            Err(_) if !address.trim().is_empty() => return sets,
-            Err(_) => match sets.last_mut() {
-                Some(set) => set.values.push(Reading::parse(content)),
-                None => return sets,
+            Ok(obis) => readings.push(reading(Register::Obis(obis), 0)),
+            Err(_) if !address.trim().is_empty() => return readings,
+            Err(_) => match readings.last() {
+                Some(before) if before.place < u8::MAX => {
+                    let next = reading(before.register.clone(), before.place + 1);
+                    readings.push(next);
+                }
+                Some(_) | None => return readings,
             },
         }
         rest = next;
     }
-    sets
+    readings
 }
 
-impl Reading {
-    /// `0012345.678*kWh`, or with a blank as some makers write it.
-    fn parse(content: &str) -> Self {
-        let number = |text: &str| {
-            !text.is_empty()
-                && text
-                    .bytes()
-                    .all(|byte| byte.is_ascii_digit() || byte == b'.')
-        };
-        let split = content
-            .split_once('*')
-            .or_else(|| content.split_once(' ').filter(|(value, _)| number(value)));
-        let (text, unit) = split.map_or((content, None), |(text, unit)| {
-            (text, Some(unit.trim().to_owned()))
-        });
-        Self {
-            text: text.trim().to_owned(),
-            unit: unit.filter(|unit| !unit.is_empty()),
-        }
-    }
+/// `0012345.678*kWh`, or with a blank as some makers write it.
+fn split_unit(content: &str) -> (&str, MeterUnit) {
+    let number = |text: &str| {
+        !text.is_empty()
+            && text
+                .bytes()
+                .all(|byte| byte.is_ascii_digit() || byte == b'.')
+    };
+    let split = content
+        .split_once('*')
+        .or_else(|| content.split_once(' ').filter(|(value, _)| number(value)));
+    split.map_or((content.trim(), MeterUnit::Missing), |(text, unit)| {
+        (text.trim(), MeterUnit::parse(unit))
+    })
 }
 
 /// Even parity over eight bits, for lines that carry 7E1 as 8N1.
@@ -284,28 +282,28 @@ mod tests {
         let text =
             b"F.F(00000000)\r\n1-0:1.8.0*255(0012345.678*kWh)\r\n1.6.1(0.5*kW)(2611220915)\r\n\
             32.7.0(230 V)31.7.0(1.5*A)\r\nbroken(1\r\nodd line\r\n!\r\n2.8.0(1*kWh)\r\n";
-        let sets = parse_data(text);
-        let shown: Vec<String> = sets
+        let shown: Vec<String> = parse_data(text)
             .iter()
-            .map(|set| {
-                format!(
-                    "{} {:?}",
-                    set.obis,
-                    set.values
-                        .iter()
-                        .map(|value| (value.text.as_str(), value.unit.as_deref()))
-                        .collect::<Vec<_>>()
-                )
+            .map(|reading| {
+                let Reading {
+                    register,
+                    place,
+                    content,
+                    unit,
+                    ..
+                } = reading;
+                format!("{register} {place} {content} {unit}")
             })
             .collect();
         assert_eq!(
             shown,
             [
-                r#"F.F [("00000000", None)]"#,
-                r#"1-0:1.8.0 [("0012345.678", Some("kWh"))]"#,
-                r#"1.6.1 [("0.5", Some("kW")), ("2611220915", None)]"#,
-                r#"32.7.0 [("230", Some("V"))]"#,
-                r#"31.7.0 [("1.5", Some("A"))]"#,
+                "F.F 0 00000000 ",
+                "1-0:1.8.0 0 0012345.678 kWh",
+                "1.6.1 0 0.5 kW",
+                "1.6.1 1 2611220915 ",
+                "32.7.0 0 230 V",
+                "31.7.0 0 1.5 A",
             ]
         );
     }
@@ -332,9 +330,7 @@ mod tests {
 
         #[test]
         fn any_text_of_brackets_and_dots_is_parsed_or_skipped(text in r"[0-9.()*:\-AFkWh! \r\n&]{0,200}") {
-            for set in parse_data(text.as_bytes()) {
-                prop_assert!(!set.values.is_empty());
-            }
+            prop_assert!(parse_data(text.as_bytes()).len() <= text.len());
         }
     }
 }

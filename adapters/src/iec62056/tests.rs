@@ -6,7 +6,7 @@ use std::{
 };
 
 use lamplighter_model::{
-    BootId,
+    BootId, DataType, Decimal, Stamp, Value,
     device::{Action, AdapterEvent, AdapterRequest, LinkState, OpId},
 };
 use lamplighter_sim::{
@@ -19,7 +19,11 @@ use tokio::{
 };
 
 use super::*;
-use crate::{Port, supervise};
+use crate::{
+    Port,
+    bus::{LineSettings, Port as LinePort, SerialOpener},
+    supervise,
+};
 
 const ENERGY: ResourceAddress = ResourceAddress::gateway(3331, 0, 5700);
 const POWER: ResourceAddress = ResourceAddress::gateway(3305, 0, 5800);
@@ -39,10 +43,10 @@ struct MemoryLine {
     speeds: Arc<Mutex<Vec<(u32, Duration)>>>,
 }
 
-impl Open for Memory {
-    type Line = MemoryLine;
+impl Opener for Memory {
+    type Port = MemoryLine;
 
-    fn open(&mut self) -> io::Result<MemoryLine> {
+    async fn open(&mut self) -> io::Result<MemoryLine> {
         if self.is_gone {
             return Err(io::ErrorKind::NotFound.into());
         }
@@ -56,14 +60,10 @@ impl Open for Memory {
     }
 }
 
-impl Line for MemoryLine {
-    fn set_speed(&mut self, baud: u32) -> io::Result<()> {
+impl LinePort for MemoryLine {
+    fn set_line(&mut self, line: LineSettings) -> io::Result<()> {
         let mut speeds = self.speeds.lock().map_err(|_| io::ErrorKind::Other)?;
-        speeds.push((baud, self.opened.elapsed()));
-        Ok(())
-    }
-
-    fn discard_input(&mut self) -> io::Result<()> {
+        speeds.push((line.baud, self.opened.elapsed()));
         Ok(())
     }
 }
@@ -110,12 +110,10 @@ fn memory(config: SimConfig) -> (Meter, Memory) {
 }
 
 fn point(address: ResourceAddress, obis: &str, unit: &str) -> MeterPoint {
+    let obis: Obis = obis.parse().unwrap();
     MeterPoint {
-        address,
-        obis: obis.parse().unwrap(),
-        data_type: DataType::Float,
         unit: Some(unit.parse().unwrap()),
-        meter_unit: None,
+        ..MeterPoint::new(address, obis.into(), DataType::Float)
     }
 }
 
@@ -137,10 +135,7 @@ fn clock() -> Clock {
     })
 }
 
-async fn read<O: Open>(device: &mut MeterDevice<O>) -> Result<Vec<Sample>, Fault>
-where
-    O::Line: Sync,
-{
+async fn read<O: Opener>(device: &mut MeterDevice<O>) -> Result<Vec<Sample>, Fault> {
     device
         .read(ENERGY.instance(), &[ENERGY.path.resource])
         .await
@@ -316,10 +311,10 @@ async fn registers_that_give_no_value_are_left_out_with_a_reason() {
         shown(&read(&mut device).await.unwrap()),
         ["/3331/0/5700 12345678 Unchecked"]
     );
-    let reasons: Vec<_> = device.complaints.iter().map(String::as_str).collect();
     assert_eq!(
-        reasons,
+        device.ledger.remarks(),
         [
+            "the meter reports an error of its own: 00000004",
             "32.7.0 comes in V, not convertible to Wh",
             "the meter has no 2.8.0"
         ]
@@ -370,10 +365,7 @@ async fn a_port_that_is_gone_is_unreachable_and_comes_back() {
 async fn a_real_serial_port_is_read_hangs_up_and_comes_back() {
     let link = std::env::temp_dir().join(format!("lamplighter-meter-{}", std::process::id()));
     let pty = Pty::open_linked(&link).unwrap();
-    let opener = Serial {
-        path: pty.path().to_owned(),
-        software_parity: false,
-    };
+    let opener = SerialOpener::new(pty.path(), line_at(300, false));
     let meter = Meter::new(SimConfig {
         reaction: Duration::from_millis(1),
         ..SimConfig::default()

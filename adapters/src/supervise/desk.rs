@@ -5,7 +5,8 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use lamplighter_model::{
     InstanceAddress, Quality, ResourceAddress, ResourceId, ResourceInstanceId, Sample,
     device::{
-        Action, AdapterEvent, AdapterRequest, Answer, Assignment, Declared, Fault, LinkState, OpId,
+        Action, AdapterEvent, AdapterRequest, Answer, Assignment, Declared, Fault, LinkState, Note,
+        OpId,
     },
     object::Operations,
 };
@@ -299,6 +300,11 @@ impl Desk {
         let change = self.link.heard();
         self.tell_link(change);
         self.record(samples);
+    }
+
+    pub(super) fn on_notes(&mut self, notes: Vec<Note>) {
+        let notes = notes.into_iter().map(AdapterEvent::Note);
+        notes.for_each(|note| self.outbox.push(note));
     }
 
     /// A fault of what the adapter does by itself: waiting for news, reading what is due.

@@ -375,7 +375,10 @@ async fn the_link_goes_offline_and_values_are_stale_once() {
         .iter()
         .filter_map(|event| match event {
             AdapterEvent::Changed(samples) => Some(samples[0].quality),
-            AdapterEvent::Link(..) | AdapterEvent::Declared(_) | AdapterEvent::Done(..) => None,
+            AdapterEvent::Link(..)
+            | AdapterEvent::Declared(_)
+            | AdapterEvent::Done(..)
+            | AdapterEvent::Note(_) => None,
         })
         .collect();
     assert_eq!(stale, [Quality::Stale]);

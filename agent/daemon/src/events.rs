@@ -31,7 +31,7 @@ pub(crate) use entry::Entry;
 pub use entry::{Class, EventView, News};
 pub(crate) use increments::Increments;
 pub use words::Names;
-pub(crate) use words::of_link;
+pub(crate) use words::{of_link, of_note};
 
 use crate::store::EventSink;
 

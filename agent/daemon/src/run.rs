@@ -349,6 +349,10 @@ impl Agent {
                 None => tracing::debug!(adapter = id.0, ?state, words, "Device link explained"),
             }
         }
+        if let AdapterEvent::Note(note) = &event {
+            let device = self.status.device_name(id);
+            self.events.tell(events::of_note(&device, note));
+        }
         self.site.handle(SiteInput::Adapter(id, event), now);
     }
 

@@ -223,6 +223,11 @@ impl Status {
         changed.then(|| model.device_name(device))
     }
 
+    /// How a device is called.
+    pub fn device_name(&self, device: AdapterId) -> String {
+        self.model().device_name(device)
+    }
+
     /// Where the errors of each adapter are counted.
     pub fn ask_wear_of(&self, sources: BTreeMap<AdapterId, WearSource>) {
         self.model().wear = sources;

@@ -131,6 +131,17 @@ pub struct AdapterRequest {
     pub action: Action,
 }
 
+/// Something that happened at a device and is no value: for the event log.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Note {
+    /// A fixed word: `meter_exchanged`.
+    pub what: &'static str,
+    /// Without values.
+    pub text: String,
+    /// With them, for people at the box only.
+    pub detail: String,
+}
+
 /// What an adapter's supervisor reports.
 #[derive(Clone, Debug, PartialEq)]
 pub enum AdapterEvent {
@@ -139,6 +150,7 @@ pub enum AdapterEvent {
     Done(OpId, Result<Answer, Fault>),
     /// Sent on change only, with the reason in words for people.
     Link(LinkState, String),
+    Note(Note),
 }
 
 impl std::fmt::Display for Fault {

@@ -1,6 +1,6 @@
 //! The values that resources hold, and how one fits the type that a definition asks for.
 
-use std::{fmt, str::FromStr};
+use std::{cmp::Ordering, fmt, str::FromStr};
 
 use serde::{Deserialize, Serialize};
 
@@ -240,6 +240,24 @@ impl Decimal {
         }
     }
 
+    /// The nearest whole number, halves away from zero.
+    pub fn rounded(self) -> Self {
+        if self.exponent >= 0 {
+            return self;
+        }
+        let places = u32::from(self.exponent.unsigned_abs());
+        let Some(unit) = 10i64.checked_pow(places) else {
+            return Self::new(0, 0);
+        };
+        let (whole, rest) = (self.mantissa / unit, self.mantissa % unit);
+        let carry = if rest.unsigned_abs() >= unit.unsigned_abs().div_ceil(2) {
+            self.mantissa.signum()
+        } else {
+            0
+        };
+        Self::new(whole + carry, 0)
+    }
+
     /// The whole number, where it is one and fits.
     pub fn to_integer(self) -> Option<i64> {
         self.normalized().at_exponent(0)
@@ -263,6 +281,41 @@ impl PartialEq for Decimal {
 }
 
 impl Eq for Decimal {}
+
+impl PartialOrd for Decimal {
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl Ord for Decimal {
+    fn cmp(&self, other: &Self) -> Ordering {
+        let (a, b) = (self.normalized(), other.normalized());
+        let by_sign = a.mantissa.signum().cmp(&b.mantissa.signum());
+        if by_sign.is_ne() || a.mantissa == 0 {
+            return by_sign;
+        }
+        let magnitude = |number: Self| {
+            let digits = number.mantissa.unsigned_abs().ilog10();
+            i64::from(digits) + i64::from(number.exponent)
+        };
+        let by_size = magnitude(a).cmp(&magnitude(b)).then_with(|| {
+            // Of the same size, so at most 18 digits apart.
+            let exponent = a.exponent.min(b.exponent);
+            let aligned = |number: Self| {
+                let shift = i16::from(number.exponent) - i16::from(exponent);
+                u128::from(number.mantissa.unsigned_abs())
+                    * 10u128.pow(u32::from(shift.unsigned_abs()))
+            };
+            aligned(a).cmp(&aligned(b))
+        });
+        if a.mantissa < 0 {
+            by_size.reverse()
+        } else {
+            by_size
+        }
+    }
+}
 
 impl From<i64> for Decimal {
     fn from(mantissa: i64) -> Self {
@@ -404,6 +457,39 @@ mod tests {
             (100, -2, "1"),
         ] {
             assert_eq!(Decimal::new(mantissa, exponent).to_string(), text);
+        }
+    }
+
+    #[test]
+    fn decimals_are_ordered_and_rounded_exactly() {
+        let number = |text: &str| text.parse::<Decimal>().unwrap();
+        let ordered = [
+            "-9223372036854775807",
+            "-12",
+            "-1.2",
+            "-1e-100",
+            "0",
+            "1e-120",
+            "0.0999",
+            "0.1",
+            "1.25",
+            "9007199254740993",
+            "9007199254740993.5",
+            "1e100",
+        ];
+        for pair in ordered.windows(2) {
+            assert!(number(pair[0]) < number(pair[1]), "{pair:?}");
+        }
+        assert!(number("1.50") <= number("1.5") && number("1.50") >= number("1.5"));
+        for (text, rounded) in [
+            ("1.5", 2),
+            ("-1.5", -2),
+            ("1.4999", 1),
+            ("1e-100", 0),
+            ("0.5", 1),
+            ("20", 20),
+        ] {
+            assert_eq!(number(text).rounded(), Decimal::from(rounded), "{text}");
         }
     }
 

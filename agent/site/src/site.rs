@@ -157,6 +157,7 @@ impl Site {
             SiteInput::Adapter(adapter, AdapterEvent::Link(state, _)) => {
                 self.on_link(adapter, state, now)
             }
+            SiteInput::Adapter(_, AdapterEvent::Note(_)) => {}
             SiteInput::Lock(op, request) => self.on_lock(op, request, now),
             SiteInput::Clock(clock) => self.on_clock(clock, now),
             SiteInput::Request(op, request) => self.on_request(op, request, now),

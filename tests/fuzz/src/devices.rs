@@ -1,7 +1,8 @@
 //! Bytes from device lines.
 
 use lamplighter_adapters::{
-    iec62056::{Block, BlockStep, Identification, Obis, Unit, parse_data},
+    iec62056::{Block, BlockStep, Identification, parse_data},
+    meter::{Obis, Unit},
     modbus::{Byte, DateLayout, Order, PointCodec, RegisterType, Request, Table, find_answer},
 };
 use lamplighter_model::DataType;
@@ -93,13 +94,9 @@ pub(crate) fn telegram(bytes: &[u8]) {
 }
 
 fn data(text: &[u8]) {
-    for set in parse_data(text) {
-        assert!(set.obis.matches(&set.obis), "{:?}", set.obis);
-        for reading in set.values {
-            if let Some(unit) = reading.unit {
-                let _ = unit.parse::<Unit>();
-            }
-            let _ = reading.text.parse::<Obis>();
-        }
+    for reading in parse_data(text) {
+        assert!(reading.register.matches(&reading.register), "{reading:?}");
+        let content = reading.content.to_string();
+        let _ = (content.parse::<Obis>(), content.parse::<Unit>());
     }
 }

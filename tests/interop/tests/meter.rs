@@ -6,7 +6,9 @@ use std::{process::Command, time::Duration};
 
 use lamplighter_adapters::{
     Adapter, Clock,
-    iec62056::{MeterConfig, MeterDevice, MeterPoint, Serial},
+    bus::SerialOpener,
+    iec62056::{MeterConfig, MeterDevice, line_at},
+    meter::{MeterPoint, Obis},
 };
 use lamplighter_interop::{lines::Lines, peers, root};
 use lamplighter_model::{BootId, DataType, ResourceAddress, Stamp, Value};
@@ -51,26 +53,20 @@ async fn a_foreign_client_and_our_adapter_read_the_same_from_the_meter() {
     assert_eq!(registers["32.7.0"], json!(["230.1", "V"]));
     assert_eq!(registers["F.F"], json!(["00000000", null]));
 
-    let samples = our_reading(Serial {
-        path: device,
-        software_parity: false,
-    })
-    .await;
+    let samples = our_reading(SerialOpener::new(device, line_at(300, false))).await;
     assert_eq!(samples, [Value::Decimal(12_345_678.into())]);
 }
 
-async fn our_reading(port: Serial) -> Vec<Value> {
+async fn our_reading(port: SerialOpener) -> Vec<Value> {
     let start = Instant::now();
     let clock = Clock::new(move || Stamp {
         boot: BootId(1),
         mono: start.elapsed(),
     });
+    let obis: Obis = "1-0:1.8.0*255".parse().unwrap();
     let point = MeterPoint {
-        address: ENERGY,
-        obis: "1-0:1.8.0*255".parse().unwrap(),
-        data_type: DataType::Float,
         unit: Some("Wh".parse().unwrap()),
-        meter_unit: None,
+        ..MeterPoint::new(ENERGY, obis.into(), DataType::Float)
     };
     let config = MeterConfig {
         points: vec![point],

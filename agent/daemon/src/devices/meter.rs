@@ -1,6 +1,10 @@
 //! Meters behind an optical head.
 
-use lamplighter_adapters::iec62056::{MeterConfig, MeterDevice, MeterPoint, Obis, Serial, Unit};
+use lamplighter_adapters::{
+    bus::SerialOpener,
+    iec62056::{MeterConfig, MeterDevice, line_at},
+    meter::{MeterPoint, Obis, Unit},
+};
 
 use super::Starter;
 use crate::config::{self, BusLine, Device};
@@ -29,10 +33,7 @@ impl Starter<'_> {
         };
         let mut limits = config.limits();
         limits.stale_after = Some(meter.stale_after);
-        let opener = Serial {
-            path: line.device.clone(),
-            software_parity: line.software_parity,
-        };
+        let opener = SerialOpener::new(&line.device, line_at(300, line.software_parity));
         let adapter = MeterDevice::new(opener, config, self.clock.clone());
         self.supervise(device.id, adapter, limits);
         Ok(())
@@ -52,11 +53,9 @@ fn point(point: &config::MeterPoint) -> Result<MeterPoint, String> {
                 .map_err(|_| format!("no meter counts in {text}"))?,
         ),
     };
+    let register = obis.into();
     Ok(MeterPoint {
-        address: point.point.address,
-        obis,
-        data_type: point.point.data_type,
         unit,
-        meter_unit: None,
+        ..MeterPoint::new(point.point.address, register, point.point.data_type)
     })
 }

@@ -8,7 +8,7 @@ use lamplighter_lwm2m::{
 };
 use lamplighter_model::{
     Path, Ssid,
-    device::{LinkState, Origin},
+    device::{LinkState, Note, Origin},
 };
 use lamplighter_site::boundary::SiteEvent;
 
@@ -217,6 +217,13 @@ pub(crate) fn of_link(device: &str, state: LinkState, words: &str) -> News {
         LinkState::Suspect => "device_suspect",
     };
     News::new(Class::Event, what).about(device).text(words)
+}
+
+pub(crate) fn of_note(device: &str, note: &Note) -> News {
+    News::new(Class::Event, note.what)
+        .about(device)
+        .text(note.text.clone())
+        .detail(note.detail.clone())
 }
 
 /// Whoever proves nothing is a matter of security.

@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeMap, time::Duration};
 
-use lamplighter_adapters::iec62056::{Obis, Unit};
+use lamplighter_adapters::meter::{Obis, Unit};
 use lamplighter_model::{DataType, device::AdapterId};
 use lamplighter_site::boundary::{BootState, PointConfig, PointKind};
 
@@ -372,7 +372,7 @@ impl Checker<'_> {
             self.error(
                 &below(at, "unit"),
                 what,
-                "Wh, W, varh, var, VAh, VA, V, A, Hz, m3, m3/h, J, Cel, with m, k, M or G",
+                "Wh, W, varh, var, VAh, VA, V, A, Hz, m3, m3/h, J, K, Cel, bar, %, with m, k, M or G",
             );
         }
     }

@@ -39,6 +39,50 @@ impl Obis {
         period: PRESENT,
     };
 
+    /// Registers with a number of the meter, the best first: of the maker (0.C.1.n), of the owner
+    /// (1-0:0.0.n).
+    pub fn serials() -> impl Iterator<Item = Self> {
+        let of_maker = (0..=1).map(|n| Self::present(96, 1, n));
+        let of_owner = [0, 9].map(|n| Self::present(0, 0, n));
+        of_maker.chain(of_owner)
+    }
+
+    const fn present(quantity: u8, kind: u8, tariff: u8) -> Self {
+        Self {
+            medium: None,
+            channel: None,
+            quantity: Group::Number(quantity),
+            kind: Group::Number(kind),
+            tariff: Some(Group::Number(tariff)),
+            period: PRESENT,
+        }
+    }
+
+    /// The six bytes of SML and DLMS/COSEM.
+    pub const fn from_bytes(bytes: [u8; 6]) -> Self {
+        let [a, b, c, d, e, f] = bytes;
+        Self {
+            medium: Some(a),
+            channel: Some(b),
+            quantity: Group::Number(c),
+            kind: Group::Number(d),
+            tariff: Some(Group::Number(e)),
+            period: f,
+        }
+    }
+
+    /// As six bytes; what is left out is 1-0 and tariff 0.
+    pub fn to_bytes(self) -> [u8; 6] {
+        [
+            self.medium.unwrap_or(1),
+            self.channel.unwrap_or(0),
+            self.quantity.code(),
+            self.kind.code(),
+            self.tariff.map_or(0, Group::code),
+            self.period,
+        ]
+    }
+
     /// Whether a configured number means this one of a telegram: `1.8.0` is `1-b:1.8.0*255` for
     /// any b, but never the stored value `1.8.0*01`.
     pub fn matches(&self, other: &Self) -> bool {
@@ -46,9 +90,25 @@ impl Obis {
         let tariff = |obis: &Self| obis.tariff.unwrap_or(Group::Number(0));
         agree(self.medium, other.medium)
             && agree(self.channel, other.channel)
-            && (self.quantity, self.kind) == (other.quantity, other.kind)
-            && tariff(self) == tariff(other)
+            && self.quantity.code() == other.quantity.code()
+            && self.kind.code() == other.kind.code()
+            && tariff(self).code() == tariff(other).code()
             && self.period == other.period
+    }
+}
+
+impl Group {
+    /// Letters stand for numbers (IEC 62056-61, annex A): C for 96, F 97, L 98, P 99.
+    fn code(self) -> u8 {
+        match self {
+            Self::Letter('C') => 96,
+            Self::Letter('F') => 97,
+            Self::Letter('L') => 98,
+            Self::Letter('P') => 99,
+            // Of no meaning in the standard: itself, beyond what it assigns.
+            Self::Letter(letter) => u8::try_from(letter).unwrap_or(u8::MAX) | 0x80,
+            Self::Number(number) => number,
+        }
     }
 }
 
@@ -157,6 +217,8 @@ mod tests {
             ("1.8.1", "1.8.2", false),
             ("f.f", "F.F", true),
             ("C.1.0", "0-0:C.1.0", true),
+            ("C.1.0", "0-0:96.1.0*255", true),
+            ("F.F", "97.97.0", true),
             ("7-0:3.0.0", "1-0:3.0.0", false),
         ] {
             let matches = configured
@@ -175,6 +237,22 @@ mod tests {
         ] {
             assert_eq!(text.parse::<Obis>(), Err(NotObis), "{text}");
         }
+    }
+
+    #[test]
+    fn six_bytes_are_a_full_form() {
+        for (bytes, text) in [
+            ([1, 0, 1, 8, 0, 255], "1-0:1.8.0"),
+            ([0, 1, 24, 2, 1, 255], "0-1:24.2.1"),
+            ([129, 129, 199, 130, 3, 255], "129-129:199.130.3"),
+        ] {
+            assert_eq!(Obis::from_bytes(bytes).to_string(), text);
+            assert_eq!(text.parse::<Obis>().unwrap().to_bytes(), bytes);
+        }
+        assert_eq!(
+            "C.1.0".parse::<Obis>().unwrap().to_bytes(),
+            [1, 0, 96, 1, 0, 255]
+        );
     }
 
     #[test]
