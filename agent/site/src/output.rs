@@ -11,6 +11,7 @@
 
 mod held;
 mod kept;
+mod waiting;
 
 use std::time::Duration;
 
@@ -31,6 +32,7 @@ use crate::{
     saved::{SavedGuard, SavedOutput},
     site::{InterlockIndex, WatchIndex},
     slots::{CommandId, Entry, Slots},
+    standstill::Standstill,
 };
 
 const FIRST_RETRY: Duration = Duration::from_secs(1);
@@ -73,6 +75,8 @@ pub(crate) struct Output {
     pub(crate) shows_lamp_alarms: bool,
     pub(crate) has_hand: bool,
     pub(crate) relay_failure: bool,
+    /// What it must not do while something moves.
+    pub(crate) standstill: Option<Box<Standstill>>,
     /// Since when its feedback contact says something else than it was told.
     pub(crate) disagrees_since: Option<Moment>,
     /// How long it waits before it goes on after a return of power.
@@ -216,6 +220,7 @@ impl Output {
             shows_lamp_alarms: false,
             has_hand: false,
             relay_failure: false,
+            standstill: None,
             disagrees_since: None,
             power_return: None,
             told: None,
@@ -452,7 +457,7 @@ impl Output {
     }
 
     pub(crate) fn next(&self, now: Now) -> Next {
-        let Some((slot, entry)) = self.slots.winner() else {
+        let Some((slot, entry)) = self.decisive() else {
             return Next::Settled;
         };
         if !self.present || self.writing.is_some() {
@@ -569,6 +574,7 @@ impl Output {
     /// The device has accepted the value.
     pub(crate) fn on_done(&mut self, now: Now) -> Option<Writing> {
         let mut writing = *self.writing.take()?;
+        self.take_carried_out(writing.command, now);
         self.guards()
             .for_each(|guard| guard.on_done(is_on(&writing.value), now));
         self.contact.on_done(is_on(&writing.value), now);

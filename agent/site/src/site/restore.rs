@@ -31,6 +31,7 @@ impl Site {
             interlocks,
             lamp_watches,
             points,
+            standstills,
             thermostats,
             ..
         } = config;
@@ -57,6 +58,7 @@ impl Site {
                 self.restore_slots(index, saved, now);
             }
         }
+        self.add_standstills(standstills, &saved.armed, now);
         self.add_rules(thermostats, &saved.rules, now);
         lamp_watches
             .into_iter()

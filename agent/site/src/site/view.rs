@@ -131,7 +131,9 @@ impl Site {
                 .map(|measured| measured.value.clone()),
             slots: slots.collect(),
             guard_left: output.guard_left(now),
-            held_by: output.held_in_words(now),
+            held_by: self
+                .armed_in_words(index)
+                .or_else(|| output.held_in_words(now)),
             refused: output.refused.as_ref().map(|refused| WhyRefused {
                 value: refused.value.clone(),
                 by: refused.by.clone(),
@@ -169,6 +171,7 @@ impl Site {
             holders: self.holders(),
             locks: self.saved_locks(now),
             power_return: self.power_return.map(|power| power.to_saved(now)),
+            armed: self.saved_armed(now),
             rules: self.rules.to_saved(),
         }
     }

@@ -15,3 +15,4 @@ mod restart;
 mod rig;
 mod rules;
 mod safety;
+mod standstill;
