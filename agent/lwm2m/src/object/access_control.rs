@@ -95,6 +95,12 @@ impl AccessControl {
         self.rights(ssid.0, path).contains(right)
     }
 
+    /// Whether a server may override what protects an instance (design, 6 "Engine or machine
+    /// shut-down"): its owner, or the only server there is.
+    pub(crate) fn may_force(&self, ssid: Ssid, path: InstancePath) -> bool {
+        !self.is_enabled() || self.owner(path) == ssid.0
+    }
+
     /// Whether a server is not even told that an instance is there.
     pub(crate) fn hides(&self, ssid: Ssid, path: InstancePath) -> bool {
         is_location(path.object) && !self.allows(ssid, Right::Read, path)
