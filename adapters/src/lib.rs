@@ -14,6 +14,7 @@ pub mod location;
 pub mod meter;
 #[cfg(feature = "modbus")]
 pub mod modbus;
+pub mod s0;
 pub mod sim;
 pub mod supervise;
 
