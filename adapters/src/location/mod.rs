@@ -118,7 +118,7 @@ impl Location {
             News::Report(Report::NoFix, _) => {
                 let fault = Fault::Device("the receiver has no fix".to_owned());
                 self.trouble = None;
-                Some(self.lose_fix().map_or(Err(fault), Ok))
+                Some(self.lose_fix().ok_or(fault))
             }
             News::Report(Report::Fix(fix), at) => {
                 self.trouble = None;

@@ -155,7 +155,7 @@ impl Epoch {
                 self.day = day_of(fields.get(8)).or(self.day);
             }
             Kind::Vtg => {
-                self.track = self.track.or(fields.number(0));
+                self.track = self.track.or_else(|| fields.number(0));
                 let speed = fields.number(6).map(|speed| speed * KM_PER_H);
                 self.speed = self.speed.or(speed);
             }
@@ -202,7 +202,9 @@ impl Epoch {
             latitude,
             longitude,
             altitude: self.altitude,
-            radius: self.error.or(self.dilution.map(|hdop| hdop * RANGE_ERROR)),
+            radius: self
+                .error
+                .or_else(|| self.dilution.map(|hdop| hdop * RANGE_ERROR)),
             speed: self.speed,
             track: self.track,
             climb: None,

@@ -21,6 +21,7 @@ mod safety;
 mod security;
 mod server;
 mod site;
+mod standstill;
 mod store;
 mod units;
 

@@ -28,7 +28,7 @@ pub use location::{GpsdDevice, NmeaDevice};
 pub use rule::{
     CommandsHold, Mode, OnOff, Photocell, Policy, Programme, Schedule, Thermostat, WhenLost,
 };
-pub use safety::{Feedback, Interlock, LampWatch, Manual};
+pub use safety::{Feedback, Interlock, LampWatch, Manual, Standstill};
 pub use scalar::Scalar;
 pub use security::{CertificateUsage, Security, SecurityMode};
 
@@ -270,6 +270,8 @@ pub struct Site {
     pub thermostat: BTreeMap<String, Thermostat>,
     /// `[site.interlock.NAME]`: outputs that are never on together.
     pub interlock: BTreeMap<String, Interlock>,
+    /// `[site.standstill.NAME]`: outputs that are not switched while something moves.
+    pub standstill: BTreeMap<String, Standstill>,
     /// `[site.lamp_watch.NAME]`: failed lamps and day burners, by their power.
     pub lamp_watch: BTreeMap<String, LampWatch>,
 }

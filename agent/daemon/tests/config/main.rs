@@ -14,6 +14,7 @@ mod safety;
 mod security;
 mod shipped;
 mod shipped_templates;
+mod standstill;
 mod templates;
 
 use std::{
