@@ -14,6 +14,8 @@ pub mod location;
 pub mod meter;
 #[cfg(feature = "modbus")]
 pub mod modbus;
+#[cfg(feature = "remote")]
+pub mod remote;
 pub mod s0;
 pub mod sim;
 pub mod supervise;
@@ -70,9 +72,14 @@ pub trait Adapter: Send + 'static {
 /// Why [`Adapter::wait`] came back.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Wake {
+    /// The device is there; it has nothing to tell.
+    Alive,
     Declared(Declared),
     /// These are due; the supervisor calls [`Adapter::read`] for them.
     Due(InstanceAddress, Vec<ResourceId>),
+    /// The device is gone, as it says itself or whoever stands for it, with the words for people.
+    Lost(String),
+    /// Samples that are stale already say nothing about the link.
     News(Vec<Sample>),
 }
 

@@ -316,10 +316,12 @@ impl Counter {
 
     fn on_waited(&mut self, result: Outcome<Result<Wake, Fault>>) {
         match result {
+            Outcome::Finished(Ok(Wake::Alive)) => self.desk.on_alive(),
             Outcome::Finished(Ok(Wake::Declared(declared))) => self.desk.declare(declared),
             Outcome::Finished(Ok(Wake::Due(instance, resources))) => {
                 self.desk.on_due(instance, resources)
             }
+            Outcome::Finished(Ok(Wake::Lost(words))) => self.desk.on_lost(&words),
             Outcome::Finished(Ok(Wake::News(samples))) => self.desk.on_news(samples),
             Outcome::Finished(Err(fault)) => self.desk.on_fault(&fault, Instant::now()),
             Outcome::Interrupted => {}

@@ -297,9 +297,23 @@ impl Desk {
         if samples.is_empty() {
             return;
         }
+        if samples
+            .iter()
+            .any(|sample| sample.quality != Quality::Stale)
+        {
+            self.on_alive();
+        }
+        self.record(samples);
+    }
+
+    pub(super) fn on_alive(&mut self) {
         let change = self.link.heard();
         self.tell_link(change);
-        self.record(samples);
+    }
+
+    pub(super) fn on_lost(&mut self, words: &str) {
+        let change = self.link.lost(words);
+        self.tell_link(change);
     }
 
     pub(super) fn on_notes(&mut self, notes: Vec<Note>) {
@@ -421,8 +435,7 @@ impl Desk {
             .collect();
         open.into_iter()
             .for_each(|op| self.refuse(op, Fault::Unreachable));
-        let change = self.link.lost(&format!("the adapter stopped: {words}"));
-        self.tell_link(change);
+        self.on_lost(&format!("the adapter stopped: {words}"));
     }
 
     fn allows(&self, address: ResourceAddress, what: impl Fn(&Operations) -> bool) -> bool {
@@ -467,9 +480,12 @@ impl Desk {
 
     /// Keeps samples and passes them on; those of resources that nobody declared are dropped.
     fn record(&mut self, mut samples: Vec<Sample>) {
-        let refreshed = Instant::now();
+        let (now, at) = (Instant::now(), self.clock.stamp());
         samples.retain(|sample| self.declared.contains_key(&sample.address));
         for sample in &samples {
+            // What an adapter has kept is as old as it was.
+            let age = at.mono.saturating_sub(sample.at.mono);
+            let refreshed = now.checked_sub(age).unwrap_or(now);
             let instances = self.samples.entry(sample.address).or_default();
             let kept = Kept {
                 sample: sample.clone(),
@@ -483,11 +499,12 @@ impl Desk {
             self.kept += usize::from(is_new);
             instances.insert(sample.index, kept);
             self.written.remove(sample.address);
+            if let Some(stale_after) = self.limits.stale_after {
+                let due = refreshed + stale_after;
+                self.stale_check = Some(self.stale_check.map_or(due, |check| check.min(due)));
+            }
         }
         self.outbox.push_samples(samples);
-        if let Some(stale_after) = self.limits.stale_after {
-            self.stale_check.get_or_insert(refreshed + stale_after);
-        }
     }
 
     /// After a write the last sample is history; where the adapter tells nothing by itself, the

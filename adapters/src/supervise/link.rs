@@ -15,6 +15,8 @@ pub(super) struct Link {
     /// Answers in a row that were errors.
     refused: u32,
     retry_at: Option<Instant>,
+    /// It was said to be gone: what stays without answer is no news.
+    is_lost: bool,
 }
 
 /// What people are told when the state or its reason changes.
@@ -31,6 +33,7 @@ impl Link {
                 missed: 0,
                 refused: 0,
                 retry_at: None,
+                is_lost: false,
             },
             change,
         )
@@ -49,11 +52,15 @@ impl Link {
         self.missed = 0;
         self.refused = 0;
         self.retry_at = None;
+        self.is_lost = false;
         self.enter(LinkState::Online, "answers")
     }
 
     /// Nobody answered.
     pub(super) fn missed(&mut self, fault: &Fault, limits: &Limits, now: Instant) -> Change {
+        if self.is_lost {
+            return None;
+        }
         self.missed = self.missed.saturating_add(1);
         self.rest(self.missed, limits, now);
         let given_up = self.missed >= limits.offline_after;
@@ -76,8 +83,9 @@ impl Link {
         self.enter(LinkState::Suspect, &fault.to_string())
     }
 
-    /// The adapter is no more.
+    /// The adapter is no more, or the device is said to be gone.
     pub(super) fn lost(&mut self, words: &str) -> Change {
+        self.is_lost = true;
         self.enter(LinkState::Offline, words)
     }
 

@@ -358,6 +358,47 @@ async fn news_of_what_was_written_saves_the_read() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_device_that_is_said_to_be_gone_is_offline_with_these_words_until_it_is_there_again() {
+    let mut rig = rig(Limits::default(), |_| ());
+    assert_eq!(rig.link().await.0, LinkState::Starting);
+    rig.wakes.send(Wake::Alive).unwrap();
+    assert_eq!(rig.link().await.0, LinkState::Online);
+    let words = "its program has gone".to_owned();
+    rig.wakes.send(Wake::Lost(words.clone())).unwrap();
+    assert_eq!(rig.link().await, (LinkState::Offline, words));
+    *rig.behaviour.lock().unwrap() = (Duration::ZERO, Err(Fault::Unreachable));
+    rig.read(1, TEMPERATURE);
+    assert_eq!(rig.done(1).await, Err(Fault::Unreachable));
+    rig.wakes.send(Wake::Alive).unwrap();
+    assert_eq!(rig.link().await.0, LinkState::Online);
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_an_adapter_has_kept_says_nothing_of_the_link_and_is_as_old_as_it_was() {
+    let limits = Limits {
+        stale_after: Some(Duration::from_secs(10)),
+        ..Limits::default()
+    };
+    let mut rig = rig(limits, |_| ());
+    let taken = rig.clock.stamp();
+    let sample = Sample::good(TEMPERATURE, Value::Float(20.0), taken);
+    let kept = Sample {
+        quality: Quality::Stale,
+        ..sample.clone()
+    };
+    rig.wakes.send(Wake::News(vec![kept])).unwrap();
+    assert_eq!(rig.link().await.0, LinkState::Starting);
+    assert_eq!(rig.changed().await[0].quality, Quality::Stale);
+    sleep(Duration::from_secs(8)).await;
+    rig.wakes.send(Wake::News(vec![sample])).unwrap();
+    assert_eq!(rig.link().await.0, LinkState::Online);
+    assert_eq!(rig.changed().await[0].quality, Quality::Good);
+    let before = Instant::now();
+    assert_eq!(rig.changed().await[0].quality, Quality::Stale);
+    assert_eq!(before.elapsed(), Duration::from_secs(2));
+}
+
+#[tokio::test(start_paused = true)]
 async fn the_link_goes_offline_and_values_are_stale_once() {
     let mut rig = rig(Limits::default(), |_| ());
     assert_eq!(rig.link().await.0, LinkState::Starting);

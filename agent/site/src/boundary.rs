@@ -42,8 +42,9 @@ pub enum SiteOutput {
     Adapter(AdapterId, AdapterRequest),
     Core(DeviceEvent),
     Event(SiteEvent),
-    /// The site's state, to be durable before later outputs of the site are performed.
-    Save(crate::saved::SavedSite),
+    /// What has changed of the site's state, to be durable before later outputs of the site are
+    /// performed. Costs as much as has changed.
+    Save(crate::saved::SavedChange),
 }
 
 /// Something that people are told.

@@ -32,7 +32,7 @@ pub(crate) enum Timer {
     ServerLost(OutputIndex),
     /// Something has stood still for long enough.
     Standstill(MotionIndex),
-    /// Counters are published and kept.
+    /// Counters are published and kept, and how long commands still hold.
     Tick,
     /// The power of lamps has been wrong for long enough.
     Watch(WatchIndex),
@@ -60,6 +60,25 @@ impl Deadlines {
 
     pub(crate) fn is_set(&self, timer: Timer) -> bool {
         self.at.contains_key(&timer)
+    }
+
+    /// Outputs of which something ends by itself.
+    pub(crate) fn holds(&self) -> impl Iterator<Item = OutputIndex> {
+        let all = Timer::Hold(OutputIndex(0))..=Timer::Hold(OutputIndex(u16::MAX));
+        let timers = self.at.range(all);
+        timers.filter_map(|(timer, _)| match timer {
+            Timer::Hold(index) => Some(*index),
+            Timer::DeviceLost(_)
+            | Timer::Drive(_)
+            | Timer::Interlock(_)
+            | Timer::Op(_)
+            | Timer::Relay(_)
+            | Timer::Rule(_)
+            | Timer::ServerLost(_)
+            | Timer::Standstill(_)
+            | Timer::Tick
+            | Timer::Watch(_) => None,
+        })
     }
 
     /// The earliest deadline that has passed.

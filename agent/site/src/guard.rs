@@ -1,12 +1,17 @@
 //! Minimum times and starts per hour of one output.
 //!
-//! What cannot be known counts against switching: an unknown last-off was just now.
+//! What cannot be known counts against switching: an unknown last-off was just now. Over a start of
+//! the machine only a date that was believed before, and is believed now, says how long ago it was.
 
 use std::{collections::VecDeque, time::Duration};
 
 use lamplighter_model::Now;
 
-use crate::{boundary::Guard, moment::Moment, saved::SavedGuard};
+use crate::{
+    boundary::Guard,
+    moment::Moment,
+    saved::{SavedGuard, SavedMoment},
+};
 
 const HOUR: Duration = Duration::from_secs(3600);
 /// More starts than this in an hour are not remembered one by one.
@@ -25,6 +30,11 @@ pub(crate) struct GuardState {
     switching: bool,
     /// That write did not wait for this guard: should it fail, its repetition has to.
     hurried: bool,
+    /// What was kept before this start of the machine, until a date can be believed: the times that
+    /// still count as just now.
+    undated: Option<Box<SavedGuard>>,
+    /// Something has changed that is kept over a restart.
+    is_unkept: bool,
 }
 
 /// Whether the device is on.
@@ -46,9 +56,15 @@ impl GuardState {
             starts: VecDeque::new(),
             switching: false,
             hurried: false,
+            undated: None,
+            is_unkept: false,
         };
         let Some(saved) = saved else { return unknown };
-        let restore = |saved| Moment::past(saved, now).unwrap_or_else(|| Moment::of(now));
+        let restore = |saved| Moment::of_this_boot(saved, now).unwrap_or_else(|| Moment::of(now));
+        let unknown = Self {
+            undated: undated(saved, now).map(Box::new),
+            ..unknown
+        };
         let starts = saved
             .starts
             .iter()
@@ -79,7 +95,8 @@ impl GuardState {
         }
     }
 
-    pub(crate) fn to_saved(&self, now: Now) -> SavedGuard {
+    /// `dated`: the date can be believed.
+    pub(crate) fn to_saved(&self, dated: bool, now: Now) -> SavedGuard {
         let on = match self.state {
             State::Known(on) if !self.switching => Some(on),
             State::Known(_) | State::Tried(_) | State::Unknown => None,
@@ -89,7 +106,40 @@ impl GuardState {
             on_since: self.on_since.map(|at| at.to_saved(now)),
             off_since: Some(self.off_since.to_saved(now)),
             starts: self.starts.iter().map(|at| at.to_saved(now)).collect(),
+            dated,
         }
+    }
+
+    /// The date can be believed now: what was kept with such a date was as long ago as it says. True
+    /// if that may let the output switch earlier.
+    pub(crate) fn on_dated(&mut self, now: Now) -> bool {
+        self.is_unkept = true;
+        let Some(kept) = self.undated.take() else {
+            return false;
+        };
+        let earlier = |known: Moment, kept: Option<SavedMoment>| {
+            let kept = kept.and_then(|kept| Moment::past(kept, now));
+            kept.map_or(known, |kept| kept.min(known))
+        };
+        for (start, kept) in self.starts.iter_mut().zip(kept.starts) {
+            *start = earlier(*start, Some(kept));
+        }
+        self.on_since = self.on_since.map(|since| earlier(since, kept.on_since));
+        self.off_since = earlier(self.off_since, kept.off_since);
+        true
+    }
+
+    /// Something has happened since, which is known better than what was kept.
+    fn on_news(&mut self) {
+        self.is_unkept = true;
+        if let Some(kept) = &mut self.undated {
+            (kept.on_since, kept.off_since) = (None, None);
+        }
+    }
+
+    /// Whether anything has changed that is kept, since this was last asked.
+    pub(crate) const fn take_unkept(&mut self) -> bool {
+        std::mem::replace(&mut self.is_unkept, false)
     }
 
     pub(crate) const fn rule(&self) -> Guard {
@@ -133,6 +183,7 @@ impl GuardState {
             }
             State::Known(_) | State::Tried(_) | State::Unknown => self.switched(on, now),
         }
+        self.on_news();
         self.switching = true;
     }
 
@@ -155,6 +206,7 @@ impl GuardState {
         if !std::mem::take(&mut self.switching) {
             return;
         }
+        self.is_unkept = true;
         self.state = state;
         if on {
             self.on_since = Some(Moment::of(now));
@@ -165,6 +217,7 @@ impl GuardState {
 
     /// Nobody knows what the device does, or has done until now.
     pub(crate) fn on_unknown(&mut self, now: Now) {
+        self.on_news();
         self.state = State::Unknown;
         self.on_since = Some(Moment::of(now));
         self.off_since = Moment::of(now);
@@ -192,6 +245,7 @@ impl GuardState {
                 }
             }
         }
+        self.on_news();
         true
     }
 
@@ -210,7 +264,26 @@ impl GuardState {
             || self.starts.len() >= MAX_STARTS
         {
             self.starts.pop_front();
+            // They go together with what they stand for.
+            if let Some(kept) = self.undated.as_mut().filter(|kept| !kept.starts.is_empty()) {
+                kept.starts.remove(0);
+            }
         }
         self.starts.push_back(now);
     }
+}
+
+/// What of it a date that can be believed will place.
+fn undated(saved: &SavedGuard, now: Now) -> Option<SavedGuard> {
+    let boot = saved.off_since.map(|at| at.boot);
+    if !saved.dated || boot == Some(now.boot) {
+        return None;
+    }
+    let starts = saved.starts.iter().take(MAX_STARTS);
+    Some(SavedGuard {
+        on_since: saved.on_since.filter(|_| saved.on.is_some()),
+        off_since: saved.off_since.filter(|_| saved.on == Some(false)),
+        starts: starts.copied().collect(),
+        ..*saved
+    })
 }

@@ -232,6 +232,8 @@ pub(crate) struct Counters {
     /// Since when it is on, as far as `saved.on_total` does not hold it yet.
     counting_since: Option<Moment>,
     on_since: Option<Moment>,
+    /// Something has changed that is kept over a restart, beside the time on.
+    is_unkept: bool,
 }
 
 impl Counters {
@@ -241,6 +243,7 @@ impl Counters {
             on: None,
             counting_since: None,
             on_since: None,
+            is_unkept: false,
         }
     }
 
@@ -256,6 +259,7 @@ impl Counters {
         if self.on == Some(on) {
             return false;
         }
+        self.is_unkept = true;
         self.saved.on_total = self.on_total(now);
         self.counting_since = on.then(|| Moment::of(now));
         if on && self.on == Some(false) {
@@ -265,6 +269,11 @@ impl Counters {
         self.on_since = self.counting_since.filter(|_| self.on.is_some());
         self.on = Some(on);
         true
+    }
+
+    /// Whether anything has changed that is kept, since this was last asked.
+    pub(crate) const fn take_unkept(&mut self) -> bool {
+        std::mem::replace(&mut self.is_unkept, false)
     }
 
     pub(crate) const fn is_counting(&self) -> bool {
@@ -300,6 +309,7 @@ impl Counters {
     }
 
     pub(crate) fn reset(&mut self, reset: Reset, now: Now) {
+        self.is_unkept = true;
         match reset {
             Reset::OnTime => self.saved.on_time_reset = self.on_total(now),
             Reset::OperatingHours => self.saved.hours_reset = self.on_total(now),

@@ -59,13 +59,20 @@ impl Moment {
         }
     }
 
+    /// A moment of this start of the machine; `None` for all others.
+    pub(crate) fn of_this_boot(saved: SavedMoment, now: Now) -> Option<Self> {
+        let same = saved.boot == now.boot;
+        same.then(|| Self(saved.mono_ns).min(Self::of(now)))
+    }
+
     /// A moment that lies in the past, however the clock was set since. `None` where it cannot be
     /// known how long ago it was.
     pub(crate) fn past(saved: SavedMoment, now: Now) -> Option<Self> {
         Self::from_saved(saved, now).map(|at| at.min(Self::of(now)))
     }
 
-    /// `None` where its distance from now cannot be known.
+    /// `None` where its distance from now cannot be known. It goes by any date, be it believed or not:
+    /// what must not be wrong uses [`Self::of_this_boot`].
     pub(crate) fn from_saved(saved: SavedMoment, now: Now) -> Option<Self> {
         if saved.boot == now.boot {
             return Some(Self(saved.mono_ns));

@@ -25,6 +25,7 @@ pub(crate) use held::left;
 use crate::{
     boundary::{BootState, FailSafeOn, Guard, PointConfig, Slot},
     contact::Contact,
+    group::Seen,
     guard::GuardState,
     lamp::{Counters, LampResource},
     moment::Moment,
@@ -72,6 +73,8 @@ pub(crate) struct Output {
     pub(crate) result: DriveResult,
     /// Watches of its power, alone or with others.
     pub(crate) watches: Vec<WatchIndex>,
+    /// What these watches know that it was told.
+    pub(crate) watched: Option<bool>,
     pub(crate) shows_lamp_alarms: bool,
     pub(crate) has_hand: bool,
     pub(crate) relay_failure: bool,
@@ -217,6 +220,7 @@ impl Output {
             measured: None,
             result: DriveResult::Never,
             watches: Vec::new(),
+            watched: None,
             shows_lamp_alarms: false,
             has_hand: false,
             relay_failure: false,
@@ -276,6 +280,13 @@ impl Output {
             .or(self.in_effect.as_ref())
     }
 
+    /// The same, as groups sum it up.
+    pub(crate) fn seen(&self) -> Option<Seen> {
+        let is_on = is_on(self.actual()?);
+        let level = self.level();
+        Some(Seen { is_on, level })
+    }
+
     /// Whether a request waits for its command to be carried out.
     pub(crate) const fn has_waiter(&self) -> bool {
         self.waiter.is_some()
@@ -329,6 +340,11 @@ impl Output {
     pub(crate) const fn write_anew(&mut self) {
         self.forced = true;
         self.retry = None;
+    }
+
+    /// The date can be believed now. True if a guard may let it switch earlier because of that.
+    pub(crate) fn on_dated(&mut self, now: Now) -> bool {
+        self.guard.as_mut().is_some_and(|guard| guard.on_dated(now))
     }
 
     /// What failed before need not be waited for: something else is to be written.
@@ -387,8 +403,15 @@ impl Output {
     /// Ends the holding times that have passed; true if a slot became free.
     pub(crate) fn expire(&mut self, now: Now) -> (bool, Option<OpId>) {
         let expired = self.slots.expire(now);
-        let ended = expired && self.slots.get(Slot::Command).is_none();
-        (expired, if ended { self.release_command() } else { None })
+        if !expired || self.slots.get(Slot::Command).is_some() {
+            return (expired, None);
+        }
+        // One that was never begun is answered with an error, and changes nothing.
+        let Some(waiter) = self.waiter.take() else {
+            return (expired, self.release_command());
+        };
+        self.withdraw(now);
+        (expired, Some(waiter))
     }
 
     /// The device is there (again) and may have forgotten everything: the winner is written anew.
@@ -527,13 +550,31 @@ impl Output {
         }
     }
 
-    fn wait(&self, slot: Slot, value: &Value, now: Now) -> Option<Moment> {
-        // Safety does not queue up behind a street, nor does a hand that switches off, nor somebody
-        // who is answered within seconds: what he is refused must not be done later.
-        let is_urgent = slot < Slot::HandSwitch
+    /// Whether it is switched outside of its turn. Safety does not queue up behind a street, nor does
+    /// a hand that switches off, nor somebody who is answered within seconds: what he is refused must
+    /// not be done later.
+    fn is_urgent(&self, slot: Slot, value: &Value) -> bool {
+        slot < Slot::HandSwitch
             || (slot == Slot::HandSwitch && !is_on(value))
-            || (slot == Slot::Command && self.has_waiter());
-        let paced = self.paced.map(|(_, at)| at).filter(|_| !is_urgent);
+            || (slot == Slot::Command && self.has_waiter())
+    }
+
+    /// The group of which it has to be switched in turn, and the last turn that it was given.
+    pub(crate) fn turn(&self, slot: Slot, value: &Value) -> Option<(GroupIndex, Option<Moment>)> {
+        if self.is_urgent(slot, value) {
+            return None;
+        }
+        if let Some((group, at)) = self.paced {
+            return Some((group, Some(at)));
+        }
+        let winner = self.slots.winner().and_then(|(_, entry)| entry.group);
+        let group = winner.or_else(|| self.groups.first().copied())?;
+        Some((group, None))
+    }
+
+    fn wait(&self, slot: Slot, value: &Value, now: Now) -> Option<Moment> {
+        let paced = self.paced.map(|(_, at)| at);
+        let paced = paced.filter(|_| !self.is_urgent(slot, value));
         let latest = self
             .guard_wait(slot, value, now)
             .max(paced)
@@ -711,7 +752,7 @@ impl Output {
     }
 
     /// What it does in percent, where anybody has seen it.
-    pub(crate) fn level(&self) -> Option<f64> {
+    fn level(&self) -> Option<f64> {
         let number = self.actual()?.as_f64()?;
         Some(if self.data_type == DataType::Boolean {
             number * 100.0

@@ -54,6 +54,16 @@ pub(crate) struct Rule {
     /// What people were told of it.
     pub(crate) trouble: Option<String>,
     written: BTreeMap<Parameter, SavedParameter>,
+    /// What its outputs were last told; `None`: they are to be told anew.
+    pub(crate) applied: Option<Applied>,
+}
+
+/// What a rule wants of its outputs, and the event before which commands end.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) struct Applied {
+    pub(crate) on: Option<bool>,
+    pub(crate) wanted: Wanted,
+    pub(crate) event: Option<i64>,
 }
 
 #[derive(Clone, Debug)]
@@ -163,6 +173,7 @@ impl Rule {
             next: None,
             trouble: None,
             written: BTreeMap::new(),
+            applied: None,
         };
         if let Some(saved) = saved {
             rule.restore(&saved.written);

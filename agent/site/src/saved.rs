@@ -3,12 +3,19 @@
 //! Outputs and groups are kept by their configured names, so that a changed order of the
 //! configuration moves nothing; what is no longer configured is left out at the next save.
 
+mod change;
+
 use std::{collections::BTreeMap, time::Duration};
 
-use lamplighter_model::{BootId, UnixTime, Value, device::Origin};
+use lamplighter_model::{BootId, Now, UnixTime, Value, device::Origin};
 use serde::{Deserialize, Serialize};
 
-use crate::boundary::{Hand, Slot};
+pub use change::{SavedChange, SavedPart};
+
+use crate::{
+    boundary::{Hand, Slot},
+    moment::Moment,
+};
 
 /// Slots, guard times and counters of all outputs.
 #[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
@@ -60,6 +67,9 @@ pub struct SavedPowerReturn {
 pub struct SavedHand {
     pub position: Hand,
     pub since: SavedMoment,
+    /// Of a switch with a limit.
+    #[serde(default)]
+    pub until: Option<SavedEnd>,
 }
 
 #[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
@@ -89,7 +99,7 @@ pub struct SavedSlot {
     pub group: Option<String>,
 }
 
-/// The end of a command with a holding time.
+/// The end of a command with a holding time, or of a hand switch with a limit.
 #[derive(Clone, Copy, Debug, Deserialize, PartialEq, Serialize)]
 pub struct SavedEnd {
     pub at: SavedMoment,
@@ -104,6 +114,9 @@ pub struct SavedGuard {
     pub on_since: Option<SavedMoment>,
     pub off_since: Option<SavedMoment>,
     pub starts: Vec<SavedMoment>,
+    /// The date could be believed when this was kept.
+    #[serde(default)]
+    pub dated: bool,
 }
 
 #[derive(Clone, Copy, Debug, Default, Deserialize, PartialEq, Serialize)]
@@ -157,6 +170,21 @@ pub struct SavedMoment {
     /// Nanoseconds since that start of the machine, negative before it.
     pub mono_ns: i64,
     pub unix: Option<UnixTime>,
+}
+
+impl SavedEnd {
+    pub(crate) fn of(end: Moment, now: Now) -> Self {
+        Self {
+            at: end.to_saved(now),
+            left: Moment::of(now).until(end),
+        }
+    }
+
+    pub(crate) fn restore(self, now: Now) -> Moment {
+        // Never longer than was left, however the clock was set since.
+        let latest = Moment::of(now).plus(self.left);
+        Moment::from_saved(self.at, now).map_or(latest, |at| at.min(latest))
+    }
 }
 
 impl SavedSite {

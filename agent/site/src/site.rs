@@ -3,7 +3,8 @@
 //! 1. A request or an adapter's news changes slots, measurements or links.
 //! 2. Each output concerned is looked at once more (`drive`): write, wait, or nothing.
 //! 3. At the end of the turn, what has changed for readers goes to the core, and if anything must
-//!    survive a restart, one [`SiteOutput::Save`] goes before everything else of the turn.
+//!    survive a restart, one [`SiteOutput::Save`] of what has changed goes before everything else of
+//!    the turn.
 
 mod alarm;
 mod answer;
@@ -51,12 +52,13 @@ use crate::{
     moment::Moment,
     output::{GroupIndex, Output, OutputIndex},
     power_return::PowerReturn,
-    saved::SavedSite,
+    saved::{SavedChange, SavedPart, SavedSite},
     slots::CommandId,
     standstill::{Motion, MotionIndex},
 };
 
-/// How often counters are published and kept while something is on.
+/// How often counters are published and kept while something is on, and the time that is left where
+/// something ends by itself: where nobody knows the date after a power cut, that goes on.
 const TICK: Duration = Duration::from_secs(15 * 60);
 
 /// Stands between the core and the adapters; see [`crate::boundary`] for its surface.
@@ -97,6 +99,12 @@ pub struct Site {
     out: VecDeque<SiteOutput>,
     /// Something changed that must be kept before the turn's other outputs are performed.
     dirty: bool,
+    /// The same, where nothing but outputs has changed.
+    dirty_outputs: bool,
+    /// Outputs that have changed since they were kept.
+    unkept: BTreeSet<OutputIndex>,
+    /// Everything was kept since the start.
+    is_whole_kept: bool,
     touched: BTreeSet<OutputIndex>,
     touched_groups: BTreeSet<GroupIndex>,
     /// What readers were last told of the resources that the site owns.
@@ -142,6 +150,9 @@ impl Site {
             deadlines: Deadlines::default(),
             out: VecDeque::new(),
             dirty: false,
+            dirty_outputs: false,
+            unkept: BTreeSet::new(),
+            is_whole_kept: false,
             touched: BTreeSet::new(),
             touched_groups: BTreeSet::new(),
             published: BTreeMap::new(),
@@ -208,18 +219,48 @@ impl Site {
             .indices()
             .filter(|index| self.output(*index).counters.is_counting())
             .collect::<Vec<_>>();
-        if !counting.is_empty() {
+        self.arm_tick(!counting.is_empty(), now);
+        self.unkept.extend(&counting);
+        self.unkept.extend(self.deadlines.holds());
+        self.touched.extend(counting);
+    }
+
+    fn arm_tick(&mut self, is_counting: bool, now: Now) {
+        let needed = is_counting || self.deadlines.holds().next().is_some();
+        if needed && !self.deadlines.is_set(Timer::Tick) {
             self.deadlines.set(Timer::Tick, Moment::of(now).plus(TICK));
         }
-        self.touched.extend(counting);
     }
 
     /// Ends a turn: tells readers what has changed, and puts the state to be kept first.
     fn flush(&mut self, now: Now) {
-        self.publish(now);
-        if std::mem::take(&mut self.dirty) {
-            self.out.push_front(SiteOutput::Save(self.to_saved(now)));
+        self.arm_tick(false, now);
+        for index in &self.touched {
+            if self.outputs[usize::from(index.0)].take_unkept() {
+                self.unkept.insert(*index);
+            }
         }
+        self.publish(now);
+        let has_rest = std::mem::take(&mut self.dirty);
+        if std::mem::take(&mut self.dirty_outputs) || has_rest {
+            let change = self.change(has_rest, now);
+            self.out.push_front(SiteOutput::Save(change));
+        }
+    }
+
+    /// What is to be kept; `has_rest`: beside outputs something has changed too.
+    fn change(&mut self, has_rest: bool, now: Now) -> SavedChange {
+        let unkept = std::mem::take(&mut self.unkept);
+        if !std::mem::replace(&mut self.is_whole_kept, true) {
+            return SavedChange::Whole(SavedSite {
+                outputs: self.saved_outputs(self.indices(), now),
+                ..self.saved_rest(now)
+            });
+        }
+        SavedChange::Part(SavedPart {
+            outputs: self.saved_outputs(unkept.into_iter(), now),
+            rest: has_rest.then(|| Box::new(self.saved_rest(now))),
+        })
     }
 
     fn output(&self, index: OutputIndex) -> &Output {

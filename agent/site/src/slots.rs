@@ -23,31 +23,43 @@ pub(crate) struct Entry {
 /// The table that decides what an output does: its occupied slots, the highest first. Most have one
 /// or two of ten.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Slots(Vec<(Slot, Entry)>);
+pub(crate) struct Slots {
+    occupied: Vec<(Slot, Entry)>,
+    /// Something has changed that is kept over a restart.
+    is_unkept: bool,
+}
 
 impl Slots {
     pub(crate) fn get(&self, slot: Slot) -> Option<&Entry> {
         let at = self.place(slot).ok()?;
-        Some(&self.0[at].1)
+        Some(&self.occupied[at].1)
     }
 
     pub(crate) fn set(&mut self, slot: Slot, entry: Entry) {
+        self.is_unkept |= slot.is_kept();
         match self.place(slot) {
-            Ok(at) => self.0[at].1 = entry,
+            Ok(at) => self.occupied[at].1 = entry,
             Err(at) => {
-                self.0.reserve_exact(1);
-                self.0.insert(at, (slot, entry));
+                self.occupied.reserve_exact(1);
+                self.occupied.insert(at, (slot, entry));
             }
         }
     }
 
     pub(crate) fn clear(&mut self, slot: Slot) -> Option<Entry> {
         let at = self.place(slot).ok()?;
-        Some(self.0.remove(at).1)
+        self.is_unkept |= slot.is_kept();
+        Some(self.occupied.remove(at).1)
     }
 
     fn place(&self, slot: Slot) -> Result<usize, usize> {
-        self.0.binary_search_by_key(&slot, |(known, _)| *known)
+        let of_entry = |(known, _): &(Slot, Entry)| *known;
+        self.occupied.binary_search_by_key(&slot, of_entry)
+    }
+
+    /// Whether anything has changed that is kept, since this was last asked.
+    pub(crate) const fn take_unkept(&mut self) -> bool {
+        std::mem::replace(&mut self.is_unkept, false)
     }
 
     /// The highest occupied slot.
@@ -57,7 +69,7 @@ impl Slots {
 
     /// All occupied slots, the winner first.
     pub(crate) fn occupied(&self) -> impl Iterator<Item = (Slot, &Entry)> {
-        self.0.iter().map(|(slot, entry)| (*slot, entry))
+        self.occupied.iter().map(|(slot, entry)| (*slot, entry))
     }
 
     /// What keeps a command of this slot from being obeyed: a higher slot that wants something else.
@@ -68,13 +80,22 @@ impl Slots {
 
     /// Empties the slots whose time has come; true if there were any.
     pub(crate) fn expire(&mut self, now: Now) -> bool {
-        let before = self.0.len();
-        self.0.retain(|(_, entry)| !entry.has_ended(now));
-        self.0.len() < before
+        let Self {
+            occupied,
+            is_unkept,
+        } = self;
+        let before = occupied.len();
+        occupied.retain(|(slot, entry)| {
+            let ends = entry.has_ended(now);
+            *is_unkept |= ends && slot.is_kept();
+            !ends
+        });
+        occupied.len() < before
     }
 
     pub(crate) fn next_end(&self) -> Option<Moment> {
-        self.0.iter().filter_map(|(_, entry)| entry.until).min()
+        let ends = self.occupied.iter();
+        ends.filter_map(|(_, entry)| entry.until).min()
     }
 }
 

@@ -5,7 +5,7 @@ use std::fmt::Debug;
 
 use lamplighter::unpack;
 use lamplighter_lwm2m::saved::Record;
-use lamplighter_site::saved::SavedSite;
+use lamplighter_site::saved::{SavedPart, SavedSite};
 use serde::{Serialize, de::DeserializeOwned};
 
 pub(crate) fn records(bytes: &[u8]) {
@@ -14,6 +14,7 @@ pub(crate) fn records(bytes: &[u8]) {
 
 pub(crate) fn site(bytes: &[u8]) {
     stays::<SavedSite>(bytes);
+    stays::<SavedPart>(bytes);
 }
 
 /// A block of samples. An error has no samples behind it.

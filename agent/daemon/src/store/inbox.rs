@@ -12,7 +12,7 @@ use lamplighter_lwm2m::{
     saved::Record,
 };
 use lamplighter_model::{Path, Value};
-use lamplighter_site::saved::SavedSite;
+use lamplighter_site::saved::SavedChange;
 
 use super::{WaitingEvents, base::Owner, history::Asked, records::Key};
 
@@ -49,7 +49,7 @@ pub(super) struct Inbox {
     pub(super) searches: Vec<Asked>,
     pub(super) kept: BTreeMap<Owner, Waiting>,
     kept_bytes: usize,
-    pub(super) site: Option<SavedSite>,
+    pub(super) site: Option<SavedChange>,
     pub(super) wanted: Vec<Wanted>,
     /// How often the site's state was handed over.
     pub(super) sites: u32,
@@ -131,8 +131,11 @@ impl Inbox {
         self.erased.entry(owner).or_default().extend(paths);
     }
 
-    pub(super) fn save_site(&mut self, site: SavedSite) {
-        self.site = Some(site);
+    pub(super) fn save_site(&mut self, change: SavedChange) {
+        match &mut self.site {
+            Some(waiting) => waiting.merge(change),
+            None => self.site = Some(change),
+        }
         self.sites += 1;
     }
 

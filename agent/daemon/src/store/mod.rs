@@ -38,7 +38,7 @@ use lamplighter_lwm2m::{
     saved::Record,
 };
 use lamplighter_model::Ssid;
-use lamplighter_site::saved::SavedSite;
+use lamplighter_site::saved::{SavedChange, SavedSite};
 use tokio::sync::{mpsc, oneshot};
 
 pub(crate) use board::recognise;
@@ -54,6 +54,7 @@ use queue::HISTORY;
 use queues::Queues;
 use records::Records;
 use shelf::Shelf;
+use site::SiteFiles;
 use writer::{Everything, Writer};
 
 use crate::{
@@ -178,12 +179,12 @@ impl Store {
         }
     }
 
-    pub fn save_site(&self, site: SavedSite) {
+    pub fn save_site(&self, change: SavedChange) {
         if self.is_dead() {
             self.report(Stored::SiteSaved);
             return;
         }
-        self.shared.put(|inbox| inbox.save_site(site));
+        self.shared.put(|inbox| inbox.save_site(change));
     }
 
     /// Appends samples to the queue of a server.
@@ -286,7 +287,7 @@ pub(crate) fn erase(state_dir: &Path) -> io::Result<()> {
             .iter()
             .any(|snapshot| name == *snapshot || name == snapshot::previous(snapshot));
         let is_base = name.starts_with(base::FILE);
-        let is_tail = name == records::TAIL || queue::owner(&name).is_some();
+        let is_tail = name == records::TAIL || name == site::TAIL || queue::owner(&name).is_some();
         let is_log = EVENT_FILES.contains(&name.as_str());
         if is_snapshot || is_base || is_tail || is_log {
             disk.remove(&name)?;
@@ -302,7 +303,7 @@ fn load(
     clock: Clock,
     reports: mpsc::UnboundedSender<Stored>,
 ) -> (Writer, Loaded) {
-    let site = site::read(disk.as_mut());
+    let site = SiteFiles::load(disk.as_mut());
     let records = Records::load(disk.as_mut());
     let mut shelf = Shelf::new(disk, config.queue_max, config.history_max, config.block);
     let queues = Queues::load(&mut shelf).unwrap_or_else(|error| {
@@ -312,7 +313,7 @@ fn load(
     let (events, log) = EventFiles::load(shelf.disk(), config.events_max);
     let mut loaded = Loaded {
         records: records.all(),
-        site,
+        site: site.latest().cloned(),
         events: log,
         history_next: queues.history_next(),
     };
@@ -321,6 +322,7 @@ fn load(
     let kept = Everything {
         shelf,
         records,
+        site,
         queues,
         dates,
         events,

@@ -1,28 +1,146 @@
-//! The state of the site: one snapshot, replaced whole.
+//! The state of the site: a snapshot, and what has changed since as frames of a tail file, each of
+//! them on the disk before it is reported as kept.
+//!
+//! As with the records of the core, a tail belongs to the snapshot whose checksum its first frame
+//! names.
 
 use std::io;
 
-use lamplighter_site::saved::SavedSite;
+use lamplighter_site::saved::{SavedChange, SavedPart, SavedSite};
 
-use super::{disk::Disk, snapshot};
+use super::{
+    disk::Disk,
+    snapshot,
+    tail::{Room, Tail},
+};
 
 pub(super) const FILE: &str = "site.cbor";
+pub(super) const TAIL: &str = "site.tail";
 const FORMAT: &str = "lamplighter site";
 const VERSION: u32 = 1;
 
-pub(super) fn read(disk: &mut dyn Disk) -> Option<SavedSite> {
-    snapshot::read(disk, FILE, FORMAT, VERSION).map(|found| found.body)
+/// Bytes of a half of the tail: a snapshot is written when so much has changed. A snapshot of 2,000
+/// outputs is some ten times as much.
+const HALF: usize = 64 * 1024;
+
+/// What is kept of the site.
+#[derive(Debug)]
+pub(super) struct SiteFiles {
+    /// `None` before the site was first kept.
+    latest: Option<SavedSite>,
+    /// Of the snapshot that the tail belongs to.
+    base: u32,
+    tail: Tail,
+    /// Not everything is in snapshot and tail.
+    is_behind: bool,
+    /// Something is in the tail only.
+    has_tail: bool,
 }
 
-pub(super) fn write(disk: &mut dyn Disk, site: &SavedSite) -> io::Result<()> {
-    snapshot::write(disk, FILE, FORMAT, VERSION, site).map(drop)
+impl SiteFiles {
+    pub(super) fn load(disk: &mut dyn Disk) -> Self {
+        let found = snapshot::read(disk, FILE, FORMAT, VERSION);
+        let (latest, base) = match found {
+            Some(found) => (Some(found.body), found.checksum),
+            None => (None, 0),
+        };
+        let (tail, frames) = Tail::load(disk, TAIL, HALF);
+        let mut files = Self {
+            latest,
+            base,
+            tail,
+            is_behind: false,
+            has_tail: false,
+        };
+        files.replay(&frames);
+        files
+    }
+
+    fn replay(&mut self, frames: &[Vec<u8>]) {
+        let Some((base, frames)) = frames.split_first() else {
+            return;
+        };
+        if *base != self.base.to_le_bytes() {
+            return;
+        }
+        for frame in frames {
+            match minicbor_serde::from_slice::<SavedPart>(frame) {
+                Ok(part) => self.apply(SavedChange::Part(part)),
+                Err(error) => {
+                    tracing::error!(%error, "A change of the site is not understood, nor what came after it");
+                    return;
+                }
+            }
+        }
+    }
+
+    fn apply(&mut self, change: SavedChange) {
+        self.latest.get_or_insert_default().apply(change);
+    }
+
+    pub(super) const fn latest(&self) -> Option<&SavedSite> {
+        self.latest.as_ref()
+    }
+
+    /// Makes a change durable; where that fails, it is tried again with the next.
+    pub(super) fn keep(&mut self, disk: &mut dyn Disk, change: SavedChange) -> io::Result<()> {
+        let appended = match &change {
+            SavedChange::Part(part) => self.append(disk, part).unwrap_or(false),
+            SavedChange::Whole(_) => false,
+        };
+        self.is_behind |= !appended;
+        self.apply(change);
+        self.flush(disk)
+    }
+
+    /// Whether there was room for it.
+    fn append(&mut self, disk: &mut dyn Disk, part: &SavedPart) -> io::Result<bool> {
+        let body = minicbor_serde::to_vec(part).map_err(io::Error::other)?;
+        let is_written = self.tail.append(disk, &body)? == Room::Written;
+        self.has_tail |= is_written;
+        Ok(is_written)
+    }
+
+    /// Writes a snapshot of everything and begins its tail.
+    fn fold(&mut self, disk: &mut dyn Disk) -> io::Result<()> {
+        let Some(latest) = &self.latest else {
+            return Ok(());
+        };
+        self.tail.end();
+        self.base = snapshot::write(disk, FILE, FORMAT, VERSION, latest)?;
+        self.tail.begin(disk, &self.base.to_le_bytes(), false)?;
+        (self.is_behind, self.has_tail) = (false, false);
+        Ok(())
+    }
+
+    pub(super) const fn is_unsynced(&self) -> bool {
+        self.is_behind || self.tail.is_unsynced()
+    }
+
+    /// Tries again what the disk refused, and makes everything durable.
+    pub(super) fn flush(&mut self, disk: &mut dyn Disk) -> io::Result<()> {
+        if self.is_behind {
+            self.fold(disk)?;
+        }
+        match self.tail.is_unsynced() {
+            true => self.tail.sync(disk),
+            false => Ok(()),
+        }
+    }
+
+    /// At the end of the program everything stands in the snapshot, where programs that know of no
+    /// tail find it.
+    pub(super) fn close(&mut self, disk: &mut dyn Disk) -> io::Result<()> {
+        self.is_behind |= self.has_tail;
+        self.flush(disk)
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use std::collections::BTreeMap;
 
-    use lamplighter_site::saved::{SavedGroup, SavedOutput};
+    use lamplighter_site::saved::{SavedCounters, SavedGroup, SavedOutput};
 
     use super::*;
     use crate::store::StateDir;
@@ -46,9 +164,87 @@ mod tests {
             groups: BTreeMap::new(),
         };
         snapshot::write(&mut disk, FILE, FORMAT, VERSION, &first).unwrap();
-        let found = read(&mut disk).unwrap();
+        let files = SiteFiles::load(&mut disk);
+        let found = files.latest().unwrap();
         assert_eq!(found.outputs, outputs);
         assert!(found.rules.is_empty());
+        std::fs::remove_dir_all(directory).unwrap();
+    }
+
+    fn switched(times: u64) -> SavedChange {
+        let counters = SavedCounters {
+            switches: times,
+            ..SavedCounters::default()
+        };
+        let output = SavedOutput {
+            counters,
+            ..SavedOutput::default()
+        };
+        SavedChange::Part(SavedPart {
+            outputs: [("lamps.l1".to_owned(), output)].into(),
+            rest: None,
+        })
+    }
+
+    /// A site of so many outputs, kept.
+    fn site_of(outputs: u16, disk: &mut dyn Disk) -> SiteFiles {
+        let names = (1..=outputs).map(|number| format!("lamps.l{number}"));
+        let site = SavedSite {
+            outputs: names.map(|name| (name, SavedOutput::default())).collect(),
+            ..SavedSite::default()
+        };
+        let mut files = SiteFiles::load(disk);
+        files.keep(disk, SavedChange::Whole(site)).unwrap();
+        files
+    }
+
+    fn switches(files: &SiteFiles) -> u64 {
+        let output = &files.latest().unwrap().outputs["lamps.l1"];
+        output.counters.switches
+    }
+
+    #[test]
+    fn a_change_of_one_output_of_many_writes_no_snapshot_and_is_found_again() {
+        let directory = crate::fake::directory("site-part");
+        let mut disk = StateDir::new(&directory);
+        let mut files = site_of(2000, &mut disk);
+        let snapshot = disk.read(FILE).unwrap();
+        for times in 1..=100 {
+            files.keep(&mut disk, switched(times)).unwrap();
+        }
+        assert_eq!(disk.read(FILE).unwrap(), snapshot);
+        let mut files = SiteFiles::load(&mut disk);
+        assert_eq!(switches(&files), 100);
+        assert_eq!(files.latest().unwrap().outputs.len(), 2000);
+        // Nothing goes on behind what another process has written.
+        files.keep(&mut disk, switched(101)).unwrap();
+        assert_ne!(disk.read(FILE).unwrap(), snapshot);
+        std::fs::remove_dir_all(directory).unwrap();
+    }
+
+    #[test]
+    fn more_changes_than_the_tail_takes_go_into_a_snapshot() {
+        let directory = crate::fake::directory("site-full");
+        let mut disk = StateDir::new(&directory);
+        let mut files = site_of(20, &mut disk);
+        for times in 1..=2000 {
+            files.keep(&mut disk, switched(times)).unwrap();
+        }
+        assert_eq!(switches(&SiteFiles::load(&mut disk)), 2000);
+        let tail = disk.read(TAIL).unwrap().unwrap();
+        assert_eq!(tail.len(), 2 * HALF);
+        std::fs::remove_dir_all(directory).unwrap();
+    }
+
+    #[test]
+    fn at_the_end_of_the_program_the_snapshot_holds_everything() {
+        let directory = crate::fake::directory("site-closed");
+        let mut disk = StateDir::new(&directory);
+        let mut files = site_of(20, &mut disk);
+        files.keep(&mut disk, switched(7)).unwrap();
+        files.close(&mut disk).unwrap();
+        disk.remove(TAIL).unwrap();
+        assert_eq!(switches(&SiteFiles::load(&mut disk)), 7);
         std::fs::remove_dir_all(directory).unwrap();
     }
 }

@@ -198,7 +198,7 @@ fn what_the_disk_refused_is_written_when_it_takes_again() {
     let mut still = Still::open(&state_dir, config(Duration::ZERO));
     let reports = still.turn(|inbox| {
         inbox.commit(BOX, CommitId(1), vec![record("a")]);
-        inbox.save_site(SavedSite::default());
+        inbox.save_site(SavedChange::Whole(SavedSite::default()));
         inbox.keep((BOX, SERVER), range(0..3));
     });
     assert!(

@@ -8,7 +8,6 @@ use std::{
 
 use lamplighter_lwm2m::boundary::{ClientId, Kept};
 use lamplighter_model::Path;
-use lamplighter_site::saved::SavedSite;
 use tokio::sync::mpsc;
 
 use super::{
@@ -22,7 +21,7 @@ use super::{
     queues::Queues,
     records::Records,
     shelf::Shelf,
-    site,
+    site::SiteFiles,
 };
 use crate::clock::{self, Clock};
 
@@ -43,6 +42,7 @@ enum Part {
 pub(super) struct Everything {
     pub(super) shelf: Shelf,
     pub(super) records: Records,
+    pub(super) site: SiteFiles,
     pub(super) queues: Queues,
     pub(super) dates: Dates,
     pub(super) events: EventFiles,
@@ -52,6 +52,7 @@ pub(super) struct Everything {
 pub(super) struct Writer {
     shelf: Shelf,
     records: Records,
+    site: SiteFiles,
     queues: Queues,
     dates: Dates,
     events: EventFiles,
@@ -66,8 +67,6 @@ pub(super) struct Writer {
 struct State {
     /// When what waits for the disk is written at the latest.
     due: Option<Duration>,
-    /// The site's state, as long as it waits for the disk.
-    site: Option<SavedSite>,
     /// What is still to be erased.
     erased: BTreeMap<Owner, BTreeSet<Path>>,
     /// What the disk could not give.
@@ -87,6 +86,7 @@ impl Writer {
         let Everything {
             shelf,
             records,
+            site,
             queues,
             dates,
             events,
@@ -94,6 +94,7 @@ impl Writer {
         Self {
             shelf,
             records,
+            site,
             queues,
             dates,
             events,
@@ -117,6 +118,8 @@ impl Writer {
             }
         }
         self.write();
+        let closed = self.site.close(self.shelf.disk());
+        self.note(Part::Site, closed);
         let mut inbox = shared.lock();
         inbox.is_dead = true;
         // Whoever has asked meanwhile hears that there is no answer.
@@ -130,10 +133,10 @@ impl Writer {
         reports.extend(inbox.commits.iter().map(committed));
         reports.extend((0..inbox.sites).map(|_| Stored::SiteSaved));
         self.keep_records(inbox.changes.into_values(), !inbox.commits.is_empty());
-        if let Some(site) = inbox.site {
-            self.state.site = Some(site);
+        if let Some(change) = inbox.site {
+            let written = self.site.keep(self.shelf.disk(), change);
+            self.note(Part::Site, written);
         }
-        self.write_site();
         let written = self.events.write(self.shelf.disk(), inbox.events);
         self.note(Part::Events, written);
         for (owner, waiting) in inbox.kept {
@@ -295,7 +298,7 @@ impl Writer {
             self.state.due = None;
         }
         let waits = self.records.is_unsynced()
-            || self.state.site.is_some()
+            || self.site.is_unsynced()
             || self.events.is_unsynced()
             || !self.state.erased.is_empty()
             || !self.state.wanted.is_empty()
@@ -310,7 +313,8 @@ impl Writer {
     pub(super) fn write(&mut self) {
         let flushed = self.records.flush(self.shelf.disk());
         self.note(Part::Records, flushed);
-        self.write_site();
+        let flushed = self.site.flush(self.shelf.disk());
+        self.note(Part::Site, flushed);
         let flushed = self.events.flush(self.shelf.disk());
         self.note(Part::Events, flushed);
         let flushed = self.queues.flush(&mut self.shelf);
@@ -329,17 +333,6 @@ impl Writer {
     #[cfg(test)]
     pub(super) fn has_unsynced_events(&self) -> bool {
         self.events.is_unsynced()
-    }
-
-    fn write_site(&mut self) {
-        let Some(site) = &self.state.site else {
-            return;
-        };
-        let written = site::write(self.shelf.disk(), site);
-        if written.is_ok() {
-            self.state.site = None;
-        }
-        self.note(Part::Site, written);
     }
 
     fn note(&mut self, part: Part, done: io::Result<()>) {

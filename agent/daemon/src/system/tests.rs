@@ -323,7 +323,7 @@ async fn power_is_declared_when_it_comes_and_taken_back_when_it_goes() {
     let declared = |wakes: &[Wake]| {
         wakes.iter().find_map(|wake| match wake {
             Wake::Declared(declared) => Some(declared.clone()),
-            Wake::Due(..) | Wake::News(_) => None,
+            Wake::Alive | Wake::Due(..) | Wake::Lost(_) | Wake::News(_) => None,
         })
     };
     system.power = Power::new("/nowhere".into(), vec![PowerSource::Ac], BTreeSet::new());

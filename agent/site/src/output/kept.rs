@@ -5,7 +5,6 @@ use lamplighter_model::Now;
 use super::{GroupIndex, Output};
 use crate::{
     boundary::Slot,
-    moment::Moment,
     saved::{SavedEnd, SavedOutput, SavedSlot},
     slots::Entry,
 };
@@ -19,9 +18,17 @@ impl Output {
         self.slots.set(slot, entry);
     }
 
+    /// Whether anything has changed that is kept, since this was last asked.
+    pub(crate) fn take_unkept(&mut self) -> bool {
+        let of_guard = self.guard.as_mut().map(|guard| guard.take_unkept());
+        let of_others = [self.slots.take_unkept(), self.counters.take_unkept()];
+        of_guard == Some(true) || of_others.contains(&true)
+    }
+
     pub(crate) fn to_saved(
         &self,
         group_name: impl Fn(GroupIndex) -> Option<String>,
+        dated: bool,
         now: Now,
     ) -> SavedOutput {
         let kept = self.slots.occupied().filter(|(slot, _)| slot.is_kept());
@@ -30,15 +37,12 @@ impl Output {
             value: entry.value.clone(),
             by: entry.by.clone(),
             since: entry.since.to_saved(now),
-            until: entry.until.map(|at| SavedEnd {
-                at: at.to_saved(now),
-                left: Moment::of(now).until(at),
-            }),
+            until: entry.until.map(|end| SavedEnd::of(end, now)),
             group: entry.group.and_then(&group_name),
         });
         SavedOutput {
             slots: slots.collect(),
-            guard: self.guard.as_ref().map(|guard| guard.to_saved(now)),
+            guard: self.guard.as_ref().map(|guard| guard.to_saved(dated, now)),
             counters: self.counters.to_saved(now),
         }
     }

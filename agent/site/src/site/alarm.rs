@@ -24,6 +24,9 @@ pub(crate) struct WatchIndex(usize);
 pub(super) struct LampWatch {
     config: LampWatchConfig,
     members: Vec<OutputIndex>,
+    /// How many of them were told to be on, and off.
+    on: usize,
+    off: usize,
     /// The group that is watched, where it is not a single output.
     group: Option<GroupIndex>,
     /// What all members were told, and since when; `None` while they differ.
@@ -50,6 +53,20 @@ impl LampWatch {
         }
     }
 
+    /// A member was told something else.
+    fn count(&mut self, before: Option<bool>, now: Option<bool>) {
+        self.on = self.on + usize::from(now == Some(true)) - usize::from(before == Some(true));
+        self.off = self.off + usize::from(now == Some(false)) - usize::from(before == Some(false));
+    }
+
+    /// What all members were told; `None` where they differ or nobody knows.
+    fn told_all(&self) -> Option<bool> {
+        let all = self.members.len();
+        let says = [(self.on, true), (self.off, false)];
+        let says = says.into_iter().find(|(count, _)| *count == all)?;
+        Some(says.1).filter(|_| all > 0)
+    }
+
     const fn alarm(&mut self, alarm: Alarm) -> Option<&mut bool> {
         match alarm {
             Alarm::DayBurner => Some(&mut self.is_day_burner),
@@ -72,6 +89,9 @@ impl Site {
             output.watches.push(index);
             output.shows_lamp_alarms |= group.is_none();
         }
+        if let Some(group) = group {
+            self.group_mut(group).watches.push(index);
+        }
         self.watch_inputs
             .entry(config.input)
             .or_default()
@@ -79,6 +99,8 @@ impl Site {
         self.watches.push(LampWatch {
             config,
             members,
+            on: 0,
+            off: 0,
             group,
             told: None,
             power: None,
@@ -105,15 +127,16 @@ impl Site {
     /// What an output was told, or is seen to do, may have changed.
     pub(super) fn judge_alarms(&mut self, index: OutputIndex, now: Now) {
         self.judge_relay(index, now);
+        let output = self.output(index);
+        let (before, told) = (output.watched, output.in_effect.as_ref().map(is_on));
+        if before == told {
+            return;
+        }
+        self.output_mut(index).watched = told;
         for watch in self.output(index).watches.clone() {
-            let watched = &self.watches[watch.0];
-            let mut told = watched.members.iter().map(|member| {
-                let output = self.output(*member);
-                output.in_effect.as_ref().map(is_on)
-            });
-            let first = told.next().flatten();
-            let all = first.filter(|first| told.all(|other| other == Some(*first)));
             let watched = &mut self.watches[watch.0];
+            watched.count(before, told);
+            let all = watched.told_all();
             if watched.told.map(|(on, _)| on) != all {
                 watched.told = all.map(|on| (on, Moment::of(now)));
                 self.judge_watch(watch, now);
@@ -228,13 +251,10 @@ impl Site {
 
     /// Whether an alarm of a group as a whole holds; `None` where nobody watches it.
     pub(super) fn has_group_alarm(&self, index: GroupIndex, alarm: Alarm) -> Option<bool> {
-        let watches = self
-            .watches
-            .iter()
-            .filter(|watch| watch.group == Some(index));
+        let watches = self.group(index).watches.iter();
         let states = watches.map(|watch| match alarm {
-            Alarm::DayBurner => watch.is_day_burner,
-            Alarm::LampFailure => watch.is_failed,
+            Alarm::DayBurner => self.watches[watch.0].is_day_burner,
+            Alarm::LampFailure => self.watches[watch.0].is_failed,
             Alarm::RelayFailure => false,
         });
         states.reduce(|any, holds| any || holds)

@@ -212,7 +212,7 @@ impl Site {
                     "Counter reset"
                 );
                 self.output_mut(index).counters.reset(reset, now);
-                self.dirty = true;
+                self.dirty_outputs = true;
                 self.answer(op, Ok(Answer::default()));
             }
             Some(Route::Status(index, what)) => {
@@ -334,6 +334,7 @@ impl Site {
         else {
             return;
         };
+        self.sum_up();
         for (address, source) in own {
             let fault = source.and_then(|source| sources.get(&source)?.clone());
             let samples = if fault.is_none() {

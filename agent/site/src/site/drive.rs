@@ -42,7 +42,7 @@ impl Site {
     pub(super) fn drive(&mut self, index: OutputIndex, now: Now) {
         self.judge_interlocks(index, now);
         if let Some((request, result)) = self.output_mut(index).take_overruled_waiter(now) {
-            self.dirty = true;
+            self.dirty_outputs = true;
             self.answer_waiter(request, index, result, now);
         }
         self.note_ended(index);
@@ -58,12 +58,34 @@ impl Site {
                 self.on_delay(index, now);
             }
             Next::Write(value, slot, command) => {
+                if let Some(turn) = self.wait_for_turn(index, slot, &value, now) {
+                    return self.deadlines.set(Timer::Drive(index), turn);
+                }
                 self.deadlines.clear(Timer::Drive(index));
                 if self.has_room(index, now) {
                     self.dispatch(index, value, slot, command, now);
                 }
             }
         }
+    }
+
+    /// Members of a group are switched one after the other, whatever it was that they waited for:
+    /// takes a turn where the output has none, or something else has outlasted it.
+    fn wait_for_turn(
+        &mut self,
+        index: OutputIndex,
+        slot: Slot,
+        value: &Value,
+        now: Now,
+    ) -> Option<Moment> {
+        let now = Moment::of(now);
+        let (group, turn) = self.output(index).turn(slot, value)?;
+        if turn.is_some_and(|turn| self.group(group).is_current(turn, now)) {
+            return None;
+        }
+        let turn = self.group_mut(group).pace(now);
+        self.output_mut(index).set_turn((group, turn));
+        Some(turn).filter(|turn| *turn > now)
     }
 
     /// Whether the queue in front of the adapter can take one more; else the output is driven when
@@ -132,7 +154,7 @@ impl Site {
     /// Withdraws a command that waited too long for room in front of its adapter.
     fn refuse_late(&mut self, index: OutputIndex, now: Now) {
         if let Some(request) = self.output_mut(index).take_late_waiter(now) {
-            self.dirty = true;
+            self.dirty_outputs = true;
             self.rearm_hold(index);
             self.answer_waiter(request, index, Err(Fault::Busy), now);
         }
@@ -171,7 +193,7 @@ impl Site {
             self.take_interlocks(index, now);
         }
         // Guard times must not be forgotten by a power cut in mid-write.
-        self.dirty |= self.output(index).guard.is_some();
+        self.dirty_outputs |= self.output(index).guard.is_some();
     }
 
     /// The winner has to wait for a guard, its turn in the group, or the next try.
@@ -183,7 +205,7 @@ impl Site {
         let Some((command, _)) = guarded else { return };
         self.note_member(index, command, &MemberResult::Guarded);
         if let Some((request, refusal)) = self.output_mut(index).take_delayed_waiter(now) {
-            self.dirty = true;
+            self.dirty_outputs = true;
             self.answer_waiter(request, index, refusal.map_or(Ok(()), Err), now);
             self.drive(index, now);
         }
@@ -191,7 +213,7 @@ impl Site {
 
     /// The adapter has answered a write of this output.
     pub(super) fn on_driven(&mut self, index: OutputIndex, result: Result<(), Fault>, now: Now) {
-        self.dirty |= self.output(index).guard.is_some();
+        self.dirty_outputs |= self.output(index).guard.is_some();
         let was_armed = self.output(index).armed().is_some();
         match result {
             Ok(()) => self.on_driven_well(index, now),
@@ -254,7 +276,7 @@ impl Site {
             self.note_member(index, command, &MemberResult::Failed(reason));
         }
         if let Some(request) = waiter {
-            self.dirty = true;
+            self.dirty_outputs = true;
             self.rearm_hold(index);
             self.answer_waiter(request, index, Err(fault.clone()), now);
         }
@@ -276,10 +298,27 @@ impl Site {
 
     pub(super) fn on_hold_end(&mut self, index: OutputIndex, now: Now) {
         let (expired, waiter) = self.output_mut(index).expire(now);
-        self.dirty |= expired;
+        self.dirty_outputs |= expired;
+        if self.output(index).slots.get(Slot::HandSwitch).is_none() {
+            self.fill_hand(index, now);
+        }
         self.rearm_hold(index);
         self.answer_replaced(waiter, index, now);
         self.drive(index, now);
+    }
+
+    /// The date can be believed: guards need not count as just now what they know to be long ago, and
+    /// what they know is kept with this date.
+    pub(super) fn on_dated(&mut self, now: Now) {
+        for index in self.indices() {
+            if self.output(index).guard.is_none() {
+                continue;
+            }
+            self.dirty_outputs = true;
+            if self.output_mut(index).on_dated(now) {
+                self.drive(index, now);
+            }
+        }
     }
 
     /// Tells people when another slot decides or another value has come into effect.

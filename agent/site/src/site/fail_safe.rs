@@ -69,7 +69,7 @@ impl Site {
         let output = self.output_mut(index);
         output.slots.clear(Slot::GroupCommand);
         let waiter = output.release_command();
-        self.dirty = true;
+        self.dirty_outputs = true;
         self.rearm_hold(index);
         self.answer_replaced(waiter, index, now);
         self.drive(index, now);
@@ -79,7 +79,7 @@ impl Site {
     pub(super) fn end_device_lost(&mut self, index: OutputIndex) {
         if self.links.get(&self.output(index).config.adapter) != Some(&LinkState::Offline) {
             self.output_mut(index).slots.clear(Slot::DeviceFailSafe);
-            self.dirty = true;
+            self.dirty_outputs = true;
         }
     }
 
@@ -94,13 +94,9 @@ impl Site {
             self.servers_lost = None;
             for index in self.indices() {
                 self.deadlines.clear(Timer::ServerLost(index));
-                if self
-                    .output_mut(index)
-                    .slots
-                    .clear(Slot::ServerLost)
-                    .is_some()
-                {
-                    self.dirty = true;
+                if self.output(index).slots.get(Slot::ServerLost).is_some() {
+                    self.output_mut(index).slots.clear(Slot::ServerLost);
+                    self.dirty_outputs = true;
                     self.drive(index, now);
                 }
             }
@@ -123,11 +119,8 @@ impl Site {
     /// The output's time without a server has passed: servers' commands end if anything else is
     /// there to decide. An output that nothing else decides stays as it is.
     pub(super) fn on_server_lost(&mut self, index: OutputIndex, now: Now) {
-        if self
-            .output(index)
-            .fail_safe_after(FailSafeOn::ServerLost)
-            .is_some()
-        {
+        let falls_back = self.output(index).fail_safe_after(FailSafeOn::ServerLost);
+        if falls_back.is_some() {
             self.fill(index, Slot::ServerLost, "server lost", now);
         }
         let slots = &self.output(index).slots;
@@ -141,6 +134,9 @@ impl Site {
                 .is_some_and(|entry| matches!(entry.by, Origin::Server(_)))
         };
         let (single, group) = (of_server(Slot::Command), of_server(Slot::GroupCommand));
+        if falls_back.is_none() && !single && !group {
+            return;
+        }
         let output = self.output_mut(index);
         let waiter = if single {
             output.release_command()
@@ -150,7 +146,7 @@ impl Site {
         if group {
             output.slots.clear(Slot::GroupCommand);
         }
-        self.dirty = true;
+        self.dirty_outputs = true;
         self.answer_replaced(waiter, index, now);
         self.rearm_hold(index);
         self.drive(index, now);

@@ -4,9 +4,11 @@
 //! 1. An input of the switch is seen; the position follows from both inputs.
 //! 2. A new position fills or empties the slot of every member. Of several switches over one
 //!    output, one that says off wins.
-//! 3. Where the switch has a limit, the slot ends by itself; the switch must be moved to begin anew.
+//! 3. Where the switch has a limit, the slot ends by itself and goes to the next switch that stands on
+//!    something; this one must be moved to begin anew.
 //!
-//! The position survives a restart and holds until the inputs are seen again.
+//! The position survives a restart and holds until the inputs are seen again, as long as was left of
+//! its limit.
 
 use std::collections::BTreeMap;
 
@@ -17,7 +19,7 @@ use crate::{
     boundary::{Hand, ManualConfig, SiteEvent, Slot},
     moment::Moment,
     output::{GroupIndex, OutputIndex, is_on},
-    saved::SavedHand,
+    saved::{SavedEnd, SavedHand},
     slots::Entry,
 };
 
@@ -30,6 +32,7 @@ pub(super) struct HandSwitch {
     off: Option<bool>,
     position: Hand,
     since: Moment,
+    until: Option<Moment>,
 }
 
 impl HandSwitch {
@@ -40,7 +43,16 @@ impl HandSwitch {
             off: None,
             position: Hand::Auto,
             since: Moment::of(now),
+            until: None,
         }
+    }
+
+    fn restore(&mut self, saved: &SavedHand, now: Now) {
+        self.position = saved.position;
+        self.since = Moment::past(saved.since, now).unwrap_or_else(|| Moment::of(now));
+        let end = self.config.limit.map(|limit| self.since.plus(limit));
+        let kept = saved.until.map(|end| end.restore(now));
+        self.until = end.map(|end| kept.map_or(end, |kept| kept.min(end)));
     }
 
     /// Takes what an input says; true if the switch stands elsewhere now.
@@ -67,14 +79,14 @@ impl HandSwitch {
         }
         self.position = position;
         self.since = Moment::of(now);
+        self.until = self.config.limit.map(|limit| self.since.plus(limit));
         true
     }
 
     /// What the switch wants now, and until when.
     fn demand(&self, now: Now) -> Option<(Hand, Moment, Option<Moment>)> {
-        let until = self.config.limit.map(|limit| self.since.plus(limit));
-        let over = until.is_some_and(|until| until <= Moment::of(now));
-        (self.position != Hand::Auto && !over).then_some((self.position, self.since, until))
+        let over = self.until.is_some_and(|until| until <= Moment::of(now));
+        (self.position != Hand::Auto && !over).then_some((self.position, self.since, self.until))
     }
 }
 
@@ -88,8 +100,7 @@ impl Site {
         }
         let mut switch = HandSwitch::new(config, now);
         if let Some(saved) = saved {
-            switch.position = saved.position;
-            switch.since = Moment::past(saved.since, now).unwrap_or_else(|| Moment::of(now));
+            switch.restore(saved, now);
             let group = self.group(index).config.name.clone();
             let position = saved.position;
             self.tell(SiteEvent::HandSwitch { group, position });
@@ -135,7 +146,7 @@ impl Site {
     }
 
     /// Fills the slot of an output with what its hand switches say.
-    fn fill_hand(&mut self, index: OutputIndex, now: Now) {
+    pub(super) fn fill_hand(&mut self, index: OutputIndex, now: Now) {
         let groups = self.output(index).groups.iter();
         let demands = groups.filter_map(|group| {
             let demand = self.hands.get(group)?.demand(now)?;
@@ -175,6 +186,7 @@ impl Site {
             let saved = SavedHand {
                 position: switch.position,
                 since: switch.since.to_saved(now),
+                until: switch.until.map(|end| SavedEnd::of(end, now)),
             };
             (self.group(*index).config.name.clone(), saved)
         });

@@ -17,6 +17,7 @@ use crate::{
 impl Site {
     /// Tells what has changed in this turn.
     pub(super) fn publish(&mut self, now: Now) {
+        self.sum_up();
         let mut samples = Vec::new();
         for index in std::mem::take(&mut self.touched) {
             let lamp = self.output(index).config.kind.is_lamp();
@@ -79,6 +80,16 @@ impl Site {
         }
         samples.retain(|sample| self.is_news(sample));
         self.changed(samples);
+    }
+
+    /// Groups learn what the outputs do that have changed in this turn.
+    pub(super) fn sum_up(&mut self) {
+        for index in &self.touched {
+            let output = &self.outputs[usize::from(index.0)];
+            for group in &output.groups {
+                self.groups[usize::from(group.0)].see(*index, output.seen());
+            }
+        }
     }
 
     fn is_news(&mut self, sample: &Sample) -> bool {
@@ -207,7 +218,7 @@ impl Site {
                 return samples.collect();
             }
             GroupResource::Results => {
-                let samples = (0..).take(group.results.len());
+                let samples = (0..).take(group.results().len());
                 return samples
                     .filter_map(|at| self.result_sample(address, index, at, now))
                     .collect();
@@ -221,9 +232,9 @@ impl Site {
                 .map(Value::Integer),
             GroupResource::Failed => Some(Value::Integer(i64::from(group.failed()))),
             GroupResource::Progress => i64::try_from(group.progress()).ok().map(Value::Integer),
-            GroupResource::State => Some(Value::String(self.group_state(index).to_owned())),
+            GroupResource::State => Some(Value::String(group.summary.state().to_owned())),
             GroupResource::Level | GroupResource::Dimmer => {
-                self.group_level(index).map(Value::Integer)
+                group.summary.level().map(Value::Integer)
             }
             GroupResource::DayBurner => self
                 .has_group_alarm(index, Alarm::DayBurner)
@@ -231,16 +242,7 @@ impl Site {
             GroupResource::LampFailure => self
                 .has_group_alarm(index, Alarm::LampFailure)
                 .map(Value::Boolean),
-            GroupResource::OnOff => {
-                let states = group
-                    .members
-                    .iter()
-                    .filter_map(|member| self.output(*member).actual());
-                states
-                    .map(is_on)
-                    .reduce(|any, on| any || on)
-                    .map(Value::Boolean)
-            }
+            GroupResource::OnOff => group.summary.is_any_on().map(Value::Boolean),
         };
         value
             .and_then(|value| self.own_sample(address, value, now))
@@ -255,7 +257,7 @@ impl Site {
         at: u16,
         now: Now,
     ) -> Option<Sample> {
-        let result = self.group(index).results.get(usize::from(at))?;
+        let result = self.group(index).results().get(usize::from(at))?;
         self.text_sample(address, at, result.to_string(), now)
     }
 
@@ -273,43 +275,14 @@ impl Site {
         })
     }
 
-    /// `on`, `off` or `mixed`, as measured; `unknown` while no member was ever seen.
-    pub(super) fn group_state(&self, index: GroupIndex) -> &'static str {
-        let members = &self.group(index).members;
-        let known = members
-            .iter()
-            .filter_map(|member| self.output(*member).actual())
-            .map(is_on);
-        let (mut on, mut off) = (0, 0);
-        known.for_each(|is_on| if is_on { on += 1 } else { off += 1 });
-        match (on, off) {
-            (0, 0) => "unknown",
-            (on, 0) if on == members.len() => "on",
-            (0, off) if off == members.len() => "off",
-            _ => "mixed",
-        }
-    }
-
     /// What stands for the command of a group that was never commanded.
     fn group_found(&self, index: GroupIndex) -> Option<i64> {
-        match self.group_state(index) {
+        let summary = self.group(index).summary;
+        match summary.state() {
             "on" => Some(100),
             "off" => Some(0),
-            _ => self.group_level(index),
+            _ => summary.level(),
         }
-    }
-
-    /// Mean level in percent of the members that were seen.
-    fn group_level(&self, index: GroupIndex) -> Option<i64> {
-        let members = &self.group(index).members;
-        let levels = members
-            .iter()
-            .filter_map(|member| self.output(*member).level())
-            .collect::<Vec<_>>();
-        if levels.is_empty() {
-            return None;
-        }
-        Some((levels.iter().sum::<f64>() / levels.len() as f64).round() as i64)
     }
 
     fn status_value(&self, index: OutputIndex, what: StatusResource, now: Now) -> Option<Value> {

@@ -10,12 +10,11 @@ use lamplighter_model::{
 use super::{Named, Site, route::Route};
 use crate::{
     boundary::{GroupConfig, PointConfig, PointKind, SiteConfig, SiteEvent, Slot},
-    deadlines::Timer,
     group::{Group, GroupCommand, MemberResult},
     moment::Moment,
     output::{GroupIndex, Output, OutputIndex},
     power_return::PowerReturn,
-    saved::{SavedEnd, SavedGroup, SavedOutput, SavedSite},
+    saved::{SavedGroup, SavedOutput, SavedSite},
     slots::Entry,
 };
 
@@ -57,6 +56,7 @@ impl Site {
             if let Some(saved) = saved.outputs.get(name) {
                 self.restore_slots(index, saved, now);
             }
+            self.rearm_hold(index);
         }
         self.add_standstills(standstills, &saved.armed, now);
         self.add_rules(thermostats, &saved.rules, now);
@@ -202,7 +202,7 @@ impl Site {
                 by: saved.by,
                 since,
             });
-            group.results.fill(MemberResult::Replaced);
+            group.set_all(&MemberResult::Replaced);
         }
         self.groups.push(group);
         self.touched_groups.insert(index);
@@ -232,7 +232,7 @@ impl Site {
                 value,
                 by: kept.by.clone(),
                 since: Moment::past(kept.since, now).unwrap_or_else(|| Moment::of(now)),
-                until: kept.until.map(|end| restore_end(end, now)),
+                until: kept.until.map(|end| end.restore(now)),
                 group,
             };
             if entry.has_ended(now) {
@@ -243,9 +243,6 @@ impl Site {
                     .set_result(index, MemberResult::Pending);
             }
             self.output_mut(index).restore_slot(kept.slot, entry);
-        }
-        if let Some(end) = self.output(index).slots.next_end() {
-            self.deadlines.set(Timer::Hold(index), end);
         }
     }
 
@@ -282,10 +279,4 @@ impl Site {
             self.core(DeviceEvent::Declared(declared));
         }
     }
-}
-
-fn restore_end(end: SavedEnd, now: Now) -> Moment {
-    // Never longer than was left, however the clock was set since.
-    let latest = Moment::of(now).plus(end.left);
-    Moment::from_saved(end.at, now).map_or(latest, |at| at.min(latest))
 }

@@ -12,14 +12,14 @@ use lamplighter_model::{
 
 use super::{Site, write::Plan};
 use crate::{
-    boundary::{Clock, Position, Setpoint, SiteEvent, Slot, ThermostatConfig, WhyRule},
+    boundary::{Clock, ClockTrust, Position, Setpoint, SiteEvent, Slot, ThermostatConfig, WhyRule},
     check,
     deadlines::Timer,
     moment::Moment,
     output::{OutputIndex, is_on},
     rule::{
-        Parameter, Rule, RuleIndex, RuleKind, RuleResource, Verdict, Wanted, Zone, sky::Sky,
-        text_of,
+        Applied, Parameter, Rule, RuleIndex, RuleKind, RuleResource, Verdict, Wanted, Zone,
+        sky::Sky, text_of,
     },
     saved::SavedRule,
     slots::Entry,
@@ -58,6 +58,12 @@ impl Rules {
             of_output: BTreeMap::new(),
             touched: BTreeSet::new(),
         }
+    }
+
+    /// Whether there is a date that can be believed.
+    pub(super) fn is_dated(&self, now: Now) -> bool {
+        let clock = self.clock.as_ref();
+        now.unix.is_some() && clock.is_some_and(|clock| clock.trust == ClockTrust::Trusted)
     }
 
     pub(super) fn indices(&self) -> impl Iterator<Item = RuleIndex> + use<> {
@@ -168,7 +174,12 @@ impl Site {
             self.rules.list.iter_mut().for_each(Rule::forget_ahead);
         }
         self.rules.clock = Some(clock);
+        if self.rules.is_dated(now) {
+            self.on_dated(now);
+        }
         for index in self.rules.indices() {
+            // Also where it wants the same: commands may be older than they seemed.
+            self.rules.list[usize::from(index.0)].applied = None;
             self.look(index, now);
         }
     }
@@ -281,7 +292,7 @@ impl Site {
     /// Puts what a rule wants into the slot of its outputs, and ends older commands.
     fn apply(&mut self, index: RuleIndex, wanted: Wanted, event: Option<i64>, now: Now) {
         let rule = self.rules.get(index);
-        let (kept, slot, targets) = (rule.on, rule.slot(), rule.targets.clone());
+        let (kept, slot) = (rule.on, rule.slot());
         let on = match wanted {
             Wanted::Keep | Wanted::SwitchLamps => kept,
             Wanted::Release => None,
@@ -295,7 +306,13 @@ impl Site {
             RuleKind::Light(light) => event.filter(|_| light.until_next_event),
             RuleKind::Thermostat(_) => None,
         };
-        for target in targets {
+        // A measurement that changes nothing is not told to a whole street.
+        let applied = Some(Applied { on, wanted, event });
+        let rule = &mut self.rules.list[usize::from(index.0)];
+        if std::mem::replace(&mut rule.applied, applied) == applied {
+            return;
+        }
+        for target in rule.targets.clone() {
             let object = self.output(target).config.address.path.object();
             let is_lamp = LAMP_OBJECTS.contains(&object.0);
             let on = on.filter(|_| wanted != Wanted::SwitchLamps || !is_lamp);
@@ -372,7 +389,7 @@ impl Site {
             let waiter = self.output_mut(target).release_command();
             self.answer_replaced(waiter, target, now);
         }
-        self.dirty |= single || group;
+        self.dirty_outputs |= single || group;
         single || group
     }
 

@@ -1,5 +1,7 @@
 //! What people can ask the site, and what it keeps.
 
+use std::collections::BTreeMap;
+
 use lamplighter_model::{Now, ResourceAddress, Value};
 
 use super::{Named, Site, route::Route};
@@ -7,7 +9,7 @@ use crate::{
     boundary::{Slot, Why, WhyRefused, WhySlot},
     moment::Moment,
     output::{GroupIndex, Output, OutputIndex},
-    saved::{SavedGroup, SavedSite},
+    saved::{SavedGroup, SavedOutput, SavedSite},
 };
 
 /// An output as the page shows it.
@@ -94,12 +96,12 @@ impl Site {
             name: group.config.name.clone(),
             address: self.group_command_address(index),
             commanded: group.command.as_ref().map(|command| command.level),
-            state: self.group_state(index),
+            state: group.summary.state(),
             failed: group.failed(),
             members: group
                 .members
                 .iter()
-                .zip(&group.results)
+                .zip(group.results())
                 .map(|(member, result)| MemberView {
                     name: self.output(*member).config.name.clone(),
                     result: result.to_string(),
@@ -145,11 +147,23 @@ impl Site {
         }
     }
 
-    pub(super) fn to_saved(&self, now: Now) -> SavedSite {
+    pub(super) fn saved_outputs(
+        &self,
+        outputs: impl Iterator<Item = OutputIndex>,
+        now: Now,
+    ) -> BTreeMap<String, SavedOutput> {
         let group_name = |index: GroupIndex| Some(self.group(index).config.name.clone());
-        let outputs = self.outputs.iter();
-        let outputs =
-            outputs.map(|output| (output.config.name.clone(), output.to_saved(group_name, now)));
+        let dated = self.rules.is_dated(now);
+        let outputs = outputs.map(|index| {
+            let output = self.output(index);
+            let saved = output.to_saved(group_name, dated, now);
+            (output.config.name.clone(), saved)
+        });
+        outputs.collect()
+    }
+
+    /// All that is kept but outputs.
+    pub(super) fn saved_rest(&self, now: Now) -> SavedSite {
         let groups = self.groups.iter().filter_map(|group| {
             let command = group.command.as_ref()?;
             let since = command.since.to_saved(now);
@@ -164,7 +178,7 @@ impl Site {
         });
         SavedSite {
             version: SavedSite::VERSION,
-            outputs: outputs.collect(),
+            outputs: BTreeMap::new(),
             groups: groups.collect(),
             boot: Some(now.boot),
             hands: self.saved_hands(now),

@@ -110,7 +110,7 @@ impl Site {
         }
         for (index, reset) in resets {
             self.output_mut(index).counters.reset(reset, now);
-            self.dirty = true;
+            self.dirty_outputs = true;
         }
         let mut jobs: BTreeMap<_, VecDeque<_>> = BTreeMap::new();
         for (index, value) in outputs {
@@ -494,7 +494,7 @@ impl Site {
         };
         let waiter = (!guarded).then_some(request);
         let replaced = self.output_mut(index).command(entry, waiter);
-        self.dirty = true;
+        self.dirty_outputs = true;
         self.answer_replaced(replaced, index, now);
         self.rearm_hold(index);
         self.drive(index, now);

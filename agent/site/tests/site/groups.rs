@@ -1,10 +1,12 @@
 //! One write, many members: order, stagger, results, and what a later command changes.
 
+use std::time::Duration;
+
 use lamplighter_model::{
     ResourceAddress, Value,
-    device::{Answer, Fault},
+    device::{Answer, Fault, LinkState},
 };
-use lamplighter_site::boundary::{SiteEvent, Slot};
+use lamplighter_site::boundary::{Guard, PointConfig, SiteEvent, Slot};
 
 use crate::rig::{
     GROUP_COMMAND, GROUP_FAILED, GROUP_RESULTS, GROUP_STATE, LAMPS, Rig, group, lamp, lamp_point,
@@ -290,4 +292,69 @@ fn the_command_of_a_group_reads_what_was_found_until_the_first_command() {
     assert_eq!(rig.value(GROUP_COMMAND), Some(Value::Integer(0)));
     rig.write(GROUP_COMMAND, Value::Integer(100));
     assert_eq!(rig.value(GROUP_COMMAND), Some(Value::Integer(100)));
+}
+
+/// How long after the first each member of three is told to do this.
+fn told_after(rig: &mut Rig, value: &Value) -> Vec<Duration> {
+    let begun = rig.asked_at[&rig.asked[0].1.op];
+    let mut told = Vec::new();
+    for _ in 0..3 {
+        let (_, request) = &rig.asked[0];
+        told.push(rig.asked_at[&request.op] - begun);
+        assert_eq!(rig.asked.len(), 1, "one at a time");
+        let answered = rig.answer(LAMPS, Ok(Answer::default()));
+        assert!((1..=3).any(|member| answered == write_of(lamp(member), value)));
+        rig.wait(millis(300));
+    }
+    assert!(rig.asked.is_empty());
+    told
+}
+
+const STAGGERED: [Duration; 3] = [Duration::ZERO, millis(300), millis(600)];
+
+#[test]
+fn members_that_a_guard_has_kept_from_their_turns_go_on_one_after_the_other() {
+    let guard = Guard {
+        min_off: secs(300),
+        ..Guard::default()
+    };
+    let guarded = |number| PointConfig {
+        guard: Some(guard),
+        ..lamp_point(number)
+    };
+    let points: Vec<_> = (1..=3).map(guarded).collect();
+    let mut rig = Rig::new(points, vec![group(1..=3, millis(300))]);
+    (1..=3).for_each(|member| {
+        rig.declare(LAMPS, lamp(member));
+        rig.sample(LAMPS, lamp(member), OFF);
+    });
+    rig.pass(secs(10));
+    rig.write(GROUP_COMMAND, Value::Integer(100));
+    rig.wait(secs(289));
+    assert!(rig.asked.is_empty(), "the guards hold");
+    rig.wait(secs(1));
+    assert_eq!(told_after(&mut rig, &ON), STAGGERED);
+}
+
+#[test]
+fn members_whose_commands_end_together_are_switched_one_after_the_other() {
+    let mut rig = street(3);
+    let values = (1..=3).map(|member| (lamp(member), Value::Integer(100)));
+    rig.write_all(values.collect(), Some(secs(60)));
+    rig.pass(secs(30));
+    rig.wait(secs(30));
+    assert_eq!(told_after(&mut rig, &OFF), STAGGERED);
+}
+
+#[test]
+fn members_whose_device_was_away_for_their_turns_go_on_one_after_the_other() {
+    let mut rig = street(3);
+    rig.write(GROUP_COMMAND, Value::Integer(100));
+    for _ in 0..3 {
+        rig.answer(LAMPS, Err(Fault::Unreachable));
+        rig.wait(millis(300));
+    }
+    assert!(rig.asked.is_empty());
+    rig.link(LAMPS, LinkState::Online);
+    assert_eq!(told_after(&mut rig, &ON), STAGGERED);
 }

@@ -1,9 +1,10 @@
 //! The site as core and adapters see it, in virtual time.
 
 mod alarms;
+mod costs;
 mod groups;
 mod guards;
-
+mod hands;
 mod histories;
 mod interlocks;
 mod locks;

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use lamplighter_model::{BootId, Now, ResourceAddress, UnixTime, Value};
 use lamplighter_site::{
-    boundary::{Guard, PointConfig, PointKind, SiteConfig, Slot},
+    boundary::{ClockTrust, Guard, PointConfig, PointKind, SiteConfig, Slot},
     saved::SavedSite,
 };
 
@@ -35,6 +35,7 @@ fn site() -> SiteConfig {
 fn run() -> Rig {
     let config = site();
     let mut rig = Rig::ready(config.points, config.groups);
+    rig.trust(ClockTrust::Trusted);
     rig.sample(AHU, COMPRESSOR, OFF);
     rig.wait(secs(600));
     rig
@@ -122,25 +123,86 @@ fn a_crash_loop_does_not_short_cycle_a_compressor() {
     rig.accept(AHU, COMPRESSOR, &ON);
 }
 
-#[test]
-fn the_rest_of_a_compressor_counts_over_a_restart() {
+/// How long the guard of the compressor still holds it off.
+fn guard_left(rig: &mut Rig) -> Option<Duration> {
+    rig.write(COMPRESSOR, ON);
+    let why = rig.site.why("ahu1.compressor", rig.now);
+    why.and_then(|why| why.guard_left)
+}
+
+/// The compressor has run, and has just been switched off.
+fn stopped(trust: ClockTrust) -> Rig {
     let mut rig = run();
+    rig.trust(trust);
     rig.write(COMPRESSOR, ON);
     rig.pass(secs(200));
     rig.write(COMPRESSOR, OFF);
     rig.pass(secs(0));
-    for (mut rig, wait) in [
-        (again(&rig, secs(100)), 200),
-        (power_cut(&rig, secs(100), true), 200),
-        (power_cut(&rig, secs(100), false), 300),
-    ] {
+    rig
+}
+
+#[test]
+fn the_rest_of_a_compressor_counts_over_a_restart() {
+    let rig = stopped(ClockTrust::Estimated);
+    let mut rig = again(&rig, secs(100));
+    rig.declare(AHU, COMPRESSOR);
+    assert_eq!(guard_left(&mut rig), Some(secs(200)));
+}
+
+#[test]
+fn the_rest_of_a_compressor_counts_over_a_power_cut_where_the_date_is_trusted_before_and_after() {
+    use ClockTrust::{Estimated, Trusted};
+    let cases = [
+        (Trusted, Trusted, true, 200),
+        (Trusted, Trusted, false, 300),
+        (Trusted, Estimated, true, 300),
+        (Estimated, Trusted, true, 300),
+    ];
+    for (before, after, dated, left) in cases {
+        let rig = stopped(before);
+        let mut rig = power_cut(&rig, secs(100), dated);
+        rig.trust(after);
         rig.declare(AHU, COMPRESSOR);
+        let found = guard_left(&mut rig);
+        assert_eq!(found, Some(secs(left)), "{before:?} {after:?} {dated}");
+    }
+}
+
+#[test]
+fn a_date_that_comes_later_lets_a_rested_compressor_go_on() {
+    let rig = stopped(ClockTrust::Trusted);
+    let mut rig = power_cut(&rig, secs(290), true);
+    rig.trust(ClockTrust::Estimated);
+    rig.declare(AHU, COMPRESSOR);
+    rig.accept(AHU, COMPRESSOR, &OFF);
+    rig.sample(AHU, COMPRESSOR, OFF);
+    assert_eq!(guard_left(&mut rig), Some(secs(300)));
+    rig.wait(secs(20));
+    assert!(rig.asked.is_empty());
+    rig.trust(ClockTrust::Trusted);
+    rig.accept(AHU, COMPRESSOR, &ON);
+}
+
+#[test]
+fn starts_of_the_last_hour_are_as_long_ago_as_a_trusted_date_says() {
+    let mut site = site();
+    let guard = site.points[2].guard.as_mut().expect("the compressor's");
+    guard.max_starts_per_hour = Some(1);
+    for (trust, left) in [(ClockTrust::Trusted, 600), (ClockTrust::Estimated, 3600)] {
+        let mut rig = Rig::restarted(site.clone(), None, crate::rig::start());
+        rig.declare(AHU, COMPRESSOR);
+        rig.sample(AHU, COMPRESSOR, OFF);
+        rig.trust(ClockTrust::Trusted);
+        rig.wait(secs(600));
         rig.write(COMPRESSOR, ON);
-        let left = rig
-            .site
-            .why("ahu1.compressor", rig.now)
-            .and_then(|why| why.guard_left);
-        assert_eq!(left, Some(secs(wait)));
+        rig.pass(secs(200));
+        rig.write(COMPRESSOR, OFF);
+        rig.pass(secs(0));
+        let now = power_cut(&rig, secs(2800), true).now;
+        let mut rig = Rig::restarted(site.clone(), rig.saved.clone(), now);
+        rig.trust(trust);
+        rig.declare(AHU, COMPRESSOR);
+        assert_eq!(guard_left(&mut rig), Some(secs(left)), "{trust:?}");
     }
 }
 

@@ -15,9 +15,10 @@ use lamplighter_model::{
 use lamplighter_site::{
     Site,
     boundary::{
-        BootState, GroupConfig, PointConfig, PointKind, SiteConfig, SiteEvent, SiteInput,
-        SiteOutput,
+        BootState, Clock, ClockTrust, GroupConfig, PointConfig, PointKind, SiteConfig, SiteEvent,
+        SiteInput, SiteOutput, Slot,
     },
+    rule::Zone,
     saved::SavedSite,
 };
 
@@ -123,6 +124,8 @@ pub(crate) struct Rig {
     pub(crate) asked: Vec<(AdapterId, AdapterRequest)>,
     /// When they were asked.
     pub(crate) asked_at: BTreeMap<OpId, Duration>,
+    /// Which slot decided when an output was written.
+    pub(crate) asked_by: BTreeMap<OpId, Slot>,
     pub(crate) done: Vec<(OpId, Result<Answer, Fault>)>,
     pub(crate) events: Vec<SiteEvent>,
     pub(crate) saved: Option<SavedSite>,
@@ -147,6 +150,7 @@ impl Rig {
             now,
             asked: Vec::new(),
             asked_at: BTreeMap::new(),
+            asked_by: BTreeMap::new(),
             done: Vec::new(),
             events: Vec::new(),
             saved,
@@ -193,6 +197,8 @@ impl Rig {
                 SiteOutput::Adapter(adapter, request) => {
                     self.trace.push("adapter");
                     self.asked_at.insert(request.op, self.now.mono);
+                    self.asked_by
+                        .extend(self.winner(&request).map(|slot| (request.op, slot)));
                     self.asked.push((adapter, request));
                 }
                 SiteOutput::Core(DeviceEvent::Changed(samples)) => {
@@ -225,12 +231,27 @@ impl Rig {
                     self.done.push((op, result));
                 }
                 SiteOutput::Event(event) => self.events.push(event),
-                SiteOutput::Save(saved) => {
+                SiteOutput::Save(change) => {
                     self.trace.push("save");
-                    self.saved = Some(saved);
+                    self.saved.get_or_insert_default().apply(change);
                 }
             }
         }
+    }
+
+    /// Who decides what is written.
+    fn winner(&self, request: &AdapterRequest) -> Option<Slot> {
+        let Action::Write { values, .. } = &request.action else {
+            return None;
+        };
+        let why = self.site.why_address(values.first()?.address, self.now)?;
+        Some(why.slots.first()?.slot)
+    }
+
+    /// The site is told of the clock; nobody is told of the sun.
+    pub(crate) fn trust(&mut self, trust: ClockTrust) {
+        let zone = Arc::new(Zone::utc());
+        self.tell(SiteInput::Clock(Clock { trust, zone }));
     }
 
     pub(crate) fn declare(&mut self, adapter: AdapterId, address: ResourceAddress) {

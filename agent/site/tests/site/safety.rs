@@ -12,7 +12,6 @@ mod model;
 
 use std::{
     collections::{BTreeMap, BTreeSet},
-    sync::Arc,
     time::Duration,
 };
 
@@ -20,13 +19,10 @@ use lamplighter_model::{
     BootId, Now, ResourceAddress, UnixTime, Value,
     device::{Action, AdapterEvent, AdapterId, Answer, Fault, LinkState, OpId, Origin},
 };
-use lamplighter_site::{
-    boundary::{
-        Clock, ClockTrust, FailSafe, FailSafeOn, Guard, InterlockConfig, LockRequest, ManualConfig,
-        Mode, PhotocellConfig, PointConfig, PointKind, Policy, Setpoint, SiteConfig, SiteInput,
-        Slot, ThermostatConfig, WhenLost, WhileWaiting,
-    },
-    rule::Zone,
+use lamplighter_site::boundary::{
+    ClockTrust, FailSafe, FailSafeOn, Guard, InterlockConfig, LockRequest, ManualConfig, Mode,
+    PhotocellConfig, PointConfig, PointKind, Policy, Setpoint, SiteConfig, SiteInput, Slot,
+    ThermostatConfig, WhenLost, WhileWaiting,
 };
 use proptest::prelude::*;
 
@@ -77,6 +73,8 @@ enum Step {
     },
     Crash,
     Dark(bool),
+    /// The date is known, if it was not.
+    Dated,
     Group {
         group: usize,
         on: bool,
@@ -97,13 +95,30 @@ enum Step {
     },
     PowerCut {
         seconds: u64,
-        dated: bool,
+        date: Date,
     },
     Seen(usize),
     ServerContact(bool),
     Unlock(Option<usize>),
     Wait(u64),
     WaitMillis(u64),
+}
+
+/// What the box knows of the date after a power cut.
+#[derive(Clone, Copy, Debug)]
+enum Date {
+    /// Believes nobody, and is wrong by so many seconds.
+    Estimated(i64),
+    Trusted,
+    Unknown,
+}
+
+fn date() -> impl Strategy<Value = Date> {
+    prop_oneof![
+        2 => (-900i64..5000).prop_map(Date::Estimated),
+        2 => Just(Date::Trusted),
+        1 => Just(Date::Unknown),
+    ]
 }
 
 fn plain_step() -> impl Strategy<Value = Step> {
@@ -115,6 +130,7 @@ fn plain_step() -> impl Strategy<Value = Step> {
             .prop_map(|(output, on, hold)| Step::Command { output, on, hold }),
         1 => Just(Step::Crash),
         2 => any::<bool>().prop_map(Step::Dark),
+        1 => Just(Step::Dated),
         2 => any::<bool>().prop_map(Step::Hot),
         4 => (0..2usize, any::<bool>(), hold())
             .prop_map(|(group, on, hold)| Step::Group { group, on, hold }),
@@ -124,8 +140,8 @@ fn plain_step() -> impl Strategy<Value = Step> {
         1 => adapter().prop_map(Step::Lost),
         1 => (0..NAMES.len(), any::<bool>())
             .prop_map(|(output, on)| Step::Meddle { output, on }),
-        1 => (0u64..900, any::<bool>())
-            .prop_map(|(seconds, dated)| Step::PowerCut { seconds, dated }),
+        1 => (0u64..900, date())
+            .prop_map(|(seconds, date)| Step::PowerCut { seconds, date }),
         4 => (0..NAMES.len()).prop_map(Step::Seen),
         1 => any::<bool>().prop_map(Step::ServerContact),
         1 => prop::option::of(0..LOCKS.len()).prop_map(Step::Unlock),
@@ -171,8 +187,7 @@ struct World {
     sequence: u64,
     /// Until then the site may wait for an answer that never comes.
     silent_until: Duration,
-    /// Writes that no guard holds back.
-    exempt: BTreeSet<OpId>,
+    trust: ClockTrust,
     /// Time of the world when the present start of the machine began.
     epoch: Duration,
 }
@@ -273,7 +288,7 @@ impl World {
             released: [0; NAMES.len()],
             sequence: 0,
             silent_until: Duration::ZERO,
-            exempt: BTreeSet::new(),
+            trust: ClockTrust::Trusted,
             epoch: Duration::ZERO,
         };
         world.boot();
@@ -282,10 +297,7 @@ impl World {
 
     /// Adapters declare what they have, tell their inputs, and whether they hear their devices.
     fn boot(&mut self) {
-        self.rig.tell(SiteInput::Clock(Clock {
-            trust: ClockTrust::Trusted,
-            zone: Arc::new(Zone::utc()),
-        }));
+        self.rig.trust(self.trust);
         for (device, address) in self.devices.iter().zip(&self.addresses) {
             self.rig.declare(device.adapter, *address);
         }
@@ -353,17 +365,6 @@ impl World {
                 .iter()
                 .for_each(|output| self.release(*output, |_| {}));
             self.server_lost.1 = true;
-        }
-        for (_, request) in &self.rig.asked {
-            let Action::Write { values, .. } = &request.action else {
-                continue;
-            };
-            let at = self.number(values[0].address);
-            let why = self.rig.site.why(NAMES[at], self.rig.now).unwrap();
-            let strong = |slot: Slot| slot <= Slot::MaintenanceLock;
-            if why.slots.first().is_some_and(|winner| strong(winner.slot)) {
-                self.exempt.insert(request.op);
-            }
         }
     }
 
@@ -437,6 +438,7 @@ impl World {
             Step::Command { output, on, hold } => self.command(output, on, hold),
             Step::Crash => self.crash(),
             Step::Group { group, on, hold } => self.group(group, on, hold),
+            Step::Dated => self.dated(),
             Step::Dark(dark) => {
                 self.dark = dark;
                 self.tell_inputs();
@@ -466,7 +468,7 @@ impl World {
                 self.lost.entry(adapter).or_insert(now);
             }
             Step::Meddle { output, on } => self.meddle(output, on),
-            Step::PowerCut { seconds, dated } => self.power_cut(secs(seconds), dated),
+            Step::PowerCut { seconds, date } => self.power_cut(secs(seconds), date),
             Step::Seen(output) => self.seen(output),
             Step::ServerContact(contact) => self.server_contact(contact),
             Step::Unlock(lock) => {
@@ -600,7 +602,9 @@ impl World {
         if on && !self.devices[output].on {
             self.may_go_on(output, at);
         }
-        let exempt = !on && self.exempt.contains(&op);
+        // No guard holds back a lock or an interlock.
+        let by = self.rig.asked_by.get(&op);
+        let exempt = !on && by.is_some_and(|slot| *slot <= Slot::MaintenanceLock);
         self.devices[output].take(on, exempt, at);
     }
 
@@ -681,21 +685,39 @@ impl World {
     }
 
     /// The whole cabinet is without power.
-    fn power_cut(&mut self, time: Duration, dated: bool) {
+    fn power_cut(&mut self, time: Duration, date: Date) {
         let at = self.elapsed();
         self.devices
             .iter_mut()
             .for_each(|device| device.become_state(false, at));
         self.rig.advance(time);
-        let seconds = i64::try_from(self.elapsed().as_secs()).unwrap();
-        let unix = UnixTime::from_seconds(1_750_000_000 + seconds);
         let boot = BootId(self.rig.now.boot.0 + 1);
         self.epoch = self.elapsed() - secs(15);
+        let (trust, unix) = match date {
+            Date::Estimated(by) => (ClockTrust::Estimated, Some(self.date(by))),
+            Date::Trusted => (ClockTrust::Trusted, Some(self.date(0))),
+            Date::Unknown => (ClockTrust::Estimated, None),
+        };
+        self.trust = trust;
         self.restart(Now {
             boot,
             mono: secs(15),
-            unix: dated.then_some(unix),
+            unix,
         });
+    }
+
+    /// The true date, or one that is wrong by so many seconds.
+    fn date(&self, by: i64) -> UnixTime {
+        let millis = |time: Duration| i64::try_from(time.as_millis()).unwrap();
+        let begun = start();
+        let since = millis(self.elapsed()) - millis(begun.mono);
+        UnixTime(begun.unix.unwrap().0 + since + by * 1000)
+    }
+
+    fn dated(&mut self) {
+        self.rig.now.unix = Some(self.date(0));
+        self.trust = ClockTrust::Trusted;
+        self.rig.trust(self.trust);
     }
 
     fn restart(&mut self, now: Now) {
@@ -703,7 +725,6 @@ impl World {
         for wanted in std::mem::take(&mut self.open).into_values() {
             self.apply(&wanted, false);
         }
-        self.exempt.clear();
         self.no_server_since = None;
         self.server_lost = (false, false);
         self.rig = Rig::restarted(site(), self.rig.saved.clone(), now);

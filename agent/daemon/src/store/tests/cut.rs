@@ -13,7 +13,8 @@ use std::{
     },
 };
 
-use lamplighter_site::saved::{SavedCounters, SavedOutput};
+use lamplighter_model::{BootId, device::Origin};
+use lamplighter_site::saved::{SavedCounters, SavedGroup, SavedMoment, SavedOutput, SavedPart};
 use rusqlite::{Connection, OpenFlags};
 
 use super::*;
@@ -325,8 +326,8 @@ fn account(serial: u32) -> Record {
     record(&serial.to_string())
 }
 
-fn site(serial: u64) -> SavedSite {
-    let mut site = SavedSite::default();
+/// All of the site, or the lamp alone.
+fn site(serial: u64, chance: &mut Chance) -> SavedChange {
     let counters = SavedCounters {
         switches: serial,
         ..SavedCounters::default()
@@ -335,8 +336,31 @@ fn site(serial: u64) -> SavedSite {
         counters,
         ..SavedOutput::default()
     };
-    site.outputs.insert("lamp".to_owned(), output);
-    site
+    let outputs = [("lamp".to_owned(), output)].into();
+    if chance.below(4) == 0 {
+        return SavedChange::Whole(SavedSite {
+            outputs,
+            ..SavedSite::default()
+        });
+    }
+    let filler = SavedGroup {
+        level: 0,
+        // Fills the tail sooner.
+        by: Origin::Rule("x".repeat(chance.below(20_000) as usize)),
+        since: SavedMoment {
+            boot: BootId(1),
+            mono_ns: 0,
+            unix: None,
+        },
+    };
+    let rest = (chance.below(2) == 0).then(|| SavedSite {
+        groups: [("filler".to_owned(), filler)].into(),
+        ..SavedSite::default()
+    });
+    SavedChange::Part(SavedPart {
+        outputs,
+        rest: rest.map(Box::new),
+    })
 }
 
 impl Model {
@@ -368,7 +392,8 @@ impl Model {
             0 | 1 => self.change_account(still, chance, serial),
             2 => {
                 self.site.tell(serial);
-                still.turn(|inbox| inbox.save_site(site(serial)));
+                let change = site(serial, chance);
+                still.turn(|inbox| inbox.save_site(change));
                 if is_on(disk) {
                     self.site.flushed();
                 }

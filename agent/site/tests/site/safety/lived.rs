@@ -67,3 +67,31 @@ fn servers_that_are_lost_in_a_time_that_nobody_keeps_end_nothing_for_certain() {
         Step::Kill(0, Box::new(Step::Wait(240))),
     ]);
 }
+
+#[test]
+fn a_command_that_ends_before_it_was_begun_leaves_the_one_before_in_force() {
+    let lamp = 2;
+    lived(vec![
+        command(lamp, true),
+        Step::Wait(2),
+        Step::Command {
+            output: lamp,
+            on: true,
+            hold: Some(1),
+        },
+        Step::Wait(1),
+    ]);
+}
+
+#[test]
+fn what_an_interlock_ends_may_be_ended_although_the_reason_has_gone_within_the_same_time() {
+    lived(vec![
+        Step::Meddle {
+            output: COMPRESSOR_AT,
+            on: true,
+        },
+        Step::Crash,
+        Step::Lie,
+        Step::Calm,
+    ]);
+}
