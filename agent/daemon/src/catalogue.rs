@@ -101,6 +101,7 @@ fn device_entry(device: &Device) -> DeviceEntry {
             LocationSource::Nmea(_) => "nmea",
         },
         DeviceKind::Modbus(_) => "modbus",
+        DeviceKind::S0(_) => "s0",
         DeviceKind::Sim(_) => "sim",
     };
     DeviceEntry {
@@ -184,7 +185,7 @@ fn measured_at(point: &Point) -> Option<ResourceAddress> {
 /// Older than twice its period is stale; what is told on change never is.
 fn max_age(device: &Device, point: &Point) -> Option<Duration> {
     match &device.kind {
-        DeviceKind::Gpio(_) | DeviceKind::Sim(_) => None,
+        DeviceKind::Gpio(_) | DeviceKind::S0(_) | DeviceKind::Sim(_) => None,
         DeviceKind::Iec62056(meter) => Some(meter.stale_after),
         DeviceKind::Location(location) => Some(location.stale_after),
         DeviceKind::Modbus(modbus) => {

@@ -7,8 +7,9 @@ mod gpio;
 mod location;
 mod meter;
 pub(crate) mod modbus;
+mod s0;
 
-use std::{collections::BTreeMap, sync::Arc, time::Duration};
+use std::{collections::BTreeMap, path::PathBuf, sync::Arc, time::Duration};
 
 use lamplighter_adapters::{
     Adapter, Clock,
@@ -47,6 +48,7 @@ struct Starter<'a> {
     counters: BTreeMap<AdapterId, Counters>,
     devices: Devices,
     seed: u64,
+    state_dir: PathBuf,
     /// Of adapters that count their errors.
     wear: BTreeMap<AdapterId, WearSource>,
 }
@@ -73,6 +75,7 @@ pub(crate) fn start(
         counters: BTreeMap::new(),
         devices: Devices::default(),
         seed,
+        state_dir: system.state_dir.clone(),
         wear: BTreeMap::new(),
     };
     for (id, bus) in buses {
@@ -100,6 +103,7 @@ impl Starter<'_> {
             DeviceKind::Iec62056(meter) => self.meter(device, meter),
             DeviceKind::Location(location) => self.location(device, location),
             DeviceKind::Modbus(modbus) => self.modbus(device, modbus),
+            DeviceKind::S0(meter) => self.s0(device, meter),
             DeviceKind::Sim(points) => {
                 let points = points.iter().map(|point| SimPoint {
                     address: point.point.address,

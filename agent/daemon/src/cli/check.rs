@@ -386,6 +386,7 @@ fn buses(config: &Config) -> Vec<BusReport> {
                 | DeviceKind::Iec62056(_)
                 | DeviceKind::Location(_)
                 | DeviceKind::Modbus(_)
+                | DeviceKind::S0(_)
                 | DeviceKind::Sim(_) => (),
             }
         }

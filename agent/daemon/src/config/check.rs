@@ -17,6 +17,7 @@ mod register;
 mod registration;
 mod rights;
 mod rule;
+mod s0;
 mod safety;
 mod security;
 mod server;

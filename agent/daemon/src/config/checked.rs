@@ -2,10 +2,11 @@
 
 use std::{collections::BTreeMap, net::SocketAddr, path::PathBuf, sync::Arc, time::Duration};
 
-use lamplighter_adapters::{bus::LineSettings, location::Quantity, modbus};
+use lamplighter_adapters::{bus::LineSettings, location::Quantity, modbus, s0};
 use lamplighter_lwm2m::client::{BootstrapConfig, Creation, ServerConfig};
 use lamplighter_model::{
-    DataType, InstancePath, Path, ResourceAddress, Value, device::AdapterId, object::Definitions,
+    DataType, Decimal, InstancePath, Path, ResourceAddress, Value, device::AdapterId,
+    object::Definitions,
 };
 use lamplighter_site::boundary::{PointKind, SiteConfig};
 
@@ -110,6 +111,7 @@ pub enum DeviceKind {
     Iec62056(Iec62056),
     Location(Location),
     Modbus(Modbus),
+    S0(S0),
     Sim(Vec<SimPoint>),
 }
 
@@ -157,6 +159,28 @@ pub struct MeterPoint {
     pub point: Point,
     /// As configured, e.g. `1-0:1.8.0*255`.
     pub obis: String,
+}
+
+/// A meter with a pulse output.
+#[derive(Clone, Debug, PartialEq)]
+pub struct S0 {
+    pub backend: Backend,
+    pub chip: Option<String>,
+    pub line: String,
+    pub active_low: bool,
+    pub bias: Bias,
+    pub debounce: Duration,
+    pub scale: s0::Scale,
+    pub start: Decimal,
+    pub every: Duration,
+    pub zero_after: Duration,
+    pub points: Vec<S0Point>,
+}
+
+#[derive(Clone, Debug, PartialEq)]
+pub struct S0Point {
+    pub point: Point,
+    pub quantity: s0::Quantity,
 }
 
 /// A receiver that tells where the box is.
@@ -342,6 +366,7 @@ impl Device {
                 location.points.iter().map(|point| &point.point).collect()
             }
             DeviceKind::Modbus(modbus) => modbus.points.iter().collect(),
+            DeviceKind::S0(meter) => meter.points.iter().map(|point| &point.point).collect(),
             DeviceKind::Sim(points) => points.iter().map(|point| &point.point).collect(),
         }
     }

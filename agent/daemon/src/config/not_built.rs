@@ -30,7 +30,7 @@ const NOT_BUILT: &[(&str, Refused)] = &[
     ("bus.*.kind", Refused::Words(&["ascii", "udp"])),
     (
         "device.*.adapter",
-        Refused::Words(&["dlms", "mbus", "mqtt", "p1", "remote", "s0", "sml", "w1"]),
+        Refused::Words(&["dlms", "mbus", "mqtt", "p1", "remote", "sml", "w1"]),
     ),
     ("device.*.mode", Refused::Words(&["A", "B", "D"])),
     ("device.*.point.*.monotonic", Refused::Always),

@@ -9,6 +9,7 @@ mod bus;
 mod device;
 mod location;
 mod rule;
+mod s0;
 mod safety;
 mod scalar;
 mod security;
@@ -28,6 +29,7 @@ pub use location::{GpsdDevice, NmeaDevice};
 pub use rule::{
     CommandsHold, Mode, OnOff, Photocell, Policy, Programme, Schedule, Thermostat, WhenLost,
 };
+pub use s0::{S0Device, S0Point, S0Quantity};
 pub use safety::{Feedback, Interlock, LampWatch, Manual, Standstill};
 pub use scalar::Scalar;
 pub use security::{CertificateUsage, Security, SecurityMode};

@@ -10,6 +10,7 @@ mod layers;
 mod location;
 mod problems;
 mod rules;
+mod s0;
 mod safety;
 mod security;
 mod shipped;

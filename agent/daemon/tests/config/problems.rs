@@ -73,7 +73,7 @@ fn wrong_keys_and_types_are_all_found_with_their_lines() {
                 "[device.a]\nadapter = 5\n",
                 &[(
                     2,
-                    "expected one of `gpio`, `gpsd`, `iec62056`, `modbus`, `nmea`, `sim`, found the number 5",
+                    "expected one of `gpio`, `gpsd`, `iec62056`, `modbus`, `nmea`, `s0`, `sim`, found the number 5",
                 )],
             ),
             (

@@ -26,7 +26,7 @@ pub(super) struct CheckedDevice {
 }
 
 /// Which line of which chip; by backend, since each has lines of its own.
-type Line = (schema::Backend, String, String);
+pub(super) type Line = (schema::Backend, String, String);
 
 impl Checker<'_> {
     pub(super) fn devices(
@@ -60,6 +60,10 @@ impl Checker<'_> {
                     let (location, points) = self.nmea(&at, id, nmea);
                     (location.map(DeviceKind::Location), points)
                 }
+                schema::Device::S0(s0) => {
+                    let (s0, points) = self.s0(&at, id, s0, &mut lines);
+                    (s0.map(DeviceKind::S0), points)
+                }
                 schema::Device::Sim(sim) => {
                     let (sim, points) = self.sim(&at, id, sim);
                     (Some(DeviceKind::Sim(sim)), points)
@@ -91,10 +95,7 @@ impl Checker<'_> {
         device: &schema::GpioDevice,
         lines: &mut BTreeMap<Line, Key>,
     ) -> (Gpio, Vec<PointConfig>) {
-        let backend = device.backend.unwrap_or(schema::Backend::Auto);
-        if backend == schema::Backend::Rppal && !cfg!(feature = "gpio-rppal") {
-            self.error(&below(at, "backend"), "this build has no rppal", "use cdev");
-        }
+        let backend = self.backend(at, device.backend);
         let chip = device
             .chip
             .as_ref()
@@ -169,7 +170,25 @@ impl Checker<'_> {
         )
     }
 
-    fn claim_line(&mut self, point: &Key, name: &str, line: Line, lines: &mut BTreeMap<Line, Key>) {
+    pub(super) fn backend(
+        &mut self,
+        at: &Key,
+        backend: Option<schema::Backend>,
+    ) -> schema::Backend {
+        let backend = backend.unwrap_or(schema::Backend::Auto);
+        if backend == schema::Backend::Rppal && !cfg!(feature = "gpio-rppal") {
+            self.error(&below(at, "backend"), "this build has no rppal", "use cdev");
+        }
+        backend
+    }
+
+    pub(super) fn claim_line(
+        &mut self,
+        point: &Key,
+        name: &str,
+        line: Line,
+        lines: &mut BTreeMap<Line, Key>,
+    ) {
         if let Some(other) = lines.insert(line.clone(), point.clone()) {
             let what = format!(
                 "line {} is also that of `{}` ({})",
@@ -264,7 +283,7 @@ impl Checker<'_> {
         self.within(&at, hertz, 20, 2000)
     }
 
-    fn chip(&mut self, at: &Key, chip: &str) -> Option<String> {
+    pub(super) fn chip(&mut self, at: &Key, chip: &str) -> Option<String> {
         if let Some(label) = chip
             .strip_prefix("label:")
             .filter(|label| !label.is_empty())
@@ -450,6 +469,7 @@ impl Checker<'_> {
                 DeviceKind::Gpio(_)
                 | DeviceKind::Iec62056(_)
                 | DeviceKind::Location(_)
+                | DeviceKind::S0(_)
                 | DeviceKind::Sim(_) => None,
             })
             .collect();
@@ -464,7 +484,7 @@ impl Checker<'_> {
                     LocationSource::Gpsd { .. } => continue,
                     LocationSource::Nmea(bus) => (bus, true),
                 },
-                DeviceKind::Gpio(_) | DeviceKind::Sim(_) => continue,
+                DeviceKind::Gpio(_) | DeviceKind::S0(_) | DeviceKind::Sim(_) => continue,
             };
             users
                 .entry(bus)

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::Deserialize;
 
-use super::{Feedback, GpsdDevice, NmeaDevice, Scalar};
+use super::{Feedback, GpsdDevice, NmeaDevice, S0Device, Scalar};
 
 #[derive(Clone, Debug, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -14,6 +14,7 @@ pub enum Device {
     Iec62056(Iec62056Device),
     Modbus(ModbusDevice),
     Nmea(NmeaDevice),
+    S0(S0Device),
     Sim(SimDevice),
 }
 
