@@ -5,6 +5,7 @@
 pub(crate) mod alarm;
 mod rs485;
 mod serial;
+mod shared;
 
 use std::{fmt, future::Future, io, str::FromStr, time::Duration};
 
@@ -15,6 +16,7 @@ use tokio::{
 
 pub use rs485::Rs485;
 pub use serial::{SerialLine, SerialOpener};
+pub use shared::{LineState, SharedLine, SharedSettings, Turn};
 
 /// A byte stream that a line runs on.
 pub trait Port: AsyncRead + AsyncWrite + Send + Unpin + 'static {

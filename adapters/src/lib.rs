@@ -6,18 +6,26 @@
 
 #[cfg(feature = "serial")]
 pub mod bus;
+#[cfg(feature = "dlms")]
+pub mod dlms;
 pub mod gpio;
 #[cfg(feature = "iec62056")]
 pub mod iec62056;
 #[cfg(feature = "location")]
 pub mod location;
+#[cfg(feature = "mbus")]
+pub mod mbus;
 pub mod meter;
 #[cfg(feature = "modbus")]
 pub mod modbus;
+#[cfg(feature = "p1")]
+pub mod p1;
 #[cfg(feature = "remote")]
 pub mod remote;
 pub mod s0;
 pub mod sim;
+#[cfg(feature = "sml")]
+pub mod sml;
 pub mod supervise;
 
 use std::{fmt, future::Future, sync::Arc};

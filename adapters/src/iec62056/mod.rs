@@ -1,6 +1,6 @@
-//! Electricity, heat and other meters by IEC 62056-21 (formerly IEC 1107), mode C; modes A and B as
-//! far as their readout goes. One readout at 300 Bd may take more than a minute: each meter has a
-//! line and a task of its own, and one readout feeds all points.
+//! Electricity, heat and other meters by IEC 62056-21 (formerly IEC 1107), modes A, B and C. Mode D
+//! comes by itself and is read as other telegrams are ([`crate::p1`]). One readout at 300 Bd may take
+//! more than a minute: each meter has a line and a task of its own, and one readout feeds all points.
 
 mod readout;
 mod telegram;
@@ -17,18 +17,31 @@ use tokio::time::{Instant, sleep_until};
 
 pub use self::{
     readout::{Failure, Told, line_at, read_out},
-    telegram::{Block, BlockStep, Identification, Protocol, TELEGRAM_MAX, parse_data},
+    telegram::{Block, BlockStep, Identification, Protocol, TELEGRAM_MAX},
 };
 use crate::{
     Adapter, Clock, Limits, Wake,
     bus::Opener,
-    meter::{Content, Counters, Ledger, MeterPoint, Obis, Readout},
+    meter::{Board, Counters, Ledger, MeterPoint, Obis, Readout},
 };
+
+/// How the protocol is spoken.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub enum Mode {
+    /// As the meter says of itself.
+    #[default]
+    Auto,
+    /// The speed is never changed, also where the meter offers it.
+    A,
+    B,
+    C,
+}
 
 /// One configured meter.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct MeterConfig {
     pub points: Vec<MeterPoint>,
+    pub mode: Mode,
     /// Device address of the sign-on; empty for any.
     pub address: String,
     /// Fastest speed to agree to, in Bd.
@@ -46,12 +59,15 @@ pub struct MeterConfig {
     pub echo: bool,
     /// Parity in software over 8N1.
     pub software_parity: bool,
+    /// What the run before has kept of the counters.
+    pub counters: Counters,
 }
 
 impl Default for MeterConfig {
     fn default() -> Self {
         Self {
             points: Vec::new(),
+            mode: Mode::Auto,
             address: String::new(),
             max_speed: 9600,
             reaction: Duration::from_millis(200),
@@ -61,6 +77,7 @@ impl Default for MeterConfig {
             wake_up: false,
             echo: false,
             software_parity: false,
+            counters: Counters::default(),
         }
     }
 }
@@ -88,6 +105,7 @@ pub struct MeterDevice<O: Opener> {
     line: Option<O::Port>,
     config: MeterConfig,
     ledger: Ledger,
+    board: Board,
     clock: Clock,
     due: Option<Instant>,
     /// Told once.
@@ -99,12 +117,17 @@ impl<O: Opener> MeterDevice<O> {
         Self {
             opener,
             line: None,
-            ledger: Ledger::new(config.points.clone(), Counters::default()),
+            ledger: Ledger::new(config.points.clone(), config.counters.clone()),
+            board: Board::default(),
             config,
             clock,
             due: None,
             failure: None,
         }
+    }
+
+    pub fn board(&self) -> Board {
+        self.board.clone()
     }
 
     /// One readout. The line is kept only when it went well: whatever is left in it after a
@@ -118,12 +141,13 @@ impl<O: Opener> MeterDevice<O> {
                 .await
                 .map_err(|error| Failure::Line(format!("cannot open the port: {error}")))?,
         };
-        let told = read_out(&mut line, &self.config).await?;
+        let told = read_out(&mut line, &self.config, &self.board).await?;
         self.line = Some(line);
         Ok(told.into())
     }
 
     fn fail(&mut self, failure: Failure) -> Fault {
+        self.board.failed(failure.kind(), failure.to_string());
         if self.failure.as_ref() != Some(&failure) {
             tracing::warn!(%failure, "Meter cannot be read");
             self.failure = Some(failure.clone());
@@ -139,16 +163,8 @@ impl From<Told> for Readout {
             readings: told.readings,
             ..Self::default()
         };
-        let text = |obis: Obis| match &readout.find(&obis.into())?.content {
-            Content::Number(number) => Some(number.to_string()),
-            Content::Text(text) => Some(text.trim().to_owned()).filter(|text| !text.is_empty()),
-        };
-        // F.F: anything but zero is a fatal error of the meter.
-        let error = text(Obis::ERRORS)
-            .filter(|register| register.bytes().any(|byte| !matches!(byte, b'0' | b' ')));
-        let serial = Obis::serials().find_map(text);
-        readout.error = error;
-        readout.serial = serial;
+        readout.error = readout.fatal_error();
+        readout.serial = readout.text_of(Obis::serials());
         readout
     }
 }
@@ -167,7 +183,10 @@ impl<O: Opener> Adapter for MeterDevice<O> {
         };
         self.failure = None;
         self.due = Some(Instant::now() + self.config.read_every);
-        self.ledger.take(&readout, self.clock.stamp())
+        let samples = self.ledger.take(&readout, self.clock.stamp());
+        let (remarks, counters) = (self.ledger.remarks(), self.ledger.counters());
+        self.board.done(readout, remarks, counters);
+        samples
     }
 
     async fn write(&mut self, _: &[Assignment]) -> Result<(), Fault> {
@@ -183,7 +202,10 @@ impl<O: Opener> Adapter for MeterDevice<O> {
             return std::future::pending().await;
         };
         if let Some(due) = self.due {
-            sleep_until(due).await;
+            tokio::select! {
+                () = sleep_until(due) => {}
+                () = self.board.wanted() => {}
+            }
         }
         self.due = Some(Instant::now() + RETRY.min(self.config.read_every));
         Ok(Wake::Due(instance, resources))

@@ -15,7 +15,7 @@ use tokio::{
 };
 
 use super::{
-    MeterConfig,
+    MeterConfig, Mode,
     telegram::{
         self, ACK, Block, BlockStep, IDENTIFICATION_MAX, Identification, NAK, Protocol,
         TELEGRAM_MAX, with_parity,
@@ -23,7 +23,7 @@ use super::{
 };
 use crate::{
     bus::{LineParity, LineSettings, Port},
-    meter::Reading,
+    meter::{Board, Reading, parse_lines},
 };
 
 /// Speed of the sign-on, in Bd.
@@ -57,11 +57,17 @@ pub enum Failure {
     Identification(String),
     /// The port itself failed.
     Line(String),
+    /// It speaks another mode than configured.
+    Mode(char),
     NoAnswer,
+    /// Characters came, but no start of a block.
+    NoStart,
     /// Characters arrive damaged, also after a repetition.
     Parity,
     /// The meter refuses what was asked.
     Refused,
+    /// Nothing is understood behind the change to this speed.
+    SpeedChange(u32),
     TooLong,
 }
 
@@ -74,11 +80,43 @@ impl fmt::Display for Failure {
             Self::Echo => "the optical head does not echo, but is configured to",
             Self::Identification(text) => return write!(f, "not a meter's identification: {text}"),
             Self::Line(error) => error,
+            Self::Mode(mode) => {
+                return write!(f, "the meter speaks mode {mode}: see `mode` in the configuration");
+            }
             Self::NoAnswer => "the meter does not answer",
+            Self::NoStart => "the meter's telegram has no beginning",
             Self::Parity => "characters from the meter are damaged (parity)",
             Self::Refused => "the meter refuses the readout",
+            Self::SpeedChange(speed) => {
+                return write!(
+                    f,
+                    "nothing is understood behind the change to {speed} Bd: `baud_change_delay_ms` may \
+                     be too short or too long, or `max_baud` too much"
+                );
+            }
             Self::TooLong => "the meter's telegram does not end",
         })
+    }
+}
+
+impl Failure {
+    /// By which it is counted.
+    pub(super) fn kind(&self) -> &'static str {
+        match self {
+            Self::Checksum => "checksum",
+            Self::Cut => "cut",
+            Self::Deadline => "deadline",
+            Self::Echo => "echo",
+            Self::Identification(_) => "identification",
+            Self::Line(_) => "line_down",
+            Self::Mode(_) => "mode",
+            Self::NoStart => "no_start",
+            Self::SpeedChange(_) => "speed_change",
+            Self::NoAnswer => "timeout",
+            Self::Parity => "parity",
+            Self::Refused => "refused",
+            Self::TooLong => "too_long",
+        }
     }
 }
 
@@ -94,8 +132,11 @@ impl From<Failure> for Fault {
             | Failure::Deadline
             | Failure::Echo
             | Failure::Identification(_)
+            | Failure::Mode(_)
+            | Failure::NoStart
             | Failure::Parity
             | Failure::Refused
+            | Failure::SpeedChange(_)
             | Failure::TooLong => Self::Device(failure.to_string()),
         }
     }
@@ -111,11 +152,16 @@ impl From<io::Error> for Failure {
 ///
 /// # Errors
 /// Every [`Failure`]; the line is then in an unknown state and to be opened anew.
-pub async fn read_out<P: Port>(line: &mut P, config: &MeterConfig) -> Result<Told, Failure> {
+pub async fn read_out<P: Port>(
+    line: &mut P,
+    config: &MeterConfig,
+    board: &Board,
+) -> Result<Told, Failure> {
     let talk = async {
         Talk {
             line,
             config,
+            board,
             speed: FIRST_SPEED,
         }
         .read_out()
@@ -129,6 +175,7 @@ pub async fn read_out<P: Port>(line: &mut P, config: &MeterConfig) -> Result<Tol
 struct Talk<'a, P> {
     line: &'a mut P,
     config: &'a MeterConfig,
+    board: &'a Board,
     speed: u32,
 }
 
@@ -137,16 +184,19 @@ impl<P: Port> Talk<'_, P> {
         self.set_speed(FIRST_SPEED)?;
         self.line.discard_input()?;
         if self.config.wake_up {
+            self.board.stage("waking the meter up");
             self.wake_up().await?;
         }
+        self.board.stage("signing on");
         self.send(format!("/?{}!\r\n", self.config.address).as_bytes())
             .await?;
         let identification = self.identification().await?;
         self.change_speed(&identification).await?;
+        self.board.stage(format!("reading at {} Bd", self.speed));
         let text = self.data().await?;
         Ok(Told {
             identification,
-            readings: telegram::parse_data(&text),
+            readings: parse_lines(&text),
         })
     }
 
@@ -182,10 +232,11 @@ impl<P: Port> Talk<'_, P> {
     }
 
     async fn change_speed(&mut self, identification: &Identification) -> Result<(), Failure> {
-        match identification.protocol {
-            Protocol::A => Ok(()),
-            Protocol::B(speed) => self.set_speed(speed),
-            Protocol::C(fastest) => {
+        match (self.config.mode, identification.protocol) {
+            // A meter of mode C that gets no acknowledgement tells its data at 300 Bd.
+            (Mode::Auto | Mode::A, Protocol::A) | (Mode::A, Protocol::C(_)) => Ok(()),
+            (Mode::Auto | Mode::B, Protocol::B(speed)) => self.set_speed(speed),
+            (Mode::Auto | Mode::C, Protocol::C(fastest)) => {
                 let reaction = if identification.is_fast {
                     Duration::from_millis(20)
                 } else {
@@ -193,20 +244,27 @@ impl<P: Port> Talk<'_, P> {
                 };
                 sleep(reaction).await;
                 let (digit, speed) = telegram::agree_speed(fastest, self.config.max_speed);
-                let sent = Instant::now();
-                self.send(format!("{}0{digit}0\r\n", char::from(ACK)).as_bytes())
-                    .await?;
-                // The acknowledgement must have left at the old speed; how long a USB head holds it
-                // back only its user knows.
-                sleep(
-                    self.config
-                        .speed_change_delay
-                        .saturating_sub(sent.elapsed()),
-                )
-                .await;
+                self.acknowledge(['0', digit, '0']).await?;
                 self.set_speed(speed)
             }
+            (Mode::A, Protocol::B(_))
+            | (Mode::B, Protocol::A | Protocol::C(_))
+            | (Mode::C, Protocol::A | Protocol::B(_)) => {
+                Err(Failure::Mode(identification.protocol.letter()))
+            }
         }
+    }
+
+    /// `ACK V Z Y`, and the pause behind it.
+    async fn acknowledge(&mut self, [v, z, y]: [char; 3]) -> Result<(), Failure> {
+        let sent = Instant::now();
+        self.send(format!("{}{v}{z}{y}\r\n", char::from(ACK)).as_bytes())
+            .await?;
+        // The acknowledgement must have left at the old speed; how long a USB head holds it back
+        // only its user knows.
+        let delay = self.config.speed_change_delay;
+        sleep(delay.saturating_sub(sent.elapsed())).await;
+        Ok(())
     }
 
     fn set_speed(&mut self, speed: u32) -> Result<(), Failure> {
@@ -221,12 +279,13 @@ impl<P: Port> Talk<'_, P> {
         let mut text = Vec::new();
         loop {
             let (block, is_last) = match self.block().await {
-                Err(Failure::Checksum | Failure::Parity) => {
+                Err(Failure::Checksum | Failure::NoStart | Failure::Parity) => {
                     self.send(&[NAK]).await?;
-                    self.block().await?
+                    self.block().await
                 }
-                block => block?,
-            };
+                block => block,
+            }
+            .map_err(|failure| self.blame_speed(failure))?;
             text.extend(block);
             if is_last {
                 return Ok(text);
@@ -238,16 +297,35 @@ impl<P: Port> Talk<'_, P> {
         }
     }
 
+    /// Where nothing is understood behind a change of speed, the two sides have not changed together.
+    fn blame_speed(&self, failure: Failure) -> Failure {
+        let nothing_understood = matches!(failure, Failure::NoAnswer | Failure::NoStart);
+        if nothing_understood && self.speed != FIRST_SPEED {
+            Failure::SpeedChange(self.speed)
+        } else {
+            failure
+        }
+    }
+
     async fn block(&mut self) -> Result<(Vec<u8>, bool), Failure> {
         let mut block = Block::default();
         let mut is_damaged = false;
-        for _ in 0..TELEGRAM_MAX + NOISE_MAX {
-            let silence = if block.has_begun() {
-                Failure::Cut
-            } else {
-                Failure::NoAnswer
+        for heard in 0..TELEGRAM_MAX + NOISE_MAX {
+            let silence = match heard {
+                _ if block.has_begun() => Failure::Cut,
+                0 => Failure::NoAnswer,
+                _ => Failure::NoStart,
             };
-            let Received { byte, is_right } = self.receive(silence).await?;
+            let Received { byte, is_right } = match heard {
+                // Without an acknowledgement it waits for one before it begins.
+                0 => match self.receive(silence.clone()).await {
+                    Err(Failure::NoAnswer) if self.speed == FIRST_SPEED => {
+                        self.receive(silence).await?
+                    }
+                    received => received?,
+                },
+                _ => self.receive(silence).await?,
+            };
             if !block.has_begun() && byte == NAK {
                 return Err(Failure::Refused);
             }
@@ -258,6 +336,7 @@ impl<P: Port> Talk<'_, P> {
                 BlockStep::Done { .. } if is_damaged => return Err(Failure::Parity),
                 BlockStep::Done { is_last } => return Ok((block.into_text(), is_last)),
                 BlockStep::More => {}
+                BlockStep::NoStart => return Err(Failure::NoStart),
                 BlockStep::TooLong => break,
             }
         }
@@ -306,6 +385,7 @@ impl<P: Port> Talk<'_, P> {
                 error.into()
             }
         })?;
+        self.board.heard(1);
         let is_right = !self.config.software_parity || with_parity(byte) == byte;
         Ok(Received {
             byte: byte & 0x7f,

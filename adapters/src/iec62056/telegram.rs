@@ -1,6 +1,4 @@
-//! The bytes of IEC 62056-21: identification, blocks with their check character, data lines. No IO.
-
-use crate::meter::{Content, MeterUnit, READINGS_MAX, Reading, Register};
+//! The bytes of IEC 62056-21: identification, blocks with their check character. No IO.
 
 pub(super) const SOH: u8 = 0x01;
 pub(super) const STX: u8 = 0x02;
@@ -37,6 +35,17 @@ pub enum Protocol {
     B(u32),
     /// Changes the speed when told.
     C(u32),
+}
+
+impl Protocol {
+    /// Of the mode.
+    pub fn letter(self) -> char {
+        match self {
+            Self::A => 'A',
+            Self::B(_) => 'B',
+            Self::C(_) => 'C',
+        }
+    }
 }
 
 /// Speeds of mode C, by the digit that stands for them.
@@ -102,6 +111,8 @@ enum BlockState {
     AtCheck {
         is_last: bool,
     },
+    /// At the check of a block whose start was not seen.
+    AtLostCheck,
 }
 
 /// Where a block stands after a byte.
@@ -113,6 +124,8 @@ pub enum BlockStep {
         is_last: bool,
     },
     More,
+    /// It has ended, and its start was not seen.
+    NoStart,
     TooLong,
 }
 
@@ -120,10 +133,14 @@ impl Block {
     /// Takes the next seven bits. What comes before the start is skipped.
     pub fn push(&mut self, byte: u8) -> BlockStep {
         match self.state {
-            BlockState::BeforeStart => {
-                if matches!(byte, STX | SOH) {
-                    self.state = BlockState::InText;
-                }
+            BlockState::BeforeStart => match byte {
+                STX | SOH => self.state = BlockState::InText,
+                ETX | EOT => self.state = BlockState::AtLostCheck,
+                _ => {}
+            },
+            BlockState::AtLostCheck => {
+                self.state = BlockState::BeforeStart;
+                return BlockStep::NoStart;
             }
             BlockState::InText => {
                 self.check ^= byte;
@@ -152,68 +169,15 @@ impl Block {
 
     /// Whether the start was seen.
     pub fn has_begun(&self) -> bool {
-        self.state != BlockState::BeforeStart
+        match self.state {
+            BlockState::AtLostCheck | BlockState::BeforeStart => false,
+            BlockState::AtCheck { .. } | BlockState::InText => true,
+        }
     }
 
     pub fn into_text(self) -> Vec<u8> {
         self.text
     }
-}
-
-/// Reads `OBIS(value*unit)(value)…` lines up to `!`; what is not of this form is skipped.
-pub fn parse_data(text: &[u8]) -> Vec<Reading> {
-    let lines = text.split(|byte| matches!(byte, b'\r' | b'\n'));
-    let lines = lines.take_while(|line| line.first() != Some(&b'!'));
-    lines
-        .filter_map(|line| std::str::from_utf8(line).ok())
-        .flat_map(parse_line)
-        .take(READINGS_MAX)
-        .collect()
-}
-
-/// A line may hold several registers, each with several values.
-fn parse_line(line: &str) -> Vec<Reading> {
-    let mut readings: Vec<Reading> = Vec::new();
-    let mut rest = line;
-    while let Some((address, behind)) = rest.split_once('(') {
-        let Some((content, next)) = behind.split_once(')') else {
-            break;
-        };
-        let (text, unit) = split_unit(content);
-        let reading = |register, place| Reading {
-            place,
-            ..Reading::good(register, Content::Text(text.to_owned()), unit.clone())
-        };
-        match address.trim().parse() {
-            Ok(obis) => readings.push(reading(Register::Obis(obis), 0)),
-            Err(_) if !address.trim().is_empty() => return readings,
-            Err(_) => match readings.last() {
-                Some(before) if before.place < u8::MAX => {
-                    let next = reading(before.register.clone(), before.place + 1);
-                    readings.push(next);
-                }
-                Some(_) | None => return readings,
-            },
-        }
-        rest = next;
-    }
-    readings
-}
-
-/// `0012345.678*kWh`, or with a blank as some makers write it.
-fn split_unit(content: &str) -> (&str, MeterUnit) {
-    let number = |text: &str| {
-        !text.is_empty()
-            && text
-                .bytes()
-                .all(|byte| byte.is_ascii_digit() || byte == b'.')
-    };
-    let split = content
-        .split_once('*')
-        .or_else(|| content.split_once(' ').filter(|(value, _)| number(value)));
-    split.map_or((content.trim(), MeterUnit::Missing), |(text, unit)| {
-        (text.trim(), MeterUnit::parse(unit))
-    })
 }
 
 /// Even parity over eight bits, for lines that carry 7E1 as 8N1.
@@ -278,37 +242,6 @@ mod tests {
     }
 
     #[test]
-    fn data_lines_give_registers_values_and_units() {
-        let text =
-            b"F.F(00000000)\r\n1-0:1.8.0*255(0012345.678*kWh)\r\n1.6.1(0.5*kW)(2611220915)\r\n\
-            32.7.0(230 V)31.7.0(1.5*A)\r\nbroken(1\r\nodd line\r\n!\r\n2.8.0(1*kWh)\r\n";
-        let shown: Vec<String> = parse_data(text)
-            .iter()
-            .map(|reading| {
-                let Reading {
-                    register,
-                    place,
-                    content,
-                    unit,
-                    ..
-                } = reading;
-                format!("{register} {place} {content} {unit}")
-            })
-            .collect();
-        assert_eq!(
-            shown,
-            [
-                "F.F 0 00000000 ",
-                "1-0:1.8.0 0 0012345.678 kWh",
-                "1.6.1 0 0.5 kW",
-                "1.6.1 1 2611220915 ",
-                "32.7.0 0 230 V",
-                "31.7.0 0 1.5 A",
-            ]
-        );
-    }
-
-    #[test]
     fn parity_is_even() {
         for byte in 0..=127 {
             assert_eq!(with_parity(byte).count_ones() % 2, 0);
@@ -324,13 +257,7 @@ mod tests {
                 block.push(*byte);
             }
             prop_assert!(block.into_text().len() <= bytes.len());
-            let _ = parse_data(&bytes);
             let _ = Identification::parse(&bytes);
-        }
-
-        #[test]
-        fn any_text_of_brackets_and_dots_is_parsed_or_skipped(text in r"[0-9.()*:\-AFkWh! \r\n&]{0,200}") {
-            prop_assert!(parse_data(text.as_bytes()).len() <= text.len());
         }
     }
 }

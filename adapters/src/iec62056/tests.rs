@@ -1,7 +1,10 @@
 use std::{
     io,
     pin::Pin,
-    sync::{Arc, Mutex},
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicU32, Ordering},
+    },
     task::{Context, Poll},
 };
 
@@ -10,7 +13,7 @@ use lamplighter_model::{
     device::{Action, AdapterEvent, AdapterRequest, LinkState, OpId},
 };
 use lamplighter_sim::{
-    meter::{Meter, MeterConfig as SimConfig, MeterFault},
+    meter::{LineSpeed, Meter, MeterConfig as SimConfig, MeterFault},
     pty::Pty,
 };
 use tokio::{
@@ -34,12 +37,15 @@ struct Memory {
     is_gone: bool,
     /// Changes of speed with the time since opening.
     speeds: Arc<Mutex<Vec<(u32, Duration)>>>,
+    /// The speed now, where the meter cares.
+    speed: Option<Arc<AtomicU32>>,
 }
 
 #[derive(Debug)]
 struct MemoryLine {
     stream: DuplexStream,
     opened: Instant,
+    speed: Option<Arc<AtomicU32>>,
     speeds: Arc<Mutex<Vec<(u32, Duration)>>>,
 }
 
@@ -51,9 +57,12 @@ impl Opener for Memory {
             return Err(io::ErrorKind::NotFound.into());
         }
         let (stream, other) = duplex(8192);
-        tokio::spawn(self.meter.clone().serve(other));
+        let speed = self.speed.clone();
+        let line = speed.map(|speed| Arc::new(move || speed.load(Ordering::Relaxed)) as LineSpeed);
+        tokio::spawn(self.meter.clone().serve_at(other, line));
         Ok(MemoryLine {
             stream,
+            speed: self.speed.clone(),
             opened: Instant::now(),
             speeds: self.speeds.clone(),
         })
@@ -64,6 +73,9 @@ impl LinePort for MemoryLine {
     fn set_line(&mut self, line: LineSettings) -> io::Result<()> {
         let mut speeds = self.speeds.lock().map_err(|_| io::ErrorKind::Other)?;
         speeds.push((line.baud, self.opened.elapsed()));
+        if let Some(speed) = &self.speed {
+            speed.store(line.baud, Ordering::Relaxed);
+        }
         Ok(())
     }
 }
@@ -105,6 +117,7 @@ fn memory(config: SimConfig) -> (Meter, Memory) {
             meter,
             is_gone: false,
             speeds: Arc::default(),
+            speed: None,
         },
     )
 }
@@ -196,6 +209,7 @@ async fn each_fault_has_its_words_and_the_next_readout_works() {
         (MeterFault::Cut, words(Failure::Cut)),
         (MeterFault::WrongCheck, words(Failure::Checksum)),
         (MeterFault::Refuse, words(Failure::Refused)),
+        (MeterFault::Late, Fault::Timeout),
     ] {
         let (meter, memory) = memory(SimConfig::default());
         let mut device = MeterDevice::new(memory, config(), clock());
@@ -216,6 +230,169 @@ async fn a_damaged_block_is_asked_for_again() {
         2,
         "noise before the identification"
     );
+}
+
+/// A meter on a line whose speed matters, as every character takes its time.
+fn on_a_line(config: SimConfig) -> (Meter, Memory) {
+    let (meter, mut memory) = memory(SimConfig {
+        paced: true,
+        ..config
+    });
+    memory.speed = Some(Arc::new(AtomicU32::new(300)));
+    (meter, memory)
+}
+
+#[tokio::test(start_paused = true)]
+async fn ends_that_change_their_speed_apart_find_together_by_asking_again() {
+    for fault in [MeterFault::SwitchEarly, MeterFault::SwitchLate] {
+        let (meter, memory) = on_a_line(SimConfig::default());
+        let mut device = MeterDevice::new(memory, config(), clock());
+        meter.inject(&[fault]);
+        assert_eq!(read(&mut device).await.unwrap().len(), 2, "{fault:?}");
+        assert_eq!(meter.speed(), 9600);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn ends_that_never_meet_again_are_named() {
+    let (meter, memory) = on_a_line(SimConfig::default());
+    let mut device = MeterDevice::new(memory, config(), clock());
+    meter.inject(&[MeterFault::NoSwitch]);
+    let apart = Fault::from(Failure::SpeedChange(9600));
+    assert_eq!(read(&mut device).await.unwrap_err(), apart);
+    read(&mut device).await.unwrap();
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_head_that_holds_the_acknowledgement_back_needs_the_delay() {
+    let slow_head = SimConfig {
+        head_delay: Duration::from_millis(150),
+        ..SimConfig::default()
+    };
+    for (delay, works) in [(250, false), (400, true)] {
+        let (_, memory) = on_a_line(slow_head.clone());
+        let config = MeterConfig {
+            speed_change_delay: Duration::from_millis(delay),
+            ..config()
+        };
+        let mut device = MeterDevice::new(memory, config, clock());
+        let told = read(&mut device).await;
+        assert_eq!(told.is_ok(), works, "{delay} ms: {told:?}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn modes_are_spoken_as_configured_or_refused_by_name() {
+    let meters = [
+        ("A", "/LMP mode-a"),
+        ("B", "/LMPDmode-b"),
+        ("C", "/LMP5mode-c"),
+    ];
+    for (mode, speeds) in [
+        (Mode::A, [Some(300), None, Some(300)]),
+        (Mode::B, [None, Some(4800), None]),
+        (Mode::C, [None, None, Some(9600)]),
+        (Mode::Auto, [Some(300), Some(4800), Some(9600)]),
+    ] {
+        for ((name, identification), speed) in meters.into_iter().zip(speeds) {
+            let (meter, memory) = memory(SimConfig {
+                identification: identification.into(),
+                ..SimConfig::default()
+            });
+            let config = MeterConfig { mode, ..config() };
+            let mut device = MeterDevice::new(memory, config, clock());
+            match (read(&mut device).await, speed) {
+                (Ok(_), Some(speed)) => assert_eq!(meter.speed(), speed, "{mode:?} {name}"),
+                (Err(Fault::Device(words)), None) => {
+                    assert!(words.contains(&format!("mode {name}")), "{words}");
+                }
+                (told, _) => panic!("{mode:?} {name}: {told:?}"),
+            }
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn bytes_behind_the_data_do_no_harm() {
+    let (meter, memory) = memory(SimConfig::default());
+    let mut device = MeterDevice::new(memory, config(), clock());
+    meter.inject(&[MeterFault::ExtraBehind]);
+    for _ in 0..2 {
+        assert_eq!(read(&mut device).await.unwrap().len(), 2);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_smaller_counter_and_another_meter_are_noticed() {
+    let (meter, memory) = memory(SimConfig::default());
+    let mut config = config();
+    config.points[0].monotonic = true;
+    let mut device = MeterDevice::new(memory, config, clock());
+    read(&mut device).await.unwrap();
+    meter.set_energy_wh(1000);
+    let told = shown(&read(&mut device).await.unwrap());
+    assert_eq!(told[0], "/3331/0/5700 12345678 Bad");
+    meter.set_serial("00012346");
+    let told = shown(&read(&mut device).await.unwrap());
+    assert_eq!(told[0], "/3331/0/5700 1000 Good");
+    let noted: Vec<_> = device.take_notes().iter().map(|note| note.what).collect();
+    assert_eq!(noted, ["counter_back", "meter_exchanged"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn whoever_asks_gets_a_readout_at_once() {
+    let (meter, memory) = memory(SimConfig::default());
+    let config = config();
+    let limits = config.limits();
+    let device = MeterDevice::new(memory, config, clock());
+    let board = device.board();
+    let (mut handle, port) = Port::pair();
+    tokio::spawn(supervise(device, port, clock(), limits));
+    tokio::spawn(async move { while handle.events.recv().await.is_some() {} });
+    tokio::time::sleep(Duration::from_secs(100)).await;
+    let start = Instant::now();
+    let readout = board.readout(Duration::from_secs(60)).await.unwrap();
+    assert!(start.elapsed() < Duration::from_secs(5));
+    assert_eq!(
+        (readout.meter.as_str(), readout.serial.as_deref()),
+        ("/LMP5lamplighter-1", Some("00012345"))
+    );
+    tokio::time::sleep(Duration::from_secs(5)).await;
+    assert_eq!(meter.readouts(), 2);
+}
+
+/// Of a readout with a line of 9600 Bd: 25 characters of sign-on and identification and 6 of the
+/// acknowledgement at 300 Bd, the pauses of both sides, the data at 9600 Bd.
+#[tokio::test(start_paused = true)]
+async fn a_readout_takes_the_time_of_its_line_and_little_more() {
+    for (max_speed, data_speed) in [(300, 300), (9600, 9600)] {
+        let (meter, memory) = on_a_line(SimConfig {
+            identification: "/LMp5lamplighter-1".into(),
+            reaction: Duration::from_millis(20),
+            ..SimConfig::default()
+        });
+        let config = MeterConfig {
+            max_speed,
+            speed_change_delay: Duration::from_millis(210),
+            ..config()
+        };
+        let mut device = MeterDevice::new(memory, config, clock());
+        let board = device.board();
+        let start = Instant::now();
+        read(&mut device).await.unwrap();
+        let took = start.elapsed();
+        assert!(board.view().took.unwrap() <= took);
+        let block = u32::try_from(meter.data().len() + 3).unwrap();
+        let character = |count: u32, speed| Duration::from_secs(10) * count / speed;
+        let floor = character(5 + 20 + 6, 300)
+            + 3 * Duration::from_millis(20)
+            + character(block, data_speed);
+        let ratio = took.as_secs_f64() / floor.as_secs_f64();
+        assert!(
+            (1.0..1.2).contains(&ratio),
+            "{max_speed} Bd: {took:?} {ratio}"
+        );
+    }
 }
 
 #[tokio::test(start_paused = true)]

@@ -69,7 +69,7 @@ impl Counters {
             Some(_) | None => 1,
         };
         if times < CONFIRMATIONS {
-            let is_first = std::mem::replace(&mut counter.doubted, Some((value, times))).is_none();
+            let is_first = counter.doubted.replace((value, times)).is_none();
             return Counted::Back { held, is_first };
         }
         *counter = Counter {

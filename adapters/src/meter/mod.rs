@@ -7,17 +7,27 @@
 //! 3. A counter that runs backwards, another meter in the same place and an error of the meter itself
 //!    become [`Note`]s for the event log and lines of `status`.
 
+mod board;
 mod counter;
+mod defaults;
 mod ledger;
+mod lines;
 mod obis;
 mod point;
+#[cfg(feature = "serial")]
+mod push;
 mod unit;
 
 use lamplighter_model::{Decimal, Quality, UnixTime};
 
+#[cfg(feature = "serial")]
+pub use self::push::{PushConfig, PushDevice, Spoilt, Telegrams};
 pub use self::{
+    board::{Board, Progress, View},
     counter::{CONFIRMATIONS, Counted, Counters},
+    defaults::{Usual, usual},
     ledger::Ledger,
+    lines::parse_lines,
     obis::{NotObis, Obis},
     point::MeterPoint,
     unit::{MeterUnit, NotUnit, Unit},
@@ -76,6 +86,22 @@ impl Readout {
         self.readings
             .iter()
             .find(|reading| reading.place == 0 && register.matches(&reading.register))
+    }
+}
+
+impl Readout {
+    /// What stands in the first of these registers that has something in it.
+    pub fn text_of(&self, mut registers: impl Iterator<Item = Obis>) -> Option<String> {
+        registers.find_map(|obis| {
+            let text = self.find(&obis.into())?.content.to_string();
+            Some(text.trim().to_owned()).filter(|text| !text.is_empty())
+        })
+    }
+
+    /// F.F: anything but zero is a fatal error of the meter.
+    pub fn fatal_error(&self) -> Option<String> {
+        self.text_of(std::iter::once(Obis::ERRORS))
+            .filter(|register| register.bytes().any(|byte| !matches!(byte, b'0' | b' ')))
     }
 }
 

@@ -39,18 +39,20 @@ impl Obis {
         period: PRESENT,
     };
 
-    /// Registers with a number of the meter, the best first: of the maker (0.C.1.n), of the owner
-    /// (1-0:0.0.n).
+    /// Registers with a number of the meter itself, the best first: of the maker (C.1.n), of the owner
+    /// (0.0.n). Those of other channels belong to meters behind it.
     pub fn serials() -> impl Iterator<Item = Self> {
-        let of_maker = (0..=1).map(|n| Self::present(96, 1, n));
-        let of_owner = [0, 9].map(|n| Self::present(0, 0, n));
-        of_maker.chain(of_owner)
+        let of_maker = (0..=1).map(|n| Self::present(0, 96, 1, n));
+        let of_owner = [0, 9].map(|n| Self::present(0, 0, 0, n));
+        // Some print 1-1: before all.
+        let of_channel_1 = [0, 9].map(|n| Self::present(1, 0, 0, n));
+        of_maker.chain(of_owner).chain(of_channel_1)
     }
 
-    const fn present(quantity: u8, kind: u8, tariff: u8) -> Self {
+    const fn present(channel: u8, quantity: u8, kind: u8, tariff: u8) -> Self {
         Self {
             medium: None,
-            channel: None,
+            channel: Some(channel),
             quantity: Group::Number(quantity),
             kind: Group::Number(kind),
             tariff: Some(Group::Number(tariff)),

@@ -1,6 +1,9 @@
 //! What a supervisor knows: last samples, open requests, what is to be done next. No IO.
 
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::{
+    collections::{BTreeMap, BTreeSet, VecDeque},
+    ops::RangeInclusive,
+};
 
 use lamplighter_model::{
     InstanceAddress, Quality, ResourceAddress, ResourceId, ResourceInstanceId, Sample,
@@ -23,6 +26,9 @@ use crate::Clock;
 /// Samples kept for one adapter; more instances of multiple resources than this are passed on but
 /// not kept.
 const SAMPLES_MAX: usize = 65_536;
+
+/// A resource, or an instance of a multiple one.
+type SampleKey = (ResourceAddress, Option<ResourceInstanceId>);
 
 /// What to do with the device next.
 pub(super) enum Work {
@@ -67,8 +73,7 @@ pub(super) struct Desk {
     clock: Clock,
     limits: Limits,
     declared: BTreeMap<ResourceAddress, Operations>,
-    samples: BTreeMap<ResourceAddress, BTreeMap<Option<ResourceInstanceId>, Kept>>,
-    kept: usize,
+    samples: BTreeMap<SampleKey, Kept>,
     link: Link,
     pulse: Pulse,
     pub(super) outbox: Outbox,
@@ -117,6 +122,11 @@ struct Reading {
 #[derive(Debug, Default)]
 struct Flights(VecDeque<(InstanceAddress, BTreeSet<ResourceId>)>);
 
+/// The keys of a resource and of all its instances.
+fn all_of(address: ResourceAddress) -> RangeInclusive<SampleKey> {
+    (address, None)..=(address, Some(ResourceInstanceId(u16::MAX)))
+}
+
 impl Desk {
     pub(super) fn new(clock: Clock, limits: Limits) -> Self {
         let (link, starting) = Link::new();
@@ -126,7 +136,6 @@ impl Desk {
             limits,
             declared: BTreeMap::new(),
             samples: BTreeMap::new(),
-            kept: 0,
             link,
             outbox: Outbox::default(),
             commands: VecDeque::new(),
@@ -206,10 +215,14 @@ impl Desk {
     pub(super) fn declare(&mut self, declared: Declared) {
         for address in &declared.removed {
             self.declared.remove(address);
-            self.kept -= self
+            let keys: Vec<SampleKey> = self
                 .samples
-                .remove(address)
-                .map_or(0, |samples| samples.len());
+                .range(all_of(*address))
+                .map(|(key, _)| *key)
+                .collect();
+            for key in keys {
+                self.samples.remove(&key);
+            }
         }
         self.declared.extend(
             declared
@@ -444,10 +457,8 @@ impl Desk {
 
     /// All samples of a resource, if none is too old.
     fn young(&self, address: ResourceAddress) -> Option<Vec<Sample>> {
-        let samples = self
-            .samples
-            .get(&address)
-            .filter(|samples| !samples.is_empty())?;
+        let samples = self.samples.range(all_of(address)).map(|(_, kept)| kept);
+        samples.clone().next()?;
         let max_age = self
             .limits
             .max_age_of
@@ -465,9 +476,9 @@ impl Desk {
                 && age <= *max_age
         };
         samples
-            .values()
+            .clone()
             .all(is_young)
-            .then(|| samples.values().map(|kept| kept.sample.clone()).collect())
+            .then(|| samples.map(|kept| kept.sample.clone()).collect())
     }
 
     fn is_awaited(&self, instance: InstanceAddress) -> bool {
@@ -486,18 +497,16 @@ impl Desk {
             // What an adapter has kept is as old as it was.
             let age = at.mono.saturating_sub(sample.at.mono);
             let refreshed = now.checked_sub(age).unwrap_or(now);
-            let instances = self.samples.entry(sample.address).or_default();
+            let key = (sample.address, sample.index);
+            if self.samples.len() >= SAMPLES_MAX && !self.samples.contains_key(&key) {
+                continue;
+            }
             let kept = Kept {
                 sample: sample.clone(),
                 refreshed,
                 superseded: false,
             };
-            let is_new = !instances.contains_key(&sample.index);
-            if is_new && self.kept >= SAMPLES_MAX {
-                continue;
-            }
-            self.kept += usize::from(is_new);
-            instances.insert(sample.index, kept);
+            self.samples.insert(key, kept);
             self.written.remove(sample.address);
             if let Some(stale_after) = self.limits.stale_after {
                 let due = refreshed + stale_after;
@@ -514,8 +523,8 @@ impl Desk {
             self.written
                 .add(address.instance(), BTreeSet::from([address.path.resource]));
         }
-        if let Some(samples) = self.samples.get_mut(&address) {
-            samples.values_mut().for_each(|kept| kept.superseded = true);
+        for (_, kept) in self.samples.range_mut(all_of(address)) {
+            kept.superseded = true;
         }
     }
 
@@ -554,14 +563,13 @@ impl Desk {
         let fresh = self
             .samples
             .values()
-            .flat_map(BTreeMap::values)
             .filter(|kept| kept.sample.quality != Quality::Stale);
         self.stale_check = fresh.map(|kept| kept.refreshed + stale_after).min();
     }
 
     fn make_stale(&mut self, which: impl Fn(&Kept) -> bool) {
         let mut changed = Vec::new();
-        for kept in self.samples.values_mut().flat_map(BTreeMap::values_mut) {
+        for kept in self.samples.values_mut() {
             if kept.sample.quality != Quality::Stale && which(kept) {
                 kept.sample.quality = Quality::Stale;
                 changed.push(kept.sample.clone());

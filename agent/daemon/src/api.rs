@@ -6,6 +6,7 @@ mod demo;
 mod events;
 mod history;
 mod lock;
+mod meter;
 mod modbus;
 mod objects;
 mod patient;
@@ -100,6 +101,9 @@ pub fn routes() -> Router<Api> {
         .route("/trend", get(trend))
         .route("/metrics", get(metrics))
         .route("/gpio", get(gpio))
+        .route("/meters", get(meter::list))
+        .route("/meters/{name}", get(meter::view))
+        .route("/meters/{name}/read", post(meter::read))
         .route("/modbus", get(modbus::lines))
         .route("/modbus/point", get(modbus::point))
         .route("/modbus/probe", post(modbus::probe))

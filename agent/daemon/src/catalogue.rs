@@ -1,6 +1,10 @@
 //! From the configuration to what the read model knows of it.
 
-use std::{collections::BTreeMap, sync::Arc, time::Duration};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+    time::Duration,
+};
 
 use lamplighter_model::{
     ObjectId, Path, ResourceAddress, Scope, device::AdapterId, tables::VendorObject,
@@ -25,19 +29,22 @@ pub(crate) fn catalogue(config: &Config) -> Catalogue {
         .iter()
         .filter_map(|point| Some((point.address, point.limit?)))
         .collect();
-    let points = config.devices.iter().flat_map(|device| {
-        device.points().into_iter().map(|point| PointEntry {
-            name: point.name.clone(),
-            device: device.name.clone(),
+    let mut units = BTreeSet::new();
+    let mut points = Vec::new();
+    for device in &config.devices {
+        let name: Arc<str> = device.name.as_str().into();
+        points.extend(device.points().into_iter().map(|point| PointEntry {
+            name: point.name.as_str().into(),
+            device: Arc::clone(&name),
             address: point.address,
             feedback: measured_at(point),
             kind: point.kind,
             limit: limits.get(&point.address).copied(),
             max_age: max_age(device, point),
-            unit: (!point.unit.is_empty()).then(|| point.unit.clone()),
+            unit: (!point.unit.is_empty()).then(|| shared(&mut units, &point.unit)),
             writable: point.writable,
-        })
-    });
+        }));
+    }
     Catalogue {
         definitions: Arc::clone(&config.definitions),
         devices: config
@@ -49,7 +56,7 @@ pub(crate) fn catalogue(config: &Config) -> Catalogue {
         endpoint: config.endpoint.name.clone(),
         groups: groups(config),
         parameters: parameters(&config.site),
-        points: points.collect(),
+        points,
         rules: Some(VendorObject::SiteRule.id(config.site.vendor_object_base)),
         servers: config
             .servers
@@ -62,6 +69,16 @@ pub(crate) fn catalogue(config: &Config) -> Catalogue {
             })
             .collect(),
     }
+}
+
+/// Few texts, and thousands of points that have one of them.
+fn shared(texts: &mut BTreeSet<Arc<str>>, text: &str) -> Arc<str> {
+    if let Some(known) = texts.get(text) {
+        return Arc::clone(known);
+    }
+    let new: Arc<str> = text.into();
+    texts.insert(Arc::clone(&new));
+    new
 }
 
 /// What is told of measured values besides. Of several in one instance it is told of that which the
@@ -95,11 +112,11 @@ pub(crate) fn companions(config: &Config) -> Companions {
 fn device_entry(device: &Device) -> DeviceEntry {
     let adapter = match &device.kind {
         DeviceKind::Gpio(_) => "gpio",
-        DeviceKind::Iec62056(_) => "iec62056",
         DeviceKind::Location(location) => match location.source {
             LocationSource::Gpsd { .. } => "gpsd",
             LocationSource::Nmea(_) => "nmea",
         },
+        DeviceKind::Meter(meter) => meter.adapter(),
         DeviceKind::Modbus(_) => "modbus",
         DeviceKind::S0(_) => "s0",
         DeviceKind::Sim(_) => "sim",
@@ -186,8 +203,8 @@ fn measured_at(point: &Point) -> Option<ResourceAddress> {
 fn max_age(device: &Device, point: &Point) -> Option<Duration> {
     match &device.kind {
         DeviceKind::Gpio(_) | DeviceKind::S0(_) | DeviceKind::Sim(_) => None,
-        DeviceKind::Iec62056(meter) => Some(meter.stale_after),
         DeviceKind::Location(location) => Some(location.stale_after),
+        DeviceKind::Meter(meter) => Some(meter.stale_after),
         DeviceKind::Modbus(modbus) => {
             let of_point = modbus
                 .config
@@ -232,7 +249,7 @@ light = { line = "GPIO6", instance = "/3311/0" }
         let feedback: Vec<_> = catalogue(&config)
             .points
             .into_iter()
-            .map(|point| (point.name, point.feedback))
+            .map(|point| (point.name.to_string(), point.feedback))
             .collect();
         let level = ResourceAddress::gateway(3416, 1, 3);
         assert_eq!(

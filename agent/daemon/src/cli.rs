@@ -8,6 +8,7 @@ mod events;
 mod exit;
 mod export;
 mod gpio;
+mod meter;
 mod modbus;
 mod operate;
 mod screen;
@@ -76,6 +77,7 @@ fn perform(cli: Cli) -> Result<Exit, Failure> {
         Command::Events(options) => events::events(&global, &options, &mut out),
         Command::Exec { path, args } => operate::execute(&global, &path, args.as_deref(), &mut out),
         Command::Gpio(command) => gpio::gpio(&global, &command, &mut out),
+        Command::Meter(command) => meter::meter(&global, &command, &mut out),
         Command::Modbus(command) => modbus::modbus(&global, &command, &mut out),
         Command::Objects(args::Objects::Export { dir }) => export::export(&global, &dir, &mut out),
         Command::Lock { name } => operate::lock(&global, &name, &mut out),
@@ -107,7 +109,6 @@ fn perform(cli: Cli) -> Result<Exit, Failure> {
         Command::Backup(_)
         | Command::Bearer(_)
         | Command::Bundle(_)
-        | Command::Meter(_)
         | Command::Offline(_)
         | Command::Online(_)
         | Command::Restore(_)

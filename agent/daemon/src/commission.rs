@@ -5,11 +5,16 @@
 //! register by hand may not be one that a point commands, which the site alone does.
 
 pub(crate) mod gpio;
+pub(crate) mod meter;
 #[cfg(test)]
 mod tests;
 mod words;
 
-use std::{collections::BTreeMap, sync::Arc, time::Duration};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+    time::Duration,
+};
 
 use lamplighter_adapters::{
     bus::LineSettings,
@@ -26,6 +31,8 @@ use crate::{
 };
 
 pub use gpio::GpioLine;
+pub(crate) use meter::Meters;
+pub use meter::{MeterView, PlaceView, ReadingView, ReadoutView};
 pub use words::{
     LineView, PointView, Probe, Probed, Raw, RawRead, RawWrite, Unanswered, UnitView, Words,
 };
@@ -41,8 +48,9 @@ const MOST_TIMEOUT: Duration = Duration::from_secs(10);
 #[derive(Debug, Default)]
 pub struct Commission {
     lines: BTreeMap<String, Line>,
-    points: BTreeMap<String, Place>,
+    devices: Vec<Known>,
     gpio: Vec<GpioLine>,
+    meters: Meters,
 }
 
 #[derive(Debug)]
@@ -60,23 +68,15 @@ struct Unit {
     timeout: Duration,
 }
 
-/// Where a point lies.
+/// A device on one of the lines. Its points are looked up in it: people ask now and then, and there
+/// are thousands.
 #[derive(Debug)]
-struct Place {
+struct Known {
     line: String,
-    unit: u8,
-    device: String,
+    name: String,
     config: Arc<DeviceConfig>,
-    /// Its place in there.
-    point: usize,
-    /// Of its value.
-    measured_in: String,
-}
-
-impl Place {
-    fn point(&self) -> &PointConfig {
-        &self.config.points[self.point]
-    }
+    /// Of the values of its points, in their order.
+    measured_in: Vec<Arc<str>>,
 }
 
 impl Commission {
@@ -91,6 +91,15 @@ impl Commission {
         commission.know(config);
         commission.gpio = gpio::lines(config);
         commission
+    }
+
+    /// Adds the meters of an agent.
+    pub(crate) fn with_meters(self, meters: Meters) -> Self {
+        Self { meters, ..self }
+    }
+
+    pub(crate) fn meters(&self) -> &Meters {
+        &self.meters
     }
 
     /// Every GPIO line that is a point.
@@ -115,6 +124,7 @@ impl Commission {
 
     /// Adds what is known of the devices of the lines that were added.
     pub(crate) fn know(&mut self, config: &Config) {
+        let mut measures: BTreeSet<Arc<str>> = BTreeSet::new();
         for device in &config.devices {
             let DeviceKind::Modbus(modbus) = &device.kind else {
                 continue;
@@ -130,17 +140,20 @@ impl Commission {
                 timeout: modbus.config.timeout,
             };
             line.units.entry(modbus.config.unit).or_insert(unit);
-            for (point, ours) in modbus.points.iter().enumerate() {
-                let place = Place {
-                    line: bus.name.clone(),
-                    unit: modbus.config.unit,
-                    device: device.name.clone(),
-                    config: Arc::clone(&modbus.config),
-                    point,
-                    measured_in: ours.unit.clone(),
-                };
-                self.points.insert(ours.name.clone(), place);
-            }
+            let measured_in = modbus.points.iter().map(|point| {
+                let measure = measures.get(point.unit.as_str()).cloned();
+                measure.unwrap_or_else(|| {
+                    let measure: Arc<str> = point.unit.as_str().into();
+                    measures.insert(Arc::clone(&measure));
+                    measure
+                })
+            });
+            self.devices.push(Known {
+                line: bus.name.clone(),
+                name: device.name.clone(),
+                config: Arc::clone(&modbus.config),
+                measured_in: measured_in.collect(),
+            });
         }
     }
 
@@ -268,30 +281,31 @@ impl Commission {
     /// # Errors
     /// As [`Self::read`].
     pub async fn point(&self, name: &str) -> Result<PointView, Unanswered> {
-        let Some(place) = self.points.get(name) else {
+        let Some((device, point, measured_in)) = self.point_named(name) else {
             return Err(Unanswered::Unknown(format!(
                 "{name} is no point of a Modbus device; see lamplighter points"
             )));
         };
-        let line = self.line(&place.line)?;
-        let Some(range) = place.point().place(place.config.addressing) else {
+        let line = self.line(&device.line)?;
+        let unit = device.config.unit;
+        let Some(range) = point.place(device.config.addressing) else {
             return Err(Unanswered::Refused(format!("{name} has no register")));
         };
-        let wait = line.timeout(place.unit, None)?;
-        let answer = line.ask(place.unit, range.read(), wait).await;
-        let answer = answer.map_err(|error| line.unanswered(place.unit, &error))?;
-        let value = place.point().value_of(&answer.reply);
+        let wait = line.timeout(unit, None)?;
+        let answer = line.ask(unit, range.read(), wait).await;
+        let answer = answer.map_err(|error| line.unanswered(unit, &error))?;
+        let value = point.value_of(&answer.reply);
         Ok(PointView {
             name: name.to_owned(),
-            path: place.point().address.path.to_string(),
-            device: place.device.clone(),
-            bus: place.line.clone(),
-            unit_number: place.unit,
+            path: point.address.path.to_string(),
+            device: device.name.clone(),
+            bus: device.line.clone(),
+            unit_number: unit,
             raw: Raw::of(range, answer.reply, answer.round_trip),
             value: value.as_ref().map(|(value, _)| json_of(value)),
-            unit: place.measured_in.clone(),
+            unit: measured_in.to_owned(),
             quality: value.map(|(_, quality)| quality),
-            writable: place.point().write.is_some(),
+            writable: point.write.is_some(),
         })
     }
 
@@ -309,18 +323,29 @@ impl Commission {
     }
 
     fn commanded_by(&self, bus: &str, unit: u8, range: RegisterRange) -> Option<&str> {
-        let mut points = self.points.iter();
-        let found = points.find(|(_, place)| {
-            let written = place.point().written_place(place.config.addressing);
-            // A broadcast reaches all of them, and many a device on the network answers for every unit.
-            place.line == bus
-                && (place.unit == unit
-                    || [unit, place.unit]
-                        .iter()
-                        .any(|unit| [0, 255].contains(unit)))
-                && written.is_some_and(|written| written.overlaps(range))
-        });
-        found.map(|(name, _)| name.as_str())
+        // A broadcast reaches all of them, and many a device on the network answers for every unit.
+        let is_reached = |theirs: u8| {
+            theirs == unit || [unit, theirs].iter().any(|unit| [0, 255].contains(unit))
+        };
+        let devices = self.devices.iter();
+        let mut devices =
+            devices.filter(|device| device.line == bus && is_reached(device.config.unit));
+        devices.find_map(|device| {
+            let found = device.config.points.iter().find(|point| {
+                let written = point.written_place(device.config.addressing);
+                written.is_some_and(|written| written.overlaps(range))
+            });
+            found.map(|point| point.name.as_str())
+        })
+    }
+
+    /// A point with its device, and what its value is measured in.
+    fn point_named(&self, name: &str) -> Option<(&Known, &PointConfig, &str)> {
+        self.devices.iter().find_map(|device| {
+            let mut points = device.config.points.iter().zip(&device.measured_in);
+            let (point, measure) = points.find(|(point, _)| point.name == name)?;
+            Some((device, point, measure.as_ref()))
+        })
     }
 }
 

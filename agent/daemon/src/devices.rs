@@ -5,7 +5,7 @@
 
 mod gpio;
 mod location;
-mod meter;
+pub(crate) mod meter;
 pub(crate) mod modbus;
 mod s0;
 
@@ -21,7 +21,7 @@ use lamplighter_model::device::{AdapterEvent, AdapterId, LinkState};
 use tokio::{sync::watch, task::JoinHandle};
 
 use crate::{
-    commission::Commission,
+    commission::{Commission, Meters},
     config::{BusId, Config, Device, DeviceKind},
     status::{Status, WearSource},
     system::{self, Counters, Parts, System},
@@ -47,6 +47,8 @@ struct Starter<'a> {
     /// How each device answers.
     counters: BTreeMap<AdapterId, Counters>,
     devices: Devices,
+    /// For people who read them out.
+    meters: Meters,
     seed: u64,
     state_dir: PathBuf,
     /// Of adapters that count their errors.
@@ -74,6 +76,7 @@ pub(crate) fn start(
         config,
         counters: BTreeMap::new(),
         devices: Devices::default(),
+        meters: Meters::default(),
         seed,
         state_dir: system.state_dir.clone(),
         wear: BTreeMap::new(),
@@ -82,13 +85,15 @@ pub(crate) fn start(
         let opened = starter.modbus_bus(bus);
         starter.buses.insert(id, opened);
     }
-    starter.devices.commission = Arc::new(Commission::of(config, &starter.buses));
     for device in &config.devices {
         if let Err(why) = starter.device(device) {
             tracing::error!(device = device.name, why, "Device cannot be started");
             starter.broken(device.id, why);
         }
     }
+    let meters = std::mem::take(&mut starter.meters);
+    let commission = Commission::of(config, &starter.buses).with_meters(meters);
+    starter.devices.commission = Arc::new(commission);
     let counters = std::mem::take(&mut starter.counters);
     let system = System::new(starter.clock.clone(), config, counters, system);
     starter.supervise(system_id(config), system, system::limits());
@@ -100,8 +105,8 @@ impl Starter<'_> {
     fn device(&mut self, device: &Device) -> Result<(), String> {
         match &device.kind {
             DeviceKind::Gpio(gpio) => self.gpio(device, gpio),
-            DeviceKind::Iec62056(meter) => self.meter(device, meter),
             DeviceKind::Location(location) => self.location(device, location),
+            DeviceKind::Meter(meter) => self.meter(device, meter),
             DeviceKind::Modbus(modbus) => self.modbus(device, modbus),
             DeviceKind::S0(meter) => self.s0(device, meter),
             DeviceKind::Sim(points) => {

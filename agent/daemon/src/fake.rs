@@ -246,7 +246,7 @@ pub(crate) fn catalogue() -> Catalogue {
         PointEntry {
             feedback: Some(address(&level)),
             kind: PointKind::Lamp,
-            device: "lamps".to_owned(),
+            device: "lamps".into(),
             ..point(&format!("lamps.l{number}"), &command, true)
         }
     };
@@ -292,8 +292,8 @@ pub(crate) fn catalogue() -> Catalogue {
 
 fn point(name: &str, path: &str, writable: bool) -> PointEntry {
     PointEntry {
-        name: name.to_owned(),
-        device: "ahu1".to_owned(),
+        name: name.into(),
+        device: "ahu1".into(),
         address: address(path),
         feedback: None,
         kind: PointKind::Value,

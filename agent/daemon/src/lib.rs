@@ -1,6 +1,7 @@
 //! The shell: the only crate of the product with network sockets, files and clocks.
 
 mod advice;
+mod apart;
 pub mod api;
 pub mod ask;
 mod atomic;

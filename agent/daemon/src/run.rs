@@ -107,8 +107,8 @@ pub struct Waiting {
     /// What people were last told of accounts.
     account_warnings: BTreeMap<String, String>,
     answers: BTreeMap<RequestId, oneshot::Sender<Result<LocalAnswer, Reject>>>,
-    /// Outputs of the site behind a save of its state.
-    behind_save: Option<VecDeque<SiteOutput>>,
+    /// Outputs of the site behind each save of its state that is on its way, the oldest first.
+    behind_saves: VecDeque<VecDeque<SiteOutput>>,
     /// Adapters whose queue was full: told to the site after its outputs are drained.
     bounced: VecDeque<(AdapterId, AdapterEvent)>,
     /// Why and when the loop ends.
@@ -407,8 +407,9 @@ impl Agent {
             }
             Stored::Kept(client, ssid, kept) => self.core(client, Input::Kept(ssid, kept)),
             Stored::SiteSaved => {
-                for output in self.waiting.behind_save.take().into_iter().flatten() {
-                    self.perform_site(output);
+                let behind = self.waiting.behind_saves.pop_front();
+                for output in behind.into_iter().flatten() {
+                    self.perform_site_now(output);
                 }
             }
             Stored::Trouble(Some(words)) => {
@@ -540,17 +541,19 @@ impl Agent {
     }
 
     fn perform_site(&mut self, output: SiteOutput) {
-        if let Some(held) = &mut self.waiting.behind_save
-            && waits_for_save(&output)
-        {
-            held.push_back(output);
-            return;
+        match self.waiting.behind_saves.back_mut() {
+            Some(behind) if waits_for_save(&output) => behind.push_back(output),
+            Some(_) | None => self.perform_site_now(output),
         }
+    }
+
+    fn perform_site_now(&mut self, output: SiteOutput) {
         match output {
             SiteOutput::Adapter(id, request) => self.hand_to(id, request),
             SiteOutput::Core(event) => {
-                let event = self.companions.on_event(event);
+                // People see the quality and the unit of a value with it.
                 self.show(&event);
+                let event = self.companions.on_event(event);
                 self.tell_clients(event);
             }
             SiteOutput::Event(event) => {
@@ -558,7 +561,8 @@ impl Agent {
                 self.events.tell(self.names.of_site(&event));
             }
             SiteOutput::Save(state) => {
-                self.waiting.behind_save = Some(VecDeque::new());
+                // Also while another is on its way: what waits for the disk goes there together.
+                self.waiting.behind_saves.push_back(VecDeque::new());
                 self.store.save_site(state);
             }
         }
@@ -643,10 +647,9 @@ impl Agent {
 const fn waits_for_save(output: &SiteOutput) -> bool {
     match output {
         SiteOutput::Adapter(_, request) => !matches!(request.action, Action::Read(_)),
-        SiteOutput::Core(DeviceEvent::Done(..)) | SiteOutput::Event(_) | SiteOutput::Save(_) => {
-            true
-        }
-        SiteOutput::Core(DeviceEvent::Changed(_) | DeviceEvent::Declared(_)) => false,
+        SiteOutput::Core(DeviceEvent::Done(..)) | SiteOutput::Event(_) => true,
+        SiteOutput::Core(DeviceEvent::Changed(_) | DeviceEvent::Declared(_))
+        | SiteOutput::Save(_) => false,
     }
 }
 

@@ -26,6 +26,7 @@ use nix::{
 };
 
 use crate::{
+    apart::apart,
     api::{
         Api, DemoServer,
         control::{ControlError, ControlSocket},
@@ -149,7 +150,8 @@ pub fn prepare(places: &Places, strict: bool) -> Result<Prepared, StartError> {
     }
     let source = Source::of_process(places.config.clone());
     let hardware = source.hardware.clone();
-    let (config, last_good) = match source.load(&places.state_dir) {
+    let loaded = apart(|| source.load(&places.state_dir), Loaded::apart);
+    let (config, last_good) = match loaded {
         Loaded::Good { config, problems } => {
             log(&problems);
             (config, Vec::new())
@@ -272,6 +274,8 @@ pub async fn agent(
         waiting: Waiting::default(),
     };
     log_start(&config);
+    // Whoever needs something of it has it.
+    drop(config);
     let ended = agent.run().await;
     drop((served, devices));
     ended.map_err(|error| StartError::Io {

@@ -595,7 +595,7 @@ impl Model {
             .index
             .by_address
             .get(&sample.address)
-            .and_then(|point| self.index.device_ids.get(&point.device));
+            .and_then(|point| self.index.device_ids.get(&*point.device));
         if let Some(device) = id.and_then(|id| self.devices.get_mut(id)) {
             device.samples = device.samples.saturating_add(1);
             if sample.quality == Quality::Good {

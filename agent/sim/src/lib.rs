@@ -2,6 +2,10 @@
 //! protocol level.
 
 pub mod bootstrap;
+#[cfg(feature = "dlms")]
+pub mod dlms;
+#[cfg(feature = "io")]
+pub mod mbus;
 #[cfg(feature = "io")]
 pub mod meter;
 #[cfg(feature = "io")]
@@ -10,4 +14,6 @@ pub mod modbus;
 pub mod null_modem;
 #[cfg(feature = "io")]
 pub mod pty;
+#[cfg(feature = "io")]
+pub mod pushing;
 pub mod server;

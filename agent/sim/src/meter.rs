@@ -1,5 +1,5 @@
-//! An electricity meter that speaks IEC 62056-21 mode C over any stream, with registers that go on
-//! counting and faults on demand.
+//! An electricity meter that speaks IEC 62056-21 over any stream, modes A to C, with registers that go
+//! on counting and faults on demand.
 
 use std::{
     collections::VecDeque,
@@ -41,21 +41,37 @@ pub struct MeterConfig {
     pub paced: bool,
     /// Tells its data in two blocks.
     pub two_blocks: bool,
+    /// How long the head on it holds back what it is sent.
+    pub head_delay: Duration,
 }
+
+/// The speed that the reader's end of the line has now, in Bd: at another than its own the meter
+/// neither understands nor is understood.
+pub type LineSpeed = Arc<dyn Fn() -> u32 + Send + Sync>;
 
 /// What can go wrong, for the next readout only.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum MeterFault {
     /// Falls silent in the middle of the data.
     Cut,
+    /// Bytes of something else behind the data.
+    ExtraBehind,
+    /// Answers the sign-on too late.
+    Late,
     /// Says nothing.
     Mute,
     /// Bytes of something else before the identification.
     Noise,
     /// A damaged character; seen where parity is checked.
     Parity,
+    /// Stays at its first speed, whatever was agreed on.
+    NoSwitch,
     /// Answers the acknowledgement with NAK.
     Refuse,
+    /// Has changed its speed and talks before the reader has.
+    SwitchEarly,
+    /// Changes its speed only behind the beginning of its data.
+    SwitchLate,
     /// A wrong check character, in the repetition too.
     WrongCheck,
     /// A wrong check character, right when repeated.
@@ -78,6 +94,7 @@ struct State {
     voltage_dv: i64,
     /// Energy in watt-milliseconds: exact whatever the power does.
     energy_wms: i64,
+    serial: String,
     since: Instant,
     errors: u32,
     faults: VecDeque<MeterFault>,
@@ -95,6 +112,7 @@ impl Default for MeterConfig {
             software_parity: false,
             paced: false,
             two_blocks: false,
+            head_delay: Duration::ZERO,
         }
     }
 }
@@ -111,6 +129,7 @@ impl Meter {
             power_w: 350,
             voltage_dv: 2301,
             energy_wms: 12_345_678 * MS_PER_HOUR,
+            serial: config.serial.clone(),
             since: Instant::now(),
             errors: 0,
             faults: VecDeque::new(),
@@ -146,6 +165,11 @@ impl Meter {
         state.energy_wms = i64::from(energy) * MS_PER_HOUR;
     }
 
+    /// Another meter was put in its place.
+    pub fn set_serial(&self, serial: &str) {
+        serial.clone_into(&mut self.lock().serial);
+    }
+
     /// The counter now, in whole watt-hours, as a readout tells it.
     pub fn energy_wh(&self) -> i64 {
         let mut state = self.lock();
@@ -173,9 +197,22 @@ impl Meter {
     /// # Errors
     /// What the stream says; a hang-up is an error too.
     pub async fn serve(self, stream: impl AsyncRead + AsyncWrite + Send + Unpin) -> io::Result<()> {
+        self.serve_at(stream, None).await
+    }
+
+    /// As [`Self::serve`], on a line whose speed matters.
+    ///
+    /// # Errors
+    /// What the stream says; a hang-up is an error too.
+    pub async fn serve_at(
+        self,
+        stream: impl AsyncRead + AsyncWrite + Send + Unpin,
+        line: Option<LineSpeed>,
+    ) -> io::Result<()> {
         let mut talk = Talk {
             stream,
             meter: self,
+            line,
             next: None,
         };
         loop {
@@ -188,7 +225,7 @@ impl Meter {
     }
 
     /// The data lines now.
-    fn data(&self) -> String {
+    pub fn data(&self) -> String {
         let mut state = self.lock();
         state.count();
         let watt_hours = state.energy_wms / MS_PER_HOUR;
@@ -197,7 +234,7 @@ impl Meter {
             "F.F({:08})\r\n0.0.0({})\r\n1.8.0({:07}.{:03}*kWh)\r\n1.8.0*01({:07}.{:03}*kWh)\r\n\
              16.7.0({:02}.{:03}*kW)\r\n32.7.0({}.{}*V)\r\n31.7.0({}.{:03}*A)\r\n!\r\n",
             state.errors,
-            self.0.config.serial,
+            state.serial,
             watt_hours / 1000,
             watt_hours % 1000,
             watt_hours / 2000,
@@ -224,6 +261,7 @@ impl State {
 struct Talk<S> {
     stream: S,
     meter: Meter,
+    line: Option<LineSpeed>,
     /// Came when an answer to the last block was possible, and was none.
     next: Option<u8>,
 }
@@ -237,7 +275,7 @@ impl<S: AsyncRead + AsyncWrite + Send + Unpin> Talk<S> {
             return Ok(());
         };
         let address = request[at + 2..].strip_suffix(b"!").unwrap_or_default();
-        if !address.is_empty() && address != self.meter.0.config.serial.as_bytes() {
+        if !address.is_empty() && address != self.meter.lock().serial.as_bytes() {
             return Ok(());
         }
         let fault = self.meter.lock().faults.pop_front();
@@ -245,12 +283,15 @@ impl<S: AsyncRead + AsyncWrite + Send + Unpin> Talk<S> {
             return Ok(());
         }
         sleep(self.meter.0.config.reaction).await;
+        if fault == Some(MeterFault::Late) {
+            sleep(Duration::from_secs(3)).await;
+        }
         if fault == Some(MeterFault::Noise) {
             self.send(b"\xff\x00garbage\r\n").await?;
         }
         let identification = format!("{}\r\n", self.meter.0.config.identification);
         self.send(identification.as_bytes()).await?;
-        if !self.agree_speed().await? {
+        if !self.agree_speed(fault).await? {
             return Ok(());
         }
         if fault == Some(MeterFault::Refuse) {
@@ -260,22 +301,35 @@ impl<S: AsyncRead + AsyncWrite + Send + Unpin> Talk<S> {
     }
 
     /// Whether data are wanted. Modes A and B are told by the identification and ask nothing.
-    async fn agree_speed(&mut self) -> io::Result<bool> {
+    async fn agree_speed(&mut self, fault: Option<MeterFault>) -> io::Result<bool> {
         let mode = self.meter.0.config.identification.as_bytes().get(4);
         let speed = match mode {
             Some(b'0'..=b'6') => {
                 // Without an acknowledgement the data follow at 300 Bd.
                 match timeout(Duration::from_millis(2200), self.line()).await {
                     Err(_) => return Ok(true),
-                    Ok(request) => asked_speed(&request?),
+                    Ok(request) => match asked_speed(&request?) {
+                        // What it does not understand is no acknowledgement either.
+                        None if self.line.is_some() => Some(SPEEDS[0]),
+                        asked => asked,
+                    },
                 }
             }
             Some(letter @ b'A'..=b'F') => SPEEDS.get(usize::from(letter - b'A') + 1).copied(),
             Some(_) | None => Some(SPEEDS[0]),
         };
         let Some(speed) = speed else { return Ok(false) };
-        self.meter.lock().speed = speed;
-        sleep(self.meter.0.config.reaction).await;
+        match fault {
+            Some(MeterFault::NoSwitch | MeterFault::SwitchLate) => {}
+            _ => self.meter.lock().speed = speed,
+        }
+        if fault != Some(MeterFault::SwitchEarly) {
+            sleep(self.meter.0.config.reaction).await;
+        }
+        if fault == Some(MeterFault::SwitchLate) {
+            self.send(b"\x02F.F(0").await?;
+            self.meter.lock().speed = speed;
+        }
         Ok(true)
     }
 
@@ -308,15 +362,27 @@ impl<S: AsyncRead + AsyncWrite + Send + Unpin> Talk<S> {
             Some(MeterFault::WrongCheck | MeterFault::Parity) => &spoilt,
             Some(
                 MeterFault::Cut
+                | MeterFault::ExtraBehind
+                | MeterFault::Late
                 | MeterFault::Mute
+                | MeterFault::NoSwitch
                 | MeterFault::Noise
                 | MeterFault::Refuse
+                | MeterFault::SwitchEarly
+                | MeterFault::SwitchLate
                 | MeterFault::WrongCheckOnce,
             )
             | None => &good,
         };
         let spoils_parity = fault == Some(MeterFault::Parity);
-        self.send_spoilt(&spoilt, spoils_parity).await?;
+        match fault {
+            // Its start went out at the old speed.
+            Some(MeterFault::SwitchLate) => self.send(&spoilt[6..]).await?,
+            _ => self.send_spoilt(&spoilt, spoils_parity).await?,
+        }
+        if fault == Some(MeterFault::ExtraBehind) {
+            self.send(b"\r\n\x00garbage").await?;
+        }
         if fault == Some(MeterFault::Cut) {
             return Ok(false);
         }
@@ -340,7 +406,11 @@ impl<S: AsyncRead + AsyncWrite + Send + Unpin> Talk<S> {
     async fn line(&mut self) -> io::Result<Vec<u8>> {
         let mut line = Vec::new();
         loop {
-            match self.receive().await? {
+            let byte = self.receive().await?;
+            if line.is_empty() {
+                sleep(self.meter.0.config.head_delay).await;
+            }
+            match byte {
                 b'\n' => return Ok(line),
                 b'\r' | 0 => {}
                 _ if line.len() >= REQUEST_MAX => line.clear(),
@@ -357,7 +427,23 @@ impl<S: AsyncRead + AsyncWrite + Send + Unpin> Talk<S> {
         if self.meter.0.config.echo {
             self.stream.write_u8(byte).await?;
         }
-        Ok(byte & 0x7f)
+        if self.meter.0.config.paced {
+            sleep(self.character()).await;
+        }
+        Ok(self.as_heard(byte) & 0x7f)
+    }
+
+    fn character(&self) -> Duration {
+        Duration::from_micros(10_000_000 / u64::from(self.meter.speed()))
+    }
+
+    /// A byte between ends of different speeds is another.
+    fn as_heard(&self, byte: u8) -> u8 {
+        let is_understood = self
+            .line
+            .as_ref()
+            .is_none_or(|line| line() == self.meter.speed());
+        if is_understood { byte } else { 0x7f }
     }
 
     async fn send(&mut self, bytes: &[u8]) -> io::Result<()> {
@@ -379,14 +465,16 @@ impl<S: AsyncRead + AsyncWrite + Send + Unpin> Talk<S> {
         if spoils_parity && let Some(byte) = bytes.get_mut(4) {
             *byte ^= 0x80;
         }
+        let character = self.character();
         if !paced {
-            self.stream.write_all(&bytes).await?;
+            let heard: Vec<u8> = bytes.iter().map(|byte| self.as_heard(*byte)).collect();
+            self.stream.write_all(&heard).await?;
             return self.stream.flush().await;
         }
-        let character = Duration::from_micros(10_000_000 / u64::from(self.meter.speed()));
         for byte in bytes {
             sleep(character).await;
-            self.stream.write_u8(byte).await?;
+            let heard = self.as_heard(byte);
+            self.stream.write_u8(heard).await?;
             self.stream.flush().await?;
         }
         Ok(())
@@ -419,7 +507,17 @@ fn spoil(mut block: Vec<u8>, fault: Option<MeterFault>) -> Vec<u8> {
                 *check ^= 1;
             }
         }
-        Some(MeterFault::Mute | MeterFault::Noise | MeterFault::Parity | MeterFault::Refuse)
+        Some(
+            MeterFault::ExtraBehind
+            | MeterFault::Late
+            | MeterFault::Mute
+            | MeterFault::NoSwitch
+            | MeterFault::Noise
+            | MeterFault::Parity
+            | MeterFault::Refuse
+            | MeterFault::SwitchEarly
+            | MeterFault::SwitchLate,
+        )
         | None => {}
     }
     block

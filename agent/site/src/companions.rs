@@ -5,7 +5,10 @@
 //! They follow the value on its way to the core: declared with it, told when they change, and put
 //! into the answer of a read. Whoever looks at an instance sees what its value is worth.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
 
 use lamplighter_model::{
     InstanceAddress, Quality, ResourceAddress, ResourceId, Sample, Stamp, Value,
@@ -31,9 +34,10 @@ pub struct Companions {
 struct Measured {
     /// The value that they are told of.
     value: ResourceAddress,
-    unit: String,
-    /// Which of them the object has.
-    resources: Vec<u16>,
+    /// Values of one unit share it.
+    unit: Arc<str>,
+    /// Which of [`COMPANIONS`] the object has.
+    has: [bool; COMPANIONS.len()],
     /// Of the newest value.
     last: Option<(Quality, Stamp)>,
     told: Option<Quality>,
@@ -56,6 +60,7 @@ impl Companions {
         taken: &BTreeSet<ResourceAddress>,
     ) -> Self {
         let mut instances = BTreeMap::new();
+        let mut units: BTreeSet<Arc<str>> = BTreeSet::new();
         for Measurement { address, unit } in measurements {
             let instance = address.instance();
             let of = |resource: u16| ResourceAddress {
@@ -65,19 +70,21 @@ impl Companions {
             let Some(object) = definitions.object(address.path.object()) else {
                 continue;
             };
-            let is_wanted = |resource: &u16| {
-                let has_sense = *resource != SENSOR_UNITS || !unit.is_empty();
-                let is_defined = object.resources.contains_key(&ResourceId(*resource));
-                has_sense && is_defined && !taken.contains(&of(*resource))
-            };
-            let resources: Vec<u16> = COMPANIONS.into_iter().filter(is_wanted).collect();
-            if resources.is_empty() {
+            let has = COMPANIONS.map(|resource| {
+                let has_sense = resource != SENSOR_UNITS || !unit.is_empty();
+                let is_defined = object.resources.contains_key(&ResourceId(resource));
+                has_sense && is_defined && !taken.contains(&of(resource))
+            });
+            if has == [false; COMPANIONS.len()] {
                 continue;
             }
+            let known = units.get(unit.as_str()).cloned();
+            let unit = known.unwrap_or_else(|| Arc::from(unit));
+            units.insert(Arc::clone(&unit));
             instances.entry(instance).or_insert(Measured {
                 value: address,
                 unit,
-                resources,
+                has,
                 last: None,
                 told: None,
             });
@@ -142,7 +149,8 @@ impl Companions {
 
     fn is_ours(&self, address: ResourceAddress) -> bool {
         let measured = self.instances.get(&address.instance());
-        measured.is_some_and(|measured| measured.resources.contains(&address.path.resource.0))
+        measured
+            .is_some_and(|measured| measured.resources().any(|it| it == address.path.resource.0))
     }
 
     fn declare(&mut self, mut declared: Declared) -> Declared {
@@ -179,10 +187,9 @@ impl Companions {
             }
             let is_first = measured.told.replace(sample.quality).is_none();
             let told = measured
-                .resources
-                .iter()
-                .filter(|resource| is_first || **resource != SENSOR_UNITS);
-            news.extend(told.filter_map(|resource| measured.sample(*resource)));
+                .resources()
+                .filter(|resource| is_first || *resource != SENSOR_UNITS);
+            news.extend(told.filter_map(|resource| measured.sample(resource)));
         }
         news
     }
@@ -210,10 +217,13 @@ impl Companions {
 }
 
 impl Measured {
+    fn resources(&self) -> impl Iterator<Item = u16> {
+        let all = COMPANIONS.into_iter().zip(self.has);
+        all.filter_map(|(resource, has)| has.then_some(resource))
+    }
+
     fn addresses(&self) -> impl Iterator<Item = ResourceAddress> {
-        self.resources
-            .iter()
-            .map(|resource| self.address(*resource))
+        self.resources().map(|resource| self.address(resource))
     }
 
     fn address(&self, resource: u16) -> ResourceAddress {
@@ -227,7 +237,7 @@ impl Measured {
     fn sample(&self, resource: u16) -> Option<Sample> {
         let (quality, at) = self.last?;
         let value = match resource {
-            SENSOR_UNITS => Value::String(self.unit.clone()),
+            SENSOR_UNITS => Value::String(self.unit.to_string()),
             QUALITY_INDICATOR => Value::Integer(indicator(quality)),
             _ => Value::Integer(level(quality)),
         };

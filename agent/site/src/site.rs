@@ -46,7 +46,7 @@ use self::{
 };
 pub(crate) use self::{alarm::WatchIndex, interlock::InterlockIndex};
 use crate::{
-    boundary::{PointConfig, SiteConfig, SiteEvent, SiteInput, SiteOutput},
+    boundary::{Limit, PointConfig, PointKind, SiteConfig, SiteEvent, SiteInput, SiteOutput},
     deadlines::{Deadlines, Timer},
     group::Group,
     moment::Moment,
@@ -67,7 +67,7 @@ pub struct Site {
     definitions: Arc<Definitions>,
     vendor_object_base: u16,
     /// All points by the resource that the adapter knows.
-    points: BTreeMap<ResourceAddress, PointConfig>,
+    points: BTreeMap<ResourceAddress, Known>,
     outputs: Vec<Output>,
     groups: Vec<Group>,
     interlocks: Vec<Interlock>,
@@ -111,12 +111,33 @@ pub struct Site {
     published: BTreeMap<(ResourceAddress, Option<ResourceInstanceId>), Value>,
 }
 
+/// What is looked up of a point; there are thousands of them. All of an output's configuration stands
+/// in the output.
+#[derive(Debug)]
+struct Known {
+    name: Box<str>,
+    adapter: AdapterId,
+    kind: PointKind,
+    limit: Option<Box<Limit>>,
+}
+
 /// What a configured name stands for.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 enum Named {
     Group(GroupIndex),
     Output(OutputIndex),
     Value(ResourceAddress),
+}
+
+impl Known {
+    fn of(point: &PointConfig) -> Self {
+        Self {
+            name: point.name.as_str().into(),
+            adapter: point.adapter,
+            kind: point.kind,
+            limit: point.limit.map(Box::new),
+        }
+    }
 }
 
 impl Site {

@@ -1,8 +1,8 @@
 //! Bytes from device lines.
 
 use lamplighter_adapters::{
-    iec62056::{Block, BlockStep, Identification, parse_data},
-    meter::{Obis, Unit},
+    iec62056::{Block, BlockStep, Identification},
+    meter::{Obis, Unit, parse_lines},
     modbus::{Byte, DateLayout, Order, PointCodec, RegisterType, Request, Table, find_answer},
 };
 use lamplighter_model::DataType;
@@ -85,7 +85,7 @@ pub(crate) fn telegram(bytes: &[u8]) {
     let mut block = Block::default();
     for byte in bytes {
         match block.push(byte & 0x7f) {
-            BlockStep::More => {}
+            BlockStep::More | BlockStep::NoStart => {}
             BlockStep::Damaged | BlockStep::Done { .. } | BlockStep::TooLong => break,
         }
     }
@@ -94,7 +94,7 @@ pub(crate) fn telegram(bytes: &[u8]) {
 }
 
 fn data(text: &[u8]) {
-    for reading in parse_data(text) {
+    for reading in parse_lines(text) {
         assert!(reading.register.matches(&reading.register), "{reading:?}");
         let content = reading.content.to_string();
         let _ = (content.parse::<Obis>(), content.parse::<Unit>());

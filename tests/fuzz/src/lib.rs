@@ -20,6 +20,7 @@ mod devices;
 mod dtls;
 mod formats;
 mod input;
+mod mbus;
 pub mod mutate;
 pub mod runner;
 mod saved;

@@ -37,6 +37,7 @@ pub fn write() -> io::Result<usize> {
     seeds.extend(saved()?);
     seeds.extend(by_hand()?);
     seeds.extend(dtls()?);
+    seeds.extend(mbus()?);
     let mut numbers = BTreeMap::new();
     for (target, input) in &seeds {
         let number = numbers.entry(target).or_insert(0);
@@ -378,6 +379,29 @@ fn dtls() -> io::Result<Vec<Seed>> {
         )?);
         seeds.push(("dtls_credentials", input));
     }
+    Ok(seeds)
+}
+
+/// Frames of some real meters, damaged ones too; a readout with two telegrams.
+fn mbus() -> io::Result<Vec<Seed>> {
+    let mut seeds = Vec::new();
+    for (file, every) in [("frames", 8), ("refused", 5)] {
+        let text = read(&format!("tests/vectors/mbus/{file}.txt"))?;
+        let frames = text.lines().filter_map(|line| {
+            let frame = line.split(' ').next_back()?;
+            frame.starts_with("68").then(|| hex(frame))
+        });
+        seeds.extend(frames.step_by(every).map(|frame| ("mbus_line", frame)));
+    }
+    let told = |records: &[u8]| {
+        let length = u8::try_from(records.len()).unwrap_or(u8::MAX);
+        [&[4, 1, length][..], records].concat()
+    };
+    let mut readout = vec![1, 2, 0, 3];
+    readout.extend(told(&[0x01, 0x13, 0x05, 0x1F]));
+    readout.push(1);
+    readout.extend(told(&[0x0C, 0x06, 1, 2, 3, 4]));
+    seeds.push(("mbus_readout", readout));
     Ok(seeds)
 }
 

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use lamplighter_lwm2m::format::ContentFormat;
 
-use crate::{client, coap, devices, dtls, formats, saved, steps, texts};
+use crate::{client, coap, devices, dtls, formats, mbus, saved, steps, texts};
 
 /// Something that takes any bytes and must not panic.
 #[derive(Clone, Copy, Debug)]
@@ -59,6 +59,8 @@ pub const TARGETS: &[Target] = &[
     target("lwm2m_json", |bytes| {
         formats::check(ContentFormat::Lwm2mJson, bytes)
     }),
+    target("mbus_line", mbus::line),
+    target("mbus_readout", mbus::readout),
     target("modbus_answer", devices::modbus),
     target("object_xml", texts::object_xml),
     target("opaque", |bytes| {

@@ -1,6 +1,7 @@
 //! The command line of the contract. Help, completions and manual pages come from here.
 
 pub(super) mod gpio;
+pub(super) mod meter;
 pub(super) mod modbus;
 
 use std::{net::SocketAddr, path::PathBuf, time::Duration};
@@ -166,6 +167,9 @@ pub enum Command {
     /// Look at GPIO lines: which there are, who has them; read or switch one
     #[command(subcommand)]
     Gpio(gpio::Gpio),
+    /// Read meters out, in their own words
+    #[command(subcommand)]
+    Meter(meter::Meter),
     /// Look at Modbus lines: who is there, what stands in registers, what becomes of a point
     #[command(subcommand)]
     Modbus(modbus::Modbus),
@@ -186,9 +190,6 @@ pub enum Command {
     Bearer(NotBuilt),
     #[command(hide = true)]
     Bundle(NotBuilt),
-    #[command(hide = true)]
-    #[command(hide = true)]
-    Meter(NotBuilt),
     #[command(hide = true)]
     Offline(NotBuilt),
     #[command(hide = true)]

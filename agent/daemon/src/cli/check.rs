@@ -377,14 +377,13 @@ fn buses(config: &Config) -> Vec<BusReport> {
                         }
                     }));
                 }
-                DeviceKind::Iec62056(meter) if meter.bus == BusId(id) => {
-                    report
-                        .requests
-                        .push(readout(&device.name, meter.period, &device.points()));
+                DeviceKind::Meter(meter) if meter.bus == BusId(id) => {
+                    let readout = |period| readout(&device.name, period, &device.points());
+                    report.requests.extend(meter.period().map(readout));
                 }
                 DeviceKind::Gpio(_)
-                | DeviceKind::Iec62056(_)
                 | DeviceKind::Location(_)
+                | DeviceKind::Meter(_)
                 | DeviceKind::Modbus(_)
                 | DeviceKind::S0(_)
                 | DeviceKind::Sim(_) => (),

@@ -1,6 +1,6 @@
 //! `lamplighter modbus`: who is on a line, what stands in a register, what becomes of a point.
 
-mod port;
+pub(super) mod port;
 mod scan;
 mod show;
 mod way;

@@ -9,6 +9,7 @@ mod device;
 mod lamp;
 mod limits;
 mod location;
+mod meter;
 mod modbus;
 mod parameter;
 mod point;

@@ -2,17 +2,18 @@
 
 use std::{collections::BTreeMap, net::SocketAddr, path::PathBuf, sync::Arc, time::Duration};
 
-use lamplighter_adapters::{bus::LineSettings, location::Quantity, modbus, s0};
+use lamplighter_adapters::{bus::LineSettings, iec62056, location::Quantity, meter, modbus, s0};
 use lamplighter_lwm2m::client::{BootstrapConfig, Creation, ServerConfig};
 use lamplighter_model::{
-    DataType, Decimal, InstancePath, Path, ResourceAddress, Value, device::AdapterId,
-    object::Definitions,
+    DataType, Decimal, InstancePath, Path, ResourceAddress, Value,
+    device::AdapterId,
+    object::{Definitions, ObjectDef},
 };
 use lamplighter_site::boundary::{PointKind, SiteConfig};
 
 use crate::store::StoreConfig;
 
-pub use super::schema::{Backend, Bias, Exit, MeterMode, PowerSource, Rs485};
+pub use super::schema::{Backend, Bias, Exit, PowerSource, Rs485};
 
 /// Everything the daemon is made of. Built by [`super::Source::check`] only.
 #[derive(Clone, Debug)]
@@ -108,8 +109,8 @@ pub struct Device {
 #[derive(Clone, Debug, PartialEq)]
 pub enum DeviceKind {
     Gpio(Gpio),
-    Iec62056(Iec62056),
     Location(Location),
+    Meter(Meter),
     Modbus(Modbus),
     S0(S0),
     Sim(Vec<SimPoint>),
@@ -140,25 +141,34 @@ pub struct Modbus {
     pub points: Vec<Point>,
 }
 
+/// A meter of any family, alone on its line.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Iec62056 {
+pub struct Meter {
     pub bus: BusId,
-    pub mode: MeterMode,
-    /// Empty: any meter.
-    pub address: String,
-    pub max_baud: u32,
-    pub reaction: Duration,
-    pub baud_change_delay: Duration,
-    pub period: Duration,
+    pub kind: MeterKind,
     pub stale_after: Duration,
     pub points: Vec<MeterPoint>,
+}
+
+/// How a meter is spoken to.
+#[derive(Clone, Debug, PartialEq)]
+pub enum MeterKind {
+    /// Without its points, and what its line says.
+    Iec62056(iec62056::MeterConfig),
+    /// Sends text by itself: mode D of IEC 62056-21.
+    ModeD,
+    P1,
+    Sml {
+        /// The only meter that is believed.
+        server_id: Option<String>,
+    },
 }
 
 #[derive(Clone, Debug, PartialEq)]
 pub struct MeterPoint {
     pub point: Point,
-    /// As configured, e.g. `1-0:1.8.0*255`.
-    pub obis: String,
+    /// As the adapter takes it.
+    pub config: meter::MeterPoint,
 }
 
 /// A meter with a pulse output.
@@ -314,6 +324,23 @@ impl Names {
 }
 
 impl Config {
+    /// A copy that shares no memory with the original.
+    pub(crate) fn apart(&self) -> Self {
+        let mut copy = self.clone();
+        let mut definitions = Definitions::default();
+        for object in self.definitions.iter() {
+            definitions.insert(ObjectDef::clone(object));
+        }
+        copy.definitions = Arc::new(definitions);
+        copy.site.definitions = Arc::clone(&copy.definitions);
+        for device in &mut copy.devices {
+            if let DeviceKind::Modbus(modbus) = &mut device.kind {
+                modbus.config = Arc::new(modbus::DeviceConfig::clone(&modbus.config));
+            }
+        }
+        copy
+    }
+
     pub fn bus(&self, id: BusId) -> Option<&Bus> {
         self.buses.get(usize::from(id.0))
     }
@@ -357,14 +384,33 @@ impl Bus {
     }
 }
 
+impl Meter {
+    /// As `adapter` names it.
+    pub fn adapter(&self) -> &'static str {
+        match self.kind {
+            MeterKind::Iec62056(_) | MeterKind::ModeD => "iec62056",
+            MeterKind::P1 => "p1",
+            MeterKind::Sml { .. } => "sml",
+        }
+    }
+
+    /// How often it is read; `None` where it sends by itself.
+    pub fn period(&self) -> Option<Duration> {
+        match &self.kind {
+            MeterKind::Iec62056(config) => Some(config.read_every),
+            MeterKind::ModeD | MeterKind::P1 | MeterKind::Sml { .. } => None,
+        }
+    }
+}
+
 impl Device {
     pub fn points(&self) -> Vec<&Point> {
         match &self.kind {
             DeviceKind::Gpio(gpio) => gpio.points.iter().map(|point| &point.point).collect(),
-            DeviceKind::Iec62056(meter) => meter.points.iter().map(|point| &point.point).collect(),
             DeviceKind::Location(location) => {
                 location.points.iter().map(|point| &point.point).collect()
             }
+            DeviceKind::Meter(meter) => meter.points.iter().map(|point| &point.point).collect(),
             DeviceKind::Modbus(modbus) => modbus.points.iter().collect(),
             DeviceKind::S0(meter) => meter.points.iter().map(|point| &point.point).collect(),
             DeviceKind::Sim(points) => points.iter().map(|point| &point.point).collect(),

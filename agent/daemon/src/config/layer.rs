@@ -1,11 +1,12 @@
 //! Lays the files and the environment over each other and remembers where each value came from.
 //!
-//! 1. Every file is parsed with spans; the line of every key is noted.
+//! 1. Every file is parsed; the lines of its keys are looked for when one of them is asked for.
 //! 2. figment merges: main file, drop-ins in the order of their names, environment. Tables merge by
 //!    name; anything else is replaced by the later layer.
 //! 3. A value of the merged tree carries the tag of its layer, and with it finds its line.
 
 use std::{
+    cell::OnceCell,
     collections::BTreeMap,
     fs,
     io::{self, Read as _},
@@ -62,9 +63,18 @@ pub(super) struct Layers {
 pub(super) struct Layer {
     name: String,
     dict: Dict,
-    lines: BTreeMap<Key, usize>,
+    lines: Lines,
     is_environment: bool,
     is_template: bool,
+}
+
+/// The line of each key of a text. They take many times the memory of the text, and only problems
+/// have a use for them.
+#[derive(Clone, Debug)]
+struct Lines {
+    /// Of TOML.
+    text: String,
+    found: OnceCell<BTreeMap<Key, usize>>,
 }
 
 impl Texts {
@@ -223,8 +233,8 @@ impl Layers {
         let value = self.find(key);
         let owner = value.and_then(|value| self.layer_of(value.tag()));
         if let Some((number, layer)) = owner {
-            if let Some(line) = layer.lines.get(key) {
-                return layer.place(number, *line);
+            if let Some(line) = layer.lines.of(key) {
+                return layer.place(number, line);
             }
             // A variable whose name has empty parts stands under a shorter key than its own.
             if layer.is_environment && value.and_then(Value::as_dict).is_none() {
@@ -233,8 +243,8 @@ impl Layers {
         }
         for depth in (1..=key.len()).rev() {
             for (number, layer) in self.layers.iter().enumerate() {
-                if let Some(line) = layer.lines.get(&key[..depth]) {
-                    return layer.place(number, *line);
+                if let Some(line) = layer.lines.of(&key[..depth]) {
+                    return layer.place(number, line);
                 }
             }
         }
@@ -255,11 +265,13 @@ impl Layers {
 
 impl Layer {
     fn from_file(file: &File) -> Result<Self, (usize, String)> {
-        let (dict, lines) = parse(&file.text)?;
         Ok(Self {
             name: file.path.display().to_string(),
-            dict,
-            lines,
+            dict: parse(&file.text)?,
+            lines: Lines {
+                text: file.text.clone(),
+                found: OnceCell::new(),
+            },
             is_environment: false,
             is_template: false,
         })
@@ -270,7 +282,7 @@ impl Layer {
         Self {
             name,
             dict,
-            lines,
+            lines: lines.into(),
             is_environment: false,
             is_template: true,
         }
@@ -292,7 +304,7 @@ impl Layer {
         Self {
             name: format!("environment {name}"),
             dict,
-            lines: BTreeMap::from([(key, 0)]),
+            lines: BTreeMap::from([(key, 0)]).into(),
             is_environment: true,
             is_template: false,
         }
@@ -332,6 +344,22 @@ fn find_owners(
         | Value::Bool(..)
         | Value::Num(..)
         | Value::Empty(..) => {}
+    }
+}
+
+impl Lines {
+    fn of(&self, key: &[String]) -> Option<usize> {
+        let found = self.found.get_or_init(|| lines(&self.text));
+        found.get(key).copied()
+    }
+}
+
+impl From<BTreeMap<Key, usize>> for Lines {
+    fn from(lines: BTreeMap<Key, usize>) -> Self {
+        Self {
+            text: String::new(),
+            found: lines.into(),
+        }
     }
 }
 
@@ -411,17 +439,25 @@ pub(super) fn unreadable(path: &Path, layer: usize, error: &io::Error) -> Proble
     }
 }
 
-/// A file as a tree, and the line of each of its keys; where it is not TOML, the line and why.
-pub(super) fn parse(text: &str) -> Result<(Dict, BTreeMap<Key, usize>), (usize, String)> {
-    let document = ImDocument::parse(text).map_err(|error| {
-        let at = error.span().map_or(0, |span| span.start);
-        (LineNumbers::of(text).at(at), first_line(error.message()))
-    })?;
-    let dict = Toml::from_str::<Dict>(text).map_err(|error| (1, first_line(error.message())))?;
+/// A file as a tree; where it is not TOML, the line and why.
+pub(super) fn parse(text: &str) -> Result<Dict, (usize, String)> {
+    Toml::from_str::<Dict>(text).map_err(|error| match ImDocument::parse(text) {
+        Err(error) => {
+            let at = error.span().map_or(0, |span| span.start);
+            (LineNumbers::of(text).at(at), first_line(error.message()))
+        }
+        Ok(_) => (1, first_line(error.message())),
+    })
+}
+
+/// The line of each key of TOML.
+pub(super) fn lines(text: &str) -> BTreeMap<Key, usize> {
     let mut lines = BTreeMap::new();
-    let numbers = LineNumbers::of(text);
-    note_lines(document.as_table(), &numbers, &mut Vec::new(), &mut lines);
-    Ok((dict, lines))
+    if let Ok(document) = ImDocument::parse(text) {
+        let numbers = LineNumbers::of(text);
+        note_lines(document.as_table(), &numbers, &mut Vec::new(), &mut lines);
+    }
+    lines
 }
 
 fn note_lines(

@@ -65,6 +65,25 @@ pub enum Loaded {
     None { problems: Vec<Problem> },
 }
 
+impl Loaded {
+    /// A copy that shares no memory with the original.
+    pub(crate) fn apart(&self) -> Self {
+        match self {
+            Self::Good { config, problems } => Self::Good {
+                config: Box::new(config.apart()),
+                problems: problems.clone(),
+            },
+            Self::LastGood { config, problems } => Self::LastGood {
+                config: Box::new(config.apart()),
+                problems: problems.clone(),
+            },
+            Self::None { problems } => Self::None {
+                problems: problems.clone(),
+            },
+        }
+    }
+}
+
 impl Source {
     /// With the process's environment and hardware.
     pub fn of_process(main: PathBuf) -> Self {

@@ -30,10 +30,8 @@ const NOT_BUILT: &[(&str, Refused)] = &[
     ("bus.*.kind", Refused::Words(&["ascii", "udp"])),
     (
         "device.*.adapter",
-        Refused::Words(&["dlms", "mbus", "mqtt", "p1", "remote", "sml", "w1"]),
+        Refused::Words(&["dlms", "mbus", "mqtt", "remote", "w1"]),
     ),
-    ("device.*.mode", Refused::Words(&["A", "B", "D"])),
-    ("device.*.point.*.monotonic", Refused::Always),
     ("mqtt", Refused::Always),
     ("server.*.coap.default_leisure_s", Refused::Always),
     ("server.*.coap.probing_rate_bytes_s", Refused::Always),

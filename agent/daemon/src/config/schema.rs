@@ -8,6 +8,7 @@
 mod bus;
 mod device;
 mod location;
+mod meter;
 mod rule;
 mod s0;
 mod safety;
@@ -21,11 +22,11 @@ use serde::Deserialize;
 pub use bus::{Bus, Reopen, Rs485, SerialBus, TcpBus};
 pub use device::{
     Addressing, Backend, Bias, Boot, Byte, Device, Exit, FailSafe, FailSafeOn, GpioDefaults,
-    GpioDevice, GpioPoint, Guard, Iec62056Device, Iec62056Point, Limit, MeterMode, ModbusDevice,
-    ModbusPoint, OnViolation, Order, Probe, Read, RegisterType, SimDevice, SimPoint, Table, Verify,
-    WhileWaiting, Write, WriteFunction,
+    GpioDevice, GpioPoint, Guard, Limit, ModbusDevice, ModbusPoint, OnViolation, Order, Probe,
+    Read, RegisterType, SimDevice, SimPoint, Table, Verify, WhileWaiting, Write, WriteFunction,
 };
 pub use location::{GpsdDevice, NmeaDevice};
+pub use meter::{Iec62056Device, MeterMode, MeterPoint, P1Device, SmlDevice};
 pub use rule::{
     CommandsHold, Mode, OnOff, Photocell, Policy, Programme, Schedule, Thermostat, WhenLost,
 };

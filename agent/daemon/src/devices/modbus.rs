@@ -29,8 +29,8 @@ pub(super) fn buses(config: &Config) -> Vec<(BusId, &config::Bus)> {
         .filter_map(|device| match &device.kind {
             DeviceKind::Modbus(modbus) => Some(modbus.bus),
             DeviceKind::Gpio(_)
-            | DeviceKind::Iec62056(_)
             | DeviceKind::Location(_)
+            | DeviceKind::Meter(_)
             | DeviceKind::S0(_)
             | DeviceKind::Sim(_) => None,
         })

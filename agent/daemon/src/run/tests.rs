@@ -6,6 +6,7 @@ use lamplighter_lwm2m::{
     security::{SecurityAccount, SecurityMode},
 };
 use lamplighter_model::{ResourceAddress, Sample, Value, tables};
+use lamplighter_site::saved::{SavedChange, SavedPart};
 
 use super::*;
 use crate::{
@@ -172,7 +173,7 @@ fn a_server_that_was_suspended_on_purpose_is_not_lost() {
 async fn while_the_disk_is_slow_values_are_told_and_commands_wait() {
     let mut agent = agent(OUTPUT);
     agent.drain();
-    agent.waiting.behind_save = Some(VecDeque::new());
+    agent.waiting.behind_saves.push_back(VecDeque::new());
     let address = ResourceAddress::gateway(3303, 0, 5700);
     let sample = Sample::good(address, Value::Float(21.5), agent.clock.now().stamp());
     let command = AdapterRequest {
@@ -188,18 +189,52 @@ async fn while_the_disk_is_slow_values_are_told_and_commands_wait() {
         OpId(1),
         Err(Fault::Busy),
     )));
-    assert_eq!(
-        agent.waiting.behind_save.as_ref().map(VecDeque::len),
-        Some(2)
-    );
+    assert_eq!(held(&agent), [2]);
     let seen = agent
         .status
         .last_known(lamplighter_model::Path::Root, agent.clock.now());
     assert!(seen.iter().any(|view| view.path == "/3303/0/5700"));
     // No adapter runs in this test, so the command that was let go comes back as a fault.
     agent.on_stored(Stored::SiteSaved);
-    assert!(agent.waiting.behind_save.is_none());
+    assert_eq!(held(&agent), [0; 0]);
     assert_eq!(agent.waiting.bounced.len(), 1);
+}
+
+/// How much waits behind each save.
+fn held(agent: &Agent) -> Vec<usize> {
+    let behind = agent.waiting.behind_saves.iter();
+    behind.map(VecDeque::len).collect()
+}
+
+#[tokio::test]
+async fn what_is_to_be_saved_does_not_wait_for_the_save_before_and_each_lets_go_what_is_behind_it()
+{
+    let mut agent = agent(OUTPUT);
+    agent.drain();
+    let command = |op| {
+        let action = Action::Write {
+            values: Vec::new(),
+            hold: None,
+        };
+        SiteOutput::Adapter(AdapterId(0), AdapterRequest { op, action })
+    };
+    let save = || SiteOutput::Save(SavedChange::Part(SavedPart::default()));
+    for output in [
+        save(),
+        command(OpId(1)),
+        save(),
+        command(OpId(2)),
+        command(OpId(3)),
+    ] {
+        agent.perform_site(output);
+    }
+    assert_eq!(held(&agent), [1, 2]);
+    agent.on_stored(Stored::SiteSaved);
+    assert_eq!(agent.waiting.bounced.len(), 1);
+    assert_eq!(held(&agent), [2]);
+    agent.on_stored(Stored::SiteSaved);
+    assert_eq!(agent.waiting.bounced.len(), 3);
+    assert_eq!(held(&agent), [0; 0]);
 }
 
 /// What a person reads of 3/0/11.

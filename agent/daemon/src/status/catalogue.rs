@@ -45,9 +45,9 @@ pub struct GroupEntry {
 #[derive(Clone, Debug)]
 pub struct PointEntry {
     /// `ahu1.setpoint`
-    pub name: String,
-    /// Name of its device.
-    pub device: String,
+    pub name: Arc<str>,
+    /// Name of its device; its points share it.
+    pub device: Arc<str>,
     /// As in the site's configuration of the point; of a lamp its Command.
     pub address: ResourceAddress,
     /// Where the measured state of an output is read, if not at `address`.
@@ -57,7 +57,7 @@ pub struct PointEntry {
     /// Older is stale.
     pub max_age: Option<Duration>,
     /// SenML unit as configured; else the definition's is shown.
-    pub unit: Option<String>,
+    pub unit: Option<Arc<str>>,
     pub writable: bool,
 }
 
@@ -75,13 +75,14 @@ pub(super) type Key = (ResourceAddress, Option<ResourceInstanceId>);
 /// The catalogue with its indexes.
 #[derive(Debug)]
 pub(super) struct Index {
+    /// Its points stand by their addresses.
     pub(super) catalogue: Catalogue,
-    pub(super) by_address: BTreeMap<ResourceAddress, Arc<PointEntry>>,
+    pub(super) by_address: BTreeMap<ResourceAddress, PointEntry>,
     pub(super) device_ids: BTreeMap<String, AdapterId>,
     by_device: BTreeMap<AdapterId, Vec<ResourceAddress>>,
     /// From the measured state of an output to the output.
     pub(super) outputs: BTreeMap<ResourceAddress, ResourceAddress>,
-    names: BTreeMap<String, Named>,
+    names: BTreeMap<Arc<str>, Named>,
 }
 
 /// What a name of the configuration stands for.
@@ -93,12 +94,7 @@ pub enum Named {
 }
 
 impl Index {
-    pub(super) fn new(catalogue: Catalogue) -> Self {
-        let by_address = catalogue
-            .points
-            .iter()
-            .map(|point| (point.address, Arc::new(point.clone())))
-            .collect();
+    pub(super) fn new(mut catalogue: Catalogue) -> Self {
         let device_ids: BTreeMap<String, AdapterId> = catalogue
             .devices
             .iter()
@@ -106,7 +102,7 @@ impl Index {
             .collect();
         let mut by_device: BTreeMap<AdapterId, Vec<ResourceAddress>> = BTreeMap::new();
         for point in &catalogue.points {
-            if let Some(id) = device_ids.get(&point.device) {
+            if let Some(id) = device_ids.get(&*point.device) {
                 by_device.entry(*id).or_default().push(point.address);
             }
         }
@@ -115,15 +111,20 @@ impl Index {
         let groups = catalogue
             .groups
             .iter()
-            .map(|group| (group.name.clone(), Named::Group(group.command)));
+            .map(|group| (group.name.as_str().into(), Named::Group(group.command)));
         let points = catalogue
             .points
             .iter()
             .map(|point| (point.name.clone(), Named::Point(point.address)));
         // A point of that name is meant before.
         let parameters = catalogue.parameters.iter();
-        let parameters = parameters.map(|(name, address)| (name.clone(), Named::Point(*address)));
+        let parameters = parameters.map(|(name, address)| {
+            let name: Arc<str> = name.as_str().into();
+            (name, Named::Point(*address))
+        });
         let names = parameters.chain(groups).chain(points).collect();
+        let points = std::mem::take(&mut catalogue.points).into_iter();
+        let by_address = points.map(|point| (point.address, point)).collect();
         Self {
             catalogue,
             by_address,

@@ -178,7 +178,10 @@ impl Model {
             name: group.name.clone(),
             path: group.command.path.to_string(),
             state,
-            members: points.flatten().map(|point| point.name.clone()).collect(),
+            members: points
+                .flatten()
+                .map(|point| point.name.to_string())
+                .collect(),
             failed: self.groups_failed.get(&group.name).copied().unwrap_or(0),
         }
     }
@@ -261,14 +264,14 @@ impl Model {
             .get(&address)
             .filter(|_| index.is_none());
         let unit = point
-            .and_then(|point| point.unit.clone())
+            .and_then(|point| point.unit.as_deref().map(str::to_owned))
             .or_else(|| definition.map(|def| def.unit.clone()));
         ReadView {
             path: index.map_or_else(
                 || address.path.to_string(),
                 |index| format!("{}/{index}", address.path),
             ),
-            name: point.map(|point| point.name.clone()),
+            name: point.map(|point| point.name.to_string()),
             value: latest.map_or(serde_json::Value::Null, |latest| json_of(&latest.value)),
             unit: unit.filter(|unit| !unit.is_empty()),
             time: latest.and_then(|latest| {
@@ -277,8 +280,8 @@ impl Model {
                     .map(rfc3339)
                     .or_else(|| text_of(latest.at, now))
             }),
-            quality: latest.map(|latest| self.quality(latest, point.map(AsRef::as_ref), now)),
-            device: point.map(|point| point.device.clone()),
+            quality: latest.map(|latest| self.quality(latest, point, now)),
+            device: point.map(|point| point.device.to_string()),
             age_s: latest.map(|latest| age(latest.at, now)),
             object: definitions
                 .object(address.path.object())
@@ -332,11 +335,7 @@ impl Model {
 
     fn quality_of(&self, key: Key, now: Now) -> Option<Quality> {
         let latest = self.values.get(&key)?;
-        Some(self.quality(
-            latest,
-            self.index.by_address.get(&key.0).map(AsRef::as_ref),
-            now,
-        ))
+        Some(self.quality(latest, self.index.by_address.get(&key.0), now))
     }
 
     /// A value of a lost device, or one that is too old, is stale whatever it was when it came.
@@ -353,7 +352,7 @@ impl Model {
         let device = self
             .index
             .device_ids
-            .get(&point.device)
+            .get(&*point.device)
             .and_then(|id| self.devices.get(id));
         let lost = device.is_some_and(|device| device.state == LinkState::Offline);
         if old || lost || latest.at.boot != now.boot {

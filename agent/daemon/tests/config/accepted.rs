@@ -119,6 +119,30 @@ fn several_servers_share_the_box_by_their_rights() {
 }
 
 #[test]
+fn meters_that_send_by_themselves_are_accepted_with_their_counters() {
+    let text = "[bus.ir]\nkind = \"serial\"\ndevice = \"/dev/ir\"\nline = \"9600-8N1\"\n\
+        [device.pv]\nadapter = \"sml\"\nbus = \"ir\"\nserver_id = \"0a01454d480000abcdef\"\n\
+        [device.pv.point.energy]\nresource = \"/3331/1/5700\"\nobis = \"1-0:1.8.0*255\"\n\
+        unit = \"Wh\"\nmonotonic = true\nvalid = [0, 1e12]\n\
+        [bus.p1]\nkind = \"serial\"\ndevice = \"/dev/p1\"\nline = \"115200-8N1\"\n\
+        [device.grid]\nadapter = \"p1\"\nbus = \"p1\"\n\
+        [device.grid.point.gas]\nresource = \"/3423/0/1\"\nobis = \"0-1:24.2.1\"\n";
+    let checked = check("meters", &format!("{SERVER}{text}"));
+    let Some(config) = checked.config else {
+        panic!("{:?}", checked.problems);
+    };
+    let meters: Vec<(&str, bool)> = config
+        .devices
+        .iter()
+        .map(|device| match &device.kind {
+            DeviceKind::Meter(meter) => (meter.adapter(), meter.points[0].config.monotonic),
+            other => panic!("{other:?}"),
+        })
+        .collect();
+    assert_eq!(meters, [("p1", false), ("sml", true)]);
+}
+
+#[test]
 fn order_and_retries_of_a_registration_are_configurable() {
     let text = "queue_mode = true\n[server.main.registration]\npriority = 2\nfailure_block = true\n\
         retry_count = 3\nsequence_count = 4\nreturn_spread_s = 0\n";

@@ -73,7 +73,7 @@ fn wrong_keys_and_types_are_all_found_with_their_lines() {
                 "[device.a]\nadapter = 5\n",
                 &[(
                     2,
-                    "expected one of `gpio`, `gpsd`, `iec62056`, `modbus`, `nmea`, `s0`, `sim`, found the number 5",
+                    "expected one of `gpio`, `gpsd`, `iec62056`, `modbus`, `nmea`, `p1`, `s0`, `sim`, `sml`, found the number 5",
                 )],
             ),
             (
@@ -230,7 +230,7 @@ fn keys_that_are_not_built_are_refused_by_name() {
             "`mode = \"est\"`",
         ),
         ("[mqtt]\nurl = \"mqtt://a\"\n", "`mqtt`"),
-        ("[device.a]\nadapter = \"sml\"\n", "`adapter = \"sml\"`"),
+        ("[device.a]\nadapter = \"mqtt\"\n", "`adapter = \"mqtt\"`"),
         ("[bus.a]\nkind = \"udp\"\n", "`kind = \"udp\"`"),
         (
             "[server.main.coap]\nprobing_rate_bytes_s = 1\n",
@@ -681,6 +681,22 @@ fn meters_are_checked() {
             (
                 "[bus.b]\nkind = \"tcp\"\naddress = \"a:1\"\n[device.m]\nadapter = \"iec62056\"\nbus = \"b\"\npoint = {}\n",
                 &[(6, "[bus.b] is not serial")],
+            ),
+            (
+                "[bus.b]\nkind = \"serial\"\ndevice = \"/dev/b\"\nline = \"300-7E1\"\n\
+             [device.m]\nadapter = \"sml\"\nbus = \"b\"\nserver_id = \"0A0\"\nstale_after_s = 1\n\
+             [device.m.point.e]\nresource = \"/3331/0/5700\"\nobis = \"1.8.0\"\nvalid = [2.0, 1.0]\n",
+                &[
+                    (4, "most SML meters have 9600-8N1, this line has 300-7E1"),
+                    (8, "a server id is written in hexadecimal"),
+                    (9, "is not within 5 to 3600"),
+                    (13, "`valid` is the lowest and the highest"),
+                ],
+            ),
+            (
+                "[bus.b]\nkind = \"serial\"\ndevice = \"/dev/b\"\nline = \"2400-7E1\"\n\
+             [device.m]\nadapter = \"iec62056\"\nbus = \"b\"\nmode = \"D\"\nread_s = 60\npoint = {}\n",
+                &[(9, "in mode D the meter sends by itself")],
             ),
         ],
     );

@@ -52,13 +52,11 @@ fn what_cannot_be_counted_is_found() {
             (
                 "[device.a]\nadapter = \"s0\"\nline = \"GPIO1\"\npulses_per_unit = 0\n\
                  point.e = { resource = \"/3331/0/5700\", quantity = \"counter\", unit = \"V\" }\n\
-                 point.p = { resource = \"/3305/0/5800\", quantity = \"power\", unit = \"var\" }\n\
                  [device.b]\nadapter = \"gpio\"\npoint.x = { line = \"GPIO1\", resource = \"/3342/0/5500\" }\n",
                 &[
                     (4, "`pulses_per_unit = 0` is not within 1 to"),
                     (5, "what pulses of kWh tell is not in V"),
-                    (6, "what pulses of kWh tell is not in var"),
-                    (9, "line GPIO1 is also that of"),
+                    (8, "line GPIO1 is also that of"),
                 ],
             ),
         ],

@@ -7,7 +7,7 @@ use lamplighter_model::{
     device::{Declaration, Declared, DeviceEvent, Origin},
 };
 
-use super::{Named, Site, route::Route};
+use super::{Known, Named, Site, route::Route};
 use crate::{
     boundary::{GroupConfig, PointConfig, PointKind, SiteConfig, SiteEvent, Slot},
     group::{Group, GroupCommand, MemberResult},
@@ -117,9 +117,8 @@ impl Site {
         let path = point.address.path;
         let data_type = match point.kind {
             PointKind::Value => {
-                self.by_name
-                    .insert(point.name.clone(), Named::Value(point.address));
-                self.points.insert(point.address, point);
+                self.points.insert(point.address, Known::of(&point));
+                self.by_name.insert(point.name, Named::Value(point.address));
                 return;
             }
             PointKind::Dimmer => DataType::Integer,
@@ -142,7 +141,7 @@ impl Site {
         };
         self.by_name
             .insert(point.name.clone(), Named::Output(OutputIndex(index)));
-        self.points.insert(point.address, point.clone());
+        self.points.insert(point.address, Known::of(&point));
         let saved = saved.get(&point.name);
         let mut output = Output::new(point, data_type, saved, now);
         if let Some(value) = output.default_value() {

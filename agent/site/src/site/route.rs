@@ -171,7 +171,7 @@ impl Site {
             .points
             .get(&address)
             .filter(|point| point.kind != PointKind::Value)?;
-        match self.by_name.get(&point.name)? {
+        match self.by_name.get(&*point.name)? {
             Named::Output(index) => Some(*index),
             Named::Group(_) | Named::Value(_) => None,
         }

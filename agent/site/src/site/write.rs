@@ -190,7 +190,7 @@ impl Site {
                 let limit = self
                     .points
                     .get(&address)
-                    .and_then(|point| point.limit.as_ref());
+                    .and_then(|point| point.limit.as_deref());
                 let value = check::within(
                     value,
                     limit,
@@ -592,7 +592,7 @@ impl Site {
     fn name_of(&self, address: ResourceAddress) -> String {
         self.points
             .get(&address)
-            .map_or_else(|| address.to_string(), |point| point.name.clone())
+            .map_or_else(|| address.to_string(), |point| point.name.to_string())
     }
 }
 

@@ -138,7 +138,6 @@ fn measurement(lamps: u16) -> Duration {
 fn a_switching_costs_the_same_in_a_street_of_a_hundred_and_of_two_thousand_lamps() {
     let (few, few_bytes) = switching(100);
     let (many, many_bytes) = switching(2000);
-    println!("{few:?} {few_bytes} bytes, {many:?} {many_bytes} bytes");
     assert!(many < few * 2, "{many:?}, and {few:?} among few");
     assert!(few_bytes > 500, "the times of a guard, twice");
     assert!(
@@ -150,6 +149,5 @@ fn a_switching_costs_the_same_in_a_street_of_a_hundred_and_of_two_thousand_lamps
 #[test]
 fn a_measurement_costs_the_same_in_a_street_of_a_hundred_and_of_two_thousand_lamps() {
     let (few, many) = (measurement(100), measurement(2000));
-    println!("{few:?} {many:?}");
     assert!(many < few * 2, "{many:?}, and {few:?} among few");
 }

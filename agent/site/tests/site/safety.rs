@@ -7,8 +7,11 @@
 //! wrongly or never; contacts lie.
 #![expect(clippy::unwrap_used, reason = "a panic is how a test fails")]
 
+mod devices;
 mod lived;
 mod model;
+mod plant;
+mod step;
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -16,156 +19,24 @@ use std::{
 };
 
 use lamplighter_model::{
-    BootId, Now, ResourceAddress, UnixTime, Value,
-    device::{Action, AdapterEvent, AdapterId, Answer, Fault, LinkState, OpId, Origin},
+    ResourceAddress, Value,
+    device::{AdapterId, LinkState, OpId, Origin},
 };
-use lamplighter_site::boundary::{
-    ClockTrust, FailSafe, FailSafeOn, Guard, InterlockConfig, LockRequest, ManualConfig, Mode,
-    PhotocellConfig, PointConfig, PointKind, Policy, Setpoint, SiteConfig, SiteInput, Slot,
-    ThermostatConfig, WhenLost, WhileWaiting,
-};
+use lamplighter_site::boundary::{ClockTrust, LockRequest, PointConfig, SiteInput};
 use proptest::prelude::*;
 
-use self::model::{Device, Table, Tables, Wanted, Wish};
-use crate::{
-    outcome::{Outcome, adapter, outcome},
-    rig::{AHU, LAMPS, Rig, ahu_point, config, group, lamp_point, millis, secs, start},
+use self::{
+    model::{Device, Table, Tables, Wanted, Wish},
+    plant::{
+        AIR, COMPRESSOR_AT, FAIL_SAFE_AFTER, FAN_AT, HAND, HEATER_AT, INPUTS, LOCKS, NAMES,
+        SERVER_LOST_AFTER, STREET, TWILIGHT, covers, members, site,
+    },
+    step::{Step, step},
 };
-
-const COMPRESSOR: ResourceAddress = ResourceAddress::gateway(3306, 0, 5850);
-const HEATER: ResourceAddress = ResourceAddress::gateway(3306, 1, 5850);
-const FAN: ResourceAddress = ResourceAddress::gateway(3306, 2, 5850);
-/// Inputs that are never lost.
-const INPUTS: AdapterId = AdapterId(7);
-const TWILIGHT: ResourceAddress = ResourceAddress::gateway(3419, 0, 3);
-const AIR: ResourceAddress = ResourceAddress::gateway(3303, 0, 5700);
-const HAND: ResourceAddress = ResourceAddress::gateway(3342, 9, 5500);
-const DEAD_TIME: Duration = secs(60);
-const FAIL_SAFE_AFTER: Duration = secs(120);
-/// Without servers their commands end after this time where a rule takes over.
-const SERVER_LOST_AFTER: Duration = secs(4 * 3600);
-/// How long the site waits for an adapter.
-const WAITED_FOR: Duration = secs(10);
-const NAMES: [&str; 6] = [
-    "lamps.l1",
-    "lamps.l2",
-    "lamps.l3",
-    "ahu1.compressor",
-    "ahu1.heater",
-    "ahu1.fan",
-];
-const COMPRESSOR_AT: usize = 3;
-const HEATER_AT: usize = 4;
-const FAN_AT: usize = 5;
-/// Members of the groups, by number of the output.
-const STREET: [usize; 2] = [0, 1];
-const PLANT: [usize; 3] = [2, COMPRESSOR_AT, HEATER_AT];
-
-#[derive(Clone, Debug)]
-enum Step {
-    Answer(AdapterId, Outcome),
-    Back(AdapterId),
-    Calm,
-    Command {
-        output: usize,
-        on: bool,
-        hold: Option<u64>,
-    },
-    Crash,
-    Dark(bool),
-    /// The date is known, if it was not.
-    Dated,
-    Group {
-        group: usize,
-        on: bool,
-        hold: Option<u64>,
-    },
-    Hand(bool),
-    Hot(bool),
-    /// The step begins, and the program is killed after it has said so much.
-    Kill(usize, Box<Self>),
-    /// The heater's contact says what is not so.
-    Lie,
-    Lock(usize),
-    Lost(AdapterId),
-    /// Somebody at the device switches it, which is seen at once.
-    Meddle {
-        output: usize,
-        on: bool,
-    },
-    PowerCut {
-        seconds: u64,
-        date: Date,
-    },
-    Seen(usize),
-    ServerContact(bool),
-    Unlock(Option<usize>),
-    Wait(u64),
-    WaitMillis(u64),
-}
-
-/// What the box knows of the date after a power cut.
-#[derive(Clone, Copy, Debug)]
-enum Date {
-    /// Believes nobody, and is wrong by so many seconds.
-    Estimated(i64),
-    Trusted,
-    Unknown,
-}
-
-fn date() -> impl Strategy<Value = Date> {
-    prop_oneof![
-        2 => (-900i64..5000).prop_map(Date::Estimated),
-        2 => Just(Date::Trusted),
-        1 => Just(Date::Unknown),
-    ]
-}
-
-fn plain_step() -> impl Strategy<Value = Step> {
-    let hold = || prop::option::weighted(0.3, 1u64..600);
-    prop_oneof![
-        10 => (adapter(), outcome()).prop_map(|(adapter, outcome)| Step::Answer(adapter, outcome)),
-        1 => adapter().prop_map(Step::Back),
-        8 => (0..NAMES.len(), any::<bool>(), hold())
-            .prop_map(|(output, on, hold)| Step::Command { output, on, hold }),
-        1 => Just(Step::Crash),
-        2 => any::<bool>().prop_map(Step::Dark),
-        1 => Just(Step::Dated),
-        2 => any::<bool>().prop_map(Step::Hot),
-        4 => (0..2usize, any::<bool>(), hold())
-            .prop_map(|(group, on, hold)| Step::Group { group, on, hold }),
-        2 => any::<bool>().prop_map(Step::Hand),
-        1 => Just(Step::Lie),
-        1 => (0..LOCKS.len()).prop_map(Step::Lock),
-        1 => adapter().prop_map(Step::Lost),
-        1 => (0..NAMES.len(), any::<bool>())
-            .prop_map(|(output, on)| Step::Meddle { output, on }),
-        1 => (0u64..900, date())
-            .prop_map(|(seconds, date)| Step::PowerCut { seconds, date }),
-        4 => (0..NAMES.len()).prop_map(Step::Seen),
-        1 => any::<bool>().prop_map(Step::ServerContact),
-        1 => prop::option::of(0..LOCKS.len()).prop_map(Step::Unlock),
-        6 => prop_oneof![0u64..3, 3u64..400].prop_map(Step::Wait),
-        2 => (0u64..2500).prop_map(Step::WaitMillis),
-    ]
-}
-
-fn step() -> impl Strategy<Value = Step> {
-    prop_oneof![
-        20 => plain_step(),
-        2 => (0..6usize, plain_step())
-            .prop_map(|(after, step)| Step::Kill(after, Box::new(step))),
-        1 => Just(Step::Calm),
-    ]
-}
-
-/// What can be locked, and which outputs that covers.
-const LOCKS: [(&str, &[usize]); 4] = [
-    ("all", &[0, 1, 2, 3, 4, 5]),
-    ("main_street", &STREET),
-    ("plant", &PLANT),
-    ("ahu1.fan", &[FAN_AT]),
-];
+use crate::{
+    outcome::Outcome,
+    rig::{AHU, LAMPS, Rig, millis, secs, start},
+};
 
 struct World {
     rig: Rig,
@@ -190,75 +61,6 @@ struct World {
     trust: ClockTrust,
     /// Time of the world when the present start of the machine began.
     epoch: Duration,
-}
-
-fn site() -> SiteConfig {
-    let slow = Guard {
-        min_on: secs(180),
-        min_off: secs(300),
-        max_starts_per_hour: Some(4),
-        while_waiting: WhileWaiting::Queue,
-    };
-    let off_when = |on| {
-        Some(FailSafe {
-            on,
-            after: FAIL_SAFE_AFTER,
-            value: Value::Boolean(false),
-        })
-    };
-    let mut points = (1..=3).map(lamp_point).collect::<Vec<_>>();
-    for lamp in &mut points {
-        lamp.min_switch = secs(2);
-    }
-    points.push(PointConfig {
-        guard: Some(slow),
-        fail_safe: off_when(FailSafeOn::ServerLost),
-        ..ahu_point("compressor", COMPRESSOR, PointKind::Output)
-    });
-    points.push(ahu_point("heater", HEATER, PointKind::Output));
-    points.push(PointConfig {
-        fail_safe: off_when(FailSafeOn::DeviceLost),
-        ..ahu_point("fan", FAN, PointKind::Output)
-    });
-    let mut street = group(1..=2, millis(300));
-    street.manual = Some(ManualConfig {
-        on: Some(HAND),
-        off: None,
-        limit: None,
-    });
-    street.photocell = Some(PhotocellConfig {
-        input: TWILIGHT,
-        policy: Policy::Or,
-        levels: None,
-        dwell: Duration::ZERO,
-        instance: None,
-    });
-    street.until_next_event = false;
-    let mut plant = group(3..=3, millis(500));
-    plant.name = "plant".to_owned();
-    plant.standard_instance = None;
-    plant.members.extend([COMPRESSOR, HEATER]);
-    SiteConfig {
-        interlocks: vec![InterlockConfig {
-            name: "heat_cool".to_owned(),
-            never_together: vec![COMPRESSOR, HEATER],
-            dead_time: DEAD_TIME,
-        }],
-        thermostats: vec![ThermostatConfig {
-            name: "cooling".to_owned(),
-            sensor: AIR,
-            setpoint: Setpoint::Fixed(20.0),
-            on_threshold: 0.5,
-            off_threshold: 0.5,
-            output: COMPRESSOR,
-            mode: Mode::Cool,
-            when_lost: WhenLost::Release,
-            max_age: secs(30 * 86_400),
-            instance: None,
-            limit: None,
-        }],
-        ..config(points, vec![street, plant])
-    }
 }
 
 impl World {
@@ -554,183 +356,6 @@ impl World {
         }
     }
 
-    fn answer(&mut self, adapter: AdapterId, outcome: Outcome) {
-        let mut asked = self.rig.asked.iter();
-        let Some(at) = asked.position(|(asked, _)| *asked == adapter) else {
-            return;
-        };
-        let (_, request) = self.rig.asked.remove(at);
-        let outcome = if self.lost.contains_key(&adapter) || self.is_late(request.op) {
-            Outcome::Refused
-        } else {
-            outcome
-        };
-        let result = match outcome {
-            Outcome::Done => {
-                self.execute(request.op, &request.action);
-                Ok(Answer::default())
-            }
-            Outcome::DoneUnheard => {
-                self.execute(request.op, &request.action);
-                Err(Fault::Timeout)
-            }
-            Outcome::Refused => Err(Fault::Unreachable),
-            Outcome::Silent => {
-                self.silent_until = self.elapsed() + WAITED_FOR;
-                return;
-            }
-        };
-        self.rig.tell(SiteInput::Adapter(
-            adapter,
-            AdapterEvent::Done(request.op, result),
-        ));
-    }
-
-    /// The supervisor has answered by now, and does nothing afterwards.
-    fn is_late(&self, op: OpId) -> bool {
-        self.rig.asked_at[&op] + millis(3500) < self.rig.now.mono
-    }
-
-    fn execute(&mut self, op: OpId, action: &Action) {
-        let Action::Write { values, .. } = action else {
-            return;
-        };
-        let Value::Boolean(on) = values[0].value else {
-            panic!("all outputs are booleans")
-        };
-        let (output, at) = (self.number(values[0].address), self.elapsed());
-        if on && !self.devices[output].on {
-            self.may_go_on(output, at);
-        }
-        // No guard holds back a lock or an interlock.
-        let by = self.rig.asked_by.get(&op);
-        let exempt = !on && by.is_some_and(|slot| *slot <= Slot::MaintenanceLock);
-        self.devices[output].take(on, exempt, at);
-    }
-
-    /// Break before make, at the line.
-    fn may_go_on(&self, output: usize, at: Duration) {
-        let partner = match output {
-            COMPRESSOR_AT => HEATER_AT,
-            HEATER_AT => COMPRESSOR_AT,
-            _ => return,
-        };
-        let other = &self.devices[partner];
-        assert!(!other.on, "{} goes on beside the other", NAMES[output]);
-        let rest = other.switched.map(|switched| at - switched);
-        assert!(
-            rest.is_none_or(|rest| rest >= DEAD_TIME),
-            "{} goes on {rest:?} after the other",
-            NAMES[output]
-        );
-    }
-
-    fn number(&self, address: ResourceAddress) -> usize {
-        let mut addresses = self.addresses.iter();
-        addresses.position(|known| *known == address).unwrap()
-    }
-
-    fn seen(&mut self, output: usize) {
-        let Device { adapter, on, .. } = self.devices[output];
-        if !self.lost.contains_key(&adapter) {
-            let address = self.addresses[output];
-            self.rig.sample(adapter, address, Value::Boolean(on));
-        }
-    }
-
-    /// Says on of what is off, or off of what is to be on.
-    fn lie(&mut self) {
-        let why = self.rig.site.why(NAMES[HEATER_AT], self.rig.now).unwrap();
-        let on = self.devices[HEATER_AT].on;
-        let wanted = why.commanded == Some(Value::Boolean(true));
-        if !self.lost.contains_key(&AHU) && (!on || wanted) {
-            self.rig.sample(AHU, HEATER, Value::Boolean(!on));
-        }
-    }
-
-    fn meddle(&mut self, output: usize, on: bool) {
-        let adapter = self.devices[output].adapter;
-        // What is on its way cannot know of it.
-        let asked = self.rig.asked.iter().any(|(asked, _)| *asked == adapter);
-        if asked
-            || self.elapsed() <= self.silent_until
-            || self.lost.contains_key(&adapter)
-            || self.rig.kill_after.is_some()
-        {
-            return;
-        }
-        let at = self.elapsed();
-        self.devices[output].become_state(on, at);
-        self.seen(output);
-    }
-
-    fn back(&mut self, adapter: AdapterId) {
-        if self.lost.remove(&adapter).is_some() {
-            self.rig.link(adapter, LinkState::Online);
-        }
-        if adapter == LAMPS {
-            self.tell_hand();
-        }
-    }
-
-    /// The program ends and starts again; what was on its way to devices arrives or does not.
-    fn crash(&mut self) {
-        for (number, (adapter, request)) in std::mem::take(&mut self.rig.asked).iter().enumerate() {
-            let arrives = number % 2 == 0 && !self.is_late(request.op);
-            if arrives && !self.lost.contains_key(adapter) {
-                self.execute(request.op, &request.action);
-            }
-        }
-        self.restart(self.rig.now);
-    }
-
-    /// The whole cabinet is without power.
-    fn power_cut(&mut self, time: Duration, date: Date) {
-        let at = self.elapsed();
-        self.devices
-            .iter_mut()
-            .for_each(|device| device.become_state(false, at));
-        self.rig.advance(time);
-        let boot = BootId(self.rig.now.boot.0 + 1);
-        self.epoch = self.elapsed() - secs(15);
-        let (trust, unix) = match date {
-            Date::Estimated(by) => (ClockTrust::Estimated, Some(self.date(by))),
-            Date::Trusted => (ClockTrust::Trusted, Some(self.date(0))),
-            Date::Unknown => (ClockTrust::Estimated, None),
-        };
-        self.trust = trust;
-        self.restart(Now {
-            boot,
-            mono: secs(15),
-            unix,
-        });
-    }
-
-    /// The true date, or one that is wrong by so many seconds.
-    fn date(&self, by: i64) -> UnixTime {
-        let millis = |time: Duration| i64::try_from(time.as_millis()).unwrap();
-        let begun = start();
-        let since = millis(self.elapsed()) - millis(begun.mono);
-        UnixTime(begun.unix.unwrap().0 + since + by * 1000)
-    }
-
-    fn dated(&mut self) {
-        self.rig.now.unix = Some(self.date(0));
-        self.trust = ClockTrust::Trusted;
-        self.rig.trust(self.trust);
-    }
-
-    fn restart(&mut self, now: Now) {
-        // Whether what was not answered was kept, nobody knows.
-        for wanted in std::mem::take(&mut self.open).into_values() {
-            self.apply(&wanted, false);
-        }
-        self.no_server_since = None;
-        self.server_lost = (false, false);
-        self.rig = Rig::restarted(site(), self.rig.saved.clone(), now);
-        self.boot();
-    }
-
     /// Everything works, nobody wants anything.
     fn calm_down(&mut self) {
         self.rig.kill_after = None;
@@ -812,15 +437,6 @@ impl World {
         }
         wishes
     }
-}
-
-fn members(group: usize) -> &'static [usize] {
-    if group == 0 { &STREET } else { &PLANT }
-}
-
-fn covers(lock: &str, output: usize) -> bool {
-    let covered = LOCKS.iter().find(|(name, _)| *name == lock);
-    covered.is_some_and(|(_, covered)| covered.contains(&output))
 }
 
 fn anna() -> Origin {

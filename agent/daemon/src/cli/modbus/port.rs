@@ -16,7 +16,7 @@ use crate::cli::exit::{Exit, Failure};
 
 /// # Errors
 /// It is not there, may not be opened, or somebody else has it.
-pub(super) fn is_free(path: &Path) -> Result<(), Failure> {
+pub(in crate::cli) fn is_free(path: &Path) -> Result<(), Failure> {
     let at = path.display();
     let opened = fs::File::options()
         .read(true)

@@ -2,7 +2,6 @@
 
 use std::{collections::BTreeMap, time::Duration};
 
-use lamplighter_adapters::meter::{Obis, Unit};
 use lamplighter_model::{DataType, device::AdapterId};
 use lamplighter_site::boundary::{BootState, PointConfig, PointKind};
 
@@ -12,8 +11,8 @@ use super::{
 };
 use crate::config::{
     checked::{
-        BusId, BusLine, Device, DeviceKind, Direction, Feedback, Gpio, GpioPoint, Iec62056,
-        LocationSource, MeterPoint, Modbus, Point, SimPoint,
+        BusId, Device, DeviceKind, Direction, Feedback, Gpio, GpioPoint, LocationSource, Meter,
+        Modbus, SimPoint,
     },
     layer::Key,
     schema,
@@ -48,10 +47,7 @@ impl Checker<'_> {
                     let (location, points) = self.gpsd(&at, id, gpsd);
                     (location.map(DeviceKind::Location), points)
                 }
-                schema::Device::Iec62056(meter) => {
-                    let (meter, points) = self.iec62056(&at, id, meter);
-                    (meter.map(DeviceKind::Iec62056), points)
-                }
+                schema::Device::Iec62056(meter) => meter_kind(self.iec62056(&at, id, meter)),
                 schema::Device::Modbus(modbus) => {
                     let (modbus, points) = self.modbus(&at, id, modbus);
                     (modbus.map(DeviceKind::Modbus), points)
@@ -60,10 +56,12 @@ impl Checker<'_> {
                     let (location, points) = self.nmea(&at, id, nmea);
                     (location.map(DeviceKind::Location), points)
                 }
+                schema::Device::P1(meter) => meter_kind(self.p1(&at, id, meter)),
                 schema::Device::S0(s0) => {
                     let (s0, points) = self.s0(&at, id, s0, &mut lines);
                     (s0.map(DeviceKind::S0), points)
                 }
+                schema::Device::Sml(meter) => meter_kind(self.sml(&at, id, meter)),
                 schema::Device::Sim(sim) => {
                     let (sim, points) = self.sim(&at, id, sim);
                     (Some(DeviceKind::Sim(sim)), points)
@@ -295,127 +293,6 @@ impl Checker<'_> {
         None
     }
 
-    fn iec62056(
-        &mut self,
-        at: &Key,
-        id: AdapterId,
-        device: &schema::Iec62056Device,
-    ) -> (Option<Iec62056>, Vec<PointConfig>) {
-        let bus = self.bus_of(at, device.bus.as_ref());
-        if let Some(bus) = bus {
-            self.optical_head(at, bus);
-        }
-        let (mut points, mut configs) = (Vec::new(), Vec::new());
-        for (name, point) in &device.point {
-            let at = below(&below(at, "point"), name);
-            let obis = self.required(&at, "obis", point.obis.as_ref());
-            if let Some(obis) = obis.filter(|obis| obis.parse::<Obis>().is_err()) {
-                self.error(
-                    &below(&at, "obis"),
-                    format!("`{obis}` is not an OBIS code"),
-                    "for example 1-0:1.8.0*255",
-                );
-            }
-            let common = Common {
-                resource: point.resource.as_ref(),
-                unit: point.unit.as_ref(),
-                ..Common::default()
-            };
-            let checked = self.point(&at, id, common, Carries::Anything, Writable::No);
-            if let Some((point, _)) = &checked {
-                self.meter_unit(&at, point);
-            }
-            let (Some(obis), Some((point, config))) = (obis, checked) else {
-                continue;
-            };
-            points.push(MeterPoint {
-                point,
-                obis: obis.clone(),
-            });
-            configs.push(config);
-        }
-        let address = device.address.clone().unwrap_or_default();
-        // IEC 62056-21, 6.3.1: at most 32 characters of those printable ones that mean nothing else.
-        if address.len() > 32
-            || !address
-                .bytes()
-                .all(|byte| byte.is_ascii_alphanumeric() || byte == b' ')
-        {
-            self.error(
-                &below(at, "address"),
-                "an address has at most 32 letters and digits",
-                "\"\" is any meter",
-            );
-        }
-        let max_baud = device.max_baud.unwrap_or(9600);
-        if ![300, 600, 1200, 2400, 4800, 9600, 19_200].contains(&max_baud) {
-            self.error(
-                &below(at, "max_baud"),
-                format!("{max_baud} is not a speed of this protocol"),
-                "300 to 19200",
-            );
-        }
-        let period = self.within(
-            &below(at, "read_s"),
-            device.read_s.unwrap_or(300),
-            5,
-            86_400,
-        );
-        let reaction = self.within(
-            &below(at, "reaction_ms"),
-            device.reaction_ms.unwrap_or(200),
-            20,
-            1500,
-        );
-        let delay = device.baud_change_delay_ms.unwrap_or(250);
-        let delay = self.within(&below(at, "baud_change_delay_ms"), delay, 0, 1500);
-        let stale_after = self.stale_after(at, device.stale_after_s);
-        let meter = bus.map(|bus| Iec62056 {
-            bus,
-            mode: device.mode.unwrap_or(schema::MeterMode::Auto),
-            address,
-            max_baud,
-            reaction: Duration::from_millis(reaction),
-            baud_change_delay: Duration::from_millis(delay),
-            period: Duration::from_secs(period),
-            stale_after: stale_after.unwrap_or_else(|| Duration::from_secs(2 * period)),
-            points,
-        });
-        (meter, configs)
-    }
-
-    /// What the meter says is converted to this unit; only powers of ten are exact.
-    fn meter_unit(&mut self, at: &Key, point: &Point) {
-        if !point.unit.is_empty() && point.unit.parse::<Unit>().is_err() {
-            let what = format!("readings cannot be converted to {}", point.unit);
-            self.error(
-                &below(at, "unit"),
-                what,
-                "Wh, W, varh, var, VAh, VA, V, A, Hz, m3, m3/h, J, K, Cel, bar, %, with m, k, M or G",
-            );
-        }
-    }
-
-    fn optical_head(&mut self, device: &Key, bus: BusId) {
-        let Some(bus) = self.buses.get(usize::from(bus.0)) else {
-            return;
-        };
-        let (name, line) = (bus.name.clone(), bus.line.clone());
-        let BusLine::Serial(line) = line else {
-            let what = format!("[bus.{name}] is not serial");
-            self.error(
-                &below(device, "bus"),
-                what,
-                "an optical head needs kind = \"serial\"",
-            );
-            return;
-        };
-        if (line.settings.baud, line.settings.data_bits) != (300, 7) {
-            let what = "meters of this protocol begin at 300 baud with 7 data bits";
-            self.warning(&key(&["bus", &name, "line"]), what, "line = \"300-7E1\"");
-        }
-    }
-
     fn sim(
         &mut self,
         at: &Key,
@@ -467,8 +344,8 @@ impl Checker<'_> {
             .filter_map(|checked| match &checked.device.kind {
                 DeviceKind::Modbus(modbus) => Some((checked.device.name.as_str(), modbus)),
                 DeviceKind::Gpio(_)
-                | DeviceKind::Iec62056(_)
                 | DeviceKind::Location(_)
+                | DeviceKind::Meter(_)
                 | DeviceKind::S0(_)
                 | DeviceKind::Sim(_) => None,
             })
@@ -478,7 +355,7 @@ impl Checker<'_> {
         let mut users: BTreeMap<BusId, Vec<(&str, bool)>> = BTreeMap::new();
         for checked in devices {
             let (bus, is_alone) = match &checked.device.kind {
-                DeviceKind::Iec62056(meter) => (meter.bus, true),
+                DeviceKind::Meter(meter) => (meter.bus, true),
                 DeviceKind::Modbus(modbus) => (modbus.bus, false),
                 DeviceKind::Location(location) => match location.source {
                     LocationSource::Gpsd { .. } => continue,
@@ -527,6 +404,12 @@ impl Checker<'_> {
             named.and_then(figment::value::Value::as_str) == Some(bus)
         })
     }
+}
+
+fn meter_kind(
+    (meter, points): (Option<Meter>, Vec<PointConfig>),
+) -> (Option<DeviceKind>, Vec<PointConfig>) {
+    (meter.map(DeviceKind::Meter), points)
 }
 
 fn first_value(data_type: DataType) -> &'static str {

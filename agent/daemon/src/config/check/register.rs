@@ -396,7 +396,7 @@ impl Checker<'_> {
         })
     }
 
-    fn valid(&mut self, at: &Key, valid: &[f64]) -> Option<(Decimal, Decimal)> {
+    pub(super) fn valid(&mut self, at: &Key, valid: &[f64]) -> Option<(Decimal, Decimal)> {
         if let [lowest, highest] = *valid
             && lowest < highest
         {

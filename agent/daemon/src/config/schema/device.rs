@@ -4,7 +4,9 @@ use std::collections::BTreeMap;
 
 use serde::Deserialize;
 
-use super::{Feedback, GpsdDevice, NmeaDevice, S0Device, Scalar};
+use super::{
+    Feedback, GpsdDevice, Iec62056Device, NmeaDevice, P1Device, S0Device, Scalar, SmlDevice,
+};
 
 #[derive(Clone, Debug, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -14,8 +16,10 @@ pub enum Device {
     Iec62056(Iec62056Device),
     Modbus(ModbusDevice),
     Nmea(NmeaDevice),
+    P1(P1Device),
     S0(S0Device),
     Sim(SimDevice),
+    Sml(SmlDevice),
 }
 
 #[derive(Clone, Debug, Default, Deserialize)]
@@ -226,47 +230,6 @@ pub enum Verify {
     Answer,
     /// The value is read again and compared.
     ReadBack,
-}
-
-#[derive(Clone, Debug, Default, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub struct Iec62056Device {
-    /// Name of a serial `[bus.NAME]` of its own, required.
-    pub bus: Option<String>,
-    /// Protocol mode. Default: `"auto"`.
-    pub mode: Option<MeterMode>,
-    /// Device address for the sign-on, at most 32 characters. Default: `""`, any meter.
-    pub address: Option<String>,
-    /// Highest speed to agree on. Default: 9600.
-    pub max_baud: Option<u32>,
-    /// Pause before we answer in milliseconds, 20–1500. Default: 200.
-    pub reaction_ms: Option<u64>,
-    /// Pause around the change of speed in milliseconds, 0–1500; USB heads need 250. Default: 250.
-    pub baud_change_delay_ms: Option<u64>,
-    /// Period of readouts in seconds, 5–86400; one takes 60–90 s at 300 Bd. Default: 300.
-    pub read_s: Option<u64>,
-    /// Age in seconds from which a value counts as stale. Default: twice `read_s`.
-    pub stale_after_s: Option<u64>,
-    /// `[device.NAME.point.POINT]`.
-    pub point: BTreeMap<String, Iec62056Point>,
-}
-
-#[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq)]
-pub enum MeterMode {
-    #[serde(rename = "auto")]
-    Auto,
-    C,
-}
-
-#[derive(Clone, Debug, Default, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub struct Iec62056Point {
-    /// The resource that this point is, required. Example: `"/3331/0/5700"`.
-    pub resource: Option<String>,
-    /// OBIS code, required. Example: `"1-0:1.8.0*255"`.
-    pub obis: Option<String>,
-    /// SenML unit; what the meter says is converted exactly. Default: that of the definition.
-    pub unit: Option<String>,
 }
 
 #[derive(Clone, Debug, Default, Deserialize)]

@@ -70,13 +70,14 @@ impl Template {
     /// Everything that is wrong with its file; what is not in the way of the rest is left out.
     pub(super) fn parse(file: &File, layer: usize) -> (Option<Self>, Vec<Problem>) {
         let path = file.path.display().to_string();
-        let (mut dict, lines) = match layer::parse(&file.text) {
-            Ok(parsed) => parsed,
+        let mut dict = match layer::parse(&file.text) {
+            Ok(dict) => dict,
             Err((line, what)) => {
                 let problem = fault(&path, layer, Some(line), &Key::new(), what, None);
                 return (None, vec![problem]);
             }
         };
+        let lines = layer::lines(&file.text);
         let mut reading = Reading {
             path: &path,
             layer,

@@ -1,6 +1,10 @@
 //! Histories that went wrong once.
 
-use super::{COMPRESSOR_AT, HEATER_AT, Step, World};
+use super::{
+    World,
+    plant::{COMPRESSOR_AT, HEATER_AT},
+    step::Step,
+};
 use crate::{outcome::Outcome, rig::AHU};
 
 fn lived(steps: Vec<Step>) {

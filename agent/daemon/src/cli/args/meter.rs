@@ -1,0 +1,70 @@
+//! `lamplighter meter …`
+
+use std::path::PathBuf;
+
+use clap::{Args, Subcommand, ValueEnum};
+use lamplighter_adapters::bus::LineSettings;
+
+#[derive(Clone, Debug, Subcommand)]
+pub enum Meter {
+    /// Read a meter out: every register with its value, its unit and the resource that it is
+    #[command(after_help = READ_HELP)]
+    Read(Read),
+}
+
+const READ_HELP: &str = "\
+While the agent runs it reads its meter for us; otherwise the port of the meter is opened as the configuration says. A
+path in brackets is what the register usually is; no point has it yet.
+
+Examples:
+  lamplighter meter read                                       the only meter there is
+  lamplighter meter read meter_main --json
+  lamplighter meter read --port /dev/ttyUSB0                   IEC 62056-21, without agent and configuration
+  lamplighter meter read --port /dev/ttyUSB0 --kind sml
+  lamplighter meter read --port /dev/ttyUSB0 --kind p1 --line 9600-7E1";
+
+#[derive(Args, Clone, Debug)]
+pub struct Read {
+    /// Name of a [device.NAME] that is a meter
+    pub name: Option<String>,
+    /// A serial port, without agent and configuration
+    #[arg(long, value_name = "PATH", conflicts_with = "name")]
+    pub port: Option<PathBuf>,
+    /// How the meter speaks
+    #[arg(long, requires = "port", default_value = "iec62056")]
+    pub kind: Kind,
+    /// Speed, data bits, parity and stop bits [default: those that are usual for the kind]
+    #[arg(long, value_name = "LINE", requires = "port")]
+    pub line: Option<LineSettings>,
+    /// Mode of IEC 62056-21: auto, A, B, C or D [default: auto]
+    #[arg(long, value_name = "MODE", requires = "port")]
+    pub mode: Option<String>,
+    /// Device address for the sign-on of IEC 62056-21 [default: any meter]
+    #[arg(long, value_name = "ADDRESS", requires = "port")]
+    pub address: Option<String>,
+    /// Highest speed to agree on by IEC 62056-21 [default: 9600]
+    #[arg(long, value_name = "BAUD", requires = "port")]
+    pub max_baud: Option<u32>,
+    /// Pause around the change of speed [default: 250]
+    #[arg(long, value_name = "MS", requires = "port")]
+    pub baud_change_delay_ms: Option<u64>,
+    /// Zeros before the sign-on, for meters with a battery
+    #[arg(long, requires = "port")]
+    pub wake_up: bool,
+    /// The optical head returns what is sent
+    #[arg(long, requires = "port")]
+    pub echo: bool,
+    /// 8N1 on the line, parity in software
+    #[arg(long, requires = "port")]
+    pub software_parity: bool,
+}
+
+#[derive(Clone, Copy, Debug, Eq, PartialEq, ValueEnum)]
+pub enum Kind {
+    /// Through an optical head, IEC 62056-21
+    Iec62056,
+    /// Customer port, DSMR P1
+    P1,
+    /// German meters that send SML
+    Sml,
+}
