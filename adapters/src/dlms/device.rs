@@ -1,6 +1,6 @@
 //! The adapter of one DLMS meter.
 
-use std::{collections::BTreeMap, fmt, time::Duration};
+use std::{fmt, time::Duration};
 
 use lamplighter_model::{
     InstanceAddress, ResourceAddress, ResourceId, Sample,
@@ -12,7 +12,7 @@ use tokio::{
 };
 
 use super::{
-    dialogue::{COUNTERS, Dialogue, Failure, Told, Wanted},
+    dialogue::{COUNTERS, Dialogue, Failure, Scalers, Told, Wanted},
     link::{Framing, Link},
     security::{Counter, CounterError, Security},
     value::Value,
@@ -62,7 +62,7 @@ pub struct DlmsDevice<O: Opener> {
     clock: Clock,
     counter: Box<dyn Counter + Sync>,
     /// Scalers of the meter with this name.
-    known: (Option<String>, BTreeMap<(u16, [u8; 6]), (i8, u8)>),
+    known: (Option<String>, Scalers),
     due: Option<Instant>,
     silent: u32,
     /// Told once.
@@ -118,7 +118,7 @@ impl<O: Opener> DlmsDevice<O> {
             config,
             clock,
             counter: Box::new(counter),
-            known: (None, BTreeMap::new()),
+            known: (None, Scalers::new()),
             due: None,
             silent: 0,
             failure: None,
@@ -189,7 +189,7 @@ impl<O: Opener> DlmsDevice<O> {
         let device_name = dialogue.device_name().map(str::to_owned);
         if device_name != self.known.0 && self.known.0.is_some() {
             // Another meter counts in other units: nothing of this conversation can be relied on.
-            self.known = (None, BTreeMap::new());
+            self.known = (None, Scalers::new());
             return Err(Failure::Garbled(
                 "another name than before: it is read anew",
             ));

@@ -62,6 +62,9 @@ pub enum Failure {
     TooLong,
 }
 
+/// Scaler and number of the unit of registers, by class and logical name.
+pub(super) type Scalers = BTreeMap<(u16, [u8; 6]), (i8, u8)>;
+
 /// A conversation with one meter.
 #[derive(Debug)]
 pub struct Dialogue {
@@ -73,7 +76,7 @@ pub struct Dialogue {
     device_name: Option<String>,
     told: Vec<Result<Told, String>>,
     /// Scaler and unit of registers.
-    scalers: BTreeMap<(u16, [u8; 6]), (i8, u8)>,
+    scalers: Scalers,
     /// A value that waits for its scaler.
     unscaled: Option<Value>,
     /// Numbers that may be used.
@@ -194,13 +197,13 @@ impl Dialogue {
 
     /// Scalers that are known of this meter, by its name, from the conversation before.
     #[must_use]
-    pub fn with_scalers(mut self, scalers: BTreeMap<(u16, [u8; 6]), (i8, u8)>) -> Self {
+    pub(super) fn with_scalers(mut self, scalers: Scalers) -> Self {
         self.scalers = scalers;
         self
     }
 
     /// For the next conversation with the same meter.
-    pub fn scalers(&self) -> &BTreeMap<(u16, [u8; 6]), (i8, u8)> {
+    pub(super) fn scalers(&self) -> &Scalers {
         &self.scalers
     }
 

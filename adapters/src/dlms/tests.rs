@@ -62,7 +62,7 @@ impl Counter for Kept {
         let first = (*next).max(at_least);
         *next = first
             .checked_add(count)
-            .ok_or(CounterError("none left".into()))?;
+            .ok_or_else(|| CounterError("none left".into()))?;
         Ok(first)
     }
 }

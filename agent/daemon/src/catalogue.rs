@@ -118,6 +118,7 @@ fn device_entry(device: &Device) -> DeviceEntry {
         },
         DeviceKind::Meter(meter) => meter.adapter(),
         DeviceKind::Modbus(_) => "modbus",
+        DeviceKind::Remote(_) => "remote",
         DeviceKind::S0(_) => "s0",
         DeviceKind::Sim(_) => "sim",
     };
@@ -214,6 +215,7 @@ fn max_age(device: &Device, point: &Point) -> Option<Duration> {
             let of_poll = || of_point.map(|found| 3 * found.poll);
             modbus.stale_after.or_else(of_poll)
         }
+        DeviceKind::Remote(remote) => remote.limits.stale_after,
     }
 }
 

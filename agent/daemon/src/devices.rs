@@ -7,9 +7,15 @@ mod gpio;
 mod location;
 pub(crate) mod meter;
 pub(crate) mod modbus;
+mod remote;
 mod s0;
 
-use std::{collections::BTreeMap, path::PathBuf, sync::Arc, time::Duration};
+use std::{
+    collections::BTreeMap,
+    path::{Path, PathBuf},
+    sync::Arc,
+    time::Duration,
+};
 
 use lamplighter_adapters::{
     Adapter, Clock,
@@ -50,7 +56,11 @@ struct Starter<'a> {
     /// For people who read them out.
     meters: Meters,
     seed: u64,
+    /// Where programs come in; `None` where none is to be served.
+    socket: Option<Result<remote::Entrance, String>>,
     state_dir: PathBuf,
+    /// The ways of programs to their devices.
+    ways: BTreeMap<String, remote::Way>,
     /// Of adapters that count their errors.
     wear: BTreeMap<AdapterId, WearSource>,
 }
@@ -66,6 +76,7 @@ pub(crate) fn start(
     config: &Config,
     status: &Status,
     system: Parts,
+    run_dir: &Path,
     clock: Clock,
     seed: u64,
 ) -> Devices {
@@ -78,7 +89,9 @@ pub(crate) fn start(
         devices: Devices::default(),
         meters: Meters::default(),
         seed,
+        socket: remote::entrance(config, run_dir).map(|bound| bound.map_err(|why| why.to_string())),
         state_dir: system.state_dir.clone(),
+        ways: BTreeMap::new(),
         wear: BTreeMap::new(),
     };
     for (id, bus) in buses {
@@ -94,6 +107,7 @@ pub(crate) fn start(
     let meters = std::mem::take(&mut starter.meters);
     let commission = Commission::of(config, &starter.buses).with_meters(meters);
     starter.devices.commission = Arc::new(commission);
+    starter.let_programs_in(system.log.clone());
     let counters = std::mem::take(&mut starter.counters);
     let system = System::new(starter.clock.clone(), config, counters, system);
     starter.supervise(system_id(config), system, system::limits());
@@ -108,6 +122,7 @@ impl Starter<'_> {
             DeviceKind::Location(location) => self.location(device, location),
             DeviceKind::Meter(meter) => self.meter(device, meter),
             DeviceKind::Modbus(modbus) => self.modbus(device, modbus),
+            DeviceKind::Remote(remote) => self.remote(device, remote),
             DeviceKind::S0(meter) => self.s0(device, meter),
             DeviceKind::Sim(points) => {
                 let points = points.iter().map(|point| SimPoint {

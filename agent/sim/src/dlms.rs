@@ -354,7 +354,7 @@ impl Meter {
                         frames.splice(0..0, [0x55, 0x7E, 0xA0]).for_each(drop)
                     }
                     Some(DlmsFault::WrongCheck) => {
-                        if let Some(byte) = frames.iter_mut().nth(12) {
+                        if let Some(byte) = frames.get_mut(12) {
                             *byte ^= 1;
                         }
                     }

@@ -385,6 +385,7 @@ fn buses(config: &Config) -> Vec<BusReport> {
                 | DeviceKind::Location(_)
                 | DeviceKind::Meter(_)
                 | DeviceKind::Modbus(_)
+                | DeviceKind::Remote(_)
                 | DeviceKind::S0(_)
                 | DeviceKind::Sim(_) => (),
             }

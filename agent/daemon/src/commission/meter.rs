@@ -129,6 +129,7 @@ pub(crate) fn pick<'a>(
             DeviceKind::Gpio(_)
             | DeviceKind::Location(_)
             | DeviceKind::Modbus(_)
+            | DeviceKind::Remote(_)
             | DeviceKind::S0(_)
             | DeviceKind::Sim(_) => None,
         });

@@ -16,6 +16,7 @@ mod point;
 mod receiver;
 mod register;
 mod registration;
+mod remote;
 mod rights;
 mod rule;
 mod s0;

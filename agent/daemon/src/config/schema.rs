@@ -9,6 +9,7 @@ mod bus;
 mod device;
 mod location;
 mod meter;
+mod remote;
 mod rule;
 mod s0;
 mod safety;
@@ -27,6 +28,7 @@ pub use device::{
 };
 pub use location::{GpsdDevice, NmeaDevice};
 pub use meter::{Iec62056Device, MeterMode, MeterPoint, P1Device, SmlDevice};
+pub use remote::{RemoteDevice, RemotePoint};
 pub use rule::{
     CommandsHold, Mode, OnOff, Photocell, Policy, Programme, Schedule, Thermostat, WhenLost,
 };

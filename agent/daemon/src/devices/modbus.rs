@@ -31,6 +31,7 @@ pub(super) fn buses(config: &Config) -> Vec<(BusId, &config::Bus)> {
             DeviceKind::Gpio(_)
             | DeviceKind::Location(_)
             | DeviceKind::Meter(_)
+            | DeviceKind::Remote(_)
             | DeviceKind::S0(_)
             | DeviceKind::Sim(_) => None,
         })

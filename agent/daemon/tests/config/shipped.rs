@@ -86,6 +86,7 @@ fn schema_keys() -> Vec<String> {
         "schema.rs",
         "schema/bus.rs",
         "schema/device.rs",
+        "schema/remote.rs",
         "schema/rule.rs",
         "schema/safety.rs",
         "schema/security.rs",

@@ -9,13 +9,16 @@ use super::{
     Checker, below, key,
     point::{Carries, Common, Writable, name_of},
 };
-use crate::config::{
-    checked::{
-        BusId, Device, DeviceKind, Direction, Feedback, Gpio, GpioPoint, LocationSource, Meter,
-        Modbus, SimPoint,
+use crate::{
+    commission::gpio::pin_of,
+    config::{
+        checked::{
+            BusId, Device, DeviceKind, Direction, Feedback, Gpio, GpioPoint, LocationSource, Meter,
+            Modbus, SimPoint,
+        },
+        layer::Key,
+        schema,
     },
-    layer::Key,
-    schema,
 };
 
 /// A device with what the site must know of its points.
@@ -24,8 +27,10 @@ pub(super) struct CheckedDevice {
     pub(super) points: Vec<PointConfig>,
 }
 
-/// Which line of which chip; by backend, since each has lines of its own.
+/// Which line of which chip, as it is written.
 pub(super) type Line = (schema::Backend, String, String);
+/// Where a line is told from others: simulated or real, its chip, its name.
+pub(super) type LineKey = (bool, String, String);
 
 impl Checker<'_> {
     pub(super) fn devices(
@@ -57,6 +62,10 @@ impl Checker<'_> {
                     (location.map(DeviceKind::Location), points)
                 }
                 schema::Device::P1(meter) => meter_kind(self.p1(&at, id, meter)),
+                schema::Device::Remote(remote) => {
+                    let (remote, points) = self.remote(&at, id, remote);
+                    (Some(DeviceKind::Remote(remote)), points)
+                }
                 schema::Device::S0(s0) => {
                     let (s0, points) = self.s0(&at, id, s0, &mut lines);
                     (s0.map(DeviceKind::S0), points)
@@ -68,8 +77,8 @@ impl Checker<'_> {
                 }
             };
             // A device without points is of no use, but harms nobody.
-            let is_told = matches!(kind, Some(DeviceKind::Location(_)));
-            if points.is_empty() && !is_told && self.layers.find(&below(&at, "point")).is_none() {
+            let is_useless = points.is_empty() && !kind.as_ref().is_some_and(DeviceKind::may_grow);
+            if is_useless && self.layers.find(&below(&at, "point")).is_none() {
                 self.warning(&at, "the device has no points", "");
             }
             let Some(kind) = kind else { continue };
@@ -83,6 +92,7 @@ impl Checker<'_> {
             });
         }
         self.shared_buses(&checked);
+        self.grants_of_programs(&mut checked);
         checked
     }
 
@@ -91,7 +101,7 @@ impl Checker<'_> {
         at: &Key,
         id: AdapterId,
         device: &schema::GpioDevice,
-        lines: &mut BTreeMap<Line, Key>,
+        lines: &mut BTreeMap<LineKey, Key>,
     ) -> (Gpio, Vec<PointConfig>) {
         let backend = self.backend(at, device.backend);
         let chip = device
@@ -184,13 +194,17 @@ impl Checker<'_> {
         &mut self,
         point: &Key,
         name: &str,
-        line: Line,
-        lines: &mut BTreeMap<Line, Key>,
+        (backend, chip, line): Line,
+        lines: &mut BTreeMap<LineKey, Key>,
     ) {
-        if let Some(other) = lines.insert(line.clone(), point.clone()) {
+        let pin = (backend == schema::Backend::Rppal).then(|| pin_of(&line));
+        let named = pin
+            .flatten()
+            .map_or(line.clone(), |pin| format!("GPIO{pin}"));
+        let line_key = (backend == schema::Backend::Sim, chip, named);
+        if let Some(other) = lines.insert(line_key, point.clone()) {
             let what = format!(
-                "line {} is also that of `{}` ({})",
-                line.2,
+                "line {line} is also that of `{}` ({})",
                 name_of(&other),
                 self.place(&other)
             );
@@ -204,7 +218,7 @@ impl Checker<'_> {
         feedback: &schema::Feedback,
         is_output: bool,
         (backend, chip): (schema::Backend, &Option<String>),
-        lines: &mut BTreeMap<Line, Key>,
+        lines: &mut BTreeMap<LineKey, Key>,
     ) -> Option<Feedback> {
         let at = below(point, "feedback");
         if !is_output {
@@ -346,6 +360,7 @@ impl Checker<'_> {
                 DeviceKind::Gpio(_)
                 | DeviceKind::Location(_)
                 | DeviceKind::Meter(_)
+                | DeviceKind::Remote(_)
                 | DeviceKind::S0(_)
                 | DeviceKind::Sim(_) => None,
             })
@@ -361,7 +376,10 @@ impl Checker<'_> {
                     LocationSource::Gpsd { .. } => continue,
                     LocationSource::Nmea(bus) => (bus, true),
                 },
-                DeviceKind::Gpio(_) | DeviceKind::S0(_) | DeviceKind::Sim(_) => continue,
+                DeviceKind::Gpio(_)
+                | DeviceKind::Remote(_)
+                | DeviceKind::S0(_)
+                | DeviceKind::Sim(_) => continue,
             };
             users
                 .entry(bus)

@@ -11,7 +11,7 @@ use lamplighter_site::boundary::PointConfig;
 
 use super::{
     Checker, below,
-    device::Line,
+    device::LineKey,
     point::{Carries, Common, Writable},
 };
 use crate::config::{
@@ -38,7 +38,7 @@ impl Checker<'_> {
         at: &Key,
         id: AdapterId,
         device: &schema::S0Device,
-        lines: &mut BTreeMap<Line, Key>,
+        lines: &mut BTreeMap<LineKey, Key>,
     ) -> (Option<S0>, Vec<PointConfig>) {
         let backend = self.backend(at, device.backend);
         let chip = device.chip.as_ref();

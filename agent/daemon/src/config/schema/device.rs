@@ -5,7 +5,8 @@ use std::collections::BTreeMap;
 use serde::Deserialize;
 
 use super::{
-    Feedback, GpsdDevice, Iec62056Device, NmeaDevice, P1Device, S0Device, Scalar, SmlDevice,
+    Feedback, GpsdDevice, Iec62056Device, NmeaDevice, P1Device, RemoteDevice, S0Device, Scalar,
+    SmlDevice,
 };
 
 #[derive(Clone, Debug, Deserialize)]
@@ -17,6 +18,7 @@ pub enum Device {
     Modbus(ModbusDevice),
     Nmea(NmeaDevice),
     P1(P1Device),
+    Remote(RemoteDevice),
     S0(S0Device),
     Sim(SimDevice),
     Sml(SmlDevice),
