@@ -11,6 +11,8 @@ pub mod dlms;
 pub mod gpio;
 #[cfg(feature = "iec62056")]
 pub mod iec62056;
+#[cfg(feature = "location")]
+pub mod location;
 #[cfg(feature = "mbus")]
 pub mod mbus;
 pub mod meter;
@@ -22,6 +24,7 @@ pub mod mqtt;
 pub mod p1;
 #[cfg(feature = "remote")]
 pub mod remote;
+pub mod s0;
 pub mod sim;
 #[cfg(feature = "sml")]
 pub mod sml;

@@ -3,7 +3,7 @@
 //! The kernel filters bounces, stamps edges and keeps others off the lines. All inputs are one
 //! request; outputs are requested by their first Write, those of one Write together.
 
-use std::time::Duration;
+use std::{collections::BTreeMap, time::Duration};
 
 use gpiocdev::{
     Request,
@@ -29,6 +29,8 @@ pub struct CdevLines {
     /// Offsets of the lines by number, and their chip, once found.
     found: Option<Found>,
     inputs: Option<AsyncRequest>,
+    /// The number of the last change of each input.
+    numbers: BTreeMap<Offset, u32>,
     /// Outputs that were driven, by request.
     outputs: Vec<Request>,
 }
@@ -109,6 +111,7 @@ impl Lines for CdevLines {
 
     fn open(&mut self, lines: &[Line]) -> Result<Vec<(usize, bool)>, Fault> {
         self.inputs = None;
+        self.numbers.clear();
         self.found = None;
         let wanted: Vec<usize> = numbers(lines, Direction::Input);
         let Found { chip, offsets } = self.find(lines)?;
@@ -213,7 +216,10 @@ impl Lines for CdevLines {
                 .position(|offset| *offset == event.offset)
             {
                 let level = event.kind == line::EdgeKind::Rising;
+                let last = self.numbers.insert(event.offset, event.line_seqno);
+                let step = event.line_seqno.wrapping_sub(last.unwrap_or(0));
                 return Ok(Edge {
+                    missed: step.saturating_sub(1),
                     line,
                     level,
                     age: age_of(Duration::from_nanos(event.timestamp_ns)),

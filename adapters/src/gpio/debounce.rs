@@ -7,7 +7,7 @@ use tokio::time::Instant;
 
 /// Levels that have not stood still long enough yet, by line.
 #[derive(Debug, Default)]
-pub(super) struct Debounce(BTreeMap<usize, Bouncing>);
+pub(crate) struct Debounce(BTreeMap<usize, Bouncing>);
 
 #[derive(Clone, Copy, Debug)]
 struct Bouncing {
@@ -17,17 +17,17 @@ struct Bouncing {
 }
 
 impl Debounce {
-    pub(super) fn on_edge(&mut self, line: usize, level: bool, at: Stamp, settles: Instant) {
+    pub(crate) fn on_edge(&mut self, line: usize, level: bool, at: Stamp, settles: Instant) {
         self.0.insert(line, Bouncing { level, at, settles });
     }
 
     /// When the next level counts.
-    pub(super) fn next(&self) -> Option<Instant> {
+    pub(crate) fn next(&self) -> Option<Instant> {
         self.0.values().map(|bouncing| bouncing.settles).min()
     }
 
     /// Levels that count now, with the time of their last edge.
-    pub(super) fn take(&mut self, now: Instant) -> Vec<(usize, bool, Stamp)> {
+    pub(crate) fn take(&mut self, now: Instant) -> Vec<(usize, bool, Stamp)> {
         let settled = self
             .0
             .iter()

@@ -29,7 +29,7 @@ use lamplighter_model::{
 };
 use tokio::time::{Instant, sleep_until, timeout_at};
 
-use self::debounce::Debounce;
+pub(crate) use self::debounce::Debounce;
 use crate::{Adapter, Clock, Wake};
 
 /// One configured point.
@@ -107,6 +107,8 @@ pub struct Edge {
     pub level: bool,
     /// How long ago it happened.
     pub age: Duration,
+    /// Changes of this line since the last one that was told, which nobody could hold.
+    pub missed: u32,
 }
 
 /// What the adapter needs of the hardware. Calls do not block; errors are words for people in

@@ -155,6 +155,7 @@ impl Lines for RppalLines {
             };
             let level = (event.trigger == Trigger::RisingEdge) != *active_low;
             return Ok(Edge {
+                missed: 0,
                 line,
                 level,
                 age: age_of(event.timestamp),

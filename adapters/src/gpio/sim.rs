@@ -28,6 +28,8 @@ pub struct SimPins(Arc<Shared>);
 pub struct SimLines {
     pins: SimPins,
     watched: Vec<(usize, Line)>,
+    /// The number of the last change of each line.
+    told: BTreeMap<String, u32>,
 }
 
 /// A change of a line, or its first drive.
@@ -52,7 +54,9 @@ struct Pins {
     /// Outputs that are dimmed, in percent of the time at high voltage.
     dimmed: BTreeMap<String, u8>,
     history: VecDeque<Transition>,
-    edges: VecDeque<Transition>,
+    /// Each with its number among those of its line.
+    edges: VecDeque<(u32, Transition)>,
+    numbers: BTreeMap<String, u32>,
     /// Changes of inputs to come.
     coming: Vec<Transition>,
     wires: Vec<Wire>,
@@ -74,6 +78,7 @@ impl SimPins {
         SimLines {
             pins: self.clone(),
             watched: Vec::new(),
+            told: BTreeMap::new(),
         }
     }
 
@@ -154,7 +159,9 @@ impl Pins {
             level,
             at,
         };
-        push(&mut self.edges, transition.clone());
+        let number = self.numbers.entry(line.to_owned()).or_default();
+        *number += 1;
+        push(&mut self.edges, (*number, transition.clone()));
         push(&mut self.history, transition);
     }
 
@@ -209,6 +216,7 @@ impl Lines for SimLines {
         pins.is_whole()?;
         pins.advance(Instant::now());
         pins.edges.clear();
+        self.told.clone_from(&pins.numbers);
         let inputs = lines
             .iter()
             .enumerate()
@@ -252,14 +260,16 @@ impl Lines for SimLines {
                 let mut pins = self.pins.lock();
                 pins.is_whole()?;
                 pins.advance(Instant::now());
-                while let Some(Transition { line, level, at }) = pins.edges.pop_front() {
+                while let Some((number, Transition { line, level, at })) = pins.edges.pop_front() {
                     let watched = self
                         .watched
                         .iter()
                         .find(|(_, watched)| watched.name == line);
-                    if let Some((number, line)) = watched {
+                    let last = self.told.insert(line.clone(), number).unwrap_or(0);
+                    if let Some((at_line, line)) = watched {
                         return Ok(Edge {
-                            line: *number,
+                            missed: number.saturating_sub(last + 1),
+                            line: *at_line,
                             level: level != line.active_low,
                             age: at.elapsed(),
                         });
@@ -282,9 +292,9 @@ impl Lines for SimLines {
 }
 
 /// The oldest goes when there is no room, as in the kernel.
-fn push(queue: &mut VecDeque<Transition>, transition: Transition) {
+fn push<T>(queue: &mut VecDeque<T>, one: T) {
     if queue.len() >= HISTORY {
         queue.pop_front();
     }
-    queue.push_back(transition);
+    queue.push_back(one);
 }

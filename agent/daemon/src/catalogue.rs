@@ -15,7 +15,7 @@ use lamplighter_site::{
 };
 
 use crate::{
-    config::{Config, Device, DeviceKind, Point},
+    config::{Config, Device, DeviceKind, LocationSource, Point},
     devices,
     status::{Catalogue, DeviceEntry, GroupEntry, PointEntry, ServerEntry},
     system,
@@ -110,12 +110,17 @@ pub(crate) fn companions(config: &Config) -> Companions {
 }
 
 fn device_entry(device: &Device) -> DeviceEntry {
-    let adapter = match device.kind {
+    let adapter = match &device.kind {
         DeviceKind::Gpio(_) => "gpio",
-        DeviceKind::Meter(ref meter) => meter.adapter(),
+        DeviceKind::Location(location) => match location.source {
+            LocationSource::Gpsd { .. } => "gpsd",
+            LocationSource::Nmea(_) => "nmea",
+        },
+        DeviceKind::Meter(meter) => meter.adapter(),
         DeviceKind::Modbus(_) => "modbus",
         DeviceKind::Mqtt(_) => "mqtt",
         DeviceKind::Remote(_) => "remote",
+        DeviceKind::S0(_) => "s0",
         DeviceKind::Sim(_) => "sim",
         DeviceKind::System(_) => "system",
         DeviceKind::W1(_) => "w1",
@@ -201,7 +206,8 @@ fn measured_at(point: &Point) -> Option<ResourceAddress> {
 /// Older than twice its period is stale; what is told on change never is.
 fn max_age(device: &Device, point: &Point) -> Option<Duration> {
     match &device.kind {
-        DeviceKind::Gpio(_) | DeviceKind::Sim(_) => None,
+        DeviceKind::Gpio(_) | DeviceKind::S0(_) | DeviceKind::Sim(_) => None,
+        DeviceKind::Location(location) => Some(location.stale_after),
         DeviceKind::Meter(meter) => Some(meter.stale_after),
         DeviceKind::Modbus(modbus) => {
             let of_point = modbus

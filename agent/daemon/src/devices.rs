@@ -4,10 +4,12 @@
 //! opened here; lines are opened by their owners, again and again.
 
 mod gpio;
+mod location;
 pub(crate) mod meter;
 pub(crate) mod modbus;
 mod mqtt;
 mod remote;
+mod s0;
 
 use std::{
     collections::BTreeMap,
@@ -123,10 +125,12 @@ impl Starter<'_> {
     fn device(&mut self, device: &Device) -> Result<(), String> {
         match &device.kind {
             DeviceKind::Gpio(gpio) => self.gpio(device, gpio),
+            DeviceKind::Location(location) => self.location(device, location),
             DeviceKind::Meter(meter) => self.meter(device, meter),
             DeviceKind::Modbus(modbus) => self.modbus(device, modbus),
             DeviceKind::Mqtt(mqtt) => self.mqtt(device, mqtt),
             DeviceKind::Remote(remote) => self.remote(device, remote),
+            DeviceKind::S0(meter) => self.s0(device, meter),
             DeviceKind::System(files) | DeviceKind::W1(files) => {
                 let points = files.points.iter().map(|(_, point)| point.clone());
                 let (root, clock) = ("/".into(), self.clock.clone());

@@ -481,6 +481,11 @@ impl Model {
                     self.solved(&about);
                 }
             }
+            SiteEvent::Armed { name, .. } => {
+                let text = "a command waits for standstill";
+                self.problem(&format!("armed {name}"), text, now);
+            }
+            SiteEvent::Disarmed { name, .. } => self.solved(&format!("armed {name}")),
             SiteEvent::Failed { name, reason } => {
                 self.problem(&format!("output {name}"), reason, now)
             }

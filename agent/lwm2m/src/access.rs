@@ -85,6 +85,24 @@ pub(crate) fn check(
     )))
 }
 
+/// Whether the origin may override what protects an instance. People at the box may: they could as
+/// well pull the plug.
+pub(crate) fn check_force(
+    origin: &Origin,
+    path: InstancePath,
+    core: &CoreObjects,
+) -> Result<(), Reject> {
+    let may = match origin {
+        Origin::Server(ssid) => core.access.may_force(*ssid, path),
+        Origin::Local(_) => true,
+        Origin::Mqtt | Origin::Rule(_) => false,
+    };
+    if may {
+        return Ok(());
+    }
+    Err(Reject::unauthorized("only the owner may force this"))
+}
+
 /// Whether somebody may be told what a path holds, or what its instances hold. To be asked when a
 /// value leaves, not only when it was asked for: rights can be taken (Core 1.2, 6.4.4).
 pub(crate) fn may_read(reader: &Origin, path: Path, core: &CoreObjects) -> bool {

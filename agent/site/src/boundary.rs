@@ -15,6 +15,7 @@ pub use crate::rule::config::{
     ThermostatConfig, WhenLost, WhyRule,
 };
 use crate::rule::schedule::Schedule;
+pub use crate::standstill::StandstillConfig;
 
 /// What the site is told.
 #[derive(Clone, Debug)]
@@ -49,6 +50,14 @@ pub enum SiteOutput {
 /// Something that people are told.
 #[derive(Clone, Debug, PartialEq)]
 pub enum SiteEvent {
+    /// A command waits for standstill; `again` where it did before the program ended.
+    Armed {
+        name: String,
+        by: Origin,
+        again: bool,
+    },
+    /// It waits no more: somebody has given another one or called it off, or it was carried out.
+    Disarmed { name: String, by: Option<Origin> },
     /// Something is wrong with an output or a group, or no longer.
     Alarm {
         name: String,
@@ -194,6 +203,7 @@ pub struct SiteConfig {
     pub seed: u64,
     /// Where the sun is looked at from.
     pub position: Option<Position>,
+    pub standstills: Vec<StandstillConfig>,
     pub thermostats: Vec<ThermostatConfig>,
     /// Vendor objects begin here: Bearer +0, Group +1, Output status +2, Device link +3, Site rule +4.
     pub vendor_object_base: u16,

@@ -7,7 +7,9 @@ use std::{
 
 use lamplighter_model::{Now, device::OpId};
 
-use crate::{moment::Moment, output::OutputIndex, rule::RuleIndex, site::WatchIndex};
+use crate::{
+    moment::Moment, output::OutputIndex, rule::RuleIndex, site::WatchIndex, standstill::MotionIndex,
+};
 
 /// What a deadline is for.
 #[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
@@ -28,6 +30,8 @@ pub(crate) enum Timer {
     Rule(RuleIndex),
     /// All servers have been away for as long as the output allows.
     ServerLost(OutputIndex),
+    /// Something has stood still for long enough.
+    Standstill(MotionIndex),
     /// Counters are published and kept, and how long commands still hold.
     Tick,
     /// The power of lamps has been wrong for long enough.
@@ -71,6 +75,7 @@ impl Deadlines {
             | Timer::Relay(_)
             | Timer::Rule(_)
             | Timer::ServerLost(_)
+            | Timer::Standstill(_)
             | Timer::Tick
             | Timer::Watch(_) => None,
         })
@@ -97,6 +102,7 @@ impl Deadlines {
             Timer::Relay(_) => "feedback contact",
             Timer::Rule(_) => "schedule, photocell or thermostat",
             Timer::ServerLost(_) => "fail-safe of lost servers",
+            Timer::Standstill(_) => "standstill",
             Timer::Tick => "counters",
             Timer::Watch(_) => "power of lamps",
         };

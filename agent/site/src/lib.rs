@@ -18,6 +18,7 @@ pub mod rule;
 pub mod saved;
 mod site;
 mod slots;
+mod standstill;
 mod status;
 
 pub use site::{GroupView, MemberView, OutputView, Site};

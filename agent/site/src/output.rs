@@ -14,6 +14,7 @@ mod held;
 mod kept;
 mod limit;
 mod next;
+mod waiting;
 mod written;
 
 use std::time::Duration;
@@ -36,6 +37,7 @@ use crate::{
     saved::{SavedGuard, SavedOutput},
     site::{InterlockIndex, WatchIndex},
     slots::{CommandId, Entry, Slots},
+    standstill::Standstill,
 };
 
 /// An output, in the order of the configuration; also the instance of its status object.
@@ -75,6 +77,8 @@ pub(crate) struct Output {
     pub(crate) shows_lamp_alarms: bool,
     pub(crate) has_hand: bool,
     pub(crate) relay_failure: bool,
+    /// What it must not do while something moves.
+    pub(crate) standstill: Option<Box<Standstill>>,
     /// Since when its feedback contact says something else than it was told.
     pub(crate) disagrees_since: Option<Moment>,
     /// How long it waits before it goes on after a return of power.
@@ -219,6 +223,7 @@ impl Output {
             shows_lamp_alarms: false,
             has_hand: false,
             relay_failure: false,
+            standstill: None,
             disagrees_since: None,
             power_return: None,
             told: None,

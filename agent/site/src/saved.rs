@@ -44,9 +44,21 @@ pub struct SavedSite {
     /// The last start of the machine, as far as outputs wait after it.
     #[serde(default)]
     pub power_return: Option<SavedPowerReturn>,
+    /// Commands that wait for standstill, by output.
+    #[serde(default)]
+    pub armed: BTreeMap<String, SavedArmed>,
     /// By kind and name: `schedule main_street`, `thermostat server_room`.
     #[serde(default)]
     pub rules: BTreeMap<String, SavedRule>,
+}
+
+#[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
+pub struct SavedArmed {
+    pub value: Value,
+    pub by: Origin,
+    pub since: SavedMoment,
+    /// From when it is carried out.
+    pub hold: Option<Duration>,
 }
 
 #[derive(Clone, Copy, Debug, Deserialize, PartialEq, Serialize)]
@@ -199,6 +211,7 @@ impl Default for SavedSite {
             locks: BTreeMap::new(),
             locks_unknown: false,
             power_return: None,
+            armed: BTreeMap::new(),
             rules: BTreeMap::new(),
         }
     }

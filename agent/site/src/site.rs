@@ -18,6 +18,7 @@ mod publish;
 mod restore;
 mod route;
 mod rules;
+mod standstill;
 mod view;
 mod write;
 
@@ -54,6 +55,7 @@ use crate::{
     power_return::PowerReturn,
     saved::{SavedChange, SavedPart, SavedSite},
     slots::CommandId,
+    standstill::{Motion, MotionIndex},
 };
 
 /// How often counters are published and kept while something is on, and the time that is left where
@@ -83,6 +85,10 @@ pub struct Site {
     by_name: BTreeMap<String, Named>,
     routes: BTreeMap<ResourceAddress, Route>,
     rules: Rules,
+    /// What moves, or does not.
+    motions: Vec<Motion>,
+    /// Whose speed a resource is.
+    motion_inputs: BTreeMap<ResourceAddress, Vec<MotionIndex>>,
     links: BTreeMap<AdapterId, LinkState>,
     /// Since when no server is registered; `None` while one is, or before anybody said so.
     servers_lost: Option<Moment>,
@@ -157,6 +163,8 @@ impl Site {
             by_name: BTreeMap::new(),
             routes: BTreeMap::new(),
             rules: Rules::new(config.position),
+            motions: Vec::new(),
+            motion_inputs: BTreeMap::new(),
             links: BTreeMap::new(),
             servers_lost: None,
             requests: BTreeMap::new(),
@@ -224,6 +232,7 @@ impl Site {
             Timer::Relay(index) => self.judge_alarms(index, now),
             Timer::Rule(index) => self.look(index, now),
             Timer::ServerLost(index) => self.on_server_lost(index, now),
+            Timer::Standstill(index) => self.judge_motion(index, now),
             Timer::Tick => self.on_tick(now),
             Timer::Watch(index) => self.judge_watch(index, now),
         }

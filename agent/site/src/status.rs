@@ -25,6 +25,12 @@ pub(crate) enum StatusResource {
     Result,
     /// Seconds until a guard lets the winner through. Only made when read.
     GuardLeft,
+    /// Whether a command waits for standstill.
+    Armed,
+    /// Commands what waits for standstill, with `1='force'` at once.
+    ShutDown,
+    /// Calls off what is armed.
+    Cancel,
 }
 
 const RESOURCES: &[(u16, StatusResource)] = &[
@@ -38,9 +44,38 @@ const RESOURCES: &[(u16, StatusResource)] = &[
     (7, StatusResource::By),
     (8, StatusResource::Result),
     (9, StatusResource::GuardLeft),
+    (10, StatusResource::Armed),
+    (11, StatusResource::ShutDown),
+    (12, StatusResource::Cancel),
 ];
 
-pub(crate) const OPERATIONS: Operations = Operations::R;
+impl StatusResource {
+    pub(crate) const fn operations(self) -> Operations {
+        match self {
+            Self::Cancel | Self::ShutDown => Operations {
+                read: false,
+                write: false,
+                execute: true,
+            },
+            Self::Armed
+            | Self::By
+            | Self::Commanded
+            | Self::GuardLeft
+            | Self::InEffect
+            | Self::Measured
+            | Self::Result
+            | Self::Since
+            | Self::Target
+            | Self::Until
+            | Self::Winner => Operations::R,
+        }
+    }
+
+    /// Whether outputs have it that wait for nothing.
+    pub(crate) const fn is_for_all(self) -> bool {
+        !matches!(self, Self::Armed | Self::Cancel | Self::ShutDown)
+    }
+}
 
 pub(crate) fn status_resources() -> impl Iterator<Item = (ResourceId, StatusResource)> {
     RESOURCES

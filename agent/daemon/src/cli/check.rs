@@ -382,10 +382,12 @@ fn buses(config: &Config) -> Vec<BusReport> {
                     report.requests.extend(meter.period().map(readout));
                 }
                 DeviceKind::Gpio(_)
+                | DeviceKind::Location(_)
                 | DeviceKind::Meter(_)
                 | DeviceKind::Modbus(_)
                 | DeviceKind::Mqtt(_)
                 | DeviceKind::Remote(_)
+                | DeviceKind::S0(_)
                 | DeviceKind::Sim(_)
                 | DeviceKind::System(_)
                 | DeviceKind::W1(_) => (),

@@ -127,9 +127,11 @@ pub(crate) fn pick<'a>(
         .filter_map(|device| match &device.kind {
             DeviceKind::Meter(meter) => Some((device, meter)),
             DeviceKind::Gpio(_)
+            | DeviceKind::Location(_)
             | DeviceKind::Modbus(_)
             | DeviceKind::Mqtt(_)
             | DeviceKind::Remote(_)
+            | DeviceKind::S0(_)
             | DeviceKind::Sim(_)
             | DeviceKind::System(_)
             | DeviceKind::W1(_) => None,

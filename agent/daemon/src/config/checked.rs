@@ -10,12 +10,12 @@ use std::{
 };
 
 use lamplighter_adapters::{
-    bus::LineSettings, iec62056, meter, modbus, mqtt::MqttConfig, remote::RemoteLimits,
-    w1::FilePoint,
+    bus::LineSettings, iec62056, location::Quantity, meter, modbus, mqtt::MqttConfig,
+    remote::RemoteLimits, s0, w1::FilePoint,
 };
 use lamplighter_lwm2m::client::{BootstrapConfig, Creation, ServerConfig};
 use lamplighter_model::{
-    DataType, InstancePath, Path, ResourceAddress, Value,
+    DataType, Decimal, InstancePath, Path, ResourceAddress, Value,
     device::AdapterId,
     object::{Definitions, ObjectDef},
 };
@@ -122,10 +122,12 @@ pub struct Device {
 #[derive(Clone, Debug, PartialEq)]
 pub enum DeviceKind {
     Gpio(Gpio),
+    Location(Location),
     Meter(Meter),
     Modbus(Modbus),
     Mqtt(Mqtt),
     Remote(Remote),
+    S0(S0),
     Sim(Vec<SimPoint>),
     System(Files),
     W1(Files),
@@ -184,6 +186,55 @@ pub struct MeterPoint {
     pub point: Point,
     /// As the adapter takes it.
     pub config: meter::MeterPoint,
+}
+
+/// A meter with a pulse output.
+#[derive(Clone, Debug, PartialEq)]
+pub struct S0 {
+    pub backend: Backend,
+    pub chip: Option<String>,
+    pub line: String,
+    pub active_low: bool,
+    pub bias: Bias,
+    pub debounce: Duration,
+    pub scale: s0::Scale,
+    pub start: Decimal,
+    pub every: Duration,
+    pub zero_after: Duration,
+    pub points: Vec<S0Point>,
+}
+
+#[derive(Clone, Debug, PartialEq)]
+pub struct S0Point {
+    pub point: Point,
+    pub quantity: s0::Quantity,
+}
+
+/// A receiver that tells where the box is.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Location {
+    pub source: LocationSource,
+    pub every: Duration,
+    pub stale_after: Duration,
+    pub max_speed_kmh: f64,
+    pub points: Vec<LocationPoint>,
+}
+
+#[derive(Clone, Debug, PartialEq)]
+pub enum LocationSource {
+    Gpsd {
+        /// `HOST:PORT`
+        address: String,
+        /// Only this one of its receivers.
+        receiver: Option<String>,
+    },
+    Nmea(BusId),
+}
+
+#[derive(Clone, Debug, PartialEq)]
+pub struct LocationPoint {
+    pub point: Point,
+    pub quantity: Quantity,
 }
 
 #[derive(Clone, Debug, PartialEq)]
@@ -452,10 +503,13 @@ impl DeviceKind {
     pub(super) fn may_grow(&self) -> bool {
         match self {
             Self::Remote(remote) => !remote.grants.is_empty(),
+            // All that it tells is known, and a mistake there has been told.
+            Self::Location(_) => true,
             Self::Gpio(_)
             | Self::Meter(_)
             | Self::Modbus(_)
             | Self::Mqtt(_)
+            | Self::S0(_)
             | Self::Sim(_)
             | Self::System(_)
             | Self::W1(_) => false,
@@ -486,10 +540,14 @@ impl Device {
     pub fn points(&self) -> Vec<&Point> {
         match &self.kind {
             DeviceKind::Gpio(gpio) => gpio.points.iter().map(|point| &point.point).collect(),
+            DeviceKind::Location(location) => {
+                location.points.iter().map(|point| &point.point).collect()
+            }
             DeviceKind::Meter(meter) => meter.points.iter().map(|point| &point.point).collect(),
             DeviceKind::Modbus(modbus) => modbus.points.iter().collect(),
             DeviceKind::Mqtt(mqtt) => mqtt.points.iter().collect(),
             DeviceKind::Remote(remote) => remote.points.iter().map(|point| &point.point).collect(),
+            DeviceKind::S0(meter) => meter.points.iter().map(|point| &point.point).collect(),
             DeviceKind::Sim(points) => points.iter().map(|point| &point.point).collect(),
             DeviceKind::System(files) | DeviceKind::W1(files) => {
                 files.points.iter().map(|(point, _)| point).collect()

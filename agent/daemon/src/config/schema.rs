@@ -8,10 +8,12 @@
 mod bus;
 mod device;
 mod files;
+mod location;
 mod meter;
 mod mqtt;
 mod remote;
 mod rule;
+mod s0;
 mod safety;
 mod scalar;
 mod security;
@@ -27,13 +29,15 @@ pub use device::{
     Read, RegisterType, SimDevice, SimPoint, Table, Verify, WhileWaiting, Write, WriteFunction,
 };
 pub use files::{SystemDevice, SystemPoint, W1Device, W1Point, What};
+pub use location::{GpsdDevice, NmeaDevice};
 pub use meter::{Iec62056Device, MeterMode, MeterPoint, P1Device, SmlDevice};
 pub use mqtt::{Availability, Command, Mqtt, MqttDevice, MqttPoint, Query};
 pub use remote::{RemoteDevice, RemotePoint};
 pub use rule::{
     CommandsHold, Mode, OnOff, Photocell, Policy, Programme, Schedule, Thermostat, WhenLost,
 };
-pub use safety::{Feedback, Interlock, LampWatch, Manual};
+pub use s0::{S0Device, S0Point, S0Quantity};
+pub use safety::{Feedback, Interlock, LampWatch, Manual, Standstill};
 pub use scalar::Scalar;
 pub use security::{CertificateUsage, Security, SecurityMode};
 
@@ -277,6 +281,8 @@ pub struct Site {
     pub thermostat: BTreeMap<String, Thermostat>,
     /// `[site.interlock.NAME]`: outputs that are never on together.
     pub interlock: BTreeMap<String, Interlock>,
+    /// `[site.standstill.NAME]`: outputs that are not switched while something moves.
+    pub standstill: BTreeMap<String, Standstill>,
     /// `[site.lamp_watch.NAME]`: failed lamps and day burners, by their power.
     pub lamp_watch: BTreeMap<String, LampWatch>,
 }

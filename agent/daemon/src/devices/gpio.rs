@@ -116,7 +116,7 @@ fn point(point: &config::GpioPoint) -> GpioPoint {
     }
 }
 
-const fn bias(bias: config::Bias) -> Bias {
+pub(super) const fn bias(bias: config::Bias) -> Bias {
     match bias {
         config::Bias::AsIs => Bias::AsIs,
         config::Bias::Disabled => Bias::Disabled,

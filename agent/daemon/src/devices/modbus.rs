@@ -29,9 +29,11 @@ pub(super) fn buses(config: &Config) -> Vec<(BusId, &config::Bus)> {
         .filter_map(|device| match &device.kind {
             DeviceKind::Modbus(modbus) => Some(modbus.bus),
             DeviceKind::Gpio(_)
+            | DeviceKind::Location(_)
             | DeviceKind::Meter(_)
             | DeviceKind::Mqtt(_)
             | DeviceKind::Remote(_)
+            | DeviceKind::S0(_)
             | DeviceKind::Sim(_)
             | DeviceKind::System(_)
             | DeviceKind::W1(_) => None,
@@ -61,13 +63,7 @@ pub(crate) fn open(bus: &config::Bus, seed: u64) -> (BusHandle, BusSettings, Own
             (handle, settings, Box::pin(owner.run()))
         }
         BusLine::RtuOverTcp(address) | BusLine::Tcp(address) => {
-            let (host, port) = host_and_port(address);
-            let opener = TcpOpener {
-                host,
-                port,
-                connect_timeout: CONNECT,
-            };
-            let (handle, owner) = Bus::new(opener, settings.clone(), seed);
+            let (handle, owner) = Bus::new(tcp_opener(address, 502), settings.clone(), seed);
             (handle, settings, Box::pin(owner.run()))
         }
     }
@@ -164,11 +160,12 @@ fn wear_of(stats: &DeviceStats, line: &BusState) -> Wear {
     }
 }
 
-/// `HOST:PORT` as the check let it through; the port of the standard where none can be read.
-fn host_and_port(address: &str) -> (String, u16) {
+/// `HOST:PORT` as the check let it through.
+pub(super) fn tcp_opener(address: &str, default_port: u16) -> TcpOpener {
     let (host, port) = address.rsplit_once(':').unwrap_or((address, ""));
-    (
-        host.trim_matches(['[', ']']).to_owned(),
-        port.parse().unwrap_or(502),
-    )
+    TcpOpener {
+        host: host.trim_matches(['[', ']']).to_owned(),
+        port: port.parse().unwrap_or(default_port),
+        connect_timeout: CONNECT,
+    }
 }

@@ -159,6 +159,22 @@ impl Names {
                     .about(name)
                     .text(alarm.to_string())
             }
+            SiteEvent::Armed { name, by, again } => {
+                let what = if *again { "still_armed" } else { "armed" };
+                News::new(Class::Event, what)
+                    .about(name)
+                    .by(self.origin(by))
+                    .text("waits for standstill")
+            }
+            SiteEvent::Disarmed { name, by } => {
+                let news = News::new(Class::Event, "disarmed").about(name);
+                match by {
+                    Some(by) => news
+                        .by(self.origin(by))
+                        .text("another command, or called off"),
+                    None => news,
+                }
+            }
             SiteEvent::Failed { name, reason } => {
                 News::new(Class::Event, "failed").about(name).text(reason)
             }

@@ -8,13 +8,16 @@ mod gpio;
 mod handshake;
 mod last_good;
 mod layers;
+mod location;
 mod mqtt;
 mod problems;
 mod rules;
+mod s0;
 mod safety;
 mod security;
 mod shipped;
 mod shipped_templates;
+mod standstill;
 mod templates;
 
 use std::{

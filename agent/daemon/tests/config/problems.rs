@@ -73,7 +73,7 @@ fn wrong_keys_and_types_are_all_found_with_their_lines() {
                 "[device.a]\nadapter = 5\n",
                 &[(
                     2,
-                    "expected one of `gpio`, `iec62056`, `modbus`, `mqtt`, `p1`, `remote`, `sim`, `sml`, `system`, `w1`, found the number 5",
+                    "expected one of `gpio`, `gpsd`, `iec62056`, `modbus`, `mqtt`, `nmea`, `p1`, `remote`, `s0`, `sim`, `sml`, `system`, `w1`, found the number 5",
                 )],
             ),
             (
@@ -229,7 +229,7 @@ fn keys_that_are_not_built_are_refused_by_name() {
             "[bootstrap]\nuri = \"coaps://a\"\nsecurity = { mode = \"est\" }\n",
             "`mode = \"est\"`",
         ),
-        ("[device.a]\nadapter = \"gpsd\"\n", "`adapter = \"gpsd\"`"),
+        ("[device.a]\nadapter = \"dlms\"\n", "`adapter = \"dlms\"`"),
         ("[bus.a]\nkind = \"udp\"\n", "`kind = \"udp\"`"),
         (
             "[server.main.coap]\nprobing_rate_bytes_s = 1\n",
@@ -670,7 +670,7 @@ fn meters_are_checked() {
              [device.m.point.t]\nresource = \"/3303/0/5700\"\nobis = \"1.8.0\"\nunit = \"lx\"\n\
              [device.x]\nadapter = \"modbus\"\nbus = \"b\"\nunit = 1\n",
                 &[
-                    (7, "the meter shares its line with [device.x]"),
+                    (7, "[device.m] shares its line with [device.x]"),
                     (8, "9601 is not a speed"),
                     (11, "`energy` is not an OBIS code"),
                     (15, "readings cannot be converted to lx"),

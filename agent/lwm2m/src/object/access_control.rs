@@ -12,7 +12,7 @@ use lamplighter_model::{
 };
 
 use self::numbers::Numbers;
-use super::{LOCATION, SERVER};
+use super::{SERVER, is_location};
 use crate::{
     access::{Grants, Pattern, Right, Rights},
     format::Content,
@@ -95,9 +95,15 @@ impl AccessControl {
         self.rights(ssid.0, path).contains(right)
     }
 
+    /// Whether a server may override what protects an instance (design, 6 "Engine or machine
+    /// shut-down"): its owner, or the only server there is.
+    pub(crate) fn may_force(&self, ssid: Ssid, path: InstancePath) -> bool {
+        !self.is_enabled() || self.owner(path) == ssid.0
+    }
+
     /// Whether a server is not even told that an instance is there.
     pub(crate) fn hides(&self, ssid: Ssid, path: InstancePath) -> bool {
-        path.object == LOCATION && !self.allows(ssid, Right::Read, path)
+        is_location(path.object) && !self.allows(ssid, Right::Read, path)
     }
 
     /// Whether a resource of object 2 says from whom an instance is hidden.
@@ -105,7 +111,7 @@ impl AccessControl {
         path.object() == ACCESS_CONTROL
             && self
                 .target(path.instance.instance)
-                .is_some_and(|target| target.object == LOCATION)
+                .is_some_and(|target| is_location(target.object))
     }
 
     /// The instance of which a resource of object 2 says who may do what to it.
@@ -508,7 +514,7 @@ impl Account {
         if named.is_some() {
             return named;
         }
-        if path.object == LOCATION {
+        if is_location(path.object) {
             // Where the box is, and so whoever drives it, is the owner's to know and not part of all
             // the rest; others are told where `rights` names the object.
             return None;

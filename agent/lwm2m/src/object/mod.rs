@@ -23,9 +23,13 @@ pub(crate) use statistics::{Direction, Statistics};
 pub(crate) const SECURITY: ObjectId = ObjectId(0);
 pub(crate) const SERVER: ObjectId = ObjectId(1);
 pub(crate) const DEVICE: ObjectId = ObjectId(3);
-/// Declared from behind the core like any other; only who may see it is special.
-pub(crate) const LOCATION: ObjectId = ObjectId(6);
 pub(crate) const STATISTICS: ObjectId = ObjectId(7);
+
+/// Whether an object says where the box is: Location, or that of IPSO. Both are declared from behind
+/// the core like any other; only who may see them is special.
+pub(crate) const fn is_location(object: ObjectId) -> bool {
+    matches!(object.0, 6 | 3336)
+}
 
 /// The state of all core-backed objects of one client.
 #[derive(Clone, Debug, PartialEq)]

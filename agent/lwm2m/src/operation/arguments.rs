@@ -30,6 +30,13 @@ pub(super) fn check(args: &[u8]) -> Result<(), Reject> {
     }
 }
 
+/// Whether arguments that [`check`] has let through ask for a protection to be overridden. A quote
+/// cannot stand within a value, so what looks like this argument is one.
+pub(super) fn forces(args: &[u8]) -> bool {
+    args.split(|byte| *byte == b',')
+        .any(|argument| argument == b"1='force'")
+}
+
 /// What follows one argument; `None` where there is none.
 fn argument<'a>(text: &'a [u8], seen: &mut [bool; 10]) -> Option<&'a [u8]> {
     let [digit @ b'0'..=b'9', rest @ ..] = text else {
@@ -68,6 +75,23 @@ mod tests {
             "0=''",
         ] {
             assert_eq!(check(args.as_bytes()), Ok(()), "{args}");
+        }
+    }
+
+    #[test]
+    fn force_is_one_argument_of_its_own() {
+        for (args, expected) in [
+            ("1='force'", true),
+            ("0,1='force'", true),
+            ("1='force',2='3'", true),
+            ("", false),
+            ("1", false),
+            ("2='force'", false),
+            ("1='forced'", false),
+            ("0='1=force'", false),
+        ] {
+            assert_eq!(check(args.as_bytes()), Ok(()), "{args}");
+            assert_eq!(forces(args.as_bytes()), expected, "{args}");
         }
     }
 

@@ -81,7 +81,7 @@ fn is_hidden(asked: ObjectId, address: Address, context: Context<'_>) -> bool {
     let Origin::Server(ssid) = context.caller.origin else {
         return false;
     };
-    if asked != object::LOCATION {
+    if !object::is_location(asked) {
         return false;
     }
     let access = &context.catalogue.core.access;

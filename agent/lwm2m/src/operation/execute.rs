@@ -4,7 +4,11 @@ use lamplighter_coap::Code;
 use lamplighter_model::{Address, Path, device::Action};
 
 use super::{Context, Plan, Then, arguments, target};
-use crate::{access::Right, reject::Reject, tree::Owner};
+use crate::{
+    access::{self, Right},
+    reject::Reject,
+    tree::Owner,
+};
 
 pub(super) fn plan(address: Address, args: &[u8], context: Context<'_>) -> Result<Plan, Reject> {
     target::check_object(address, context)?;
@@ -20,6 +24,10 @@ pub(super) fn plan(address: Address, args: &[u8], context: Context<'_>) -> Resul
         ));
     }
     arguments::check(args)?;
+    if arguments::forces(args) {
+        let (caller, core) = (&context.caller.origin, context.catalogue.core);
+        access::check_force(caller, resource.path.instance, core)?;
+    }
     match found.owner {
         Owner::Core => Ok(Plan::Done(Then::Executed(Some(
             context.catalogue.core.execute(resource.path, args)?,

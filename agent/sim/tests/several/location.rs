@@ -160,3 +160,43 @@ fn what_the_owner_grants_and_takes_is_obeyed_at_once() {
     assert_eq!(world.notified(B), []);
     assert_eq!(world.read(B, "/6/0/0").code, Code::UNAUTHORIZED);
 }
+
+#[test]
+fn a_position_of_ipso_is_as_much_the_owners() {
+    let latitude = ResourceAddress::gateway(3336, 0, 6051);
+    let mut world = World::new(&[OWNER, (false, &[("*", "RWEDC")])], &[]);
+    world.declare(&[latitude]);
+    world.change(latitude, 52.52);
+    world.seconds(10);
+    assert!(world.listed(A).contains("/3336/0"));
+    assert!(!world.listed(B).contains("/3336/0"));
+    assert_eq!(world.read(B, "/3336/0/6051").code, Code::UNAUTHORIZED);
+    let discovered = world.code(B, &Operation::Discover(path("/3336")));
+    assert_eq!(discovered, Code::NOT_FOUND);
+}
+
+/// Design, 6: a user change removes the former user's queued data.
+#[test]
+fn where_the_box_was_is_not_told_later_to_who_may_not_know_it_any_more() {
+    for is_taken in [false, true] {
+        let mut world = world((false, &[("*", "R"), ("/6", "R")]));
+        world.observe(B, "/6/0/0");
+        world.seconds(1);
+        world.notified(B);
+        world.silence(B, true);
+        for step in 0..5 {
+            world.change(LATITUDE, 50.0 + f64::from(step));
+            world.seconds(60);
+        }
+        if is_taken {
+            let about = world.about(A, 6, 0).expect("an instance of object 2");
+            let take = list(&about, WriteMode::Partial, &[(ssid(B).0, 0)]);
+            assert_eq!(world.code(A, &take), Code::CHANGED);
+        }
+        world.silence(B, false);
+        world.seconds(2 * 3600);
+        assert!(world.is_registered(B));
+        let told = world.notified(B).len() + world.sent(B).len();
+        assert_eq!(told == 0, is_taken, "{told}");
+    }
+}

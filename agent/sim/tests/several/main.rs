@@ -13,7 +13,7 @@ use lamplighter_model::{ResourceInstanceId, Value, device::Origin};
 use lamplighter_sim::server::{Operation, WriteMode};
 
 use crate::world::{
-    A, B, SET_POINT, Share, TEMPERATURE, World, account, path, ssid, write, write_value,
+    A, B, RESET, SET_POINT, Share, TEMPERATURE, World, account, path, ssid, write, write_value,
 };
 
 mod location;
@@ -561,4 +561,22 @@ fn two_thousand_lamps_are_announced_with_their_rights() {
     assert!(two < 2 * one, "{one} {two}");
     assert_eq!(world.read(B, "/2").nodes.len(), 4 * about);
     assert_eq!(world.code(B, &write(5.0)), Code::UNAUTHORIZED);
+}
+
+/// Design, 6 "Engine or machine shut-down".
+#[test]
+fn what_protects_a_device_is_overridden_by_its_owner_only() {
+    let execute = |args: &str| Operation::Execute(path("/3303/0/5605"), args.to_owned());
+    let mut world = world((false, &[("*", "RWE")]));
+    world.declare(&[RESET]);
+    for server in [A, B] {
+        assert_eq!(world.code(server, &execute("")), Code::CHANGED);
+    }
+    assert_eq!(world.code(A, &execute("1='force'")), Code::CHANGED);
+    for args in ["1='force'", "0,1='force'"] {
+        assert_eq!(world.code(B, &execute(args)), Code::UNAUTHORIZED, "{args}");
+    }
+    let mut world = World::new(&[(false, &[("*", "RWE")])], &[]);
+    world.declare(&[RESET]);
+    assert_eq!(world.code(A, &execute("1='force'")), Code::CHANGED, "alone");
 }

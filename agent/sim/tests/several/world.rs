@@ -388,6 +388,15 @@ impl World {
     }
 }
 
+/// Forgets extremes of [`TEMPERATURE`].
+pub(crate) const RESET: ResourceAddress = ResourceAddress::gateway(3303, 0, 5605);
+
+const EXECUTABLE: Operations = Operations {
+    read: false,
+    write: false,
+    execute: true,
+};
+
 /// Writes the set point.
 pub(crate) fn write(value: f64) -> Operation {
     write_value("/3308/0/5900", Value::Float(value))
@@ -423,7 +432,11 @@ fn tree() -> Tree {
 fn declared(addresses: &[ResourceAddress]) -> Declared {
     let added = addresses.iter().map(|address| Declaration {
         address: *address,
-        operations: Operations::RW,
+        operations: if *address == RESET {
+            EXECUTABLE
+        } else {
+            Operations::RW
+        },
     });
     Declared {
         added: added.collect(),

@@ -14,7 +14,7 @@ use crate::{
 
 impl Output {
     pub(crate) fn next(&self, now: Now) -> Next {
-        let Some((slot, entry)) = self.slots.winner() else {
+        let Some((slot, entry)) = self.decisive() else {
             return Next::Settled;
         };
         if !self.present || self.writing.is_some() {

@@ -51,6 +51,7 @@ impl Output {
     /// The device has accepted the value.
     pub(crate) fn on_done(&mut self, now: Now) -> Option<Writing> {
         let mut writing = *self.writing.take()?;
+        self.take_carried_out(writing.command, now);
         self.guards()
             .for_each(|guard| guard.on_done(is_on(&writing.value), now));
         self.contact.on_done(is_on(&writing.value), now);

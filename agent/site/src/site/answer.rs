@@ -215,13 +215,10 @@ impl Site {
                 self.dirty_outputs = true;
                 self.answer(op, Ok(Answer::default()));
             }
-            Some(
-                Route::Adapter(..)
-                | Route::Group(..)
-                | Route::Output(..)
-                | Route::Rule(..)
-                | Route::Status(..),
-            )
+            Some(Route::Status(index, what)) => {
+                self.execute_status(op, (index, what), &args, origin, now)
+            }
+            Some(Route::Adapter(..) | Route::Group(..) | Route::Output(..) | Route::Rule(..))
             | None => {
                 self.answer(op, Err(Fault::Unsupported));
             }

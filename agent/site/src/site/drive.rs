@@ -214,9 +214,13 @@ impl Site {
     /// The adapter has answered a write of this output.
     pub(super) fn on_driven(&mut self, index: OutputIndex, result: Result<(), Fault>, now: Now) {
         self.dirty_outputs |= self.output(index).guard.is_some();
+        let was_armed = self.output(index).armed().is_some();
         match result {
             Ok(()) => self.on_driven_well(index, now),
             Err(fault) => self.on_driven_badly(index, &fault, now),
+        }
+        if was_armed && self.output(index).armed().is_none() {
+            self.on_carried_out(index);
         }
         self.drive(index, now);
     }

@@ -27,7 +27,7 @@ impl Site {
             });
             let status = self
                 .status_addresses(index)
-                .filter(|(_, what)| *what != StatusResource::GuardLeft);
+                .filter(|(_, what)| *what != StatusResource::GuardLeft && what.operations().read);
             let status = status.map(|(address, _)| address);
             let addresses = lamp
                 .into_iter()
@@ -289,6 +289,8 @@ impl Site {
         let output = self.output(index);
         let winner = output.slots.winner();
         match what {
+            StatusResource::Armed => Some(Value::Boolean(output.armed().is_some())),
+            StatusResource::Cancel | StatusResource::ShutDown => None,
             StatusResource::Target => Some(Value::String(output.config.name.clone())),
             StatusResource::Commanded => output.commanded().cloned(),
             StatusResource::InEffect => output.in_effect.clone(),

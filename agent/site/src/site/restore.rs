@@ -30,6 +30,7 @@ impl Site {
             interlocks,
             lamp_watches,
             points,
+            standstills,
             thermostats,
             ..
         } = config;
@@ -57,6 +58,7 @@ impl Site {
             }
             self.rearm_hold(index);
         }
+        self.add_standstills(standstills, &saved.armed, now);
         self.add_rules(thermostats, &saved.rules, now);
         lamp_watches
             .into_iter()

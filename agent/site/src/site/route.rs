@@ -16,7 +16,7 @@ use crate::{
     moment::Moment,
     output::{GroupIndex, Measured, OutputIndex},
     rule::{RuleIndex, RuleResource},
-    status::{self, StatusResource, status_resources},
+    status::{StatusResource, status_resources},
 };
 
 /// More resources than this are not taken from adapters.
@@ -42,7 +42,7 @@ impl Route {
             Self::Group(_, resource) => resource.operations(),
             Self::Lamp(_, resource) => resource.operations(),
             Self::Rule(_, resource) => resource.operations(),
-            Self::Status(..) => status::OPERATIONS,
+            Self::Status(_, resource) => resource.operations(),
         }
     }
 }
@@ -255,7 +255,9 @@ impl Site {
         index: OutputIndex,
     ) -> impl Iterator<Item = (ResourceAddress, StatusResource)> + use<> {
         let vendor = self.vendor_instance(2, index.0);
-        status_resources().map(move |(id, resource)| (resource_at(vendor, id), resource))
+        let waits = self.output(index).standstill.is_some();
+        let shown = status_resources().filter(move |(_, what)| waits || what.is_for_all());
+        shown.map(move |(id, resource)| (resource_at(vendor, id), resource))
     }
 
     pub(super) fn group_command_address(&self, index: GroupIndex) -> ResourceAddress {
@@ -282,6 +284,7 @@ impl Site {
             let Some(index) = self.output_at(sample.address) else {
                 self.see_hand(&sample, now);
                 self.see_power(&sample, now);
+                self.see_speed(&sample, now);
                 passed.push(sample);
                 continue;
             };

@@ -133,7 +133,9 @@ impl Site {
                 .map(|measured| measured.value.clone()),
             slots: slots.collect(),
             guard_left: output.guard_left(now),
-            held_by: output.held_in_words(now),
+            held_by: self
+                .armed_in_words(index)
+                .or_else(|| output.held_in_words(now)),
             limited: output.limited(),
             refused: output.refused.as_ref().map(|refused| WhyRefused {
                 value: refused.value.clone(),
@@ -185,6 +187,7 @@ impl Site {
             locks: self.saved_locks(now),
             locks_unknown: self.locks_unknown,
             power_return: self.power_return.map(|power| power.to_saved(now)),
+            armed: self.saved_armed(now),
             rules: self.rules.to_saved(),
         }
     }

@@ -127,6 +127,31 @@ impl Site {
         self.finish_write(op);
     }
 
+    /// The command of a single output, by other means than a write of its resource.
+    pub(super) fn write_output(
+        &mut self,
+        op: OpId,
+        index: OutputIndex,
+        value: Value,
+        by: &Origin,
+        now: Now,
+    ) {
+        let adapter = self.output(index).config.adapter;
+        let job = Job::Output(index, value);
+        let request = WriteRequest {
+            begun: Moment::of(now),
+            origin: by.clone(),
+            hold: None,
+            jobs: BTreeMap::from([(adapter, VecDeque::from([job]))]),
+            under_way: 0,
+            applied: Vec::new(),
+            failed: None,
+        };
+        self.requests.insert(op, Request::Write(request));
+        self.next_job(op, adapter, now);
+        self.finish_write(op);
+    }
+
     /// Begins the next job at an adapter; those that are done at once let the next one follow.
     fn next_job(&mut self, op: OpId, adapter: AdapterId, now: Now) {
         loop {
@@ -278,6 +303,9 @@ impl Site {
         if let Some(fault) = self.refusal(index, &value, now) {
             self.note_refused(index, value, by, &fault, now);
             return Err(fault);
+        }
+        if self.armed_instead(index, &value, &by, hold, now) {
+            return Ok(Progress::Accepted);
         }
         let guarded = self
             .output(index)

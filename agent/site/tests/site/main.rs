@@ -17,3 +17,4 @@ mod restart;
 mod rig;
 mod rules;
 mod safety;
+mod standstill;

@@ -109,6 +109,7 @@ pub(crate) fn config(points: Vec<PointConfig>, groups: Vec<GroupConfig>) -> Site
         points,
         seed: 7,
         position: None,
+        standstills: Vec::new(),
         thermostats: Vec::new(),
         vendor_object_base: VENDOR,
     }

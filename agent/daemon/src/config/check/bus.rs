@@ -93,6 +93,16 @@ impl Checker<'_> {
 
     fn address(&mut self, at: &Key, bus: &schema::TcpBus) -> Option<String> {
         let address = self.required(at, "address", bus.address.as_ref())?;
+        self.host_and_port(at, address, "192.0.2.20:502")
+    }
+
+    /// `address` of a bus or device.
+    pub(super) fn host_and_port(
+        &mut self,
+        at: &Key,
+        address: &str,
+        example: &str,
+    ) -> Option<String> {
         let port = address
             .rsplit_once(':')
             .filter(|(host, _)| !host.is_empty());
@@ -100,11 +110,11 @@ impl Checker<'_> {
             self.error(
                 &below(at, "address"),
                 format!("`{address}` is not HOST:PORT"),
-                "for example 192.0.2.20:502",
+                format!("for example {example}"),
             );
             return None;
         }
-        Some(address.clone())
+        Some(address.to_owned())
     }
 
     fn serial(&mut self, at: &Key, bus: &schema::SerialBus) -> Option<SerialLine> {

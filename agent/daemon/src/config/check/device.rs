@@ -13,8 +13,8 @@ use crate::{
     commission::gpio::pin_of,
     config::{
         checked::{
-            BusId, Device, DeviceKind, Direction, Feedback, Gpio, GpioPoint, Meter, Modbus,
-            SimPoint,
+            BusId, Device, DeviceKind, Direction, Feedback, Gpio, GpioPoint, LocationSource, Meter,
+            Modbus, SimPoint,
         },
         layer::Key,
         schema,
@@ -28,9 +28,9 @@ pub(super) struct CheckedDevice {
 }
 
 /// Which line of which chip, as it is written.
-type Line = (schema::Backend, String, String);
+pub(super) type Line = (schema::Backend, String, String);
 /// Where a line is told from others: simulated or real, its chip, its name.
-type LineKey = (bool, String, String);
+pub(super) type LineKey = (bool, String, String);
 
 impl Checker<'_> {
     pub(super) fn devices(
@@ -48,10 +48,18 @@ impl Checker<'_> {
                     let (gpio, points) = self.gpio(&at, id, gpio, &mut lines);
                     (Some(DeviceKind::Gpio(gpio)), points)
                 }
+                schema::Device::Gpsd(gpsd) => {
+                    let (location, points) = self.gpsd(&at, id, gpsd);
+                    (location.map(DeviceKind::Location), points)
+                }
                 schema::Device::Iec62056(meter) => meter_kind(self.iec62056(&at, id, meter)),
                 schema::Device::Modbus(modbus) => {
                     let (modbus, points) = self.modbus(&at, id, modbus);
                     (modbus.map(DeviceKind::Modbus), points)
+                }
+                schema::Device::Nmea(nmea) => {
+                    let (location, points) = self.nmea(&at, id, nmea);
+                    (location.map(DeviceKind::Location), points)
                 }
                 schema::Device::P1(meter) => meter_kind(self.p1(&at, id, meter)),
                 schema::Device::Mqtt(mqtt) => {
@@ -61,6 +69,10 @@ impl Checker<'_> {
                 schema::Device::Remote(remote) => {
                     let (remote, points) = self.remote(&at, id, remote);
                     (Some(DeviceKind::Remote(remote)), points)
+                }
+                schema::Device::S0(s0) => {
+                    let (s0, points) = self.s0(&at, id, s0, &mut lines);
+                    (s0.map(DeviceKind::S0), points)
                 }
                 schema::Device::Sml(meter) => meter_kind(self.sml(&at, id, meter)),
                 schema::Device::Sim(sim) => {
@@ -103,10 +115,7 @@ impl Checker<'_> {
         device: &schema::GpioDevice,
         lines: &mut BTreeMap<LineKey, Key>,
     ) -> (Gpio, Vec<PointConfig>) {
-        let backend = device.backend.unwrap_or(schema::Backend::Auto);
-        if backend == schema::Backend::Rppal && !cfg!(feature = "gpio-rppal") {
-            self.error(&below(at, "backend"), "this build has no rppal", "use cdev");
-        }
+        let backend = self.backend(at, device.backend);
         let chip = device
             .chip
             .as_ref()
@@ -182,7 +191,19 @@ impl Checker<'_> {
         )
     }
 
-    fn claim_line(
+    pub(super) fn backend(
+        &mut self,
+        at: &Key,
+        backend: Option<schema::Backend>,
+    ) -> schema::Backend {
+        let backend = backend.unwrap_or(schema::Backend::Auto);
+        if backend == schema::Backend::Rppal && !cfg!(feature = "gpio-rppal") {
+            self.error(&below(at, "backend"), "this build has no rppal", "use cdev");
+        }
+        backend
+    }
+
+    pub(super) fn claim_line(
         &mut self,
         point: &Key,
         name: &str,
@@ -287,7 +308,7 @@ impl Checker<'_> {
         self.within(&at, hertz, 20, 2000)
     }
 
-    fn chip(&mut self, at: &Key, chip: &str) -> Option<String> {
+    pub(super) fn chip(&mut self, at: &Key, chip: &str) -> Option<String> {
         if let Some(label) = chip
             .strip_prefix("label:")
             .filter(|label| !label.is_empty())
@@ -350,9 +371,11 @@ impl Checker<'_> {
             .filter_map(|checked| match &checked.device.kind {
                 DeviceKind::Modbus(modbus) => Some((checked.device.name.as_str(), modbus)),
                 DeviceKind::Gpio(_)
+                | DeviceKind::Location(_)
                 | DeviceKind::Meter(_)
                 | DeviceKind::Mqtt(_)
                 | DeviceKind::Remote(_)
+                | DeviceKind::S0(_)
                 | DeviceKind::Sim(_)
                 | DeviceKind::System(_)
                 | DeviceKind::W1(_) => None,
@@ -365,9 +388,14 @@ impl Checker<'_> {
             let (bus, is_alone) = match &checked.device.kind {
                 DeviceKind::Meter(meter) => (meter.bus, true),
                 DeviceKind::Modbus(modbus) => (modbus.bus, false),
+                DeviceKind::Location(location) => match location.source {
+                    LocationSource::Gpsd { .. } => continue,
+                    LocationSource::Nmea(bus) => (bus, true),
+                },
                 DeviceKind::Gpio(_)
                 | DeviceKind::Mqtt(_)
                 | DeviceKind::Remote(_)
+                | DeviceKind::S0(_)
                 | DeviceKind::Sim(_)
                 | DeviceKind::System(_)
                 | DeviceKind::W1(_) => continue,
@@ -382,11 +410,11 @@ impl Checker<'_> {
             if let Some((meter, _)) = meter
                 && let Some((other, _)) = users.iter().find(|(name, _)| name != meter)
             {
-                let what = format!("the meter shares its line with [device.{other}]");
+                let what = format!("[device.{meter}] shares its line with [device.{other}]");
                 self.error(
                     &key(&["device", meter, "bus"]),
                     what,
-                    "a meter's readout takes a minute: give it its own bus",
+                    "a meter or receiver needs a bus of its own",
                 );
             }
         }

@@ -51,6 +51,8 @@ pub(super) enum Carries {
     /// Whatever the resource asks for.
     Anything,
     Boolean,
+    /// What an opaque resource holds, made for it.
+    Bytes,
     /// Rounded where the resource is a whole number.
     Number,
     Text,
@@ -347,7 +349,8 @@ impl Checker<'_> {
             }
         };
         let fits = match (definition.data_type, carries) {
-            (DataType::Corelnk | DataType::None | DataType::Objlnk | DataType::Opaque, _) => false,
+            (DataType::Opaque, carries) => carries == Carries::Bytes,
+            (DataType::Corelnk | DataType::None | DataType::Objlnk, _) => false,
             (_, Carries::Anything) => true,
             (DataType::Boolean, carries) => carries == Carries::Boolean,
             (

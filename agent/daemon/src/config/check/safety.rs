@@ -186,7 +186,7 @@ impl Checker<'_> {
     }
 
     /// A point that is read and has one of these types.
-    fn input(
+    pub(super) fn input(
         &mut self,
         at: &Key,
         text: &str,
@@ -211,10 +211,10 @@ impl Checker<'_> {
 }
 
 /// What an input of a rule has to be.
-struct Wanted {
-    types: &'static [DataType],
-    what: &'static str,
-    hint: &'static str,
+pub(super) struct Wanted {
+    pub(super) types: &'static [DataType],
+    pub(super) what: &'static str,
+    pub(super) hint: &'static str,
 }
 
 const CONTACT: Wanted = Wanted {

@@ -62,6 +62,7 @@ impl Checker<'_> {
         let interlocks = self.interlocks(site, &points, &groups);
         let lamp_watches = self.lamp_watches(site, &points, definitions);
         let thermostats = self.thermostats(site, &mut rules);
+        let standstills = self.standstills(site, &points, &groups, &thermostats, definitions);
         let position = rules.position();
         SiteConfig {
             definitions: Arc::clone(definitions),
@@ -71,6 +72,7 @@ impl Checker<'_> {
             points,
             seed: 0,
             position,
+            standstills,
             thermostats,
             vendor_object_base: self.vendor_object_base,
         }

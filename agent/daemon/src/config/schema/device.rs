@@ -5,19 +5,22 @@ use std::collections::BTreeMap;
 use serde::Deserialize;
 
 use super::{
-    Feedback, Iec62056Device, MqttDevice, P1Device, RemoteDevice, Scalar, SmlDevice, SystemDevice,
-    W1Device,
+    Feedback, GpsdDevice, Iec62056Device, MqttDevice, NmeaDevice, P1Device, RemoteDevice, S0Device,
+    Scalar, SmlDevice, SystemDevice, W1Device,
 };
 
 #[derive(Clone, Debug, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Device {
     Gpio(GpioDevice),
+    Gpsd(GpsdDevice),
     Iec62056(Iec62056Device),
     Modbus(ModbusDevice),
     Mqtt(MqttDevice),
+    Nmea(NmeaDevice),
     P1(P1Device),
     Remote(RemoteDevice),
+    S0(S0Device),
     Sim(SimDevice),
     Sml(SmlDevice),
     System(SystemDevice),

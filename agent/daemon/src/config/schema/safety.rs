@@ -43,6 +43,22 @@ pub struct LampWatch {
     pub after_s: Option<u64>,
 }
 
+/// `[site.standstill.NAME]`: commands that wait until something stands still.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Standstill {
+    /// Names or paths of outputs, required. Example: `["car.engine"]`.
+    pub outputs: Option<Vec<String>>,
+    /// The state that waits. Default: `"off"`.
+    pub state: Option<super::OnOff>,
+    /// Name or path of the measured speed, required. Example: `"gps.speed"`.
+    pub speed: Option<String>,
+    /// Up to this it counts as standing, in the unit of `speed`. Default: 0.5.
+    pub below: Option<f64>,
+    /// How long it must have stood in seconds, 1–3600. Default: 10.
+    pub for_s: Option<u64>,
+}
+
 /// A contact that says whether a relay did what it was told.
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(default, deny_unknown_fields)]
