@@ -4,7 +4,7 @@
 
 use std::{
     net::TcpListener,
-    os::unix::fs::PermissionsExt as _,
+    os::unix::fs::PermissionsExt,
     path::{Path, PathBuf},
     process::Command,
     thread,
