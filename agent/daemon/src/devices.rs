@@ -3,6 +3,7 @@
 //! Each bus gets a task that owns it, each device an adapter under its own supervisor. Nothing is
 //! opened here; lines are opened by their owners, again and again.
 
+mod counter;
 mod gpio;
 pub(crate) mod meter;
 pub(crate) mod modbus;
@@ -46,6 +47,8 @@ struct Starter<'a> {
     counters: BTreeMap<AdapterId, Counters>,
     devices: Devices,
     /// For people who read them out.
+    /// Of meters that share them; `None` while one is being made.
+    lines: Option<meter::Lines>,
     meters: Meters,
     seed: u64,
     /// Of adapters that count their errors.
@@ -73,6 +76,7 @@ pub(crate) fn start(
         config,
         counters: BTreeMap::new(),
         devices: Devices::default(),
+        lines: Some(meter::Lines::new(&system.state_dir, seed)),
         meters: Meters::default(),
         seed,
         wear: BTreeMap::new(),

@@ -8,6 +8,7 @@ mod creation;
 mod device;
 mod lamp;
 mod limits;
+mod line_meter;
 mod location;
 mod meter;
 mod modbus;

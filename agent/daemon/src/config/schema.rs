@@ -7,6 +7,7 @@
 
 mod bus;
 mod device;
+mod line_meter;
 mod meter;
 mod rule;
 mod safety;
@@ -22,6 +23,9 @@ pub use device::{
     Addressing, Backend, Bias, Boot, Byte, Device, Exit, FailSafe, FailSafeOn, GpioDefaults,
     GpioDevice, GpioPoint, Guard, Limit, ModbusDevice, ModbusPoint, OnViolation, Order, Probe,
     Read, RegisterType, SimDevice, SimPoint, Table, Verify, WhileWaiting, Write, WriteFunction,
+};
+pub use line_meter::{
+    DlmsDevice, DlmsMode, DlmsPoint, DlmsSecurity, MbusDevice, MbusFunction, MbusPoint, MbusRecord,
 };
 pub use meter::{Iec62056Device, MeterMode, MeterPoint, P1Device, SmlDevice};
 pub use rule::{

@@ -19,7 +19,7 @@ use crate::{
 pub(crate) type Owner = Pin<Box<dyn Future<Output = ()> + Send>>;
 
 /// How long a device on the network may take to accept a connection.
-const CONNECT: Duration = Duration::from_secs(3);
+pub(super) const CONNECT: Duration = Duration::from_secs(3);
 
 /// The buses that Modbus devices stand on; a meter owns its line itself.
 pub(super) fn buses(config: &Config) -> Vec<(BusId, &config::Bus)> {
@@ -41,17 +41,7 @@ pub(crate) fn open(bus: &config::Bus, seed: u64) -> (BusHandle, BusSettings, Own
     let settings = bus.modbus_settings();
     match &bus.line {
         BusLine::Serial(line) => {
-            let opener = SerialOpener {
-                device: line.device.clone(),
-                line: line.settings,
-                rs485: match line.rs485 {
-                    config::Rs485::Adapter | config::Rs485::Auto => Rs485::Adapter,
-                    config::Rs485::Kernel => Rs485::Kernel,
-                    config::Rs485::RtsHigh => Rs485::RtsHigh,
-                },
-                echo: line.echo,
-            };
-            let (handle, owner) = Bus::new(opener, settings.clone(), seed);
+            let (handle, owner) = Bus::new(serial(line), settings.clone(), seed);
             (handle, settings, Box::pin(owner.run()))
         }
         BusLine::RtuOverTcp(address) | BusLine::Tcp(address) => {
@@ -64,6 +54,19 @@ pub(crate) fn open(bus: &config::Bus, seed: u64) -> (BusHandle, BusSettings, Own
             let (handle, owner) = Bus::new(opener, settings.clone(), seed);
             (handle, settings, Box::pin(owner.run()))
         }
+    }
+}
+
+pub(super) fn serial(line: &config::SerialLine) -> SerialOpener {
+    SerialOpener {
+        device: line.device.clone(),
+        line: line.settings,
+        rs485: match line.rs485 {
+            config::Rs485::Adapter | config::Rs485::Auto => Rs485::Adapter,
+            config::Rs485::Kernel => Rs485::Kernel,
+            config::Rs485::RtsHigh => Rs485::RtsHigh,
+        },
+        echo: line.echo,
     }
 }
 
@@ -159,7 +162,7 @@ fn wear_of(stats: &DeviceStats, line: &BusState) -> Wear {
 }
 
 /// `HOST:PORT` as the check let it through; the port of the standard where none can be read.
-fn host_and_port(address: &str) -> (String, u16) {
+pub(super) fn host_and_port(address: &str) -> (String, u16) {
     let (host, port) = address.rsplit_once(':').unwrap_or((address, ""));
     (
         host.trim_matches(['[', ']']).to_owned(),

@@ -4,13 +4,15 @@ use std::collections::BTreeMap;
 
 use serde::Deserialize;
 
-use super::{Feedback, Iec62056Device, P1Device, Scalar, SmlDevice};
+use super::{DlmsDevice, Feedback, Iec62056Device, MbusDevice, P1Device, Scalar, SmlDevice};
 
 #[derive(Clone, Debug, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Device {
+    Dlms(DlmsDevice),
     Gpio(GpioDevice),
     Iec62056(Iec62056Device),
+    Mbus(MbusDevice),
     Modbus(ModbusDevice),
     P1(P1Device),
     Sim(SimDevice),
