@@ -262,6 +262,8 @@ impl Counter {
         while self.turn(adapter).await.is_ok() {}
     }
 
+    /// What the device is asked stands in memory of its own while it lasts: there are hundreds of
+    /// adapters, and each would keep room for the largest of it.
     async fn turn<A: Adapter>(&mut self, adapter: &mut A) -> Result<(), Gone> {
         self.take_waiting().await?;
         match self.desk.next(Instant::now()) {
@@ -272,14 +274,14 @@ impl Counter {
                 deadline,
             } => {
                 let result = self
-                    .attend(adapter.execute(resource, &args), deadline)
+                    .attend(Box::pin(adapter.execute(resource, &args)), deadline)
                     .await?
                     .in_time();
                 self.desk.on_executed(op, result, Instant::now());
             }
             Work::Read(flight) => {
                 let deadline = Instant::now() + self.desk.limits().operation;
-                let read = adapter.read(flight.instance, &flight.resources);
+                let read = Box::pin(adapter.read(flight.instance, &flight.resources));
                 let result = self.attend(read, deadline).await?.in_time();
                 self.desk.on_read(&flight, result, Instant::now());
                 self.desk.on_notes(adapter.take_notes());
@@ -290,7 +292,7 @@ impl Counter {
                 deadline,
             } => {
                 let result = self
-                    .attend(adapter.write(&values), deadline)
+                    .attend(Box::pin(adapter.write(&values)), deadline)
                     .await?
                     .in_time();
                 let read_back = adapter.take_read_back();
@@ -301,11 +303,13 @@ impl Counter {
                 let _ = self.idle(std::future::pending::<()>(), Some(until)).await?;
             }
             Work::Settle => {
-                let result = self.idle(adapter.wait(), Some(Instant::now())).await?;
+                let result = self
+                    .idle(Box::pin(adapter.wait()), Some(Instant::now()))
+                    .await?;
                 self.on_waited(result);
             }
             Work::Wait => {
-                let result = self.idle(adapter.wait(), None).await?;
+                let result = self.idle(Box::pin(adapter.wait()), None).await?;
                 self.on_waited(result);
                 self.desk.on_notes(adapter.take_notes());
             }

@@ -57,8 +57,14 @@ const PENDING_MAX: usize = 4096;
 /// How long a device stays without a program after one was sent away.
 const PAUSE: Duration = Duration::from_secs(1);
 
-/// How often values are kept; what is declared is kept at once.
-const KEEP_EVERY: Duration = Duration::from_secs(600);
+/// How often values are kept.
+const KEEP_VALUES: Duration = Duration::from_secs(600);
+
+/// What is declared is kept after this time, with what follows it,
+const KEEP_TABLE: Duration = Duration::from_secs(2);
+
+/// but not more often than this: a flash has its limits.
+const KEEP_PAUSE: Duration = Duration::from_secs(60);
 
 /// A device as it is configured.
 #[derive(Clone, Debug)]
@@ -166,6 +172,7 @@ pub struct Remote<S> {
     read_back: Vec<Sample>,
     keeper: Box<dyn Keep>,
     keep_at: Option<Instant>,
+    kept: Option<Instant>,
     stats: watch::Sender<RemoteStats>,
     clock: Clock,
 }
@@ -214,6 +221,7 @@ impl<S: AsyncRead + AsyncWrite + Send + Unpin> Remote<S> {
             read_back: Vec::new(),
             keeper,
             keep_at: None,
+            kept: None,
             stats: watch::Sender::default(),
             clock,
         };
@@ -253,15 +261,10 @@ impl<S: AsyncRead + AsyncWrite + Send + Unpin> Remote<S> {
     async fn next(&mut self) -> Happened<S> {
         let silence = self.config.limits.silence;
         let Some(session) = &mut self.session else {
-            let missed = async {
-                match self.awaited_until {
-                    Some(until) => sleep_until(until).await,
-                    None => std::future::pending().await,
-                }
-            };
+            let missed = self.awaited_until;
             return tokio::select! {
                 Some(visitor) = self.visitors.recv() => Happened::Visitor(visitor),
-                () = missed => Happened::Missed,
+                () = at(missed) => Happened::Missed,
             };
         };
         if session.is_newly_held() {
@@ -363,7 +366,7 @@ impl<S: AsyncRead + AsyncWrite + Send + Unpin> Remote<S> {
             return;
         }
         self.push(Wake::Declared(change));
-        self.keep();
+        self.keep_within(KEEP_TABLE);
     }
 
     fn on_link(&mut self, is_online: bool, reason: &str) {
@@ -387,8 +390,7 @@ impl<S: AsyncRead + AsyncWrite + Send + Unpin> Remote<S> {
         if let Some(session) = &mut self.session {
             session.is_online = true;
         }
-        self.keep_at
-            .get_or_insert_with(|| Instant::now() + KEEP_EVERY);
+        self.keep_within(KEEP_VALUES);
         self.pending_samples += samples.len();
         self.push(Wake::News(samples));
     }
@@ -531,8 +533,16 @@ impl<S: AsyncRead + AsyncWrite + Send + Unpin> Remote<S> {
         }
     }
 
+    fn keep_within(&mut self, time: Duration) {
+        let now = Instant::now();
+        let earliest = self.kept.map_or(now, |kept| kept + KEEP_PAUSE);
+        let at = earliest.max(now + time);
+        self.keep_at = Some(self.keep_at.map_or(at, |planned| planned.min(at)));
+    }
+
     fn keep(&mut self) {
         self.keep_at = None;
+        self.kept = Some(Instant::now());
         self.keeper.keep(self.table.to_kept());
     }
 }
@@ -669,16 +679,21 @@ impl<S: AsyncRead + AsyncWrite + Send + Unpin + 'static> Adapter for Remote<S> {
     async fn wait(&mut self) -> Result<Wake, Fault> {
         self.forget_question();
         loop {
-            if self.keep_at.is_some_and(|at| at <= Instant::now()) {
-                self.keep();
-            }
             if let Some(wake) = self.pending.pop_front() {
                 if let Wake::News(samples) = &wake {
                     self.pending_samples -= samples.len();
                 }
                 return Ok(wake);
             }
-            self.step().await;
+            let keep_at = self.keep_at;
+            let is_due = tokio::select! {
+                biased;
+                () = at(keep_at) => true,
+                () = self.step() => false,
+            };
+            if is_due {
+                self.keep();
+            }
         }
     }
 }
@@ -693,6 +708,13 @@ impl<S> Drop for Remote<S> {
 impl<S> fmt::Debug for Remote<S> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "Remote({})", self.config.device)
+    }
+}
+
+async fn at(time: Option<Instant>) {
+    match time {
+        Some(time) => sleep_until(time).await,
+        None => std::future::pending().await,
     }
 }
 

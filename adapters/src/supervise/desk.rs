@@ -6,7 +6,7 @@ use std::{
 };
 
 use lamplighter_model::{
-    InstanceAddress, Quality, ResourceAddress, ResourceId, ResourceInstanceId, Sample,
+    InstanceAddress, Packed, Quality, ResourceAddress, ResourceId, ResourceInstanceId, Sample,
     device::{
         Action, AdapterEvent, AdapterRequest, Answer, Assignment, Declared, Fault, LinkState, Note,
         OpId,
@@ -73,7 +73,7 @@ pub(super) struct Desk {
     clock: Clock,
     limits: Limits,
     declared: BTreeMap<ResourceAddress, Operations>,
-    samples: BTreeMap<SampleKey, Kept>,
+    samples: Packed<SampleKey, Kept>,
     link: Link,
     pulse: Pulse,
     pub(super) outbox: Outbox,
@@ -135,7 +135,7 @@ impl Desk {
             pulse: Pulse::new(limits.health.clone()),
             limits,
             declared: BTreeMap::new(),
-            samples: BTreeMap::new(),
+            samples: Packed::new(),
             link,
             outbox: Outbox::default(),
             commands: VecDeque::new(),

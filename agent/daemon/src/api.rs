@@ -105,7 +105,7 @@ pub fn routes() -> Router<Api> {
         .route("/meters/{name}", get(meter::view))
         .route("/meters/{name}/read", post(meter::read))
         .route("/modbus", get(modbus::lines))
-        .route("/modbus/point", get(modbus::point))
+        .route("/modbus/point", post(modbus::point))
         .route("/modbus/probe", post(modbus::probe))
         .route("/modbus/read", post(modbus::read))
         .route("/modbus/write", post(modbus::write))

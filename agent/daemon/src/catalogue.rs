@@ -114,6 +114,7 @@ fn device_entry(device: &Device) -> DeviceEntry {
         DeviceKind::Gpio(_) => "gpio",
         DeviceKind::Meter(ref meter) => meter.adapter(),
         DeviceKind::Modbus(_) => "modbus",
+        DeviceKind::Remote(_) => "remote",
         DeviceKind::Sim(_) => "sim",
     };
     DeviceEntry {
@@ -208,6 +209,7 @@ fn max_age(device: &Device, point: &Point) -> Option<Duration> {
             let of_poll = || of_point.map(|found| 3 * found.poll);
             modbus.stale_after.or_else(of_poll)
         }
+        DeviceKind::Remote(remote) => remote.limits.stale_after,
     }
 }
 

@@ -7,11 +7,12 @@
 pub(crate) mod gpio;
 pub(crate) mod meter;
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 mod words;
 
 use std::{
     collections::{BTreeMap, BTreeSet},
+    ops::RangeInclusive,
     sync::Arc,
     time::Duration,
 };
@@ -20,13 +21,13 @@ use lamplighter_adapters::{
     bus::LineSettings,
     modbus::{
         Answered, Ask, BusError, BusHandle, BusSettings, Class, DeviceConfig, Framing, PointConfig,
-        RegisterRange, Reply, Request, RequestError, Table,
+        RegisterRange, Request, RequestError, Table,
     },
 };
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout};
 
 use crate::{
-    config::{self, BusId, BusLine, Config, DeviceKind},
+    config::{self, BusId, Config, DeviceKind},
     status::json_of,
 };
 
@@ -34,15 +35,20 @@ pub use gpio::GpioLine;
 pub(crate) use meter::Meters;
 pub use meter::{MeterView, PlaceView, ReadingView, ReadoutView};
 pub use words::{
-    LineView, PointView, Probe, Probed, Raw, RawRead, RawWrite, Unanswered, UnitView, Words,
+    LineView, Outcome, PointView, Probe, Probed, Raw, RawRead, RawWrite, RawWritten, Unanswered,
+    UnitView, Words,
 };
 
 /// A line that has no time for a guest for so long has none.
 const PATIENCE: Duration = Duration::from_secs(20);
+/// What is on its way when the patience ends is waited for.
+const LONGEST_EXCHANGE: Duration = Duration::from_secs(10);
 /// A device that is there answers a short question within this time, at whatever speed.
 const PROBE: Duration = Duration::from_millis(100);
-/// Longest that anybody waits for one answer.
-const MOST_TIMEOUT: Duration = Duration::from_secs(10);
+/// Longest that a guest may have the line wait for one answer: polls and commands wait with it.
+const MOST_TIMEOUT: Duration = Duration::from_secs(1);
+/// Speeds that a port may be switched to for a guest.
+const SPEEDS: RangeInclusive<u32> = 300..=4_000_000;
 
 /// All Modbus lines, with what the configuration knows of them.
 #[derive(Debug, Default)]
@@ -109,14 +115,10 @@ impl Commission {
 
     /// Adds a line.
     pub(crate) fn add(&mut self, of: &config::Bus, bus: BusHandle, settings: BusSettings) {
-        let at = match &of.line {
-            BusLine::RtuOverTcp(address) | BusLine::Tcp(address) => address.clone(),
-            BusLine::Serial(serial) => serial.device.display().to_string(),
-        };
         let line = Line {
             bus,
             settings,
-            at,
+            at: of.line.to_string(),
             units: BTreeMap::new(),
         };
         self.lines.insert(of.name.clone(), line);
@@ -248,7 +250,7 @@ impl Commission {
     ///
     /// # Errors
     /// As [`Self::read`], and where a point commands one of them.
-    pub async fn write(&self, write: &RawWrite) -> Result<Raw, Unanswered> {
+    pub async fn write(&self, write: &RawWrite) -> Result<RawWritten, Unanswered> {
         let line = self.line(&write.bus)?;
         line.permits(write.unit, true)?;
         let table = table_of(&write.table)?;
@@ -266,14 +268,27 @@ impl Commission {
         }
         let request = request_of(table, write)?;
         let wait = line.timeout(write.unit, write.timeout_ms)?;
-        let answer = line.ask(write.unit, request, wait).await;
-        let answer = answer.map_err(|error| line.unanswered(write.unit, &error))?;
+        let was_open = line.bus.state().borrow().open;
+        let answer = match line.ask(write.unit, request, wait).await {
+            Ok(answer) => answer,
+            Err(error) if may_be_done(&error, was_open) => {
+                let why = line.unanswered(write.unit, &error).to_string();
+                return Ok(RawWritten::unconfirmed(range, Duration::ZERO, why));
+            }
+            Err(error) => return Err(line.unanswered(write.unit, &error)),
+        };
         if write.unit == 0 {
-            return Ok(Raw::of(range, Reply::Written, answer.round_trip));
+            return Ok(RawWritten::to_all(range, answer.round_trip));
         }
         let back = line.ask(write.unit, range.read(), wait).await;
-        let back = back.map_err(|error| line.unanswered(write.unit, &error))?;
-        Ok(Raw::of(range, back.reply, back.round_trip))
+        Ok(match back {
+            Ok(back) => RawWritten::read_back(range, &write.values, back.reply, back.round_trip),
+            Err(error) => {
+                let why = line.unanswered(write.unit, &error);
+                let why = format!("the device took it, and cannot be read: {why}");
+                RawWritten::unconfirmed(range, answer.round_trip, why)
+            }
+        })
     }
 
     /// What stands in the registers of a point, and what is made of it.
@@ -367,7 +382,8 @@ impl Line {
             class: Class::Guest,
             timeout: wait,
             late_timeout: wait,
-            expires: None,
+            // What is not sent by then is not sent at all.
+            expires: Some(Instant::now() + PATIENCE),
         };
         let answer = async {
             match speed {
@@ -375,7 +391,7 @@ impl Line {
                 None => self.bus.ask(ask).await,
             }
         };
-        timeout(PATIENCE, answer)
+        timeout(PATIENCE + LONGEST_EXCHANGE, answer)
             .await
             .unwrap_or(Err(BusError::Expired))
     }
@@ -403,6 +419,14 @@ impl Line {
             let text: String = text.chars().take(64).collect();
             Unanswered::Senseless(format!("`{text}`: {error}"))
         })?;
+        if !SPEEDS.contains(&wanted.baud) {
+            return Err(Unanswered::Senseless(format!(
+                "{} Bd is not within {} to {}",
+                wanted.baud,
+                SPEEDS.start(),
+                SPEEDS.end()
+            )));
+        }
         match self.settings.framing {
             Framing::Rtu(own) => Ok(Some(wanted).filter(|wanted| *wanted != own)),
             Framing::RtuOverTcp | Framing::Tcp => {
@@ -437,6 +461,17 @@ impl Line {
                 Unanswered::Busy(error.to_string())
             }
         }
+    }
+}
+
+/// Whether a request that has failed may have been carried out all the same.
+const fn may_be_done(error: &BusError, was_open: bool) -> bool {
+    match error {
+        BusError::Garbled | BusError::Timeout => true,
+        BusError::Down => was_open,
+        // A gateway does not know more than we do.
+        BusError::Exception(code) => code.is_gateway(),
+        BusError::Deferred | BusError::Expired | BusError::Full | BusError::Invalid(_) => false,
     }
 }
 

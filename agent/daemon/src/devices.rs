@@ -7,8 +7,14 @@ mod counter;
 mod gpio;
 pub(crate) mod meter;
 pub(crate) mod modbus;
+mod remote;
 
-use std::{collections::BTreeMap, sync::Arc, time::Duration};
+use std::{
+    collections::BTreeMap,
+    path::{Path, PathBuf},
+    sync::Arc,
+    time::Duration,
+};
 
 use lamplighter_adapters::{
     Adapter, Clock,
@@ -51,6 +57,11 @@ struct Starter<'a> {
     lines: Option<meter::Lines>,
     meters: Meters,
     seed: u64,
+    /// Where programs come in; `None` where none is to be served.
+    socket: Option<Result<remote::Entrance, String>>,
+    state_dir: PathBuf,
+    /// The ways of programs to their devices.
+    ways: BTreeMap<String, remote::Way>,
     /// Of adapters that count their errors.
     wear: BTreeMap<AdapterId, WearSource>,
 }
@@ -66,6 +77,7 @@ pub(crate) fn start(
     config: &Config,
     status: &Status,
     system: Parts,
+    run_dir: &Path,
     clock: Clock,
     seed: u64,
 ) -> Devices {
@@ -79,6 +91,9 @@ pub(crate) fn start(
         lines: Some(meter::Lines::new(&system.state_dir, seed)),
         meters: Meters::default(),
         seed,
+        socket: remote::entrance(config, run_dir).map(|bound| bound.map_err(|why| why.to_string())),
+        state_dir: system.state_dir.clone(),
+        ways: BTreeMap::new(),
         wear: BTreeMap::new(),
     };
     for (id, bus) in buses {
@@ -94,6 +109,7 @@ pub(crate) fn start(
     let meters = std::mem::take(&mut starter.meters);
     let commission = Commission::of(config, &starter.buses).with_meters(meters);
     starter.devices.commission = Arc::new(commission);
+    starter.let_programs_in(system.log.clone());
     let counters = std::mem::take(&mut starter.counters);
     let system = System::new(starter.clock.clone(), config, counters, system);
     starter.supervise(system_id(config), system, system::limits());
@@ -107,6 +123,7 @@ impl Starter<'_> {
             DeviceKind::Gpio(gpio) => self.gpio(device, gpio),
             DeviceKind::Meter(meter) => self.meter(device, meter),
             DeviceKind::Modbus(modbus) => self.modbus(device, modbus),
+            DeviceKind::Remote(remote) => self.remote(device, remote),
             DeviceKind::Sim(points) => {
                 let points = points.iter().map(|point| SimPoint {
                     address: point.point.address,

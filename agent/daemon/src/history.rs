@@ -4,13 +4,10 @@
 //! Disks wear out, so there is a most for all points together: many are remembered less often, and
 //! what comes too fast waits for its turn, where only the newest is kept.
 
-use std::{
-    collections::{BTreeMap, BTreeSet},
-    time::Duration,
-};
+use std::{collections::BTreeSet, time::Duration};
 
 use lamplighter_lwm2m::boundary::Kept;
-use lamplighter_model::{Now, Quality, ResourceAddress, ResourceInstanceId, Sample, Value};
+use lamplighter_model::{Now, Packed, Quality, ResourceAddress, ResourceInstanceId, Sample, Value};
 
 /// Measurements of a point are no closer, for each [`CROWD`] points that there are.
 const SPACING: Duration = Duration::from_secs(60);
@@ -37,7 +34,7 @@ pub struct Recorder {
     /// Between two measurements of a point.
     spacing: Duration,
     budget: Budget,
-    last: BTreeMap<Key, Last>,
+    last: Packed<Key, Last>,
     /// When what waits is due.
     due: BTreeSet<(Duration, Key)>,
     /// What is to be handed over, and since when.
@@ -77,7 +74,7 @@ impl Recorder {
                 left: BURST,
                 since: Duration::ZERO,
             },
-            last: BTreeMap::new(),
+            last: Packed::new(),
             due: BTreeSet::new(),
             batch: Vec::new(),
             since: Duration::ZERO,

@@ -22,6 +22,7 @@ mod link;
 pub mod logging;
 mod preview;
 pub mod run;
+mod socket;
 pub mod start;
 pub mod status;
 mod store;

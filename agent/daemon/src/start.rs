@@ -27,10 +27,7 @@ use nix::{
 
 use crate::{
     apart::apart,
-    api::{
-        Api, DemoServer,
-        control::{ControlError, ControlSocket},
-    },
+    api::{Api, DemoServer, control::ControlSocket},
     ask::Asker,
     catalogue::{catalogue, companions},
     clock::{self, Clock},
@@ -40,6 +37,7 @@ use crate::{
     history::Recorder,
     link::Links,
     run::{Agent, Ended, THE_BOX, Waiting},
+    socket::SocketError,
     status::Status,
     store::{self, Store},
     system,
@@ -122,7 +120,7 @@ pub enum StartError {
     #[error("the configuration has errors")]
     Configuration(Vec<Problem>),
     #[error(transparent)]
-    Control(#[from] ControlError),
+    Socket(#[from] SocketError),
     #[error("another agent uses the state directory {0}")]
     StateInUse(String),
     #[error("{what} {path}: {error}")]
@@ -232,7 +230,14 @@ pub async fn agent(
     tell_start(&last_good, is_moved, &events);
     let (asker, asks) = Asker::new(ASKS);
     let system = system_parts(places, &events, &asker, &status);
-    let mut devices = devices::start(&config, &status, system, clock.for_adapters(), seed);
+    let mut devices = devices::start(
+        &config,
+        &status,
+        system,
+        &places.run_dir,
+        clock.for_adapters(),
+        seed,
+    );
     let site = Site::new(with_seed(&config.site, seed), loaded.site, now);
 
     let api = Api {

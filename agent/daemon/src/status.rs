@@ -26,7 +26,7 @@ use lamplighter_lwm2m::{
     server::{Cause, Intrusions},
 };
 use lamplighter_model::{
-    Now, ObjectId, Path, Quality, ResourceAddress, Sample, Ssid, Stamp, Value,
+    Now, ObjectId, Packed, Path, Quality, ResourceAddress, Sample, Ssid, Stamp, Value,
     device::{AdapterId, LinkState, Origin},
     object::Definitions,
 };
@@ -69,7 +69,7 @@ struct Model {
     /// Of adapters that count their errors.
     wear: BTreeMap<AdapterId, WearSource>,
     groups_failed: BTreeMap<String, u16>,
-    values: BTreeMap<Key, Latest>,
+    values: Packed<Key, Latest>,
     problems: BTreeMap<String, Problem>,
     counters: BTreeMap<Counter, u64>,
     trends: Trends,
@@ -406,7 +406,7 @@ impl Model {
             devices,
             wear: BTreeMap::new(),
             groups_failed: BTreeMap::new(),
-            values: BTreeMap::new(),
+            values: Packed::new(),
             problems: BTreeMap::new(),
             counters: BTreeMap::new(),
             watchers: Watchers::default(),

@@ -6,7 +6,7 @@
 use std::{collections::BTreeMap, fmt, sync::Arc};
 
 use lamplighter_model::{
-    InstanceAddress, InstancePath, ObjectId, ObjectInstanceId, ResourceAddress, ResourceId,
+    InstanceAddress, InstancePath, ObjectId, ObjectInstanceId, Packed, ResourceAddress, ResourceId,
     ResourceInstanceId, Sample, Scope,
     device::{Declaration, Declared},
     object::{Definitions, Multiplicity, Operations, ResourceDef},
@@ -24,7 +24,7 @@ pub(crate) use stored::{Held, initial, size, value_size};
 #[derive(Clone, Debug)]
 pub struct Tree {
     definitions: Arc<Definitions>,
-    instances: BTreeMap<InstanceAddress, Instance>,
+    instances: Packed<InstanceAddress, Instance>,
     /// Counts changes of the list of instances.
     listed: u64,
     /// Counts changes of values.
@@ -92,7 +92,7 @@ impl Tree {
     pub fn new(definitions: Arc<Definitions>) -> Self {
         Self {
             definitions,
-            instances: BTreeMap::new(),
+            instances: Packed::new(),
             listed: 0,
             revision: 0,
             stored_bytes: 0,
@@ -114,6 +114,7 @@ impl Tree {
                 refused.push((declaration.address, why));
             }
         }
+        self.instances.pack();
         refused
     }
 

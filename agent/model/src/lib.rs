@@ -4,6 +4,7 @@
 mod address;
 pub mod device;
 pub mod object;
+mod packed;
 mod sample;
 pub mod tables;
 mod value;
@@ -13,5 +14,6 @@ pub use address::{
     Address, DeviceId, InstanceAddress, InstancePath, ObjectId, ObjectInstanceId, Path, PathError,
     ResourceAddress, ResourceId, ResourceInstanceId, ResourcePath, Scope, Ssid,
 };
+pub use packed::Packed;
 pub use sample::{BootId, Now, Quality, Sample, Stamp, UnixTime};
 pub use value::{DataType, Decimal, ObjectLink, Value, ValueError};

@@ -11,7 +11,7 @@ use std::{
 };
 
 use lamplighter_model::{
-    InstanceAddress, Quality, ResourceAddress, ResourceId, Sample, Stamp, Value,
+    InstanceAddress, Packed, Quality, ResourceAddress, ResourceId, Sample, Stamp, Value,
     device::{Action, Answer, Declaration, Declared, DeviceEvent, DeviceRequest, Fault, OpId},
     object::{Definitions, Operations},
 };
@@ -25,7 +25,7 @@ const COMPANIONS: [u16; 3] = [SENSOR_UNITS, QUALITY_INDICATOR, QUALITY_LEVEL];
 /// Stands between site and core; knows nothing of either.
 #[derive(Debug, Default)]
 pub struct Companions {
-    instances: BTreeMap<InstanceAddress, Measured>,
+    instances: Packed<InstanceAddress, Measured>,
     /// Reads that the devices have not answered, with what they want to know of ours.
     waiting: BTreeMap<OpId, Vec<ResourceAddress>>,
 }
@@ -59,7 +59,7 @@ impl Companions {
         measurements: impl IntoIterator<Item = Measurement>,
         taken: &BTreeSet<ResourceAddress>,
     ) -> Self {
-        let mut instances = BTreeMap::new();
+        let mut instances = Packed::new();
         let mut units: BTreeSet<Arc<str>> = BTreeSet::new();
         for Measurement { address, unit } in measurements {
             let instance = address.instance();
@@ -88,6 +88,7 @@ impl Companions {
                 last: None,
                 told: None,
             });
+            instances.pack();
         }
         Self {
             instances,

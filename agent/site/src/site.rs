@@ -254,25 +254,28 @@ impl Site {
         }
         self.publish(now);
         let has_rest = std::mem::take(&mut self.dirty);
-        if std::mem::take(&mut self.dirty_outputs) || has_rest {
-            let change = self.change(has_rest, now);
+        let is_due = std::mem::take(&mut self.dirty_outputs) || has_rest;
+        if is_due && let Some(change) = self.change(has_rest, now) {
             self.out.push_front(SiteOutput::Save(change));
         }
     }
 
-    /// What is to be kept; `has_rest`: beside outputs something has changed too.
-    fn change(&mut self, has_rest: bool, now: Now) -> SavedChange {
+    /// What is to be kept, if anything has changed; `has_rest`: beside outputs something has.
+    fn change(&mut self, has_rest: bool, now: Now) -> Option<SavedChange> {
         let unkept = std::mem::take(&mut self.unkept);
         if !std::mem::replace(&mut self.is_whole_kept, true) {
-            return SavedChange::Whole(SavedSite {
+            return Some(SavedChange::Whole(SavedSite {
                 outputs: self.saved_outputs(self.indices(), now),
                 ..self.saved_rest(now)
-            });
+            }));
         }
-        SavedChange::Part(SavedPart {
+        if unkept.is_empty() && !has_rest {
+            return None;
+        }
+        Some(SavedChange::Part(SavedPart {
             outputs: self.saved_outputs(unkept.into_iter(), now),
             rest: has_rest.then(|| Box::new(self.saved_rest(now))),
-        })
+        }))
     }
 
     fn output(&self, index: OutputIndex) -> &Output {

@@ -3,13 +3,7 @@
 //! Who may enter is decided twice: by the file's permissions (0660, group `lamplighter`), and by
 //! the credentials that the kernel gives of the peer, which also say who it was.
 
-use std::{
-    ffi::CString,
-    fs, io,
-    os::unix::fs::PermissionsExt,
-    path::{Path, PathBuf},
-    sync::Arc,
-};
+use std::{io, path::Path, sync::Arc};
 
 use axum::{
     Router,
@@ -20,23 +14,18 @@ use axum::{
     routing::get,
     serve::{IncomingStream, Listener},
 };
-use nix::unistd::{Gid, Group, Uid, User, geteuid, getgrouplist};
 use tokio::{
-    net::{UnixListener, UnixStream, unix::UCred},
+    net::{UnixListener, UnixStream},
     sync::{OwnedSemaphorePermit, Semaphore},
     task::spawn_blocking,
 };
 use tracing::{debug, warn};
 
 use super::{Api, Patient, Person, Refusal};
+use crate::socket::{self, Entry, GROUP, Peer, SocketError, SocketFile};
 
 /// Name of the socket in the run directory.
 pub const SOCKET: &str = "control.sock";
-/// Members may control the agent.
-pub const GROUP: &str = "lamplighter";
-/// Where the installation makes the group. Asking the name service instead would load its modules
-/// for this one question, 0.4 MB that stay.
-const GROUPS: &str = "/etc/group";
 const MAX_CONNECTIONS: usize = 64;
 
 /// The bound socket. Its file goes when this is dropped.
@@ -46,35 +35,10 @@ pub struct ControlSocket {
     file: SocketFile,
 }
 
-#[derive(Debug, thiserror::Error)]
-pub enum ControlError {
-    #[error("another agent answers on {0}")]
-    InUse(PathBuf),
-    #[error("{path}: {error}")]
-    Io { path: PathBuf, error: io::Error },
-}
-
 impl ControlSocket {
     /// Binds `control.sock` in the run directory. A file that nobody listens on is replaced.
-    pub fn bind(run_dir: &Path) -> Result<Self, ControlError> {
-        let path = run_dir.join(SOCKET);
-        let failed = |error| ControlError::Io {
-            path: path.clone(),
-            error,
-        };
-        // The kernel refuses where nobody listens; everything else is somebody, or not for us.
-        match std::os::unix::net::UnixStream::connect(&path) {
-            Ok(_) => return Err(ControlError::InUse(path)),
-            Err(error) if error.kind() == io::ErrorKind::ConnectionRefused => {
-                fs::remove_file(&path).map_err(failed)?;
-            }
-            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
-            Err(error) => return Err(failed(error)),
-        }
-        let listener = UnixListener::bind(&path).map_err(failed)?;
-        let file = SocketFile(path.clone());
-        fs::set_permissions(&path, fs::Permissions::from_mode(0o660)).map_err(failed)?;
-        give_to_group(&path);
+    pub fn bind(run_dir: &Path) -> Result<Self, SocketError> {
+        let (listener, file) = socket::bind(&run_dir.join(SOCKET), Entry::Group)?;
         Ok(Self { listener, file })
     }
 
@@ -126,56 +90,6 @@ async fn let_in(
     Ok(next.run(request).await)
 }
 
-/// Credentials of the process at the other end, as the kernel took them when it connected.
-#[derive(Clone, Copy, Debug)]
-struct Peer {
-    uid: u32,
-    gid: u32,
-}
-
-impl Peer {
-    /// Nobody is let in whose credentials are unknown: this is no one's id.
-    const NOBODY: Self = Self {
-        uid: u32::MAX,
-        gid: u32::MAX,
-    };
-
-    /// The user's name if root, the agent's own user, or a member of the group.
-    fn permitted_name(self) -> Option<String> {
-        if self.uid == Self::NOBODY.uid {
-            return None;
-        }
-        let user = User::from_uid(Uid::from_raw(self.uid)).ok().flatten();
-        let own = self.uid == 0 || self.uid == geteuid().as_raw();
-        if !own && !self.is_member(user.as_ref()) {
-            return None;
-        }
-        Some(user.map_or_else(|| format!("uid {}", self.uid), |user| user.name))
-    }
-
-    fn is_member(self, user: Option<&User>) -> bool {
-        let Ok(Some(group)) = Group::from_name(GROUP) else {
-            return false;
-        };
-        if group.gid.as_raw() == self.gid {
-            return true;
-        }
-        let Some(name) = user.and_then(|user| CString::new(user.name.as_str()).ok()) else {
-            return false;
-        };
-        getgrouplist(&name, Gid::from_raw(self.gid)).is_ok_and(|groups| groups.contains(&group.gid))
-    }
-}
-
-impl From<UCred> for Peer {
-    fn from(credentials: UCred) -> Self {
-        Self {
-            uid: credentials.uid(),
-            gid: credentials.gid(),
-        }
-    }
-}
-
 impl Connected<IncomingStream<'_, Peers>> for Peer {
     fn connect_info(stream: IncomingStream<'_, Peers>) -> Self {
         *stream.remote_addr()
@@ -201,80 +115,5 @@ impl Listener for Peers {
 
     fn local_addr(&self) -> io::Result<Peer> {
         Ok(Peer::NOBODY)
-    }
-}
-
-/// Removes the socket's file in the end.
-#[derive(Debug)]
-struct SocketFile(PathBuf);
-
-impl Drop for SocketFile {
-    fn drop(&mut self) {
-        if let Err(error) = fs::remove_file(&self.0) {
-            debug!(%error, "Control socket not removed");
-        }
-    }
-}
-
-/// Without the group, or the right to give files away, only root and the agent's user enter.
-fn give_to_group(path: &Path) {
-    let Some(group) = fs::read_to_string(GROUPS)
-        .ok()
-        .and_then(|all| id_of(GROUP, &all))
-    else {
-        return;
-    };
-    if let Err(error) = std::os::unix::fs::chown(path, None, Some(group)) {
-        debug!(%error, "Control socket not given to its group");
-    }
-}
-
-/// The id of a group in the file of all groups.
-fn id_of(name: &str, groups: &str) -> Option<u32> {
-    let mut named = groups.lines().filter_map(|line| {
-        let mut fields = line.split(':');
-        (fields.next() == Some(name)).then(|| fields.nth(1)?.parse().ok())
-    });
-    named.next()?
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_group_of_the_socket_is_found_by_its_name() {
-        let groups = "root:x:0:\nlamplighters:x:7:\nlamplighter:x:995:eva,tom\nx\n";
-        assert_eq!(id_of("lamplighter", groups), Some(995));
-        assert_eq!(id_of("nobody", groups), None);
-        assert_eq!(id_of("x", groups), None);
-    }
-
-    #[test]
-    fn root_and_the_own_user_are_let_in_and_strangers_are_not() {
-        assert!(Peer { uid: 0, gid: 0 }.permitted_name().is_some());
-        let own = geteuid().as_raw();
-        assert!(
-            Peer {
-                uid: own,
-                gid: u32::MAX
-            }
-            .permitted_name()
-            .is_some()
-        );
-        let stranger = if own == 4_000_000 {
-            4_000_001
-        } else {
-            4_000_000
-        };
-        assert_eq!(
-            Peer {
-                uid: stranger,
-                gid: stranger
-            }
-            .permitted_name(),
-            None
-        );
-        assert_eq!(Peer::NOBODY.permitted_name(), None);
     }
 }

@@ -20,7 +20,8 @@ use tokio::{
     time::timeout,
 };
 
-use super::control::{ControlError, ControlSocket};
+use super::control::ControlSocket;
+use crate::socket::SocketError;
 use crate::{
     events::{Class, News},
     fake::{Answer, Site, now_at},
@@ -716,7 +717,7 @@ async fn a_dead_socket_is_replaced_and_a_living_one_is_not() {
     let socket = ControlSocket::bind(&dir.0).unwrap();
     assert!(matches!(
         ControlSocket::bind(&dir.0),
-        Err(ControlError::InUse(_))
+        Err(SocketError::InUse(_))
     ));
     drop(socket);
     assert!(!dir.0.join("control.sock").exists());

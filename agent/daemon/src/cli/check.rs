@@ -384,6 +384,7 @@ fn buses(config: &Config) -> Vec<BusReport> {
                 DeviceKind::Gpio(_)
                 | DeviceKind::Meter(_)
                 | DeviceKind::Modbus(_)
+                | DeviceKind::Remote(_)
                 | DeviceKind::Sim(_) => (),
             }
         }

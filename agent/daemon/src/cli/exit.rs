@@ -114,7 +114,7 @@ impl From<StartError> for Failure {
     fn from(error: StartError) -> Self {
         match error {
             StartError::Configuration(problems) => Self::invalid(&problems),
-            StartError::Control(error) => Self::failed(error.to_string()),
+            StartError::Socket(error) => Self::failed(error.to_string()),
             error @ StartError::StateInUse(_) => Self::failed(error.to_string()),
             StartError::Io { what, path, error } => Self::from(error).at(format!("{what} {path}")),
         }

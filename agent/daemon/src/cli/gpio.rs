@@ -125,12 +125,18 @@ fn get(global: &Global, options: &args::Get, out: &mut impl Write) -> Result<(),
 fn set(global: &Global, options: &args::Set, out: &mut impl Write) -> Result<(), Failure> {
     let known = known(global)?;
     let level = if options.level { "on" } else { "off" };
-    if let Some(known) = point_of(&known, &options.line, options.chip.as_deref())? {
+    let chip = options.chip.as_deref();
+    let point = match point_of(&known, &options.line, chip)? {
+        Some(point) => Some(point),
+        // A line has several names.
+        None => chips::owner(&known, chip, &options.line),
+    };
+    if let Some(known) = point {
         // Only the agent knows what else holds an output.
         let hold = Hold { hold: options.hold };
         return operate::write(global, &known.point, level, hold, out);
     }
-    let _held = chips::hold(options.chip.as_deref(), &options.line, options.level)?;
+    let _held = chips::hold(chip, &options.line, options.level)?;
     match options.hold {
         Some(time) => thread::sleep(time),
         None => {

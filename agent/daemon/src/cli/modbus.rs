@@ -15,7 +15,7 @@ use super::{
     screen,
 };
 use crate::commission::{LineView, RawRead, RawWrite};
-use way::Way;
+use way::{Purpose, Way};
 
 pub(super) fn modbus(
     global: &Global,
@@ -43,7 +43,8 @@ enum Target {
 }
 
 fn read(global: &Global, options: &args::ModbusRead, out: &mut impl Write) -> Result<(), Failure> {
-    let way = Way::open(global, &options.port, bus_in(&options.target))?;
+    let bus = bus_in(&options.target);
+    let way = Way::open(global, &options.port, bus, Purpose::Look)?;
     let target = Target::of(&options.target, &way.lines()?, options.registers.is_some())?;
     match (target, &options.registers) {
         (Target::Point(name), _) => {
@@ -79,7 +80,8 @@ fn write(
     options: &args::ModbusWrite,
     out: &mut impl Write,
 ) -> Result<(), Failure> {
-    let way = Way::open(global, &options.port, bus_in(&options.target))?;
+    let bus = bus_in(&options.target);
+    let way = Way::open(global, &options.port, bus, Purpose::Write)?;
     let has_registers = options.rest.len() > 1;
     match Target::of(&options.target, &way.lines()?, has_registers)? {
         Target::Point(name) => {
@@ -105,7 +107,7 @@ fn write(
                 ));
             };
             let registers = Registers::of(registers)?;
-            let raw = way.write(&RawWrite {
+            let written = way.write(&RawWrite {
                 bus,
                 unit,
                 table: registers.table,
@@ -117,9 +119,14 @@ fn write(
                 timeout_ms: options.port.timeout_ms,
             })?;
             if global.json {
-                return screen::print_json(out, &json!(raw));
+                screen::print_json(out, &json!(written))?;
+            } else {
+                show::written(&written, out)?;
             }
-            Ok(show::raw(&raw, out)?)
+            match written.doubt() {
+                Some(doubt) => Err(Failure::failed(doubt)),
+                None => Ok(()),
+            }
         }
     }
 }

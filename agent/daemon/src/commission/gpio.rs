@@ -16,6 +16,15 @@ pub struct GpioLine {
     pub active_low: bool,
     /// `lamps.l1`
     pub point: String,
+    /// The pin of a Raspberry Pi that it is, where the agent drives its registers: the kernel does
+    /// not know of that.
+    #[serde(default)]
+    pub pin: Option<u8>,
+}
+
+/// The pin of a Raspberry Pi: `GPIO17`, or `17`.
+pub(crate) fn pin_of(line: &str) -> Option<u8> {
+    line.strip_prefix("GPIO").unwrap_or(line).parse().ok()
 }
 
 /// All that are configured.
@@ -32,6 +41,7 @@ pub(crate) fn lines(config: &Config) -> Vec<GpioLine> {
             output: matches!(point.direction, Direction::Output { .. }),
             active_low: point.active_low,
             point: point.point.name.clone(),
+            pin: pin_of(&point.line).filter(|_| gpio.backend == Backend::Rppal),
         }));
     }
     lines

@@ -126,7 +126,10 @@ pub(crate) fn pick<'a>(
         .iter()
         .filter_map(|device| match &device.kind {
             DeviceKind::Meter(meter) => Some((device, meter)),
-            DeviceKind::Gpio(_) | DeviceKind::Modbus(_) | DeviceKind::Sim(_) => None,
+            DeviceKind::Gpio(_)
+            | DeviceKind::Modbus(_)
+            | DeviceKind::Remote(_)
+            | DeviceKind::Sim(_) => None,
         });
     let meters: Vec<_> = meters.collect();
     let names = meters.iter().map(|(device, _)| device.name.clone());

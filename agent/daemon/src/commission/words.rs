@@ -1,6 +1,6 @@
 //! Questions and answers as values; the local API and the command line have them as JSON.
 
-use std::time::Duration;
+use std::{fmt, time::Duration};
 
 use lamplighter_adapters::modbus::{RegisterRange, Reply};
 use lamplighter_model::Quality;
@@ -91,6 +91,32 @@ pub struct Raw {
     pub round_trip_ms: f64,
 }
 
+/// What is known after a write.
+#[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
+pub struct RawWritten {
+    /// What was read back; empty where nothing was.
+    #[serde(flatten)]
+    pub raw: Raw,
+    pub outcome: Outcome,
+    /// Why it is not confirmed; empty where it is.
+    #[serde(default)]
+    pub why: String,
+}
+
+/// What has become of a write.
+#[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Outcome {
+    /// Sent to all devices of a line: nobody answers, and nothing can be read back.
+    Broadcast,
+    /// The device took it, and reads otherwise.
+    Differs,
+    /// It was sent, or may have been; what stands there is not known.
+    Unconfirmed,
+    /// It was read back as it was written.
+    Written,
+}
+
 #[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Words {
@@ -98,7 +124,7 @@ pub enum Words {
     Registers(Vec<u16>),
 }
 
-/// `GET /modbus/point?name=`
+/// `POST /modbus/point`
 #[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
 pub struct PointView {
     pub name: String,
@@ -136,6 +162,72 @@ pub enum Unanswered {
     /// There is no such line or point.
     #[error("{0}")]
     Unknown(String),
+}
+
+impl RawWritten {
+    pub(super) fn read_back(
+        range: RegisterRange,
+        values: &[u16],
+        reply: Reply,
+        round_trip: Duration,
+    ) -> Self {
+        let is_same = match &reply {
+            Reply::Bits(bits) => {
+                let wanted = values.iter().map(|value| *value != 0);
+                bits.iter().copied().eq(wanted)
+            }
+            Reply::Registers(registers) => registers == values,
+            Reply::Written => false,
+        };
+        let outcome = if is_same {
+            Outcome::Written
+        } else {
+            Outcome::Differs
+        };
+        Self {
+            raw: Raw::of(range, reply, round_trip),
+            outcome,
+            why: String::new(),
+        }
+    }
+
+    pub(super) fn unconfirmed(range: RegisterRange, round_trip: Duration, why: String) -> Self {
+        Self {
+            raw: Raw::of(range, Reply::Written, round_trip),
+            outcome: Outcome::Unconfirmed,
+            why,
+        }
+    }
+
+    pub(super) fn to_all(range: RegisterRange, round_trip: Duration) -> Self {
+        Self {
+            raw: Raw::of(range, Reply::Written, round_trip),
+            outcome: Outcome::Broadcast,
+            why: String::new(),
+        }
+    }
+
+    /// What is not as it should be, in a sentence.
+    pub fn doubt(&self) -> Option<String> {
+        match self.outcome {
+            Outcome::Broadcast | Outcome::Written => None,
+            Outcome::Differs => Some(format!("written, but reads {}", self.raw.words)),
+            Outcome::Unconfirmed => Some(format!("sent, but not confirmed: {}", self.why)),
+        }
+    }
+}
+
+impl fmt::Display for Words {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let words: Vec<String> = match self {
+            Self::Bits(bits) => bits
+                .iter()
+                .map(|on| if *on { "on" } else { "off" }.to_owned())
+                .collect(),
+            Self::Registers(registers) => registers.iter().map(u16::to_string).collect(),
+        };
+        f.write_str(&words.join(" "))
+    }
 }
 
 impl Raw {

@@ -16,6 +16,7 @@ mod parameter;
 mod point;
 mod register;
 mod registration;
+mod remote;
 mod rights;
 mod rule;
 mod safety;

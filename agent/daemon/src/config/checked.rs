@@ -1,9 +1,17 @@
 //! The configuration as it is used: complete, with defaults filled in, nothing left to check.
 
-use std::{collections::BTreeMap, net::SocketAddr, path::PathBuf, sync::Arc, time::Duration};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fmt,
+    net::{IpAddr, Ipv4Addr, SocketAddr},
+    path::{Path as FilePath, PathBuf},
+    sync::Arc,
+    time::Duration,
+};
 
 use lamplighter_adapters::{
     bus::LineSettings, dlms::DlmsConfig, iec62056, mbus::MbusConfig, meter, modbus,
+    remote::RemoteLimits,
 };
 use lamplighter_lwm2m::client::{BootstrapConfig, Creation, ServerConfig};
 use lamplighter_model::{
@@ -113,6 +121,7 @@ pub enum DeviceKind {
     Gpio(Gpio),
     Meter(Meter),
     Modbus(Modbus),
+    Remote(Remote),
     Sim(Vec<SimPoint>),
 }
 
@@ -216,6 +225,27 @@ pub enum Direction {
     },
 }
 
+/// A device that a program serves.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Remote {
+    /// Whose programs may, beside those who may control the agent.
+    pub user: Option<String>,
+    pub group: Option<String>,
+    /// Below these paths the program may declare what it likes.
+    pub grants: Vec<Path>,
+    /// What belongs to other devices all the same.
+    pub taken: BTreeSet<ResourceAddress>,
+    pub limits: RemoteLimits,
+    pub points: Vec<RemotePoint>,
+}
+
+#[derive(Clone, Debug, PartialEq)]
+pub struct RemotePoint {
+    pub point: Point,
+    /// Reads go to the program.
+    pub ask: bool,
+}
+
 #[derive(Clone, Debug, PartialEq)]
 pub struct SimPoint {
     pub point: Point,
@@ -309,6 +339,53 @@ impl Config {
     }
 }
 
+/// Where a line leads, whichever way it was written: whoever writes past its owner is found by it.
+#[derive(Clone, Debug, Eq, Ord, PartialEq, PartialOrd)]
+pub enum LineEnd {
+    Device(PathBuf),
+    Network(String, u16),
+}
+
+impl LineEnd {
+    /// Of a serial port; links are followed where there are any.
+    pub fn device(path: &FilePath) -> Self {
+        let real = path.canonicalize();
+        Self::Device(real.unwrap_or_else(|_| path.components().collect()))
+    }
+
+    /// Of `HOST:PORT`; names are not looked up.
+    pub fn network(address: &str) -> Self {
+        let (host, port) = address.rsplit_once(':').unwrap_or((address, ""));
+        let host = host.trim_matches(['[', ']']).trim_end_matches('.');
+        let host = host.to_ascii_lowercase();
+        let known = match host.as_str() {
+            "localhost" => Some(Ipv4Addr::LOCALHOST.into()),
+            host => host.parse().ok(),
+        };
+        let host = known.map_or(host, |ip: IpAddr| ip.to_canonical().to_string());
+        Self::Network(host, port.parse().unwrap_or_default())
+    }
+}
+
+impl BusLine {
+    pub fn end(&self) -> LineEnd {
+        match self {
+            Self::RtuOverTcp(address) | Self::Tcp(address) => LineEnd::network(address),
+            Self::Serial(serial) => LineEnd::device(&serial.device),
+        }
+    }
+}
+
+/// As it was written: a path, or an address.
+impl fmt::Display for BusLine {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::RtuOverTcp(address) | Self::Tcp(address) => f.write_str(address),
+            Self::Serial(serial) => serial.device.display().fmt(f),
+        }
+    }
+}
+
 impl Bus {
     /// The line as the owner of a Modbus line takes it.
     pub fn modbus_settings(&self) -> modbus::BusSettings {
@@ -333,6 +410,16 @@ impl Bus {
             reopen_max: self.reopen.1,
             poll_floor_percent: (self.poll_floor * 100.0).round() as u32,
             ..modbus::BusSettings::new(&self.name, framing)
+        }
+    }
+}
+
+impl DeviceKind {
+    /// Whether there may be more of it than its points.
+    pub(super) fn may_grow(&self) -> bool {
+        match self {
+            Self::Remote(remote) => !remote.grants.is_empty(),
+            Self::Gpio(_) | Self::Meter(_) | Self::Modbus(_) | Self::Sim(_) => false,
         }
     }
 }
@@ -376,6 +463,7 @@ impl Device {
             DeviceKind::Gpio(gpio) => gpio.points.iter().map(|point| &point.point).collect(),
             DeviceKind::Meter(meter) => meter.points.iter().map(|point| &point.point).collect(),
             DeviceKind::Modbus(modbus) => modbus.points.iter().collect(),
+            DeviceKind::Remote(remote) => remote.points.iter().map(|point| &point.point).collect(),
             DeviceKind::Sim(points) => points.iter().map(|point| &point.point).collect(),
         }
     }

@@ -30,7 +30,7 @@ const NOT_BUILT: &[(&str, Refused)] = &[
     ("bus.*.kind", Refused::Words(&["ascii", "udp"])),
     (
         "device.*.adapter",
-        Refused::Words(&["gpsd", "mqtt", "remote", "s0", "w1"]),
+        Refused::Words(&["gpsd", "mqtt", "s0", "w1"]),
     ),
     ("mqtt", Refused::Always),
     ("server.*.coap.default_leisure_s", Refused::Always),

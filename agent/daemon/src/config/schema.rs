@@ -9,6 +9,7 @@ mod bus;
 mod device;
 mod line_meter;
 mod meter;
+mod remote;
 mod rule;
 mod safety;
 mod scalar;
@@ -28,6 +29,7 @@ pub use line_meter::{
     DlmsDevice, DlmsMode, DlmsPoint, DlmsSecurity, MbusDevice, MbusFunction, MbusPoint, MbusRecord,
 };
 pub use meter::{Iec62056Device, MeterMode, MeterPoint, P1Device, SmlDevice};
+pub use remote::{RemoteDevice, RemotePoint};
 pub use rule::{
     CommandsHold, Mode, OnOff, Photocell, Policy, Programme, Schedule, Thermostat, WhenLost,
 };

@@ -28,7 +28,10 @@ pub(super) fn buses(config: &Config) -> Vec<(BusId, &config::Bus)> {
         .iter()
         .filter_map(|device| match &device.kind {
             DeviceKind::Modbus(modbus) => Some(modbus.bus),
-            DeviceKind::Gpio(_) | DeviceKind::Meter(_) | DeviceKind::Sim(_) => None,
+            DeviceKind::Gpio(_)
+            | DeviceKind::Meter(_)
+            | DeviceKind::Remote(_)
+            | DeviceKind::Sim(_) => None,
         })
         .collect();
     used.into_iter()

@@ -17,6 +17,7 @@ mod pack;
 mod queue;
 mod queues;
 mod records;
+pub(crate) mod served;
 mod shelf;
 mod site;
 pub(crate) mod snapshot;
@@ -289,7 +290,7 @@ pub(crate) fn erase(state_dir: &Path) -> io::Result<()> {
         let is_base = name.starts_with(base::FILE);
         let is_tail = name == records::TAIL || name == site::TAIL || queue::owner(&name).is_some();
         let is_log = EVENT_FILES.contains(&name.as_str());
-        if is_snapshot || is_base || is_tail || is_log {
+        if is_snapshot || is_base || is_tail || is_log || served::is_file(&name) {
             disk.remove(&name)?;
         }
     }

@@ -1,7 +1,7 @@
 //! `lamplighter modbus`.
 
 use lamplighter_sim::{
-    modbus::{Framing, Obedient, Units, serve},
+    modbus::{Framing, Obedient, Units, serve, serve_tcp},
     pty::Pty,
 };
 use serde_json::Value as Json;
@@ -173,6 +173,64 @@ fn a_line_in_use_is_looked_at_through_the_agent() {
         "{events}"
     );
     assert_eq!(site.json(&["devices"])[0]["state"], "online");
+}
+
+#[test]
+fn nobody_writes_past_the_agent_to_a_line_that_it_has() {
+    let place = Place::new();
+    let units = Units::default();
+    units.with(17, |bank| bank.holding.extend([(5, 190), (6, 1)]));
+    let (bound, port) = std::sync::mpsc::channel();
+    let slaves = units.clone();
+    std::thread::spawn(move || {
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build()
+            .unwrap();
+        runtime.block_on(async {
+            let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+            bound.send(listener.local_addr().unwrap().port()).unwrap();
+            // Ends with the test.
+            serve_tcp(listener, Framing::Tcp, slaves, Obedient).await
+        })
+    });
+    let port = port.recv().unwrap();
+    place.configure(&format!(
+        r#"[client]
+endpoint = "cab-17"
+[bus.net]
+kind = "tcp"
+address = "127.0.0.1:{port}"
+close_after_ms = 10
+[device.ahu1]
+adapter = "modbus"
+bus = "net"
+unit = 17
+point.setpoint = {{ resource = "/3308/0/5900", read = {{ table = "holding", at = 5, type = "i16" }}, write = {{}}, poll_s = 1 }}
+"#
+    ));
+    let _agent = place.agent("ahu1.setpoint");
+    for host in ["127.0.0.1", "localhost"] {
+        let address = format!("{host}:{port}");
+        let said = place.run(&[
+            "modbus",
+            "write",
+            "--tcp",
+            &address,
+            "17",
+            "holding:5",
+            "400",
+        ]);
+        assert_eq!(said.exit, 5, "{host} {}", said.err);
+        let words = "is bus net of the agent that runs";
+        assert!(said.err.contains(words), "{host} {}", said.err);
+    }
+    let said = place.run(&["modbus", "write", "net:17", "holding:6", "7"]);
+    assert_eq!(said.exit, 0, "{}", said.err);
+    assert_eq!(
+        units.with(17, |bank| (bank.holding[&5], bank.holding[&6])),
+        (190, 7)
+    );
 }
 
 /// Arguments, exit code, and what is said.

@@ -373,3 +373,32 @@ fn what_a_server_can_make_the_box_remember_is_bounded() {
         );
     }
 }
+
+#[test]
+fn what_other_devices_have_is_not_granted_to_a_program() {
+    let text = r#"
+[device.heating]
+adapter = "remote"
+objects = ["/3303", "/3416/2"]
+[device.heating.point.flow]
+resource = "/3303/8/5700"
+[device.trial]
+adapter = "sim"
+[device.trial.point.room]
+resource = "/3303/7/5700"
+[device.trial.point.lamp]
+instance = "/3416/2"
+[device.trial.point.level]
+resource = "/3300/7/5700"
+"#;
+    let checked = check("remote-taken", &format!("{SERVER}{text}"));
+    let config = checked.config.unwrap();
+    let DeviceKind::Remote(remote) = &config.devices[0].kind else {
+        panic!("not a remote device")
+    };
+    let taken: Vec<String> = remote.taken.iter().map(ToString::to_string).collect();
+    assert_eq!(taken[0], "/3303/7/5700");
+    assert_eq!(taken[1], "/3416/2/1");
+    assert!(!taken.contains(&"/3303/8/5700".to_owned()));
+    assert!(!taken.contains(&"/3300/7/5700".to_owned()));
+}

@@ -45,3 +45,19 @@ fn only_an_output_with_a_level_can_be_dimmed_and_only_by_a_backend_that_can() {
         );
     }
 }
+
+#[test]
+fn one_pin_is_one_line_whichever_way_it_is_written() {
+    let found = |backends: [&str; 2]| {
+        let [a, b] = backends;
+        let text = format!(
+            "{SERVER}[device.a]\nadapter = \"gpio\"\nbackend = \"{a}\"\npoint.p = {{ line = \"GPIO17\", instance = \"/3311/1\" }}\n\
+             [device.b]\nadapter = \"gpio\"\nbackend = \"{b}\"\npoint.p = {{ line = \"17\", instance = \"/3311/2\" }}\n"
+        );
+        let problems = check("pins", &text).problems;
+        let mut whats = problems.into_iter().map(|problem| problem.what);
+        whats.any(|what| what.starts_with("line 17 is also that of `a.p`"))
+    };
+    assert!(found(["rppal", "rppal"]) && found(["cdev", "rppal"]));
+    assert!(!found(["sim", "rppal"]), "a simulated line is another");
+}

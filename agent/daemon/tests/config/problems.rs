@@ -73,7 +73,7 @@ fn wrong_keys_and_types_are_all_found_with_their_lines() {
                 "[device.a]\nadapter = 5\n",
                 &[(
                     2,
-                    "expected one of `dlms`, `gpio`, `iec62056`, `mbus`, `modbus`, `p1`, `sim`, `sml`, found the number 5",
+                    "expected one of `dlms`, `gpio`, `iec62056`, `mbus`, `modbus`, `p1`, `remote`, `sim`, `sml`, found the number 5",
                 )],
             ),
             (
@@ -851,4 +851,44 @@ fn a_server_that_is_no_table_is_not_also_missing() {
     let problems = check("server-number", "server = 5\n").problems;
     assert_eq!(problems.len(), 1, "{problems:?}");
     assert_eq!(problems[0].severity, Severity::Error);
+}
+
+#[test]
+fn what_programs_may_serve_is_granted_once_and_is_nothing_of_the_agents_own() {
+    let device =
+        |name: &str, keys: &str| format!("[device.{name}]\nadapter = \"remote\"\n{keys}\n");
+    let cases = [
+        (
+            device("a", "objects = [\"/3/0\"]"),
+            "object 3 belongs to the agent itself",
+        ),
+        (device("a", "objects = [\"/\"]"), "`/` is no object"),
+        (device("a", "objects = [\"heat\"]"), "`heat` is not a path"),
+        (
+            device("a", "objects = [\"/40123\"]"),
+            "no definition of object 40123 is known",
+        ),
+        (
+            device("a", "objects = [\"/3303\"]") + &device("b", "objects = [\"/3303/7\"]"),
+            "/3303/7 is also granted to [device.a], as /3303",
+        ),
+        (
+            device("a", "objects = [\"/3303\"]\nuser = \"\""),
+            "it names nobody",
+        ),
+        (
+            device("a", "objects = [\"/3303\"]\nanswer_ms = 5000"),
+            "`answer_ms = 5000` is not within 100 to 3400",
+        ),
+        (device("a", ""), "the device has no points"),
+    ];
+    for (text, words) in cases {
+        let found = found("remote", &text);
+        assert!(
+            found.iter().any(|(_, problem)| problem.contains(words)),
+            "{text}{found:#?}"
+        );
+    }
+    let text = device("a", "objects = [\"/3303\"]");
+    assert_eq!(found("remote-alone", &text), []);
 }

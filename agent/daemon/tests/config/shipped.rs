@@ -94,6 +94,7 @@ fn schema_keys() -> Vec<String> {
         "schema/device.rs",
         "schema/line_meter.rs",
         "schema/meter.rs",
+        "schema/remote.rs",
         "schema/rule.rs",
         "schema/safety.rs",
         "schema/security.rs",

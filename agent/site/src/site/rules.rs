@@ -123,6 +123,14 @@ impl Rules {
         self.list.push(rule);
     }
 
+    /// A rule has left an output: what others want of it is put there when they are looked at.
+    fn apply_others(&mut self, index: RuleIndex, output: OutputIndex) {
+        let others = self.of_output.get(&output).into_iter().flatten();
+        for other in others.filter(|other| **other != index) {
+            self.list[usize::from(other.0)].applied = None;
+        }
+    }
+
     pub(super) fn to_saved(&self) -> BTreeMap<String, SavedRule> {
         let rules = self.list.iter();
         rules.map(|rule| (rule.key(), rule.to_saved())).collect()
@@ -342,6 +350,7 @@ impl Site {
         }
         let Some(value) = value else {
             self.output_mut(target).slots.clear(slot);
+            self.rules.apply_others(index, target);
             return true;
         };
         let entry = Entry {

@@ -68,7 +68,7 @@ fn street(lamps: u16) -> Rig {
     rig.sample(METER, TWILIGHT, Value::Boolean(false));
     rig.trust(ClockTrust::Trusted);
     (1..=lamps).for_each(|number| rig.sample(LAMPS, lamp(number), Value::Boolean(false)));
-    rig.pass(secs(600));
+    rig.pass(secs(2000));
     rig.forget();
     rig
 }
@@ -135,10 +135,10 @@ fn measurement(lamps: u16) -> Duration {
 }
 
 #[test]
-fn a_switching_costs_the_same_in_a_street_of_a_hundred_and_of_two_thousand_lamps() {
+fn a_switching_costs_the_same_in_a_street_of_a_hundred_and_of_four_thousand_lamps() {
     let (few, few_bytes) = switching(100);
-    let (many, many_bytes) = switching(2000);
-    assert!(many < few * 2, "{many:?}, and {few:?} among few");
+    let (many, many_bytes) = switching(4000);
+    assert!(many < few * 3, "{many:?}, and {few:?} among few");
     assert!(few_bytes > 500, "the times of a guard, twice");
     assert!(
         many_bytes <= few_bytes + few_bytes / 4,
@@ -147,7 +147,19 @@ fn a_switching_costs_the_same_in_a_street_of_a_hundred_and_of_two_thousand_lamps
 }
 
 #[test]
-fn a_measurement_costs_the_same_in_a_street_of_a_hundred_and_of_two_thousand_lamps() {
-    let (few, many) = (measurement(100), measurement(2000));
-    assert!(many < few * 2, "{many:?}, and {few:?} among few");
+fn a_measurement_costs_the_same_in_a_street_of_a_hundred_and_of_four_thousand_lamps() {
+    let (few, many) = (measurement(100), measurement(4000));
+    assert!(many < few * 3, "{many:?}, and {few:?} among few");
+}
+
+#[test]
+fn a_lamp_that_is_told_what_it_does_already_is_not_kept_anew() {
+    let mut rig = street(2);
+    rig.write(GROUP_COMMAND, Value::Integer(100));
+    rig.pass(secs(60));
+    rig.forget();
+    rig.remove(LAMPS, lamp(1));
+    rig.declare(LAMPS, lamp(1));
+    rig.accept(LAMPS, lamp(1), &Value::Boolean(true));
+    assert!(!rig.trace.contains(&"save"), "{:?}", rig.trace);
 }

@@ -5,10 +5,11 @@ use lamplighter_model::{
     device::{Fault, LinkState, OpId},
 };
 use lamplighter_site::boundary::{
-    FailSafe, FailSafeOn, LockRequest, PointConfig, PointKind, SiteInput, Slot,
+    ClockTrust, FailSafe, FailSafeOn, LockRequest, Mode, PointConfig, PointKind, Setpoint,
+    SiteConfig, SiteInput, Slot, ThermostatConfig, WhenLost,
 };
 
-use crate::rig::{AHU, LAMPS, Rig, ahu_point, lamp, lamp_point, secs};
+use crate::rig::{AHU, LAMPS, Rig, ahu_point, config, lamp, lamp_point, secs, start};
 
 const ON: Value = Value::Boolean(true);
 const OFF: Value = Value::Boolean(false);
@@ -162,4 +163,41 @@ fn a_device_that_refuses_is_tried_again_with_growing_pauses() {
         assert_eq!(rig.asked.len(), 1, "pause {pause}");
     }
     assert_eq!(rig.events.len(), 1, "told once");
+}
+
+#[test]
+fn an_output_that_a_rule_leaves_for_want_of_its_sensor_goes_to_another_that_wants_it() {
+    let sensor = |number| ResourceAddress::gateway(3303, number, 5700);
+    let cooling = |number| ThermostatConfig {
+        name: format!("room {number}"),
+        sensor: sensor(number),
+        setpoint: Setpoint::Fixed(20.0),
+        on_threshold: 0.5,
+        off_threshold: 0.5,
+        output: FAN,
+        mode: Mode::Cool,
+        when_lost: WhenLost::Release,
+        max_age: secs(86_400),
+        instance: None,
+        limit: None,
+    };
+    let point = ahu_point("fan", FAN, PointKind::Output);
+    let thermostats = vec![cooling(0), cooling(1)];
+    let config = SiteConfig {
+        thermostats,
+        ..config(vec![point], Vec::new())
+    };
+    let mut rig = Rig::restarted(config, None, start());
+    rig.trust(ClockTrust::Trusted);
+    rig.declare(AHU, FAN);
+    for number in 0..2 {
+        rig.declare(AHU, sensor(number));
+        rig.sample(AHU, sensor(number), Value::Float(25.0));
+    }
+    rig.pass(secs(30));
+    assert_eq!(winner(&rig), Some(Slot::Thermostat));
+    rig.sample(AHU, sensor(1), Value::String("broken wire".to_owned()));
+    assert_eq!(winner(&rig), None);
+    rig.sample(AHU, sensor(0), Value::Float(25.0));
+    assert_eq!(winner(&rig), Some(Slot::Thermostat));
 }

@@ -66,7 +66,7 @@ pub struct Port {
     #[arg(long, value_name = "HOST:PORT")]
     pub tcp: Option<String>,
     /// How long a device may take to answer [default: 100 for scan, else as configured, or 400]
-    #[arg(long, value_name = "MS", value_parser = clap::value_parser!(u64).range(1..=10_000))]
+    #[arg(long, value_name = "MS", value_parser = clap::value_parser!(u64).range(1..=1000))]
     pub timeout_ms: Option<u64>,
 }
 

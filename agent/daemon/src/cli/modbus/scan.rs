@@ -7,7 +7,7 @@ use lamplighter_adapters::bus::LineSettings;
 use serde::Serialize;
 use serde_json::json;
 
-use super::way::{Wanted, Way};
+use super::way::{Purpose, Wanted, Way};
 use crate::{
     cli::{
         args::{self, Global},
@@ -43,7 +43,7 @@ pub(super) fn scan(
     out: &mut impl Write,
 ) -> Result<(), Failure> {
     let wanted = options.bus.as_deref().map_or(Wanted::Any, Wanted::Bus);
-    let way = Way::open(global, &options.port, wanted)?;
+    let way = Way::open(global, &options.port, wanted, Purpose::Look)?;
     let line = line_of(options.bus.as_deref(), way.lines()?)?;
     let settings = settings_of(&line, options)?;
     let units = u64::from(*options.units.end() - *options.units.start()) + 1;

@@ -4,7 +4,7 @@ use std::io::{self, Write};
 
 use crate::{
     cli::screen::{self, Table},
-    commission::{PointView, Raw, Words},
+    commission::{Outcome, PointView, Raw, RawWritten, Words},
 };
 
 /// Every register in the ways in which it could be meant; pairs also as one value.
@@ -18,7 +18,6 @@ pub(super) fn raw(raw: &Raw, out: &mut impl Write) -> io::Result<()> {
             }
             table.print(out, "")
         }
-        Words::Registers(words) if words.is_empty() => writeln!(out, "written, nobody answers"),
         Words::Registers(words) => {
             let mut table =
                 Table::head(["REGISTER", "HEX", "U16", "I16", "U32", "F32", "F32 CDAB"]);
@@ -39,6 +38,15 @@ pub(super) fn raw(raw: &Raw, out: &mut impl Write) -> io::Result<()> {
             }
             table.print(out, "")
         }
+    }
+}
+
+/// What stands there after a write, where that is known.
+pub(super) fn written(written: &RawWritten, out: &mut impl Write) -> io::Result<()> {
+    match written.outcome {
+        Outcome::Broadcast => writeln!(out, "sent to everybody, whom nobody answers"),
+        Outcome::Differs | Outcome::Written => raw(&written.raw, out),
+        Outcome::Unconfirmed => Ok(()),
     }
 }
 

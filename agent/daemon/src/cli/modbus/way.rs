@@ -1,6 +1,10 @@
 //! The way to a line: through the agent that runs, or by opening its port.
 
-use std::{path::PathBuf, time::Duration};
+use std::{
+    net::ToSocketAddrs as _,
+    path::{Path, PathBuf},
+    time::Duration,
+};
 
 use lamplighter_model::tables;
 use serde::de::DeserializeOwned;
@@ -8,7 +12,7 @@ use serde_json::{Value, json};
 use tokio::{runtime::Runtime, time::timeout};
 
 use super::{
-    super::client::{Client, query, target},
+    super::client::{Client, target},
     port,
 };
 use crate::{
@@ -18,9 +22,10 @@ use crate::{
     },
     clock,
     commission::{
-        Commission, LineView, PointView, Probe, Probed, Raw, RawRead, RawWrite, Unanswered,
+        Commission, LineView, PointView, Probe, Probed, Raw, RawRead, RawWrite, RawWritten,
+        Unanswered,
     },
-    config::{self, BusLine, Checked, Config, File, Hardware, Source},
+    config::{self, BusLine, Checked, Config, File, Hardware, LineEnd, Source},
     devices::modbus,
 };
 
@@ -50,39 +55,57 @@ pub(super) enum Wanted<'a> {
     Any,
 }
 
+/// What is to be done on a line.
+#[derive(Clone, Copy, Eq, PartialEq)]
+pub(super) enum Purpose {
+    Look,
+    Write,
+}
+
+impl Wanted<'_> {
+    /// Whether these lines do not have it.
+    fn is_lacking(self, lines: &[LineView]) -> bool {
+        match self {
+            Self::Bus(name) => !lines.iter().any(|line| line.bus == name),
+            Self::Device(_) => false,
+            Self::Any => lines.is_empty(),
+        }
+    }
+}
+
 impl Way {
     /// # Errors
-    /// The port cannot be opened, or it is not said which.
+    /// The port cannot be opened, it is not said which, or `purpose` is to write where a running
+    /// agent has points.
     pub(super) fn open(
         global: &Global,
         port: &ModbusPort,
         wanted: Wanted<'_>,
+        purpose: Purpose,
     ) -> Result<Self, Failure> {
+        let client = Client::new(&global.run_dir())?;
+        let agent = client.listens().then_some(Self::Agent(client));
+        let owned = match &agent {
+            Some(agent) => agent.lines()?,
+            None => Vec::new(),
+        };
+        let direct = |config: &Config, bus: &config::Bus| {
+            if purpose == Purpose::Write {
+                belongs_to_nobody(&bus.line, &owned)?;
+            }
+            Ok(Self::Direct(Direct::open(config, bus)?))
+        };
         if port.port.is_some() || port.tcp.is_some() {
             let config = of_port(port)?;
-            let bus = &config.buses[0];
-            return Ok(Self::Direct(Direct::open(&config, bus)?));
+            return direct(&config, &config.buses[0]);
         }
-        let client = Client::new(&global.run_dir())?;
-        if client.listens() {
-            let agent = Self::Agent(client);
-            if !agent.lacks(wanted)? {
-                return Ok(agent);
-            }
+        match agent {
+            Some(agent) if !wanted.is_lacking(&owned) => return Ok(agent),
             // A line on which no device is configured yet belongs to nobody.
+            Some(_) | None => {}
         }
         let config = configuration(global)?;
-        let bus = pick(&config, wanted)?;
-        Ok(Self::Direct(Direct::open(&config, bus)?))
-    }
-
-    fn lacks(&self, wanted: Wanted<'_>) -> Result<bool, Failure> {
-        let lines = self.lines()?;
-        Ok(match wanted {
-            Wanted::Bus(name) => !lines.iter().any(|line| line.bus == name),
-            Wanted::Device(_) => false,
-            Wanted::Any => lines.is_empty(),
-        })
+        direct(&config, pick(&config, wanted)?)
     }
 
     pub(super) fn lines(&self) -> Result<Vec<LineView>, Failure> {
@@ -106,7 +129,7 @@ impl Way {
         }
     }
 
-    pub(super) fn write(&self, write: &RawWrite) -> Result<Raw, Failure> {
+    pub(super) fn write(&self, write: &RawWrite) -> Result<RawWritten, Failure> {
         match self {
             Self::Agent(client) => typed(client.post("modbus/write", &json!(write))?),
             Self::Direct(direct) => direct.run(direct.commission.write(write)),
@@ -115,9 +138,7 @@ impl Way {
 
     pub(super) fn point(&self, name: &str) -> Result<PointView, Failure> {
         match self {
-            Self::Agent(client) => {
-                typed(client.get(&format!("modbus/point?name={}", query(name)))?)
-            }
+            Self::Agent(client) => typed(client.post("modbus/point", &json!({ "name": name }))?),
             Self::Direct(direct) => direct.run(direct.commission.point(name)),
         }
     }
@@ -167,11 +188,7 @@ impl Direct {
                 opened
             })
             .map_err(|reason| {
-                let at = match &bus.line {
-                    BusLine::RtuOverTcp(address) | BusLine::Tcp(address) => address.clone(),
-                    BusLine::Serial(serial) => serial.device.display().to_string(),
-                };
-                Failure::failed(format!("{at} cannot be opened: {reason}"))
+                Failure::failed(format!("{} cannot be opened: {reason}", bus.line))
             })?;
         commission.know(config);
         Ok(Self {
@@ -202,6 +219,42 @@ fn typed<T: DeserializeOwned>(answer: Value) -> Result<T, Failure> {
 fn configuration(global: &Global) -> Result<Config, Failure> {
     let Checked { config, problems } = Source::of_process(global.config()).check();
     config.ok_or_else(|| Failure::invalid(&problems))
+}
+
+/// Only the agent knows what commands a register of its lines, and what holds that.
+fn belongs_to_nobody(line: &BusLine, owned: &[LineView]) -> Result<(), Failure> {
+    let ours = ends(&line.end());
+    let is_ours = |owned: &&LineView| {
+        let theirs = match owned.kind.as_str() {
+            "serial" => LineEnd::device(Path::new(&owned.at)),
+            _ => LineEnd::network(&owned.at),
+        };
+        ends(&theirs).iter().any(|end| ours.contains(end))
+    };
+    let Some(owner) = owned.iter().find(is_ours) else {
+        return Ok(());
+    };
+    Err(Failure::new(
+        Exit::Refused,
+        format!(
+            "{line} is bus {0} of the agent that runs, which knows what commands a register: \
+             lamplighter modbus write {0}:UNIT TABLE:AT VALUE",
+            owner.bus
+        ),
+    ))
+}
+
+/// A host has its addresses besides its name.
+fn ends(end: &LineEnd) -> Vec<LineEnd> {
+    let mut all = vec![end.clone()];
+    if let LineEnd::Network(host, port) = end {
+        let found = (host.as_str(), *port)
+            .to_socket_addrs()
+            .into_iter()
+            .flatten();
+        all.extend(found.map(|address| LineEnd::network(&address.to_string())));
+    }
+    all
 }
 
 /// The line that is meant; a meter has its own.

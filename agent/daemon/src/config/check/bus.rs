@@ -27,12 +27,8 @@ impl Checker<'_> {
                 schema::Bus::Tcp(bus) => self.address(&at, bus).map(BusLine::Tcp),
             };
             let Some(line) = line else { continue };
-            let end = match &line {
-                BusLine::RtuOverTcp(address) | BusLine::Tcp(address) => address.clone(),
-                BusLine::Serial(serial) => serial.device.display().to_string(),
-            };
-            if let Some(other) = lines.insert(end.clone(), name) {
-                let what = format!("{end} is also the line of [bus.{other}]");
+            if let Some(other) = lines.insert(line.end(), name) {
+                let what = format!("{line} is also the line of [bus.{other}]");
                 self.error(&at, what, "devices on one line share one bus");
             }
             let bus = self.bus(&at, name, bus, line);

@@ -9,12 +9,16 @@ use super::{
     Checker, below, key,
     point::{Carries, Common, Writable, name_of},
 };
-use crate::config::{
-    checked::{
-        BusId, Device, DeviceKind, Direction, Feedback, Gpio, GpioPoint, Meter, Modbus, SimPoint,
+use crate::{
+    commission::gpio::pin_of,
+    config::{
+        checked::{
+            BusId, Device, DeviceKind, Direction, Feedback, Gpio, GpioPoint, Meter, Modbus,
+            SimPoint,
+        },
+        layer::Key,
+        schema,
     },
-    layer::Key,
-    schema,
 };
 
 /// A device with what the site must know of its points.
@@ -23,8 +27,10 @@ pub(super) struct CheckedDevice {
     pub(super) points: Vec<PointConfig>,
 }
 
-/// Which line of which chip; by backend, since each has lines of its own.
+/// Which line of which chip, as it is written.
 type Line = (schema::Backend, String, String);
+/// Where a line is told from others: simulated or real, its chip, its name.
+type LineKey = (bool, String, String);
 
 impl Checker<'_> {
     pub(super) fn devices(
@@ -50,6 +56,10 @@ impl Checker<'_> {
                     (modbus.map(DeviceKind::Modbus), points)
                 }
                 schema::Device::P1(meter) => meter_kind(self.p1(&at, id, meter)),
+                schema::Device::Remote(remote) => {
+                    let (remote, points) = self.remote(&at, id, remote);
+                    (Some(DeviceKind::Remote(remote)), points)
+                }
                 schema::Device::Sml(meter) => meter_kind(self.sml(&at, id, meter)),
                 schema::Device::Sim(sim) => {
                     let (sim, points) = self.sim(&at, id, sim);
@@ -57,7 +67,8 @@ impl Checker<'_> {
                 }
             };
             // A device without points is of no use, but harms nobody.
-            if points.is_empty() && self.layers.find(&below(&at, "point")).is_none() {
+            let is_useless = points.is_empty() && !kind.as_ref().is_some_and(DeviceKind::may_grow);
+            if is_useless && self.layers.find(&below(&at, "point")).is_none() {
                 self.warning(&at, "the device has no points", "");
             }
             let Some(kind) = kind else { continue };
@@ -71,6 +82,7 @@ impl Checker<'_> {
             });
         }
         self.shared_buses(&checked);
+        self.grants_of_programs(&mut checked);
         checked
     }
 
@@ -79,7 +91,7 @@ impl Checker<'_> {
         at: &Key,
         id: AdapterId,
         device: &schema::GpioDevice,
-        lines: &mut BTreeMap<Line, Key>,
+        lines: &mut BTreeMap<LineKey, Key>,
     ) -> (Gpio, Vec<PointConfig>) {
         let backend = device.backend.unwrap_or(schema::Backend::Auto);
         if backend == schema::Backend::Rppal && !cfg!(feature = "gpio-rppal") {
@@ -159,11 +171,21 @@ impl Checker<'_> {
         )
     }
 
-    fn claim_line(&mut self, point: &Key, name: &str, line: Line, lines: &mut BTreeMap<Line, Key>) {
-        if let Some(other) = lines.insert(line.clone(), point.clone()) {
+    fn claim_line(
+        &mut self,
+        point: &Key,
+        name: &str,
+        (backend, chip, line): Line,
+        lines: &mut BTreeMap<LineKey, Key>,
+    ) {
+        let pin = (backend == schema::Backend::Rppal).then(|| pin_of(&line));
+        let named = pin
+            .flatten()
+            .map_or(line.clone(), |pin| format!("GPIO{pin}"));
+        let line_key = (backend == schema::Backend::Sim, chip, named);
+        if let Some(other) = lines.insert(line_key, point.clone()) {
             let what = format!(
-                "line {} is also that of `{}` ({})",
-                line.2,
+                "line {line} is also that of `{}` ({})",
                 name_of(&other),
                 self.place(&other)
             );
@@ -177,7 +199,7 @@ impl Checker<'_> {
         feedback: &schema::Feedback,
         is_output: bool,
         (backend, chip): (schema::Backend, &Option<String>),
-        lines: &mut BTreeMap<Line, Key>,
+        lines: &mut BTreeMap<LineKey, Key>,
     ) -> Option<Feedback> {
         let at = below(point, "feedback");
         if !is_output {
@@ -316,7 +338,10 @@ impl Checker<'_> {
             .iter()
             .filter_map(|checked| match &checked.device.kind {
                 DeviceKind::Modbus(modbus) => Some((checked.device.name.as_str(), modbus)),
-                DeviceKind::Gpio(_) | DeviceKind::Meter(_) | DeviceKind::Sim(_) => None,
+                DeviceKind::Gpio(_)
+                | DeviceKind::Meter(_)
+                | DeviceKind::Remote(_)
+                | DeviceKind::Sim(_) => None,
             })
             .collect();
         self.line_loads(modbus.iter().copied());
@@ -325,7 +350,10 @@ impl Checker<'_> {
             .iter()
             .filter_map(|checked| match &checked.device.kind {
                 DeviceKind::Meter(meter) => Some((checked.device.name.as_str(), meter)),
-                DeviceKind::Gpio(_) | DeviceKind::Modbus(_) | DeviceKind::Sim(_) => None,
+                DeviceKind::Gpio(_)
+                | DeviceKind::Modbus(_)
+                | DeviceKind::Remote(_)
+                | DeviceKind::Sim(_) => None,
             });
         self.same_meter_twice(meters);
         let mut users: BTreeMap<BusId, Vec<(&str, bool)>> = BTreeMap::new();
@@ -335,7 +363,7 @@ impl Checker<'_> {
             let (bus, is_alone, family) = match &checked.device.kind {
                 DeviceKind::Meter(meter) => (meter.bus, !meter.shares_its_line(), meter.adapter()),
                 DeviceKind::Modbus(modbus) => (modbus.bus, false, "modbus"),
-                DeviceKind::Gpio(_) | DeviceKind::Sim(_) => continue,
+                DeviceKind::Gpio(_) | DeviceKind::Remote(_) | DeviceKind::Sim(_) => continue,
             };
             users.entry(bus).or_default().push((name, is_alone));
             if is_alone {

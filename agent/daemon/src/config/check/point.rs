@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use lamplighter_model::{
-    DataType, InstancePath, Path, ResourceAddress, ResourcePath, Scope, Value, device::AdapterId,
-    object::ResourceDef, tables,
+    DataType, InstancePath, ObjectId, Path, ResourceAddress, ResourcePath, Scope, Value,
+    device::AdapterId, object::ResourceDef, tables,
 };
 use lamplighter_site::boundary::{self, PointConfig, PointKind};
 
@@ -21,6 +21,12 @@ const OWN_OBJECTS: [u16; 8] = [0, 1, 2, 3, 4, 7, 20, 21];
 /// What feeds the box may be measured by a device of it.
 fn is_power(path: ResourcePath) -> bool {
     path.instance == InstancePath::new(3, 0) && POWER_RESOURCES.contains(&path.resource.0)
+}
+
+/// Whether the agent itself answers for an object.
+pub(super) fn is_own(object: ObjectId, vendor_object_base: u16) -> bool {
+    let vendor = vendor_object_base..vendor_object_base + tables::VENDOR_OBJECTS;
+    OWN_OBJECTS.contains(&object.0) || vendor.contains(&object.0)
 }
 
 /// The keys that points of several kinds share.
@@ -241,9 +247,7 @@ impl Checker<'_> {
             },
         );
         let object = path.object();
-        let vendor = self.vendor_object_base..self.vendor_object_base + tables::VENDOR_OBJECTS;
-        let is_ours = OWN_OBJECTS.contains(&object.0) && !is_power(path);
-        if is_ours || vendor.contains(&object.0) {
+        if is_own(object, self.vendor_object_base) && !is_power(path) {
             self.error(
                 &at,
                 format!("object {object} belongs to the agent itself"),

@@ -4,7 +4,9 @@ use std::collections::BTreeMap;
 
 use serde::Deserialize;
 
-use super::{DlmsDevice, Feedback, Iec62056Device, MbusDevice, P1Device, Scalar, SmlDevice};
+use super::{
+    DlmsDevice, Feedback, Iec62056Device, MbusDevice, P1Device, RemoteDevice, Scalar, SmlDevice,
+};
 
 #[derive(Clone, Debug, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -15,6 +17,7 @@ pub enum Device {
     Mbus(MbusDevice),
     Modbus(ModbusDevice),
     P1(P1Device),
+    Remote(RemoteDevice),
     Sim(SimDevice),
     Sml(SmlDevice),
 }
