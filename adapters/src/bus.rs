@@ -3,6 +3,7 @@
 
 #[cfg(feature = "modbus")]
 pub(crate) mod alarm;
+mod either;
 mod rs485;
 mod serial;
 mod shared;
@@ -14,6 +15,7 @@ use tokio::{
     net::TcpStream,
 };
 
+pub use either::{LineOpener, LinePort};
 pub use rs485::Rs485;
 pub use serial::{SerialLine, SerialOpener};
 pub use shared::{LineState, SharedLine, SharedSettings, Turn};

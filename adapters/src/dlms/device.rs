@@ -6,10 +6,7 @@ use lamplighter_model::{
     InstanceAddress, ResourceAddress, ResourceId, Sample,
     device::{Assignment, Declaration, Fault, Note},
 };
-use tokio::{
-    sync::watch,
-    time::{Instant, sleep_until},
-};
+use tokio::time::{Instant, sleep_until};
 
 use super::{
     dialogue::{COUNTERS, Dialogue, Failure, Scalers, Told, Wanted},
@@ -20,7 +17,7 @@ use super::{
 use crate::{
     Adapter, Clock, Limits, Wake,
     bus::{Opener, SharedLine, Turn},
-    meter::{Content, Counters, Ledger, MeterPoint, MeterUnit, Reading, Readout, Register},
+    meter::{Board, Content, Counters, Ledger, MeterPoint, MeterUnit, Reading, Readout, Register},
 };
 
 /// One configured meter.
@@ -39,21 +36,6 @@ pub struct DlmsConfig {
     pub points: Vec<(Wanted, MeterPoint)>,
 }
 
-/// What is known of a meter since the start, for `status`.
-#[derive(Clone, Debug, Default, Eq, PartialEq)]
-pub struct DlmsStats {
-    pub readouts: u64,
-    pub silent: u64,
-    pub garbled: u64,
-    /// Associations that the meter refused, wrong keys and counters among them.
-    pub refused: u64,
-    pub line_down: u64,
-    /// How long the last readout took.
-    pub took: Duration,
-    /// What is wrong now, for people.
-    pub remarks: Vec<String>,
-}
-
 /// A meter on a line that it may share.
 pub struct DlmsDevice<O: Opener> {
     line: SharedLine<O>,
@@ -67,7 +49,7 @@ pub struct DlmsDevice<O: Opener> {
     silent: u32,
     /// Told once.
     failure: Option<Failure>,
-    stats: watch::Sender<DlmsStats>,
+    board: Board,
 }
 
 /// The public client (IEC 62056-53, 4.2.3).
@@ -122,13 +104,12 @@ impl<O: Opener> DlmsDevice<O> {
             due: None,
             silent: 0,
             failure: None,
-            stats: watch::Sender::new(DlmsStats::default()),
+            board: Board::default(),
         }
     }
 
-    /// Counters and remarks; they go on changing when the device has moved into its task.
-    pub fn stats(&self) -> watch::Receiver<DlmsStats> {
-        self.stats.subscribe()
+    pub fn board(&self) -> Board {
+        self.board.clone()
     }
 
     /// As often as is worth it: a frame that was lost is not repeated, the conversation is.
@@ -245,18 +226,7 @@ impl<O: Opener> DlmsDevice<O> {
             tracing::warn!(%failure, "Meter cannot be read");
             self.failure = Some(failure.clone());
         }
-        self.stats.send_modify(|stats| {
-            match &failure {
-                Failure::Silence => stats.silent += 1,
-                Failure::Line(_) => stats.line_down += 1,
-                Failure::Garbled(_) | Failure::TooLong => stats.garbled += 1,
-                Failure::Counter(_)
-                | Failure::CounterNotKept(_)
-                | Failure::Key
-                | Failure::Refused(_) => stats.refused += 1,
-            }
-            stats.remarks = vec![failure.to_string()];
-        });
+        self.board.failed(failure.kind(), failure.to_string());
         failure.into()
     }
 }
@@ -296,8 +266,8 @@ impl<O: Opener> Adapter for DlmsDevice<O> {
 
     /// One readout, whatever was asked for: the samples of all points.
     async fn read(&mut self, _: InstanceAddress, _: &[ResourceId]) -> Result<Vec<Sample>, Fault> {
-        let began = Instant::now();
-        self.due = Some(began + RETRY.min(self.config.read_every));
+        self.board.stage("reading");
+        self.due = Some(Instant::now() + RETRY.min(self.config.read_every));
         let heard = match self.read_out().await {
             Ok(heard) => heard,
             Err(failure) => return Err(self.fail(failure)),
@@ -309,11 +279,7 @@ impl<O: Opener> Adapter for DlmsDevice<O> {
         let (readout, mut remarks) = readout_of(heard, wanted);
         let samples = self.ledger.take(&readout, self.clock.stamp());
         remarks.extend(self.ledger.remarks());
-        self.stats.send_modify(|stats| {
-            stats.readouts += 1;
-            stats.took = began.elapsed();
-            stats.remarks = remarks;
-        });
+        self.board.done(readout, remarks, self.ledger.counters());
         samples
     }
 
@@ -330,7 +296,10 @@ impl<O: Opener> Adapter for DlmsDevice<O> {
             return std::future::pending().await;
         };
         if let Some(due) = self.due {
-            sleep_until(due).await;
+            tokio::select! {
+                () = sleep_until(due) => {}
+                () = self.board.wanted() => {}
+            }
         }
         self.due = Some(Instant::now() + RETRY.min(self.config.read_every));
         Ok(Wake::Due(instance, resources))

@@ -505,6 +505,21 @@ fn of_access(code: u8) -> &'static str {
     }
 }
 
+impl Failure {
+    /// By which it is counted.
+    pub(super) fn kind(&self) -> &'static str {
+        match self {
+            Self::Counter(_) | Self::CounterNotKept(_) => "counter",
+            Self::Garbled(_) => "garbled",
+            Self::Key => "key",
+            Self::Line(_) => "line_down",
+            Self::Refused(_) => "refused",
+            Self::Silence => "timeout",
+            Self::TooLong => "too_long",
+        }
+    }
+}
+
 impl fmt::Display for Failure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {

@@ -12,7 +12,7 @@ mod security;
 mod tests;
 mod value;
 
-pub use device::{DlmsConfig, DlmsDevice, DlmsStats};
+pub use device::{DlmsConfig, DlmsDevice};
 pub use dialogue::{Dialogue, Failure, Told, Wanted};
 pub use link::{Framing, Link};
 pub use security::{Counter, CounterError, Key, Secret, Security};

@@ -6,10 +6,7 @@ use lamplighter_model::{
     InstanceAddress, ResourceAddress, ResourceId, Sample,
     device::{Assignment, Declaration, Fault, Note},
 };
-use tokio::{
-    sync::watch,
-    time::{Instant, sleep_until},
-};
+use tokio::time::{Instant, sleep_until};
 
 use super::{
     address::Address,
@@ -23,7 +20,10 @@ use super::{
 use crate::{
     Adapter, Clock, Limits, Wake,
     bus::{Opener, SharedLine},
-    meter::{Content, Counters, Ledger, MeterPoint, MeterUnit, Reading, Readout, Register, Unit},
+    meter::{
+        Board, Content, Counters, Ledger, MeterPoint, MeterUnit, READINGS_MAX, Reading, Readout,
+        Register, Unit,
+    },
 };
 
 /// One configured meter.
@@ -38,22 +38,6 @@ pub struct MbusConfig {
     pub points: Vec<(Selector, MeterPoint)>,
 }
 
-/// What is known of a meter since the start, for `status`.
-#[derive(Clone, Debug, Default, Eq, PartialEq)]
-pub struct MbusStats {
-    pub readouts: u64,
-    pub silent: u64,
-    /// Answers that were damaged, or of several at once.
-    pub garbled: u64,
-    /// The meter refused, or said what is not understood.
-    pub refused: u64,
-    pub line_down: u64,
-    /// How long the last readout took, turns of others not counted.
-    pub took: Duration,
-    /// What is wrong now, for people.
-    pub remarks: Vec<String>,
-}
-
 /// A meter on a line that it may share.
 #[derive(Debug)]
 pub struct MbusDevice<O: Opener> {
@@ -66,7 +50,7 @@ pub struct MbusDevice<O: Opener> {
     silent: u32,
     /// Told once.
     failure: Option<Failure>,
-    stats: watch::Sender<MbusStats>,
+    board: Board,
 }
 
 /// Pause after a failed readout, where the period is not shorter.
@@ -104,13 +88,12 @@ impl<O: Opener> MbusDevice<O> {
             due: None,
             silent: 0,
             failure: None,
-            stats: watch::Sender::new(MbusStats::default()),
+            board: Board::default(),
         }
     }
 
-    /// Counters and remarks; they go on changing when the device has moved into its task.
-    pub fn stats(&self) -> watch::Receiver<MbusStats> {
-        self.stats.subscribe()
+    pub fn board(&self) -> Board {
+        self.board.clone()
     }
 
     async fn read_out(&self) -> Result<Vec<Telegram>, Failure> {
@@ -140,18 +123,7 @@ impl<O: Opener> MbusDevice<O> {
             tracing::warn!(%address, %failure, "Meter cannot be read");
             self.failure = Some(failure.clone());
         }
-        self.stats.send_modify(|stats| {
-            match &failure {
-                Failure::Silence => stats.silent += 1,
-                Failure::Line(_) => stats.line_down += 1,
-                Failure::Collision
-                | Failure::Garbled(_)
-                | Failure::Ourselves
-                | Failure::WrongEcho => stats.garbled += 1,
-                Failure::Foreign(_) | Failure::NoData | Failure::Telegram(_) => stats.refused += 1,
-            }
-            stats.remarks = vec![failure.to_string()];
-        });
+        self.board.failed(failure.kind(), failure.to_string());
         failure.into()
     }
 }
@@ -163,8 +135,8 @@ impl<O: Opener> Adapter for MbusDevice<O> {
 
     /// One readout, whatever was asked for: the samples of all points.
     async fn read(&mut self, _: InstanceAddress, _: &[ResourceId]) -> Result<Vec<Sample>, Fault> {
-        let began = Instant::now();
-        self.due = Some(began + RETRY.min(self.config.read_every));
+        self.board.stage("reading");
+        self.due = Some(Instant::now() + RETRY.min(self.config.read_every));
         let telegrams = match self.read_out().await {
             Ok(telegrams) => telegrams,
             Err(failure) => return Err(self.fail(failure)),
@@ -176,11 +148,7 @@ impl<O: Opener> Adapter for MbusDevice<O> {
         let (readout, mut remarks) = readout_of(&telegrams, selectors);
         let samples = self.ledger.take(&readout, self.clock.stamp());
         remarks.extend(self.ledger.remarks());
-        self.stats.send_modify(|stats| {
-            stats.readouts += 1;
-            stats.took = began.elapsed();
-            stats.remarks = remarks;
-        });
+        self.board.done(readout, remarks, self.ledger.counters());
         samples
     }
 
@@ -197,7 +165,10 @@ impl<O: Opener> Adapter for MbusDevice<O> {
             return std::future::pending().await;
         };
         if let Some(due) = self.due {
-            sleep_until(due).await;
+            tokio::select! {
+                () = sleep_until(due) => {}
+                () = self.board.wanted() => {}
+            }
         }
         self.due = Some(Instant::now() + RETRY.min(self.config.read_every));
         Ok(Wake::Due(instance, resources))
@@ -208,7 +179,7 @@ impl<O: Opener> Adapter for MbusDevice<O> {
     }
 }
 
-/// The readings that selectors find, named by them, and what people should know of the rest.
+/// All readings, those that selectors find named by them, and what people should know of the rest.
 fn readout_of<'a>(
     telegrams: &[Telegram],
     selectors: impl Iterator<Item = &'a Selector>,
@@ -230,23 +201,40 @@ fn readout_of<'a>(
         error: status.has_error().then(|| status.words().join(", ")),
         readings: Vec::new(),
     };
-    let records = || telegrams.iter().flat_map(|telegram| &telegram.records);
+    let records: Vec<&Record> = telegrams
+        .iter()
+        .flat_map(|telegram| &telegram.records)
+        .take(READINGS_MAX)
+        .collect();
+    let mut names = vec![Vec::new(); records.len()];
     for selector in selectors {
-        match selector.find(records()) {
-            Ok(record) => match reading(selector, record) {
-                Ok(reading) => readout.readings.push(reading),
-                Err(why) => remarks.push(format!("{selector}: {why}")),
-            },
+        match selector.find(records.iter().copied()) {
+            Ok(at) => names[at].push(selector.to_string()),
             Err(why) if selector.number.is_none() => remarks.push(why),
             // The ledger says the same.
             Err(_) => (),
         }
     }
+    for (record, names) in records.into_iter().zip(names) {
+        let is_wanted = !names.is_empty();
+        let names = if is_wanted {
+            names
+        } else {
+            vec![record.name()]
+        };
+        for name in names {
+            match reading(&name, record) {
+                Ok(reading) => readout.readings.push(reading),
+                Err(why) if is_wanted => remarks.push(format!("{name}: {why}")),
+                Err(_) => (),
+            }
+        }
+    }
     (readout, remarks)
 }
 
-/// A record under the name that its selector has.
-fn reading(selector: &Selector, record: &Record) -> Result<Reading, &'static str> {
+/// A record under a name.
+fn reading(name: &str, record: &Record) -> Result<Reading, &'static str> {
     let content = match &record.value {
         RecordValue::Number(number) => Content::Number(*number),
         RecordValue::Text(text) | RecordValue::Moment(text) => Content::Text(text.clone()),
@@ -259,7 +247,7 @@ fn reading(selector: &Selector, record: &Record) -> Result<Reading, &'static str
         None if unit.is_empty() => MeterUnit::Missing,
         None => MeterUnit::Foreign(unit.to_owned()),
     };
-    let register = Register::Record(selector.to_string());
+    let register = Register::Record(name.to_owned());
     Ok(Reading::good(register, content, unit))
 }
 

@@ -8,7 +8,15 @@ use tokio::{
 };
 
 use super::frame::{BadFrame, FRAME_MAX, Found, Frame, find};
-use crate::bus::{LineSettings, Opener, Port as _, Turn};
+use crate::bus::{LineParity, LineSettings, Opener, Port as _, Turn};
+
+/// What most lines have; assumed behind a converter on the network, which does not say.
+pub const USUAL_LINE: LineSettings = LineSettings {
+    baud: 2400,
+    data_bits: 8,
+    parity: LineParity::Even,
+    stop_bits: 1,
+};
 
 /// What an answer may take, and how it is recognised.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]

@@ -21,9 +21,9 @@ mod tests;
 mod vectors;
 
 pub use address::{ALONE, ANY_DIGIT, Address, NotAddress, Secondary};
-pub use device::{MbusConfig, MbusDevice, MbusStats, point};
+pub use device::{MbusConfig, MbusDevice, point};
 pub use frame::{BadFrame, FRAME_MAX, Found, Frame, find};
-pub use line::{Heard, Timing, exchange};
+pub use line::{Heard, Timing, USUAL_LINE, exchange};
 pub use meaning::{Meaning, UNKNOWN, quantities};
 pub use readout::{Failure, ReadOut, TELEGRAMS_MAX};
 pub use record::{Function, Record, RecordValue};

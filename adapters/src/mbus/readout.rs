@@ -204,6 +204,21 @@ impl ReadOut {
 }
 
 impl Failure {
+    /// By which it is counted.
+    pub(super) fn kind(&self) -> &'static str {
+        match self {
+            Self::Collision => "collision",
+            Self::Foreign(_) => "other_meter",
+            Self::Garbled(_) => "garbled",
+            Self::Line(_) => "line_down",
+            Self::NoData => "no_data",
+            Self::Ourselves | Self::WrongEcho => "echo",
+            Self::Silence => "timeout",
+            Self::Telegram(TelegramError::Encrypted(_)) => "encrypted",
+            Self::Telegram(_) => "refused",
+        }
+    }
+
     /// Whether nobody was there to fail.
     pub fn is_silence(&self) -> bool {
         matches!(self, Self::Silence)

@@ -295,6 +295,31 @@ impl Record {
     }
 }
 
+impl Record {
+    /// What it is, in the words of the configuration, and its header.
+    pub fn name(&self) -> String {
+        let mut name = self.meaning.quantity.clone();
+        for qualifier in &self.meaning.qualifiers {
+            name.push(' ');
+            name.push_str(qualifier);
+        }
+        if self.function != Function::Instantaneous {
+            name.push(' ');
+            name.push_str(self.function.word());
+        }
+        for (what, number) in [
+            ("storage", self.storage),
+            ("tariff", self.tariff.into()),
+            ("subunit", self.subunit.into()),
+        ] {
+            if number != 0 {
+                name.push_str(&format!(" {what} {number}"));
+            }
+        }
+        format!("{name} [{}]", self.header_text())
+    }
+}
+
 impl fmt::Display for Record {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{} {}", self.meaning.quantity, self.value)?;

@@ -30,28 +30,26 @@ pub enum SelectBy {
 }
 
 impl Selector {
-    /// The record that is meant.
+    /// The place of the record that is meant.
     ///
     /// # Errors
     /// There is none, or there are several, in words.
-    pub fn find<'a>(
-        &self,
-        records: impl IntoIterator<Item = &'a Record>,
-    ) -> Result<&'a Record, String> {
-        let fitting: Vec<&Record> = records
+    pub fn find<'a>(&self, records: impl IntoIterator<Item = &'a Record>) -> Result<usize, String> {
+        let fitting: Vec<(usize, &Record)> = records
             .into_iter()
-            .filter(|record| self.fits(record))
+            .enumerate()
+            .filter(|(_, record)| self.fits(record))
             .collect();
         match (self.number, &fitting[..]) {
-            (None, [record]) => Ok(record),
-            (None, [first, second, ..]) => Err(format!(
+            (None, [(at, _)]) => Ok(*at),
+            (None, [(_, first), (_, second), ..]) => Err(format!(
                 "the meter has {} records {self}, the first are {} and {}: say which",
                 fitting.len(),
                 first.header_text(),
                 second.header_text()
             )),
             (Some(number), fitting) if usize::from(number) <= fitting.len() && number > 0 => {
-                Ok(fitting[usize::from(number) - 1])
+                Ok(fitting[usize::from(number) - 1].0)
             }
             (None | Some(_), _) => Err(format!("the meter has no {self}")),
         }
@@ -149,9 +147,10 @@ mod tests {
     }
 
     fn found(selector: &Selector) -> Result<String, String> {
+        let records = telegram().records;
         selector
-            .find(&telegram().records)
-            .map(|record| record.value.to_string())
+            .find(&records)
+            .map(|at| records[at].value.to_string())
     }
 
     fn by(quantity: &str) -> Selector {

@@ -122,6 +122,11 @@ fn one() -> (MbusMeters, SharedLine<Memory>) {
     (meters, line)
 }
 
+fn remarks<O: Opener>(device: &MbusDevice<O>) -> Vec<String> {
+    let view = device.board().view();
+    view.failure.into_iter().chain(view.remarks).collect()
+}
+
 fn numbered(primary: u8, last: u8) -> Built {
     let mut secondary = Built::default().secondary;
     secondary[0] = last;
@@ -233,16 +238,20 @@ async fn each_fault_has_its_words_and_the_next_readout_works() {
         let times = if fault == MbusFault::Busy { 1 } else { 3 };
         meters.inject(1, &vec![fault; times]);
         assert_eq!(read(&mut device).await.unwrap_err(), expected, "{fault:?}");
-        let remark = device.stats().borrow().remarks.clone();
+        let remark = remarks(&device);
         assert_eq!(remark.len(), 1, "{remark:?}");
         assert_eq!(read(&mut device).await.unwrap().len(), 2, "after {fault:?}");
-        assert_eq!(device.stats().borrow().remarks, Vec::<String>::new());
+        assert_eq!(remarks(&device), Vec::<String>::new());
     }
-    let stats = device.stats().borrow().clone();
-    assert_eq!(
-        (stats.silent, stats.garbled, stats.refused, stats.readouts),
-        (1, 2, 2, 5)
-    );
+    let view = device.board().view();
+    let kinds: Vec<_> = view.errors.into_iter().collect();
+    let expected = [
+        ("garbled", 2),
+        ("no_data", 1),
+        ("refused", 1),
+        ("timeout", 1),
+    ];
+    assert_eq!((kinds, view.good), (expected.into(), 5));
 }
 
 #[tokio::test(start_paused = true)]
@@ -271,7 +280,7 @@ async fn values_that_are_none_and_records_that_are_missing_are_named_and_the_res
         ["/3424/0/1 0.005 Unchecked"]
     );
     assert_eq!(
-        device.stats().borrow().remarks,
+        remarks(&device),
         [
             "records at the end of a telegram are lost: a record is cut off",
             "energy: it is no number",

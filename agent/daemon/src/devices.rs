@@ -3,6 +3,7 @@
 //! Each bus gets a task that owns it, each device an adapter under its own supervisor. Nothing is
 //! opened here; lines are opened by their owners, again and again.
 
+mod counter;
 mod gpio;
 mod location;
 pub(crate) mod meter;
@@ -58,6 +59,8 @@ struct Starter<'a> {
     counters: BTreeMap<AdapterId, Counters>,
     devices: Devices,
     /// For people who read them out.
+    /// Of meters that share them; `None` while one is being made.
+    lines: Option<meter::Lines>,
     meters: Meters,
     seed: u64,
     /// Where programs come in; `None` where none is to be served.
@@ -92,6 +95,7 @@ pub(crate) fn start(
         config,
         counters: BTreeMap::new(),
         devices: Devices::default(),
+        lines: Some(meter::Lines::new(&system.state_dir, seed)),
         meters: Meters::default(),
         seed,
         socket: remote::entrance(config, run_dir).map(|bound| bound.map_err(|why| why.to_string())),

@@ -62,9 +62,10 @@ fn found(telegram: &Telegram, record: &Record) {
         by: SelectBy::Header(record.header.clone()),
         number: None,
     };
-    if let Ok(found) = selector.find(&telegram.records) {
-        assert!(std::ptr::eq(found, record));
+    if let Ok(at) = selector.find(&telegram.records) {
+        assert!(std::ptr::eq(&telegram.records[at], record));
     }
+    assert!(!record.name().is_empty());
 }
 
 /// What a readout hears, one thing after the other.

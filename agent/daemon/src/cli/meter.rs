@@ -10,7 +10,7 @@ use std::{
 };
 
 use indicatif::{ProgressBar, ProgressStyle};
-use lamplighter_adapters::{Adapter, Clock, meter::Board, supervise::Limits};
+use lamplighter_adapters::{Adapter, Clock, mbus::ALONE, meter::Board, supervise::Limits};
 use lamplighter_model::{ResourceAddress, Stamp, device::Fault, tables};
 use serde_json::json;
 use tokio::time::timeout;
@@ -25,7 +25,7 @@ use super::{
 use crate::{
     commission::{MeterView, Meters, ReadoutView, meter},
     config::{BusLine, Checked, Config, File, Hardware, Source},
-    devices::meter::{Use, make},
+    devices::meter::{Lines, Use, make},
 };
 
 /// How often the progress is looked at.
@@ -50,14 +50,14 @@ pub(super) fn meter(
 fn read(global: &Global, options: &args::meter::Read, out: &mut impl Write) -> Result<(), Failure> {
     let progress = Progress::new();
     let view = if options.port.is_some() {
-        directly(&of_port(options)?, None, &progress)
+        directly(global, &of_port(options)?, None, &progress)
     } else {
         let client = Client::new(&global.run_dir())?;
         if client.listens() {
             through_agent(&client, options.name.as_deref(), &progress)
         } else {
             let config = configuration(global)?;
-            directly(&config, options.name.as_deref(), &progress)
+            directly(global, &config, options.name.as_deref(), &progress)
         }
     };
     progress.end();
@@ -105,6 +105,7 @@ fn through_agent(
 
 /// We open the port ourselves.
 fn directly(
+    global: &Global,
     config: &Config,
     name: Option<&str>,
     progress: &Progress,
@@ -122,7 +123,9 @@ fn directly(
         .enable_all()
         .build()?;
     runtime.block_on(async {
-        let once = make(meter, bus, clock, Once).map_err(Failure::failed)?;
+        let mut lines = Lines::new(&global.state_dir(), 0);
+        let of = (device.name.as_str(), meter);
+        let once = make(of, bus, clock, &mut lines, Once).map_err(Failure::failed)?;
         let mut meters = Meters::default();
         meters.add(&device.name, meter, once.board);
         let mut reading = once.reading;
@@ -180,6 +183,7 @@ fn of_port(options: &args::meter::Read) -> Result<Config, Failure> {
     let (adapter, usual) = match options.kind {
         args::meter::Kind::Iec62056 if is_pushed => ("iec62056", "2400-7E1"),
         args::meter::Kind::Iec62056 => ("iec62056", "300-7E1"),
+        args::meter::Kind::Mbus => ("mbus", "2400-8E1"),
         args::meter::Kind::P1 => ("p1", "115200-8N1"),
         args::meter::Kind::Sml => ("sml", "9600-8N1"),
     };
@@ -191,18 +195,27 @@ fn of_port(options: &args::meter::Read) -> Result<Config, Failure> {
         keys.extend(value.map(|value| format!("{name} = {value}\n")));
     };
     key("mode", options.mode.as_ref().map(|mode| json!(mode)));
-    key("address", options.address.as_ref().map(|text| json!(text)));
+    if options.kind == args::meter::Kind::Mbus {
+        let (name, value) = on_mbus(options.address.as_deref());
+        key(name, Some(value));
+    } else {
+        key("address", options.address.as_ref().map(|text| json!(text)));
+    }
     key("max_baud", options.max_baud.map(|baud| json!(baud)));
     let delay = options.baud_change_delay_ms;
     key("baud_change_delay_ms", delay.map(|delay| json!(delay)));
     key("wake_up", options.wake_up.then_some(json!(true)));
     let text = format!(
         "[client]\nendpoint = \"none\"\n[bus.{GIVEN}]\nkind = \"serial\"\ndevice = {}\nline = \"{line}\"\n\
-         echo = {}\nsoftware_parity = {}\n[device.{GIVEN}]\nadapter = \"{adapter}\"\nbus = \"{GIVEN}\"\n\
+         echo = {}\n{}[device.{GIVEN}]\nadapter = \"{adapter}\"\nbus = \"{GIVEN}\"\n\
          {}point = {{}}\n",
         json!(path.display().to_string()),
         options.echo,
-        options.software_parity,
+        if options.software_parity {
+            "software_parity = true\n"
+        } else {
+            ""
+        },
         keys.concat()
     );
     let nowhere = PathBuf::from("/nonexistent");
@@ -221,6 +234,18 @@ fn of_port(options: &args::meter::Read) -> Result<Config, Failure> {
         let whats = checked.problems.iter().map(|problem| problem.what.as_str());
         Failure::usage(whats.collect::<Vec<_>>().join(", "))
     })
+}
+
+/// A number is a primary address, more digits are a secondary one; without either the only meter of
+/// the line answers.
+fn on_mbus(address: Option<&str>) -> (&'static str, serde_json::Value) {
+    let Some(address) = address else {
+        return ("address", json!(ALONE));
+    };
+    match address.parse::<u8>() {
+        Ok(number) => ("address", json!(number)),
+        Err(_) => ("secondary", json!(address)),
+    }
 }
 
 fn configuration(global: &Global) -> Result<Config, Failure> {

@@ -9,6 +9,7 @@ mod device;
 mod files;
 mod lamp;
 mod limits;
+mod line_meter;
 mod location;
 mod meter;
 mod modbus;

@@ -10,8 +10,8 @@ use std::{
 };
 
 use lamplighter_adapters::{
-    bus::LineSettings, iec62056, location::Quantity, meter, modbus, mqtt::MqttConfig,
-    remote::RemoteLimits, s0, w1::FilePoint,
+    bus::LineSettings, dlms::DlmsConfig, iec62056, location::Quantity, mbus::MbusConfig, meter,
+    modbus, mqtt::MqttConfig, remote::RemoteLimits, s0, w1::FilePoint,
 };
 use lamplighter_lwm2m::client::{BootstrapConfig, Creation, ServerConfig};
 use lamplighter_model::{
@@ -158,7 +158,7 @@ pub struct Modbus {
     pub points: Vec<Point>,
 }
 
-/// A meter of any family, alone on its line.
+/// A meter of any family.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Meter {
     pub bus: BusId,
@@ -170,8 +170,10 @@ pub struct Meter {
 /// How a meter is spoken to.
 #[derive(Clone, Debug, PartialEq)]
 pub enum MeterKind {
+    Dlms(DlmsConfig),
     /// Without its points, and what its line says.
     Iec62056(iec62056::MeterConfig),
+    Mbus(MbusConfig),
     /// Sends text by itself: mode D of IEC 62056-21.
     ModeD,
     P1,
@@ -518,10 +520,22 @@ impl DeviceKind {
 }
 
 impl Meter {
+    /// Whether others of its kind may stand on the same line.
+    pub fn shares_its_line(&self) -> bool {
+        match self.kind {
+            MeterKind::Dlms(_) | MeterKind::Mbus(_) => true,
+            MeterKind::Iec62056(_) | MeterKind::ModeD | MeterKind::P1 | MeterKind::Sml { .. } => {
+                false
+            }
+        }
+    }
+
     /// As `adapter` names it.
     pub fn adapter(&self) -> &'static str {
         match self.kind {
+            MeterKind::Dlms(_) => "dlms",
             MeterKind::Iec62056(_) | MeterKind::ModeD => "iec62056",
+            MeterKind::Mbus(_) => "mbus",
             MeterKind::P1 => "p1",
             MeterKind::Sml { .. } => "sml",
         }
@@ -530,7 +544,9 @@ impl Meter {
     /// How often it is read; `None` where it sends by itself.
     pub fn period(&self) -> Option<Duration> {
         match &self.kind {
+            MeterKind::Dlms(config) => Some(config.read_every),
             MeterKind::Iec62056(config) => Some(config.read_every),
+            MeterKind::Mbus(config) => Some(config.read_every),
             MeterKind::ModeD | MeterKind::P1 | MeterKind::Sml { .. } => None,
         }
     }

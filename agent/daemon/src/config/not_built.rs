@@ -28,7 +28,6 @@ const NOT_BUILT: &[(&str, Refused)] = &[
         Refused::Words(&["est", "oscore", "rpk"]),
     ),
     ("bus.*.kind", Refused::Words(&["ascii", "udp"])),
-    ("device.*.adapter", Refused::Words(&["dlms", "mbus"])),
     ("server.*.coap.default_leisure_s", Refused::Always),
     ("server.*.coap.probing_rate_bytes_s", Refused::Always),
     ("server.*.expose", Refused::Words(&["endpoint", "prefix"])),

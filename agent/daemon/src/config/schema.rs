@@ -8,6 +8,7 @@
 mod bus;
 mod device;
 mod files;
+mod line_meter;
 mod location;
 mod meter;
 mod mqtt;
@@ -29,6 +30,9 @@ pub use device::{
     Read, RegisterType, SimDevice, SimPoint, Table, Verify, WhileWaiting, Write, WriteFunction,
 };
 pub use files::{SystemDevice, SystemPoint, W1Device, W1Point, What};
+pub use line_meter::{
+    DlmsDevice, DlmsMode, DlmsPoint, DlmsSecurity, MbusDevice, MbusFunction, MbusPoint, MbusRecord,
+};
 pub use location::{GpsdDevice, NmeaDevice};
 pub use meter::{Iec62056Device, MeterMode, MeterPoint, P1Device, SmlDevice};
 pub use mqtt::{Availability, Command, Mqtt, MqttDevice, MqttPoint, Query};

@@ -1,22 +1,31 @@
 //! Meters of all families.
 
-use std::time::Duration;
+use std::{
+    collections::BTreeMap,
+    path::{Path, PathBuf},
+    time::Duration,
+};
 
 use lamplighter_adapters::{
     Adapter, Clock,
-    bus::{LineSettings, SerialOpener},
+    bus::{LineOpener, LineSettings, SerialOpener, SharedLine, SharedSettings},
+    dlms::DlmsDevice,
     iec62056::{self, MeterDevice, line_at},
+    mbus::MbusDevice,
     meter::{Board, Counters, MeterPoint, PushConfig, PushDevice, Telegrams},
     p1::TextTelegrams,
     sml::SmlTelegrams,
     supervise::Limits,
 };
-
 use tokio::{task::spawn_blocking, time::Instant};
 
-use super::Starter;
+use super::{
+    Starter,
+    counter::KeptCounter,
+    modbus::{MODBUS_PORT, serial, tcp_opener},
+};
 use crate::{
-    config::{self, BusLine, Device, MeterKind, SerialLine},
+    config::{self, BusId, BusLine, Device, MeterKind, SerialLine},
     status::{Wear, WearSource},
     store::CounterFile,
 };
@@ -36,8 +45,83 @@ pub(crate) trait Use {
     fn with<A: Adapter>(self, adapter: A, limits: Limits, board: Board) -> Self::Out;
 }
 
-/// The adapter of a meter. A meter has its line to itself: one readout may take a minute.
+/// Lines that meters share, as far as they were made, and where their counters are kept.
+#[derive(Debug)]
+pub(crate) struct Lines {
+    lines: BTreeMap<BusId, SharedLine<LineOpener>>,
+    counters: PathBuf,
+    seed: u64,
+}
+
+impl Lines {
+    /// `state_dir`: where counters are kept that may never be used twice.
+    pub(crate) fn new(state_dir: &Path, seed: u64) -> Self {
+        Self {
+            lines: BTreeMap::new(),
+            counters: state_dir.join("dlms"),
+            seed,
+        }
+    }
+
+    fn line(&mut self, id: BusId, bus: &config::Bus) -> SharedLine<LineOpener> {
+        let made = self.lines.entry(id);
+        let line = made.or_insert_with(|| {
+            let settings = SharedSettings {
+                name: bus.name.clone(),
+                reopen_first: bus.reopen.0,
+                reopen_max: bus.reopen.1,
+                connect_pause: bus.connect_pause,
+            };
+            SharedLine::new(opener(bus), settings, self.seed)
+        });
+        line.clone()
+    }
+}
+
+fn opener(bus: &config::Bus) -> LineOpener {
+    match &bus.line {
+        BusLine::Serial(line) => LineOpener::Serial(serial(line)),
+        BusLine::RtuOverTcp(address) | BusLine::Tcp(address) => {
+            LineOpener::Tcp(tcp_opener(address, MODBUS_PORT))
+        }
+    }
+}
+
+/// The adapter of a meter.
 pub(crate) fn make<U: Use>(
+    (name, meter): (&str, &config::Meter),
+    bus: &config::Bus,
+    clock: Clock,
+    lines: &mut Lines,
+    user: U,
+) -> Result<U::Out, String> {
+    let counters = user.counters();
+    match &meter.kind {
+        MeterKind::Dlms(config) => {
+            let mut limits = config.limits();
+            limits.stale_after = Some(meter.stale_after);
+            let line = lines.line(meter.bus, bus);
+            let counter = KeptCounter::new(&lines.counters, name);
+            let adapter = DlmsDevice::new(line, config.clone(), counters, counter, clock);
+            let board = adapter.board();
+            Ok(user.with(adapter, limits, board))
+        }
+        MeterKind::Mbus(config) => {
+            let mut limits = config.limits();
+            limits.stale_after = Some(meter.stale_after);
+            let line = lines.line(meter.bus, bus);
+            let adapter = MbusDevice::new(line, config.clone(), counters, clock);
+            let board = adapter.board();
+            Ok(user.with(adapter, limits, board))
+        }
+        MeterKind::Iec62056(_) | MeterKind::ModeD | MeterKind::P1 | MeterKind::Sml { .. } => {
+            alone(meter, bus, clock, user)
+        }
+    }
+}
+
+/// The adapter of a meter that has its line to itself: one readout may take a minute.
+fn alone<U: Use>(
     meter: &config::Meter,
     bus: &config::Bus,
     clock: Clock,
@@ -77,6 +161,7 @@ pub(crate) fn make<U: Use>(
             let config = PushConfig { serial, ..config };
             pushing(line, config, clock, SmlTelegrams::default(), user)
         }
+        MeterKind::Dlms(_) | MeterKind::Mbus(_) => return Err("it shares its line".to_owned()),
     })
 }
 
@@ -99,12 +184,15 @@ impl Starter<'_> {
     pub(super) fn meter(&mut self, device: &Device, meter: &config::Meter) -> Result<(), String> {
         let bus = self.config.bus(meter.bus).ok_or("its bus does not exist")?;
         let clock = self.clock.clone();
+        let mut lines = self.lines.take().ok_or("its lines are in use")?;
         let supervised = Supervised {
             starter: self,
             device,
             meter,
         };
-        make(meter, bus, clock, supervised)
+        let made = make((&device.name, meter), bus, clock, &mut lines, supervised);
+        self.lines = Some(lines);
+        made
     }
 }
 

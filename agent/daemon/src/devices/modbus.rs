@@ -21,6 +21,9 @@ pub(crate) type Owner = Pin<Box<dyn Future<Output = ()> + Send>>;
 /// How long a device on the network may take to accept a connection.
 const CONNECT: Duration = Duration::from_secs(3);
 
+/// Where a device on the network listens, unless its address says something else.
+pub(super) const MODBUS_PORT: u16 = 502;
+
 /// The buses that Modbus devices stand on; a meter owns its line itself.
 pub(super) fn buses(config: &Config) -> Vec<(BusId, &config::Bus)> {
     let used: BTreeSet<BusId> = config
@@ -49,23 +52,27 @@ pub(crate) fn open(bus: &config::Bus, seed: u64) -> (BusHandle, BusSettings, Own
     let settings = bus.modbus_settings();
     match &bus.line {
         BusLine::Serial(line) => {
-            let opener = SerialOpener {
-                device: line.device.clone(),
-                line: line.settings,
-                rs485: match line.rs485 {
-                    config::Rs485::Adapter | config::Rs485::Auto => Rs485::Adapter,
-                    config::Rs485::Kernel => Rs485::Kernel,
-                    config::Rs485::RtsHigh => Rs485::RtsHigh,
-                },
-                echo: line.echo,
-            };
-            let (handle, owner) = Bus::new(opener, settings.clone(), seed);
+            let (handle, owner) = Bus::new(serial(line), settings.clone(), seed);
             (handle, settings, Box::pin(owner.run()))
         }
         BusLine::RtuOverTcp(address) | BusLine::Tcp(address) => {
-            let (handle, owner) = Bus::new(tcp_opener(address, 502), settings.clone(), seed);
+            let (handle, owner) =
+                Bus::new(tcp_opener(address, MODBUS_PORT), settings.clone(), seed);
             (handle, settings, Box::pin(owner.run()))
         }
+    }
+}
+
+pub(super) fn serial(line: &config::SerialLine) -> SerialOpener {
+    SerialOpener {
+        device: line.device.clone(),
+        line: line.settings,
+        rs485: match line.rs485 {
+            config::Rs485::Adapter | config::Rs485::Auto => Rs485::Adapter,
+            config::Rs485::Kernel => Rs485::Kernel,
+            config::Rs485::RtsHigh => Rs485::RtsHigh,
+        },
+        echo: line.echo,
     }
 }
 
@@ -160,7 +167,7 @@ fn wear_of(stats: &DeviceStats, line: &BusState) -> Wear {
     }
 }
 
-/// `HOST:PORT` as the check let it through.
+/// `HOST:PORT` as the check let it through; the port of the standard where none can be read.
 pub(super) fn tcp_opener(address: &str, default_port: u16) -> TcpOpener {
     let (host, port) = address.rsplit_once(':').unwrap_or((address, ""));
     TcpOpener {

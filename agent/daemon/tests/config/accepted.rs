@@ -143,6 +143,32 @@ fn meters_that_send_by_themselves_are_accepted_with_their_counters() {
 }
 
 #[test]
+fn meters_that_share_a_line_are_accepted() {
+    let text = "[bus.heat]\nkind = \"serial\"\ndevice = \"/dev/heat\"\nline = \"2400-8E1\"\necho = true\n\
+        [device.one]\nadapter = \"mbus\"\nbus = \"heat\"\naddress = 1\n\
+        [device.one.point.energy]\nresource = \"/3331/0/5700\"\nunit = \"Wh\"\n\
+        record = { quantity = \"energy\" }\n\
+        [device.two]\nadapter = \"mbus\"\nbus = \"heat\"\nsecondary = \"26718590\"\ntimeout_factor = 2\n\
+        [device.two.point.energy]\nresource = \"/3331/1/5700\"\nunit = \"Wh\"\n\
+        record = { header = \"0C 06\", number = 2 }\n\
+        [bus.net]\nkind = \"rtu_over_tcp\"\naddress = \"192.0.2.1:4059\"\n\
+        [device.three]\nadapter = \"dlms\"\nbus = \"net\"\nphysical = 17\n\
+        security = { mode = \"password\", password = \"credential:main-psk\" }\n\
+        [device.three.point.energy]\nresource = \"/3331/2/5700\"\nobis = \"1-0:1.8.0*255\"\nunit = \"Wh\"\n";
+    let checked = check("line-meters", &format!("{SERVER}{text}"));
+    assert_eq!(checked.problems, []);
+    let devices = checked.config.unwrap().devices;
+    let registers: Vec<String> = devices
+        .iter()
+        .map(|device| match &device.kind {
+            DeviceKind::Meter(meter) => meter.points[0].config.register.to_string(),
+            other => panic!("{other:?}"),
+        })
+        .collect();
+    assert_eq!(registers, ["energy", "1-0:1.8.0", "0C 06, number 2"]);
+}
+
+#[test]
 fn order_and_retries_of_a_registration_are_configurable() {
     let text = "queue_mode = true\n[server.main.registration]\npriority = 2\nfailure_block = true\n\
         retry_count = 3\nsequence_count = 4\nreturn_spread_s = 0\n";

@@ -73,7 +73,7 @@ fn wrong_keys_and_types_are_all_found_with_their_lines() {
                 "[device.a]\nadapter = 5\n",
                 &[(
                     2,
-                    "expected one of `gpio`, `gpsd`, `iec62056`, `modbus`, `mqtt`, `nmea`, `p1`, `remote`, `s0`, `sim`, `sml`, `system`, `w1`, found the number 5",
+                    "expected one of `dlms`, `gpio`, `gpsd`, `iec62056`, `mbus`, `modbus`, `mqtt`, `nmea`, `p1`, `remote`, `s0`, `sim`, `sml`, `system`, `w1`, found the number 5",
                 )],
             ),
             (
@@ -696,6 +696,57 @@ fn meters_are_checked() {
                 "[bus.b]\nkind = \"serial\"\ndevice = \"/dev/b\"\nline = \"2400-7E1\"\n\
              [device.m]\nadapter = \"iec62056\"\nbus = \"b\"\nmode = \"D\"\nread_s = 60\npoint = {}\n",
                 &[(9, "in mode D the meter sends by itself")],
+            ),
+            (
+                "[bus.b]\nkind = \"serial\"\ndevice = \"/dev/b\"\nline = \"9600-8N1\"\ngap_ms = 5\n\
+             [device.a]\nadapter = \"mbus\"\nbus = \"b\"\naddress = 251\nretries = 9\n\
+             [device.a.point.e]\nresource = \"/3331/0/5700\"\nrecord = { quantity = \"enregy\", number = 0 }\n\
+             [device.a.point.f]\nresource = \"/3331/1/5700\"\nrecord = { header = \"xy\" }\n\
+             [device.a.point.g]\nresource = \"/3331/2/5700\"\n\
+             [device.c]\nadapter = \"mbus\"\nbus = \"b\"\nsecondary = \"1234\"\npoint = {}\n\
+             [device.d]\nadapter = \"mbus\"\nbus = \"b\"\npoint = {}\n\
+             [device.e]\nadapter = \"dlms\"\nbus = \"b\"\npoint = {}\n",
+                &[
+                    (
+                        4,
+                        "meters of this bus have 300 to 9600 Bd and 8E1, this line has 9600-8N1",
+                    ),
+                    (5, "`gap_ms` with meters that share a line: not available"),
+                    (9, "`address = 251` is not within 0 to 250"),
+                    (10, "`retries = 9` is not within 0 to 5"),
+                    (13, "`enregy` is no quantity of the standard"),
+                    (13, "records are counted from 1"),
+                    (16, "`xy` is not a row of bytes"),
+                    (17, "the key `record` is missing"),
+                    (22, "`1234` is not a secondary address"),
+                    (24, "the key `address` is missing"),
+                    (30, "it speaks dlms, [device.a] on the same line mbus"),
+                ],
+            ),
+            (
+                "[bus.b]\nkind = \"tcp\"\naddress = \"a:1\"\n\
+             [device.a]\nadapter = \"dlms\"\nbus = \"b\"\nphysical = 17\npoint = {}\n\
+             security = { mode = \"gmac\", system_title = \"short\", password = \"credential:none\" }\n\
+             [device.c]\nadapter = \"dlms\"\nbus = \"b\"\nclient = 0\n\
+             [device.c.point.e]\nresource = \"/3331/0/5700\"\nobis = \"1.8.0\"\nattribute = 0\n\
+             [device.d]\nadapter = \"dlms\"\nbus = \"b\"\npoint = {}\n\
+             security = { mode = \"password\", password = \"swordfish\" }\n",
+                &[
+                    (7, "the wrapper on TCP has no such address"),
+                    (9, "it has no meaning with this mode"),
+                    (9, "the key `authentication_key` is missing"),
+                    (9, "the key `encryption_key` is missing"),
+                    (9, "a system title has eight bytes"),
+                    (13, "`client = 0` is not within 1 to 127"),
+                    (17, "`attribute = 0` is not within 1 to 127"),
+                    (22, "a secret does not stand in the configuration itself"),
+                ],
+            ),
+            (
+                "[bus.b]\nkind = \"tcp\"\naddress = \"a:1\"\n\
+             [device.a]\nadapter = \"mbus\"\nbus = \"b\"\naddress = 1\npoint = {}\n\
+             [device.c]\nadapter = \"mbus\"\nbus = \"b\"\naddress = 1\npoint = {}\n",
+                &[(9, "it is the same meter as [device.a]")],
             ),
         ],
     );

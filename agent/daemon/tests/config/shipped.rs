@@ -63,6 +63,12 @@ fn the_main_file_shows_every_key() {
     let directory = crate::directory("every-key");
     crate::put(&directory, "lamplighter.toml", &all);
     crate::put_secret(&directory, "credentials/bs-psk", b"text:swordfish\n");
+    for key in ["feeder-guek", "feeder-gak"] {
+        let secret = b"hex:000102030405060708090a0b0c0d0e0f\n";
+        crate::put_secret(&directory, &format!("credentials/{key}"), secret);
+    }
+    let password = b"text:12345678\n";
+    crate::put_secret(&directory, "credentials/transformer-meter", password);
     let checked = source(&directory).check();
     assert_eq!(checked.problems, []);
     for key in schema_keys() {
@@ -88,6 +94,8 @@ fn schema_keys() -> Vec<String> {
         "schema/device.rs",
         "schema/files.rs",
         "schema/mqtt.rs",
+        "schema/line_meter.rs",
+        "schema/meter.rs",
         "schema/remote.rs",
         "schema/rule.rs",
         "schema/safety.rs",

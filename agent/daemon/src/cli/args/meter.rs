@@ -21,7 +21,9 @@ Examples:
   lamplighter meter read meter_main --json
   lamplighter meter read --port /dev/ttyUSB0                   IEC 62056-21, without agent and configuration
   lamplighter meter read --port /dev/ttyUSB0 --kind sml
-  lamplighter meter read --port /dev/ttyUSB0 --kind p1 --line 9600-7E1";
+  lamplighter meter read --port /dev/ttyUSB0 --kind p1 --line 9600-7E1
+  lamplighter meter read --port /dev/ttyUSB0 --kind mbus --address 5
+  lamplighter meter read --port /dev/ttyUSB0 --kind mbus --address 26718590";
 
 #[derive(Args, Clone, Debug)]
 pub struct Read {
@@ -39,7 +41,8 @@ pub struct Read {
     /// Mode of IEC 62056-21: auto, A, B, C or D [default: auto]
     #[arg(long, value_name = "MODE", requires = "port")]
     pub mode: Option<String>,
-    /// Device address for the sign-on of IEC 62056-21 [default: any meter]
+    /// Device address for the sign-on of IEC 62056-21, primary or secondary address on an M-Bus [default:
+    /// any meter]
     #[arg(long, value_name = "ADDRESS", requires = "port")]
     pub address: Option<String>,
     /// Highest speed to agree on by IEC 62056-21 [default: 9600]
@@ -63,6 +66,8 @@ pub struct Read {
 pub enum Kind {
     /// Through an optical head, IEC 62056-21
     Iec62056,
+    /// On a wired M-Bus
+    Mbus,
     /// Customer port, DSMR P1
     P1,
     /// German meters that send SML

@@ -44,6 +44,7 @@ impl Checker<'_> {
             self.name(&at);
             let id = AdapterId(u16::try_from(checked.len()).unwrap_or(u16::MAX));
             let (kind, points) = match device {
+                schema::Device::Dlms(meter) => meter_kind(self.dlms(&at, id, meter)),
                 schema::Device::Gpio(gpio) => {
                     let (gpio, points) = self.gpio(&at, id, gpio, &mut lines);
                     (Some(DeviceKind::Gpio(gpio)), points)
@@ -53,6 +54,7 @@ impl Checker<'_> {
                     (location.map(DeviceKind::Location), points)
                 }
                 schema::Device::Iec62056(meter) => meter_kind(self.iec62056(&at, id, meter)),
+                schema::Device::Mbus(meter) => meter_kind(self.mbus(&at, id, meter)),
                 schema::Device::Modbus(modbus) => {
                     let (modbus, points) = self.modbus(&at, id, modbus);
                     (modbus.map(DeviceKind::Modbus), points)
@@ -383,14 +385,31 @@ impl Checker<'_> {
             .collect();
         self.line_loads(modbus.iter().copied());
         self.same_unit_twice(modbus.into_iter());
+        let meters = devices
+            .iter()
+            .filter_map(|checked| match &checked.device.kind {
+                DeviceKind::Meter(meter) => Some((checked.device.name.as_str(), meter)),
+                DeviceKind::Gpio(_)
+                | DeviceKind::Location(_)
+                | DeviceKind::Modbus(_)
+                | DeviceKind::Mqtt(_)
+                | DeviceKind::Remote(_)
+                | DeviceKind::S0(_)
+                | DeviceKind::Sim(_)
+                | DeviceKind::System(_)
+                | DeviceKind::W1(_) => None,
+            });
+        self.same_meter_twice(meters);
         let mut users: BTreeMap<BusId, Vec<(&str, bool)>> = BTreeMap::new();
+        let mut families: BTreeMap<BusId, (&str, &str)> = BTreeMap::new();
         for checked in devices {
-            let (bus, is_alone) = match &checked.device.kind {
-                DeviceKind::Meter(meter) => (meter.bus, true),
-                DeviceKind::Modbus(modbus) => (modbus.bus, false),
+            let name = checked.device.name.as_str();
+            let (bus, is_alone, family) = match &checked.device.kind {
+                DeviceKind::Meter(meter) => (meter.bus, !meter.shares_its_line(), meter.adapter()),
+                DeviceKind::Modbus(modbus) => (modbus.bus, false, "modbus"),
                 DeviceKind::Location(location) => match location.source {
                     LocationSource::Gpsd { .. } => continue,
-                    LocationSource::Nmea(bus) => (bus, true),
+                    LocationSource::Nmea(bus) => (bus, true, "nmea"),
                 },
                 DeviceKind::Gpio(_)
                 | DeviceKind::Mqtt(_)
@@ -400,10 +419,17 @@ impl Checker<'_> {
                 | DeviceKind::System(_)
                 | DeviceKind::W1(_) => continue,
             };
-            users
-                .entry(bus)
-                .or_default()
-                .push((&checked.device.name, is_alone));
+            users.entry(bus).or_default().push((name, is_alone));
+            if is_alone {
+                continue;
+            }
+            let (first, spoken) = *families.entry(bus).or_insert((name, family));
+            if spoken != family {
+                let what =
+                    format!("it speaks {family}, [device.{first}] on the same line {spoken}");
+                let hint = "a line has one protocol: give it its own bus";
+                self.error(&key(&["device", name, "bus"]), what, hint);
+            }
         }
         for users in users.values() {
             let meter = users.iter().find(|(_, is_alone)| *is_alone);

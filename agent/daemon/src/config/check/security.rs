@@ -191,7 +191,7 @@ impl Checker<'_> {
         account.server_key = found.into_iter().next().unwrap_or_default();
     }
 
-    fn secret(
+    pub(super) fn secret(
         &mut self,
         table: &Key,
         name: &str,

@@ -5,16 +5,18 @@ use std::collections::BTreeMap;
 use serde::Deserialize;
 
 use super::{
-    Feedback, GpsdDevice, Iec62056Device, MqttDevice, NmeaDevice, P1Device, RemoteDevice, S0Device,
-    Scalar, SmlDevice, SystemDevice, W1Device,
+    DlmsDevice, Feedback, GpsdDevice, Iec62056Device, MbusDevice, MqttDevice, NmeaDevice, P1Device,
+    RemoteDevice, S0Device, Scalar, SmlDevice, SystemDevice, W1Device,
 };
 
 #[derive(Clone, Debug, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Device {
+    Dlms(DlmsDevice),
     Gpio(GpioDevice),
     Gpsd(GpsdDevice),
     Iec62056(Iec62056Device),
+    Mbus(MbusDevice),
     Modbus(ModbusDevice),
     Mqtt(MqttDevice),
     Nmea(NmeaDevice),
