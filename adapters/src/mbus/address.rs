@@ -129,6 +129,33 @@ impl Secondary {
             .map_or_else(String::new, |letters| letters.iter().collect())
     }
 
+    /// What it measures, in words (EN 13757-7, table 13); `None` where that is open or not known.
+    pub fn medium_word(self) -> Option<&'static str> {
+        const WORDS: [(u8, &str); 17] = [
+            (0x00, "other"),
+            (0x01, "oil"),
+            (0x02, "electricity"),
+            (0x03, "gas"),
+            (0x04, "heat"),
+            (0x05, "steam"),
+            (0x06, "warm water"),
+            (0x07, "water"),
+            (0x08, "heat cost"),
+            (0x0A, "cooling, outlet"),
+            (0x0B, "cooling, inlet"),
+            (0x0C, "heat, inlet"),
+            (0x0D, "heat and cooling"),
+            (0x15, "hot water"),
+            (0x16, "cold water"),
+            (0x1B, "room sensor"),
+            (0x31, "converter"),
+        ];
+        let known = WORDS
+            .iter()
+            .find(|(medium, _)| Some(*medium) == self.medium);
+        known.map(|(_, word)| *word)
+    }
+
     /// What it measures; `None` where it fits every medium.
     pub fn medium(self) -> Option<u8> {
         self.medium

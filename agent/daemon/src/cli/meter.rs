@@ -1,4 +1,6 @@
-//! `lamplighter meter`: one readout, in the meter's own words.
+//! `lamplighter meter`: one readout, in the meter's own words; who is on an M-Bus.
+
+mod scan;
 
 use std::{
     cell::Cell,
@@ -44,6 +46,7 @@ pub(super) fn meter(
 ) -> Result<(), Failure> {
     match command {
         args::meter::Meter::Read(options) => read(global, options, out),
+        args::meter::Meter::Scan(options) => scan::scan(global, options, out),
     }
 }
 

@@ -7,6 +7,7 @@ use std::{
 };
 
 use lamplighter_sim::{
+    mbus::{MbusConfig, MbusLineConfig, MbusMeters},
     meter::{Meter, MeterConfig},
     pty::Pty,
     pushing::{PushMeter, Telegram},
@@ -44,6 +45,15 @@ fn wall() -> Wall {
                 ports.send(pty.path().to_owned()).unwrap();
                 tokio::spawn(PushMeter::new(telegram, Duration::from_millis(300)).serve(pty));
             }
+            let second = MbusConfig {
+                primary: 2,
+                secondary: [0x79, 0x56, 0x34, 0x12, 0x24, 0x23, 0x28, 0x07],
+                ..MbusConfig::default()
+            };
+            let bus = MbusMeters::new([MbusConfig::default(), second]);
+            let pty = Pty::open().unwrap();
+            ports.send(pty.path().to_owned()).unwrap();
+            tokio::spawn(bus.serve(pty, MbusLineConfig::default()));
             drop(ports);
             let _ = ended.await;
         });
@@ -119,6 +129,52 @@ fn a_meter_is_read_out_through_the_agent_and_without_it() {
         (&"350".into(), &"W".into())
     );
     assert_eq!(power["points"][0]["point"], "pv.power");
+}
+
+#[test]
+fn meters_on_a_bus_are_found_and_read() {
+    let (place, wall) = (Place::new(), wall());
+    let port = wall.ports[3].to_str().unwrap();
+    let scan = [
+        "meter",
+        "scan",
+        "--port",
+        port,
+        "--line",
+        "9600-8E1",
+        "--secondary",
+    ];
+    let found = place.json(&[&scan[..], &["--fitting", "1234567F"]].concat());
+    let told = |at: usize, key: &str| found[at][key].as_str().unwrap_or_default().to_owned();
+    assert_eq!(
+        [told(0, "secondary"), told(0, "maker"), told(0, "medium")],
+        ["1234567824232804", "HYD", "heat"]
+    );
+    assert_eq!(
+        [told(1, "secondary"), told(1, "medium")],
+        ["1234567924232807", "water"]
+    );
+    let read = [
+        "meter",
+        "read",
+        "--port",
+        port,
+        "--kind",
+        "mbus",
+        "--address",
+        "2",
+    ];
+    let meter = place.json(&read);
+    assert_eq!(meter["readout"]["serial"], "12345679");
+    let first = &meter["readout"]["readings"][0];
+    assert_eq!(
+        (&first["obis"], &first["value"], &first["unit"]),
+        (
+            &"energy [0C 06]".into(),
+            &"12345678000".into(),
+            &"Wh".into()
+        )
+    );
 }
 
 #[test]

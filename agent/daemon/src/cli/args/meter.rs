@@ -10,6 +10,40 @@ pub enum Meter {
     /// Read a meter out: every register with its value, its unit and the resource that it is
     #[command(after_help = READ_HELP)]
     Read(Read),
+    /// Look who is on a wired M-Bus
+    #[command(after_help = SCAN_HELP)]
+    Scan(Scan),
+}
+
+const SCAN_HELP: &str = "\
+The port is opened by this command: the agent must not use it. By primary addresses 251 questions are asked, which takes two
+minutes. By secondary addresses one more digit is tried wherever several meters answer at once.
+
+Examples:
+  lamplighter meter scan --port /dev/ttyUSB0
+  lamplighter meter scan --port /dev/ttyUSB0 --secondary
+  lamplighter meter scan --port /dev/ttyUSB0 --secondary --fitting 26FFFFFF";
+
+#[derive(Args, Clone, Debug)]
+pub struct Scan {
+    /// The serial port of the level converter
+    #[arg(long, value_name = "PATH")]
+    pub port: PathBuf,
+    /// Speed, data bits, parity and stop bits [default: 2400-8E1]
+    #[arg(long, value_name = "LINE")]
+    pub line: Option<LineSettings>,
+    /// By secondary addresses
+    #[arg(long)]
+    pub secondary: bool,
+    /// Only those that fit: eight digits, F is any [default: all]
+    #[arg(long, value_name = "DIGITS", requires = "secondary")]
+    pub fitting: Option<String>,
+    /// How many times the standard's time an answer may take
+    #[arg(long, value_name = "N", default_value_t = 1)]
+    pub timeout_factor: u32,
+    /// The level converter returns what is sent
+    #[arg(long)]
+    pub echo: bool,
 }
 
 const READ_HELP: &str = "\
