@@ -209,13 +209,12 @@ pub async fn agent(
     } = prepared;
     let control = ControlSocket::bind(&places.run_dir)?;
     let _ours = claim(&places.state_dir)?;
-    let definitions = Arc::clone(&config.definitions);
     let clock = Clock::start(&places.state_dir);
     let (now, seed) = (clock.now(), clock::seed());
     let is_moved = is_moved(&places.state_dir, &hardware);
     let (store, loaded) = Store::open(&places.state_dir, config.store, clock);
     let status = Status::new(catalogue(&config), now);
-    let mut tree = Tree::new(Arc::clone(&definitions));
+    let mut tree = Tree::new(Arc::clone(&config.definitions));
     let mut client = Client::new(
         client_config(&config, &hardware, seed),
         records_of(THE_BOX, loaded.records),
@@ -283,11 +282,15 @@ pub async fn agent(
     drop(config);
     let ended = agent.run().await;
     drop((served, devices));
-    ended.map_err(|error| StartError::Io {
+    ended.map_err(no_signals)
+}
+
+fn no_signals(error: io::Error) -> StartError {
+    StartError::Io {
         what: "cannot listen to",
         path: "signals".to_owned(),
         error,
-    })
+    }
 }
 
 fn with_seed(site: &SiteConfig, seed: u64) -> SiteConfig {

@@ -213,9 +213,10 @@ impl Checker<'_> {
         lines: &mut BTreeMap<LineKey, Key>,
     ) {
         let pin = (backend == schema::Backend::Rppal).then(|| pin_of(&line));
-        let named = pin
-            .flatten()
-            .map_or(line.clone(), |pin| format!("GPIO{pin}"));
+        let named = match pin.flatten() {
+            Some(pin) => format!("GPIO{pin}"),
+            None => line.clone(),
+        };
         let line_key = (backend == schema::Backend::Sim, chip, named);
         if let Some(other) = lines.insert(line_key, point.clone()) {
             let what = format!(
