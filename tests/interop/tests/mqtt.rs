@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, reason = "a panic is how a test fails")]
 
 use std::{
+    fs::Permissions,
     net::TcpListener,
     os::unix::fs::PermissionsExt,
     path::{Path, PathBuf},
@@ -209,7 +210,7 @@ fn a_broker_that_refuses_us_or_is_another_is_told_to_people() {
     let directory = scratch("mqtt-refused");
     let passwords = directory.join("passwords");
     write(&passwords, "");
-    std::fs::set_permissions(&passwords, PermissionsExt::from_mode(0o600)).unwrap();
+    std::fs::set_permissions(&passwords, Permissions::from_mode(0o600)).unwrap();
     let made = Command::new("mosquitto_passwd")
         .args([
             "-b",
@@ -236,7 +237,7 @@ fn a_broker_that_refuses_us_or_is_another_is_told_to_people() {
     let password = directory.join("credentials/mqtt");
     let configure = |ca: &Path, word: &str| {
         write(&password, format!("text:{word}\n"));
-        std::fs::set_permissions(&password, PermissionsExt::from_mode(0o600)).unwrap();
+        std::fs::set_permissions(&password, Permissions::from_mode(0o600)).unwrap();
         format!(
             "url = \"mqtts://localhost:{}\"\nca = \"{}\"\nuser = \"lamplighter\"\npassword = \"credential:mqtt\"",
             broker.port,
