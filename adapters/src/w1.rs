@@ -247,8 +247,8 @@ fn w1(device: &Path) -> Result<Decimal, Fault> {
 
 /// The zone of the processor by its name, else the first.
 fn cpu(root: &Path) -> Result<String, Fault> {
-    let directory = root.join("sys/class/thermal");
-    let entries = fs::read_dir(&directory).map_err(|_| Fault::Unreachable)?;
+    let entries = fs::read_dir(root.join("sys/class/thermal"));
+    let entries = entries.map_err(|_| Fault::Unreachable)?;
     let zones = entries.filter_map(|entry| Some(entry.ok()?.path()));
     let mut zones: Vec<PathBuf> = zones
         .filter(|zone| {
@@ -326,10 +326,10 @@ fn text(file: &Path) -> Result<String, Fault> {
 
 /// A sensor that is not there has no file; one that is disturbed has one that cannot be read.
 fn of_error(error: &io::Error) -> Fault {
-    match error.kind() {
-        io::ErrorKind::NotFound => Fault::Unreachable,
-        _ => Fault::Device(format!("it cannot be read: {error}")),
+    if error.kind() == io::ErrorKind::NotFound {
+        return Fault::Unreachable;
     }
+    Fault::Device(format!("it cannot be read: {error}"))
 }
 
 fn not_understood(text: &str) -> Fault {

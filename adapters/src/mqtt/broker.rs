@@ -15,7 +15,7 @@ use std::{
 use lamplighter_model::device::Fault;
 use rumqttc::{
     AsyncClient, ConnectReturnCode, ConnectionError, Event, EventLoop, MqttOptions, Packet,
-    Publish, QoS, StateError, SubscribeFilter, TlsConfiguration, Transport,
+    Publish, QoS, StateError, SubscribeFilter, SubscribeReasonCode, TlsConfiguration, Transport,
 };
 use rustls::{ClientConfig, RootCertStore, pki_types::CertificateDer};
 use tokio::{
@@ -159,6 +159,12 @@ impl Broker {
             }
             Ok(Event::Incoming(Packet::Publish(message))) => {
                 self.deliver(message);
+                None
+            }
+            Ok(Event::Incoming(Packet::SubAck(answer))) => {
+                if answer.return_codes.contains(&SubscribeReasonCode::Failure) {
+                    tracing::warn!(broker = self.config.host, "The broker refuses topics");
+                }
                 None
             }
             Ok(Event::Incoming(Packet::Disconnect)) => {

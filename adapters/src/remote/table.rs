@@ -277,7 +277,7 @@ impl Table {
             Some(last) if raw.is_null() && raw.quality != RawQuality::Good => last.value.clone(),
             Some(_) | None => line::value(&raw.value, resource.data_type).ok_or(Why::WrongType)?,
         };
-        let source_time = raw.milliseconds().map_err(|()| Why::BadTime)?;
+        let source_time = raw.milliseconds().map_err(|_| Why::BadTime)?;
         if last.is_none() && resource.samples.len() >= INSTANCES_MAX {
             return Err(Why::TooMany);
         }
