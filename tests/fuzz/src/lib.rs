@@ -21,6 +21,7 @@ mod dtls;
 mod formats;
 mod input;
 mod mbus;
+mod meters;
 pub mod mutate;
 pub mod runner;
 mod saved;

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use lamplighter_lwm2m::format::ContentFormat;
 
-use crate::{client, coap, devices, dtls, formats, mbus, saved, steps, texts};
+use crate::{client, coap, devices, dtls, formats, mbus, meters, saved, steps, texts};
 
 /// Something that takes any bytes and must not panic.
 #[derive(Clone, Copy, Debug)]
@@ -66,6 +66,7 @@ pub const TARGETS: &[Target] = &[
     target("opaque", |bytes| {
         formats::check(ContentFormat::Opaque, bytes)
     }),
+    target("p1_line", meters::text),
     target("path_text", texts::path),
     target("saved_records", saved::records),
     target("saved_samples", saved::samples),
@@ -83,6 +84,7 @@ pub const TARGETS: &[Target] = &[
         formats::check(ContentFormat::SenmlJson, bytes)
     }),
     target("server_uri", texts::server_uri),
+    target("sml_line", meters::sml),
     target("text", |bytes| formats::check(ContentFormat::Text, bytes)),
     target("tlv", |bytes| formats::check(ContentFormat::Tlv, bytes)),
     target("value_text", texts::value),
