@@ -22,6 +22,7 @@ mod dtls;
 mod formats;
 mod input;
 mod mbus;
+mod meters;
 pub mod mutate;
 mod programs;
 pub mod runner;

@@ -4,9 +4,11 @@ use std::{
     collections::BTreeMap,
     fs, io,
     path::{Path, PathBuf},
+    time::Duration,
 };
 
 use lamplighter_lwm2m::saved::Record;
+use lamplighter_sim::pushing::{PushMeter, Telegram};
 use serde_json::Value;
 
 use crate::corpus;
@@ -38,6 +40,7 @@ pub fn write() -> io::Result<usize> {
     seeds.extend(by_hand()?);
     seeds.extend(dtls()?);
     seeds.extend(mbus()?);
+    seeds.extend(pushing());
     let mut numbers = BTreeMap::new();
     for (target, input) in &seeds {
         let number = numbers.entry(target).or_insert(0);
@@ -198,6 +201,22 @@ fn request(method: u8, flags: u8, format: u8, path: &str, payload: &[u8]) -> Vec
         input.extend(piece);
     }
     input
+}
+
+/// What our simulated meters send.
+fn pushing() -> Vec<Seed> {
+    let seed = |target, telegram| {
+        let meter = PushMeter::new(telegram, Duration::from_secs(1));
+        (target, meter.telegram())
+    };
+    vec![
+        seed("p1_line", Telegram::P1),
+        seed("p1_line", Telegram::P1Old),
+        seed("p1_line", Telegram::ModeD),
+        // An encrypted one begins like this.
+        ("p1_line", hex("db0853414767700000018200051030000001")),
+        seed("sml_line", Telegram::Sml),
+    ]
 }
 
 fn by_hand() -> io::Result<Vec<Seed>> {

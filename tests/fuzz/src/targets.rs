@@ -4,7 +4,8 @@ use std::time::Duration;
 
 use lamplighter_lwm2m::format::ContentFormat;
 
-use crate::{client, coap, devices, dtls, formats, mbus, programs, saved, steps, texts};
+use crate::{
+ client, coap, devices, dtls, formats, mbus, meters, programs, saved, steps, texts};
 
 /// Something that takes any bytes and must not panic.
 #[derive(Clone, Copy, Debug)]
@@ -67,6 +68,7 @@ pub const TARGETS: &[Target] = &[
     target("opaque", |bytes| {
         formats::check(ContentFormat::Opaque, bytes)
     }),
+    target("p1_line", meters::text),
     target("path_text", texts::path),
     target("program_line", programs::line),
     target("saved_records", saved::records),
@@ -85,6 +87,7 @@ pub const TARGETS: &[Target] = &[
         formats::check(ContentFormat::SenmlJson, bytes)
     }),
     target("server_uri", texts::server_uri),
+    target("sml_line", meters::sml),
     target("text", |bytes| formats::check(ContentFormat::Text, bytes)),
     target("tlv", |bytes| formats::check(ContentFormat::Tlv, bytes)),
     target("value_text", texts::value),
