@@ -18,6 +18,7 @@ mod client;
 mod coap;
 pub mod corpus;
 mod devices;
+mod dlms;
 mod dtls;
 mod formats;
 mod input;

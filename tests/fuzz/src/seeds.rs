@@ -41,6 +41,7 @@ pub fn write() -> io::Result<usize> {
     seeds.extend(dtls()?);
     seeds.extend(mbus()?);
     seeds.extend(pushing());
+    seeds.extend(dlms());
     let mut numbers = BTreeMap::new();
     for (target, input) in &seeds {
         let number = numbers.entry(target).or_insert(0);
@@ -421,6 +422,37 @@ fn dtls() -> io::Result<Vec<Seed>> {
         seeds.push(("dtls_credentials", input));
     }
     Ok(seeds)
+}
+
+/// An association, the name of the device, a register with its scaler, a refusal, a value in two parts
+/// and a text; what is refused at once.
+fn dlms() -> Vec<Seed> {
+    let accepted =
+        "6129a109060760857405080101a203020100a305a103020100be10040e0800065f1f0400001e1d04c80007";
+    let refused = "611fa109060760857405080101a203020101a305a10302010dbe0604040e010600";
+    let answers = [
+        accepted,
+        "c401c10009084c4d503030303031",
+        "c401c2000600bc614e",
+        "c401c30002020fff161e",
+        "c401c40104",
+        "c402c500000000010002 0506",
+        "c402c50100000002000300000a",
+        "c401c6000903414243",
+        "6303800100",
+    ];
+    let row = |answers: &[&str]| {
+        let mut input = vec![0];
+        for answer in answers {
+            let answer = hex(&answer.replace(' ', ""));
+            input.extend(u8::try_from(answer.len()));
+            input.extend(answer);
+        }
+        ("dlms_dialogue", input)
+    };
+    let mut ciphered = row(&[accepted]);
+    ciphered.1[0] = 1;
+    vec![row(&answers), row(&[refused]), row(&["d80206"]), ciphered]
 }
 
 /// Frames of some real meters, damaged ones too; a readout with two telegrams.

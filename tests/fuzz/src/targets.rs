@@ -5,7 +5,7 @@ use std::time::Duration;
 use lamplighter_lwm2m::format::ContentFormat;
 
 use crate::{
- client, coap, devices, dtls, formats, mbus, meters, programs, saved, steps, texts};
+ client, coap, devices, dlms, dtls, formats, mbus, meters, programs, saved, steps, texts};
 
 /// Something that takes any bytes and must not panic.
 #[derive(Clone, Copy, Debug)]
@@ -48,6 +48,7 @@ pub const TARGETS: &[Target] = &[
     target("coap_endpoint", coap::run),
     target("composite_paths", formats::paths),
     costly("config_text", texts::config, 200),
+    costly("dlms_dialogue", dlms::run, 1_000),
     costly("dtls_certificates", dtls::certificates, 50),
     costly("dtls_credentials", dtls::credentials, 500),
     costly("dtls_handshake", dtls::handshake, 500),
