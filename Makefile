@@ -30,7 +30,7 @@ interop: ## Tests against Leshan, pymodbus and a browser
 	@tests/run interop page
 
 peers: ## Brings the foreign software that `interop` needs into target/peers
-	@tests/install rust python java node secured browser broker
+	@tests/install rust python java node secured gpsd browser broker
 	@tests/fetch-peers $(PEERS)
 
 fmt: ## Formats the code

@@ -113,10 +113,10 @@ impl World {
 async fn told<L: Lines, K: Keep>(meter: &mut S0<L, K>) -> Vec<Sample> {
     let mut all = Vec::new();
     while let Ok(wake) = timeout(Duration::from_millis(1), meter.wait()).await {
-        match wake.unwrap() {
-            Wake::News(samples) => all.extend(samples),
-            other => panic!("{other:?}"),
-        }
+        let Wake::News(samples) = wake.unwrap() else {
+            panic!("a meter tells nothing but news");
+        };
+        all.extend(samples);
     }
     all
 }

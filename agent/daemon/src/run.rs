@@ -28,7 +28,7 @@ use lamplighter_lwm2m::{
     tree::Tree,
 };
 use lamplighter_model::{
-    ObjectId, Sample, Ssid,
+    InstancePath, ObjectId, Quality, ResourcePath, Sample, Ssid,
     device::{
         Action, AdapterEvent, AdapterId, AdapterRequest, DeviceEvent, Fault, LinkState, OpId,
     },
@@ -76,6 +76,7 @@ const PERIPHERAL_MALFUNCTION: u8 = 8;
 
 /// Where the box is.
 const LOCATION: ObjectId = ObjectId(6);
+const LOCATION_TIME: ResourcePath = InstancePath::new(6, 0).resource(5);
 
 /// What the loop owns.
 #[derive(Debug)]
@@ -349,11 +350,25 @@ impl Agent {
                 None => tracing::debug!(adapter = id.0, ?state, words, "Device link explained"),
             }
         }
+        if let AdapterEvent::Changed(samples) = &event {
+            self.ask_satellites(samples);
+        }
         if let AdapterEvent::Note(note) = &event {
             let device = self.status.device_name(id);
             self.events.tell(events::of_note(&device, note));
         }
         self.site.handle(SiteInput::Adapter(id, event), now);
+    }
+
+    /// A receiver that tells the position tells the date too (6/0/5).
+    fn ask_satellites(&mut self, samples: &[Sample]) {
+        let is_date = |sample: &&Sample| {
+            sample.address.path == LOCATION_TIME && sample.quality == Quality::Good
+        };
+        let told = samples.iter().find(is_date);
+        if let Some((date, at)) = told.and_then(|sample| Some((sample.source_time?, sample.at))) {
+            self.clock_watch.on_gnss(date, at);
+        }
     }
 
     /// A device that is given up is a malfunction of the box's periphery (3/0/11); where it tells the

@@ -1,7 +1,7 @@
 //! Whether the date can be believed (design, 6 "Clock").
 //!
 //! - Trusted: NTP has set the clock since the start of the machine, or a real-time clock with a
-//!   battery says the same. It stays so while the clock goes on without a jump.
+//!   battery or satellites (GNSS) say the same. It stays so while the clock goes on without a jump.
 //! - Estimated: a date that may be right. Boxes without a real-time clock begin with the date of
 //!   their last shut-down.
 //! - Unknown: no date at all; [`Now::unix`] is `None` then.
@@ -9,7 +9,7 @@
 use std::{fs, path::Path, sync::mpsc, thread, time::Duration};
 
 use lamplighter_lwm2m::boundary::ClockTrust;
-use lamplighter_model::{Now, UnixTime};
+use lamplighter_model::{Now, Stamp, UnixTime};
 use lamplighter_site::boundary as site;
 
 use super::{NOT_BEFORE, local::LocalZone, ntp};
@@ -24,6 +24,9 @@ const TOLD_EVERY: Duration = Duration::from_secs(86_400);
 /// Two clocks that differ by less say the same; one that moves by more has jumped.
 const SAME_MS: u64 = 60_000;
 
+/// What a receiver said is not asked for again; after this time it is nobody's word any more.
+const GNSS_FRESH: Duration = Duration::from_secs(60);
+
 /// Where the kernel shows real-time clocks.
 const RTC: &str = "/sys/class/rtc";
 
@@ -31,6 +34,8 @@ const RTC: &str = "/sys/class/rtc";
 #[derive(Debug, Default)]
 pub struct Watch {
     due: Duration,
+    /// What a receiver of satellites said last, and when on the monotonic clock.
+    gnss: Option<(UnixTime, Duration)>,
     rtc: RealTimeClock,
     told: Option<(ClockTrust, Duration)>,
     /// Date minus time since the start, in milliseconds, as somebody has vouched for it.
@@ -49,6 +54,8 @@ struct RealTimeClock {
 #[derive(Clone, Copy, Debug, Default)]
 struct Witnesses {
     ntp: bool,
+    /// What satellites say.
+    gnss: Option<UnixTime>,
     /// What a real-time clock shows.
     rtc: Option<UnixTime>,
 }
@@ -67,14 +74,29 @@ impl Watch {
         } else {
             self.rtc.ask(Path::new(RTC), now)
         };
-        self.judge(now, Witnesses { ntp, rtc })
+        let gnss = self.satellites(now);
+        self.judge(now, Witnesses { ntp, gnss, rtc })
+    }
+
+    /// A receiver that knows where it is knows the date.
+    pub fn on_gnss(&mut self, date: UnixTime, at: Stamp) {
+        self.gnss = Some((date, at.mono));
+    }
+
+    /// What it is by their word now.
+    fn satellites(&self, now: Now) -> Option<UnixTime> {
+        let (date, at) = self.gnss?;
+        let age = now.mono.saturating_sub(at);
+        let millis = i64::try_from(age.as_millis()).ok()?;
+        (age < GNSS_FRESH).then(|| UnixTime(date.0.saturating_add(millis)))
     }
 
     /// The same, where waiting for a real-time clock harms nobody.
     pub(super) fn wait(&mut self, now: Now) -> Option<ClockTrust> {
         let ntp = ntp::is_synchronized();
         let rtc = real_time_clock(Path::new(RTC));
-        self.judge(now, Witnesses { ntp, rtc })
+        let gnss = None;
+        self.judge(now, Witnesses { ntp, gnss, rtc })
     }
 
     /// Asks already, so that an answer is there at the first [`Self::look`].
@@ -97,11 +119,12 @@ impl Watch {
     }
 
     fn judge(&mut self, now: Now, witnesses: Witnesses) -> Option<ClockTrust> {
-        let agrees = |rtc: UnixTime| {
-            let unix = now.unix.filter(|_| rtc >= NOT_BEFORE);
-            unix.is_some_and(|unix| unix.0.abs_diff(rtc.0) < SAME_MS)
+        let agrees = |shown: UnixTime| {
+            let unix = now.unix.filter(|_| shown >= NOT_BEFORE);
+            unix.is_some_and(|unix| unix.0.abs_diff(shown.0) < SAME_MS)
         };
-        if witnesses.ntp || witnesses.rtc.is_some_and(agrees) {
+        let clocks = [witnesses.gnss, witnesses.rtc];
+        if witnesses.ntp || clocks.into_iter().flatten().any(agrees) {
             self.vouched = offset(now);
         } else if !self.goes_on(now) {
             self.vouched = None;
@@ -201,18 +224,19 @@ mod tests {
 
     fn rtc(seconds: i64) -> Witnesses {
         Witnesses {
-            ntp: false,
             rtc: Some(UnixTime::from_seconds(seconds)),
+            ..NOBODY
         }
     }
 
     const NOBODY: Witnesses = Witnesses {
         ntp: false,
+        gnss: None,
         rtc: None,
     };
     const NTP: Witnesses = Witnesses {
         ntp: true,
-        rtc: None,
+        ..NOBODY
     };
 
     #[test]
@@ -252,6 +276,25 @@ mod tests {
         let nothing = Watch::default().judge(at(5, None), rtc(5));
         assert_eq!(nothing, estimated);
         assert_eq!(Watch::default().judge(at(5, None), NTP), estimated);
+    }
+
+    #[test]
+    fn satellites_are_believed_where_both_say_the_same_and_while_they_are_heard() {
+        let judged = |said: i64, at_mono: u64| {
+            let mut watch = Watch::default();
+            let at_fix = at(100, None).stamp();
+            watch.on_gnss(UnixTime::from_seconds(said), at_fix);
+            let now = at(at_mono, Some(DATE));
+            let gnss = watch.satellites(now);
+            watch.judge(now, Witnesses { gnss, ..NOBODY })
+        };
+        assert_eq!(judged(DATE, 101), Some(ClockTrust::Trusted));
+        // A receiver whose weeks have begun anew (1024 weeks, 19.6 years).
+        let wrong = DATE - 1024 * 7 * 86_400;
+        assert_eq!(judged(wrong, 101), Some(ClockTrust::Estimated));
+        assert_eq!(judged(DATE - 3600, 101), Some(ClockTrust::Estimated));
+        // What it said a minute ago.
+        assert_eq!(judged(DATE - 60, 160), Some(ClockTrust::Estimated));
     }
 
     #[test]

@@ -19,6 +19,12 @@ const LAMP_LEVELS: [(u16, u16); 2] = [(3416, 2), (3416, 3)];
 pub(super) fn is_state(object: &ObjectDef, definition: &ResourceDef) -> bool {
     match definition.data_type {
         DataType::Float if object.name == OUTPUT_STATUS => true,
+        // An alarm may be any number.
+        DataType::Float | DataType::Integer | DataType::Unsigned
+            if is_alarm(object, definition) =>
+        {
+            true
+        }
         DataType::Boolean | DataType::Corelnk | DataType::Objlnk | DataType::String => true,
         DataType::Float | DataType::Integer | DataType::Unsigned => {
             definition.operations.write
@@ -111,6 +117,12 @@ mod tests {
         assert!(!judged(3, 9, "Battery Level"));
         assert!(!judged(4, 11, "Another object's 11"));
         assert!(judged(3303, 5700, "High temperature ALARM"));
+        let object = objects.object(ObjectId(3303)).unwrap();
+        let alarm = ResourceDef {
+            name: "Alarm Number".to_owned(),
+            ..object.resources[&ResourceId(5700)].clone()
+        };
+        assert!(is_state(object, &alarm), "told confirmably");
         assert!(!judged(3303, 5700, "Sensor Value"));
     }
 }

@@ -7,6 +7,7 @@ mod address;
 mod attributes;
 mod b1_streetlights;
 mod b2_air_conditioning;
+mod b3_1_own_sim;
 mod b3_4_user_change;
 mod b3_5_provider_change;
 mod bootstrap;
