@@ -62,6 +62,7 @@ fn the_main_file_shows_every_key() {
         .collect();
     let directory = crate::directory("every-key");
     crate::put(&directory, "lamplighter.toml", &all);
+    crate::put_secret(&directory, "credentials/mqtt", b"text:swordfish\n");
     crate::put_secret(&directory, "credentials/bs-psk", b"text:swordfish\n");
     let checked = source(&directory).check();
     assert_eq!(checked.problems, []);
