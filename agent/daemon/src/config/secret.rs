@@ -12,6 +12,8 @@ use sha2::{Digest as _, Sha256};
 use zeroize::Zeroizing;
 
 const MAX_BYTES: u64 = 64 << 10;
+/// The file of Debian has 0.2 MB.
+const AUTHORITIES_MAX: u64 = 1 << 20;
 const MAX_NAME: usize = 64;
 const PREFIXES: &str = "hex:, base64: or text:";
 /// How a key in PEM begins, which says itself what it is.
@@ -192,6 +194,19 @@ pub fn read_public(reference: &Reference, shelf: &Shelf) -> Result<Vec<u8>, Secr
         return Err(SecretError::Empty);
     }
     Ok(content.to_vec())
+}
+
+/// As [`read_public`], for all authorities that a system trusts.
+pub fn read_authorities(reference: &Reference, shelf: &Shelf) -> Result<Vec<u8>, SecretError> {
+    let mut content = Vec::new();
+    let file = fs::File::open(reference.path(shelf))?;
+    file.take(AUTHORITIES_MAX + 1).read_to_end(&mut content)?;
+    if content.len() as u64 > AUTHORITIES_MAX {
+        return Err(SecretError::TooLong);
+    }
+    Some(content)
+        .filter(|content| !content.is_empty())
+        .ok_or(SecretError::Empty)
 }
 
 fn limited(file: fs::File) -> Result<Zeroizing<Vec<u8>>, SecretError> {

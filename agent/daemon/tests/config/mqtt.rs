@@ -101,6 +101,7 @@ fn of(template: &str, parameters: &str) -> Config {
     let shipped = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../config/templates");
     let file = format!("{template}.toml");
     let text = fs::read_to_string(shipped.join(&file)).unwrap();
+    fs::create_dir_all(directory.join("templates")).unwrap();
     put(&directory, &format!("templates/{file}"), &text);
     let main = format!(
         "{SERVER}[mqtt]\nurl = \"mqtt://127.0.0.1\"\n[device.it]\ntemplate = \"{template}\"\nparameters = {parameters}\n"

@@ -62,6 +62,7 @@ fn the_main_file_shows_every_key() {
         .collect();
     let directory = crate::directory("every-key");
     crate::put(&directory, "lamplighter.toml", &all);
+    crate::put_secret(&directory, "credentials/mqtt", b"text:swordfish\n");
     crate::put_secret(&directory, "credentials/bs-psk", b"text:swordfish\n");
     for key in ["feeder-guek", "feeder-gak"] {
         let secret = b"hex:000102030405060708090a0b0c0d0e0f\n";

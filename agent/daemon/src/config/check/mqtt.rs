@@ -97,7 +97,7 @@ impl Checker<'_> {
             self.error(&at, "this is no absolute path", CA);
             return Vec::new();
         };
-        let content = secret::read_public(&reference, &self.surroundings.shelf);
+        let content = secret::read_authorities(&reference, &self.surroundings.shelf);
         let found = content.map_err(|why| why.to_string()).and_then(|content| {
             let found = dtls::certificates(&content).unwrap_or_default();
             let why = || "holds no certificate that can be read".to_owned();
