@@ -4,7 +4,7 @@ use lamplighter_adapters::{
     mqtt::Form,
     remote::line::{self, RawSample, Said},
 };
-use lamplighter_model::{DataType, Decimal, device::Assignment};
+use lamplighter_model::{DataType, Decimal, Value, device::Assignment};
 
 const TYPES: [DataType; 10] = [
     DataType::Boolean,
@@ -49,7 +49,14 @@ fn sample(sample: &RawSample) {
         };
         let told = line::to_value(&assignment);
         let again = line::value(&told.value, data_type);
-        assert_eq!(again, Some(assignment.value), "{}", told.value.get());
+        // What is too large or too small for exact digits may have them when it is said again.
+        let number = assignment.value.as_f64();
+        let is_same = number.is_some() && again.as_ref().and_then(Value::as_f64) == number;
+        assert!(
+            is_same || again.as_ref() == Some(&assignment.value),
+            "{again:?} after {:?}",
+            assignment.value
+        );
         assert_eq!(line::place(&told.path), Some((address, index)));
     }
 }
