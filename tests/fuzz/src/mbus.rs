@@ -92,10 +92,8 @@ pub(crate) fn readout(bytes: &[u8]) {
                 data: input.piece().to_vec(),
             }),
         };
-        let heard = match heard {
-            Heard::Frame(frame) if !readout.is_wanted(&frame) => Heard::Silence,
-            heard => heard,
-        };
+        let is_other = matches!(&heard, Heard::Frame(frame) if !readout.is_wanted(frame));
+        let heard = if is_other { Heard::Silence } else { heard };
         match readout.heard(heard) {
             Ok(None) => (),
             Ok(Some(telegrams)) => {

@@ -220,6 +220,34 @@ fn pushing() -> Vec<Seed> {
     ]
 }
 
+/// Of programs on `adapters.sock`, and of brokers.
+fn messages() -> Vec<Seed> {
+    let mut seeds = Vec::new();
+    for line in [
+        r#"{"type":"hello","version":1,"device":"heating","program":"heating.py"}"#,
+        r#"{"type":"declare","all":true,"added":[{"path":"/3303/10/5700","read":true},{"path":"/3303/10/5605","execute":true}],"removed":["/3303/9/5700"]}"#,
+        r#"{"type":"samples","samples":[{"path":"/3303/0/5700","value":21.50,"unit":"Cel","time":1700000000.5,"quality":"good"},{"path":"/3/0/7/1","value":5000}]}"#,
+        r#"{"type":"samples","samples":[{"path":"/3342/0/5500","value":true},{"path":"/3441/0/110","value":"text"},{"path":"/3303/0/5700","value":null,"quality":"bad"}]}"#,
+        r#"{"type":"done","id":7,"samples":[{"path":"/3308/0/5900","value":1.5e-3}]}"#,
+        r#"{"type":"failed","id":7,"cause":"bad_value","reason":"too hot"}"#,
+        r#"{"type":"link","state":"offline","reason":"no answer"}"#,
+    ] {
+        seeds.push(("program_line", line.as_bytes().to_vec()));
+    }
+    for (field, message) in [
+        ("", "ON"),
+        (
+            "/ENERGY/Total",
+            r#"{"Time":"2026-01-01T00:00:00","ENERGY":{"Total":3.185,"Power":[84,0]}}"#,
+        ),
+        ("/a~1b/0", r#"{"a/b":["x"]}"#),
+        ("/state", r#"{"state":"ON","brightness":215}"#),
+    ] {
+        seeds.push(("mqtt_message", format!("{field}\0{message}").into_bytes()));
+    }
+    seeds
+}
+
 fn by_hand() -> io::Result<Vec<Seed>> {
     let telegram = b"\x021-0:1.8.0(001234.5*kWh)(20240101)\r\n0-0:96.1.0(12345678)\r\nF.F(00)\r\n!\r\n\x03\x5a";
     let mut seeds: Vec<Seed> = vec![
@@ -244,28 +272,7 @@ fn by_hand() -> io::Result<Vec<Seed>> {
                 .as_str()),
         ),
     ];
-    for line in [
-        r#"{"type":"hello","version":1,"device":"heating","program":"heating.py"}"#,
-        r#"{"type":"declare","all":true,"added":[{"path":"/3303/10/5700","read":true},{"path":"/3303/10/5605","execute":true}],"removed":["/3303/9/5700"]}"#,
-        r#"{"type":"samples","samples":[{"path":"/3303/0/5700","value":21.50,"unit":"Cel","time":1700000000.5,"quality":"good"},{"path":"/3/0/7/1","value":5000}]}"#,
-        r#"{"type":"samples","samples":[{"path":"/3342/0/5500","value":true},{"path":"/3441/0/110","value":"text"},{"path":"/3303/0/5700","value":null,"quality":"bad"}]}"#,
-        r#"{"type":"done","id":7,"samples":[{"path":"/3308/0/5900","value":1.5e-3}]}"#,
-        r#"{"type":"failed","id":7,"cause":"bad_value","reason":"too hot"}"#,
-        r#"{"type":"link","state":"offline","reason":"no answer"}"#,
-    ] {
-        seeds.push(("program_line", line.as_bytes().to_vec()));
-    }
-    for (field, message) in [
-        ("", "ON"),
-        (
-            "/ENERGY/Total",
-            r#"{"Time":"2026-01-01T00:00:00","ENERGY":{"Total":3.185,"Power":[84,0]}}"#,
-        ),
-        ("/a~1b/0", r#"{"a/b":["x"]}"#),
-        ("/state", r#"{"state":"ON","brightness":215}"#),
-    ] {
-        seeds.push(("mqtt_message", format!("{field}\0{message}").into_bytes()));
-    }
+    seeds.extend(messages());
     for text in [
         "/",
         "/3",

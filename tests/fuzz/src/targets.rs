@@ -5,7 +5,8 @@ use std::time::Duration;
 use lamplighter_lwm2m::format::ContentFormat;
 
 use crate::{
- client, coap, devices, dlms, dtls, formats, mbus, meters, programs, saved, steps, texts};
+    client, coap, devices, dlms, dtls, formats, mbus, meters, programs, saved, steps, texts,
+};
 
 /// Something that takes any bytes and must not panic.
 #[derive(Clone, Copy, Debug)]

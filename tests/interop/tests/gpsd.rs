@@ -170,9 +170,11 @@ fn assert_place(samples: &[Sample], metres: f64) {
         number(samples, 3) > 0.0 && number(samples, 3) < metres,
         "{samples:?}"
     );
-    let velocity = samples.iter().find_map(|sample| match &sample.value {
-        Value::Opaque(bytes) => Some(bytes.clone()),
-        _ => None,
+    let velocity = samples.iter().find_map(|sample| {
+        let Value::Opaque(bytes) = &sample.value else {
+            return None;
+        };
+        Some(bytes.clone())
     });
     // 50 km/h to the west; a vertical speed may follow (3GPP TS 23.032, 8.12 and 8.13).
     let velocity = velocity.unwrap();

@@ -201,6 +201,7 @@ fn samples_in_a_second(program: &mut Program, lines: u32, samples: u32) -> f64 {
     f64::from(lines * samples) / begin.elapsed().as_secs_f64()
 }
 
+#[expect(clippy::print_stdout, reason = "figures for the documentation")]
 #[test]
 fn a_program_tells_thousands_of_samples_a_second() {
     let directory = scratch("remote-figure");

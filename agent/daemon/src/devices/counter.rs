@@ -93,7 +93,7 @@ mod tests {
         assert!(first >= 510, "{first}");
         assert_eq!(KeptCounter::new(&directory, "other").reserve(1, 1), Ok(1));
         assert!(next.reserve(u32::MAX - 5, 10).is_err());
-        std::fs::write(directory.join("meter.counter"), "nonsense").unwrap();
+        atomic::write(&directory.join("meter.counter"), b"nonsense", 0o600).unwrap();
         let damaged = KeptCounter::new(&directory, "meter").reserve(1, 1);
         assert!(
             damaged.is_err(),

@@ -1,7 +1,7 @@
 //! Meters with a pulse output.
 
 use lamplighter_adapters::{
-    gpio::{self, Direction, Drive, Line, Lines, sim::SimPins},
+    gpio::{Direction, Drive, Line, Lines, sim::SimPins},
     s0::{Quantity, S0, S0Config, S0Point},
     supervise::Limits,
 };
@@ -34,7 +34,7 @@ impl Starter<'_> {
         self.pulses(
             device,
             meter,
-            gpio::cdev::CdevLines::new(meter.chip.clone()),
+            lamplighter_adapters::gpio::cdev::CdevLines::new(meter.chip.clone()),
         );
         Ok(())
     }
@@ -47,7 +47,11 @@ impl Starter<'_> {
 
     #[cfg(feature = "gpio-rppal")]
     fn s0_rppal(&mut self, device: &Device, meter: &config::S0) -> Result<(), String> {
-        self.pulses(device, meter, gpio::rppal::RppalLines::default());
+        self.pulses(
+            device,
+            meter,
+            lamplighter_adapters::gpio::rppal::RppalLines::default(),
+        );
         Ok(())
     }
 

@@ -194,14 +194,8 @@ impl Names {
                     .about(name)
                     .by(self.origin(by))
             }
-            SiteEvent::LocksUnknown { over } => {
-                let what = if *over {
-                    "locks_known"
-                } else {
-                    "locks_unknown"
-                };
-                News::new(Class::Event, what)
-            }
+            SiteEvent::LocksUnknown { over: true } => News::new(Class::Event, "locks_known"),
+            SiteEvent::LocksUnknown { over: false } => News::new(Class::Event, "locks_unknown"),
             SiteEvent::Outdated { name, reason } => {
                 News::new(Class::Event, "outdated").about(name).text(reason)
             }

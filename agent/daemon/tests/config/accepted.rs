@@ -134,9 +134,11 @@ fn meters_that_send_by_themselves_are_accepted_with_their_counters() {
     let meters: Vec<(&str, bool)> = config
         .devices
         .iter()
-        .map(|device| match &device.kind {
-            DeviceKind::Meter(meter) => (meter.adapter(), meter.points[0].config.monotonic),
-            other => panic!("{other:?}"),
+        .map(|device| {
+            let DeviceKind::Meter(meter) = &device.kind else {
+                panic!("{:?}", device.kind);
+            };
+            (meter.adapter(), meter.points[0].config.monotonic)
         })
         .collect();
     assert_eq!(meters, [("p1", false), ("sml", true)]);
@@ -160,9 +162,11 @@ fn meters_that_share_a_line_are_accepted() {
     let devices = checked.config.unwrap().devices;
     let registers: Vec<String> = devices
         .iter()
-        .map(|device| match &device.kind {
-            DeviceKind::Meter(meter) => meter.points[0].config.register.to_string(),
-            other => panic!("{other:?}"),
+        .map(|device| {
+            let DeviceKind::Meter(meter) = &device.kind else {
+                panic!("{:?}", device.kind);
+            };
+            meter.points[0].config.register.to_string()
         })
         .collect();
     assert_eq!(registers, ["energy", "1-0:1.8.0", "0C 06, number 2"]);

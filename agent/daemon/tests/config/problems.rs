@@ -697,6 +697,15 @@ fn meters_are_checked() {
              [device.m]\nadapter = \"iec62056\"\nbus = \"b\"\nmode = \"D\"\nread_s = 60\npoint = {}\n",
                 &[(9, "in mode D the meter sends by itself")],
             ),
+        ],
+    );
+}
+
+#[test]
+fn meters_that_share_a_line_are_checked() {
+    assert_cases(
+        "line-meter",
+        &[
             (
                 "[bus.b]\nkind = \"serial\"\ndevice = \"/dev/b\"\nline = \"9600-8N1\"\ngap_ms = 5\n\
              [device.a]\nadapter = \"mbus\"\nbus = \"b\"\naddress = 251\nretries = 9\n\

@@ -223,7 +223,7 @@ fn every_shipped_template_has_a_case_here_and_names_its_manual() {
         let path = entry.unwrap().path();
         let name = path.file_stem().unwrap().to_str().unwrap();
         let text = fs::read_to_string(&path).unwrap();
-        let is_told = text.contains("adapter = \"mqtt\"") && crate::mqtt::has_case(&name);
+        let is_told = text.contains("adapter = \"mqtt\"") && crate::mqtt::has_case(name);
         assert!(
             is_told || CASES.iter().any(|case| case.template == name),
             "{name} has no case"

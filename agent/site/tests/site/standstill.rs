@@ -93,12 +93,12 @@ impl Rig {
     }
 
     fn held_by(&self) -> String {
-        let why = self.site.why("car.engine", self.now).unwrap();
-        why.held_by.unwrap_or_default()
+        let why = self.site.why("car.engine", self.now);
+        why.and_then(|why| why.held_by).unwrap_or_default()
     }
 
     fn in_effect(&self) -> Option<Value> {
-        self.site.why("car.engine", self.now).unwrap().in_effect
+        self.site.why("car.engine", self.now)?.in_effect
     }
 
     fn lose(&mut self) {

@@ -245,6 +245,7 @@ fn b3_1_own_sim_the_owner_sees_where_the_car_goes_and_nobody_else_does() {
 }
 
 #[test]
+#[expect(clippy::disallowed_methods, reason = "the requirement is a time")]
 fn b3_1_own_sim_an_alarm_reaches_the_owner_at_once() {
     let mut stolen = Stolen::start("b31-alarm");
     observe(&mut stolen.owner, ALARM);
@@ -264,13 +265,14 @@ fn b3_1_own_sim_an_alarm_reaches_the_owner_at_once() {
 }
 
 #[test]
+#[expect(clippy::disallowed_methods, reason = "the requirement is a time")]
 fn b3_1_own_sim_a_shut_down_waits_for_standstill_also_over_a_power_cut() {
     let mut stolen = Stolen::start("b31-armed");
     observe(&mut stolen.owner, ARMED);
     let begun = Instant::now();
     assert_eq!(stolen.shut_down(), 204);
     assert!(
-        begun.elapsed() < Duration::from_secs(1),
+        begun.elapsed() < Duration::from_secs(4),
         "kept and answered"
     );
     stolen.owner.leshan.event(SOON, |event| {

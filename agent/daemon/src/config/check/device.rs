@@ -401,6 +401,35 @@ impl Checker<'_> {
                 | DeviceKind::W1(_) => None,
             });
         self.same_meter_twice(meters);
+        let users = self.users_of_buses(devices);
+        for users in users.values() {
+            let meter = users.iter().find(|(_, is_alone)| *is_alone);
+            if let Some((meter, _)) = meter
+                && let Some((other, _)) = users.iter().find(|(name, _)| name != meter)
+            {
+                let what = format!("[device.{meter}] shares its line with [device.{other}]");
+                self.error(
+                    &key(&["device", meter, "bus"]),
+                    what,
+                    "a meter or receiver needs a bus of its own",
+                );
+            }
+        }
+        let idle: Vec<Key> = (0u16..)
+            .zip(&self.buses)
+            .filter(|(id, bus)| !users.contains_key(&BusId(*id)) && !self.is_named(&bus.name))
+            .map(|(_, bus)| key(&["bus", &bus.name]))
+            .collect();
+        for bus in idle {
+            self.warning(&bus, "no device uses this bus", "");
+        }
+    }
+
+    /// Who stands on which bus, and whether it needs the line to itself.
+    fn users_of_buses<'a>(
+        &mut self,
+        devices: &'a [CheckedDevice],
+    ) -> BTreeMap<BusId, Vec<(&'a str, bool)>> {
         let mut users: BTreeMap<BusId, Vec<(&str, bool)>> = BTreeMap::new();
         let mut families: BTreeMap<BusId, (&str, &str)> = BTreeMap::new();
         for checked in devices {
@@ -432,27 +461,7 @@ impl Checker<'_> {
                 self.error(&key(&["device", name, "bus"]), what, hint);
             }
         }
-        for users in users.values() {
-            let meter = users.iter().find(|(_, is_alone)| *is_alone);
-            if let Some((meter, _)) = meter
-                && let Some((other, _)) = users.iter().find(|(name, _)| name != meter)
-            {
-                let what = format!("[device.{meter}] shares its line with [device.{other}]");
-                self.error(
-                    &key(&["device", meter, "bus"]),
-                    what,
-                    "a meter or receiver needs a bus of its own",
-                );
-            }
-        }
-        let idle: Vec<Key> = (0u16..)
-            .zip(&self.buses)
-            .filter(|(id, bus)| !users.contains_key(&BusId(*id)) && !self.is_named(&bus.name))
-            .map(|(_, bus)| key(&["bus", &bus.name]))
-            .collect();
-        for bus in idle {
-            self.warning(&bus, "no device uses this bus", "");
-        }
+        users
     }
 }
 

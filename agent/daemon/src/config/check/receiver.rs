@@ -138,12 +138,9 @@ impl Checker<'_> {
 
     /// Object 6 has one instance (Core 1.2, Annex E.7).
     fn place_instance(&mut self, at: &Key, text: &str) -> Option<InstancePath> {
-        let instance = match text.parse() {
-            Ok(Path::Instance(instance)) => instance,
-            Ok(_) | Err(_) => {
-                self.error(at, format!("`{text}` does not name an instance"), EXAMPLE);
-                return None;
-            }
+        let Ok(Path::Instance(instance)) = text.parse() else {
+            self.error(at, format!("`{text}` does not name an instance"), EXAMPLE);
+            return None;
         };
         if Quantity::of_object(instance.object).next().is_none() {
             let what = format!("object {} tells no position", instance.object);

@@ -50,7 +50,7 @@ impl Checker<'_> {
         }
         let scale = self.scale(at, device);
         let start = device.counter_start.as_ref();
-        let start = start.map_or(Some(Decimal::from(0)), |text| self.start(at, &text.0));
+        let start = start.map_or_else(|| Some(Decimal::from(0)), |text| self.start(at, &text.0));
         let (mut points, mut configs) = (Vec::new(), Vec::new());
         for (name, point) in &device.point {
             let at = below(&below(at, "point"), name);
