@@ -4,7 +4,7 @@
 
 use std::{
     process::Command,
-    sync::{Arc, Mutex},
+    sync::{Arc, Mutex, PoisonError},
     time::Duration,
 };
 
@@ -163,7 +163,7 @@ struct Kept(Arc<Mutex<u32>>);
 
 impl Counter for Kept {
     fn reserve(&mut self, at_least: u32, count: u32) -> Result<u32, CounterError> {
-        let mut next = self.0.lock().unwrap();
+        let mut next = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let first = (*next).max(at_least);
         *next = first + count;
         Ok(first)
