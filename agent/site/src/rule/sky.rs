@@ -18,6 +18,11 @@ use crate::boundary::Position;
 
 /// So far ahead and back the next and the last switching are looked for.
 pub(crate) const HORIZON_DAYS: i32 = 8;
+/// What begins on a day may reach so many days further: far from the middle of its zone the sun sets
+/// up to a day after noon by the clock, offsets add half a day, and a second span ends a day later.
+const REACH_DAYS: i32 = 4;
+/// And it may begin so many days before, by the sun of the morning less its offset.
+const LEAD_DAYS: i32 = 2;
 /// Days whose sun is remembered.
 const MAX_DAYS: usize = 512;
 const DAY_S: i64 = 86_400;
@@ -83,7 +88,8 @@ impl Sky {
         [(2, unix + DAY_S), (HORIZON_DAYS, i64::MAX)]
             .into_iter()
             .find_map(|(ahead, latest)| {
-                let edges = self.edges(schedule, day.plus(-2), day.plus(ahead));
+                let edges =
+                    self.edges(schedule, day.plus(-REACH_DAYS), day.plus(ahead + LEAD_DAYS));
                 let mut later = edges
                     .into_iter()
                     .filter(|at| (unix + 1..=latest).contains(at));
@@ -97,7 +103,7 @@ impl Sky {
     /// When the schedule has switched last; `None` where it has not within [`HORIZON_DAYS`].
     pub(crate) fn last(&mut self, schedule: &Schedule, unix: i64) -> Option<i64> {
         let (day, _) = self.zone.local(unix);
-        let edges = self.edges(schedule, day.plus(-HORIZON_DAYS), day.plus(1));
+        let edges = self.edges(schedule, day.plus(-HORIZON_DAYS), day.plus(LEAD_DAYS));
         let mut edges: Vec<i64> = edges.into_iter().filter(|at| *at <= unix).collect();
         while let Some(at) = edges.pop() {
             if self.level(schedule, at) != self.level(schedule, at - 1) {
@@ -111,7 +117,7 @@ impl Sky {
     pub(crate) fn year(&mut self, schedule: &Schedule, unix: i64) -> Year {
         let (first, _) = self.zone.local(unix);
         let last = first.plus(366);
-        let edges = self.edges(schedule, first.plus(-1), last);
+        let edges = self.edges(schedule, first.plus(-REACH_DAYS), last);
         let begins = self.level(schedule, unix);
         let (mut level, mut switchings) = (begins, 0);
         for at in edges.into_iter().filter(|at| *at > unix) {
@@ -153,7 +159,7 @@ impl Sky {
     }
 
     fn level_in_span(&mut self, schedule: &Schedule, day: Day, unix: i64) -> u8 {
-        let levels = (-2..=1).map(|shift| {
+        let levels = (-REACH_DAYS..=LEAD_DAYS).map(|shift| {
             let day = day.plus(shift);
             let spans = self.spans(schedule, day);
             let is_on = spans.iter().any(|(from, to)| (*from..*to).contains(&unix));
