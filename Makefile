@@ -8,7 +8,7 @@ SEED ?= 1
 PEERS ?= $(CURDIR)/target/peers
 export PEERS_DIR := $(PEERS)
 
-.PHONY: help demo test lint fmt doc unit interop peers deny release figures long fuzz mutants bench clean
+.PHONY: help demo test lint fmt doc unit interop namespaces peers deny release deb figures long fuzz mutants bench clean
 
 help: ## This list
 	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' Makefile | sort | expand -t 12
@@ -29,8 +29,11 @@ unit: ## Tests without foreign software
 interop: ## Tests against Leshan, pymodbus and a browser
 	@tests/run interop page
 
+namespaces: ## Tests in network namespaces whose networks break; needs root, or sudo
+	@tests/run namespaces
+
 peers: ## Brings the foreign software that `interop` needs into target/peers
-	@tests/install rust python java node secured gpsd browser broker
+	@tests/install rust python java node secured gpsd browser broker managers
 	@tests/fetch-peers $(PEERS)
 
 fmt: ## Formats the code
@@ -45,6 +48,11 @@ deny: ## Licences, bans and sources, where cargo-deny is installed (a test check
 release: ## The stripped program, in target/release/lamplighter
 	@tests/install rust
 	agent/daemon/layout/build
+
+deb: ## The Debian packages for amd64 and arm64, in target/deb
+	@tests/install rust package cross
+	systemd/deb/build amd64
+	systemd/deb/build arm64
 
 figures: ## Start-up time, memory and size of the demo site, measured now
 	@tests/run figures

@@ -8,7 +8,9 @@
 //! 3. While nothing is to be done the adapter waits for news; a request drops that wait.
 //! 4. Events go out by a bounded queue. While it is full, samples are merged (the newest of each
 //!    resource wins) and requests are left in their queue, so that nothing grows.
-//! 5. Missed answers make the link Suspect, then Offline with growing pauses; values are then
+//! 5. An owner that is followed by another hands the adapter over as it stands: the heir hears
+//!    again what there is, and nothing of what the former owner asked for.
+//! 6. Missed answers make the link Suspect, then Offline with growing pauses; values are then
 //!    marked stale, once.
 
 mod desk;
@@ -25,6 +27,7 @@ use std::{
     ops::Bound,
     panic::{AssertUnwindSafe, catch_unwind},
     pin::pin,
+    sync::{Arc, Mutex, PoisonError},
     task::{Context, Poll},
     time::Duration,
 };
@@ -91,6 +94,7 @@ impl Default for Limits {
 pub struct Port {
     pub requests: mpsc::Receiver<AdapterRequest>,
     pub events: mpsc::Sender<AdapterEvent>,
+    heir: Heir,
 }
 
 /// The daemon's end of the queues.
@@ -98,7 +102,11 @@ pub struct Port {
 pub struct AdapterHandle {
     pub requests: mpsc::Sender<AdapterRequest>,
     pub events: mpsc::Receiver<AdapterEvent>,
+    heir: Heir,
 }
+
+/// Whose the adapter is once nobody holds the other ends of the present queues.
+type Heir = Arc<Mutex<Option<(mpsc::Receiver<AdapterRequest>, mpsc::Sender<AdapterEvent>)>>>;
 
 impl Port {
     /// Requests waiting in front of one adapter. As many as a server asks for in one go of all that
@@ -115,20 +123,40 @@ impl Port {
     pub fn with_capacity(requests: usize, events: usize) -> (AdapterHandle, Self) {
         let (request_in, request_out) = mpsc::channel(requests);
         let (event_in, event_out) = mpsc::channel(events);
+        let heir = Heir::default();
         (
             AdapterHandle {
                 requests: request_in,
                 events: event_out,
+                heir: Arc::clone(&heir),
             },
             Self {
                 requests: request_out,
                 events: event_in,
+                heir,
             },
         )
     }
 }
 
 impl AdapterHandle {
+    /// For another owner, who knows nothing: it hears again what is declared, how the link stands,
+    /// and the last samples. Answers to what was asked for before are dropped; the device is not
+    /// touched.
+    #[must_use]
+    pub fn handed_over(self) -> Self {
+        let (
+            handle,
+            Port {
+                requests, events, ..
+            },
+        ) = Port::pair();
+        *self.heir.lock().unwrap_or_else(PoisonError::into_inner) = Some((requests, events));
+        // Only now are the present queues let go.
+        let Self { heir, .. } = self;
+        Self { heir, ..handle }
+    }
+
     /// Never waits: a full queue is [`Fault::Busy`], an adapter that ended [`Fault::Unreachable`].
     /// After an error no `Done` follows.
     pub fn try_send(&self, request: AdapterRequest) -> Result<(), Fault> {
@@ -219,10 +247,15 @@ pub async fn supervise<A: Adapter>(
     clock: Clock,
     params: Limits,
 ) -> Ended {
-    let Port { requests, events } = port;
+    let Port {
+        requests,
+        events,
+        heir,
+    } = port;
     let mut counter = Counter {
         requests,
         events,
+        heir,
         desk: Desk::new(clock, params),
     };
     let outcome = catch(counter.serve(&mut adapter)).await;
@@ -240,6 +273,7 @@ pub async fn supervise<A: Adapter>(
 struct Counter {
     requests: mpsc::Receiver<AdapterRequest>,
     events: mpsc::Sender<AdapterEvent>,
+    heir: Heir,
     desk: Desk,
 }
 
@@ -259,7 +293,23 @@ impl Counter {
             added: adapter.declared(),
             removed: Vec::new(),
         });
-        while self.turn(adapter).await.is_ok() {}
+        loop {
+            while self.turn(adapter).await.is_ok() {}
+            if !self.is_inherited() {
+                return;
+            }
+        }
+    }
+
+    /// Goes over to the next owner, where there is one.
+    fn is_inherited(&mut self) -> bool {
+        let mut heir = self.heir.lock().unwrap_or_else(PoisonError::into_inner);
+        let Some((requests, events)) = heir.take() else {
+            return false;
+        };
+        (self.requests, self.events) = (requests, events);
+        self.desk.introduce();
+        true
     }
 
     /// What the device is asked stands in memory of its own while it lasts: there are hundreds of

@@ -1,23 +1,22 @@
 //! The adapter of one DLMS meter.
 
-use std::{fmt, time::Duration};
+use std::{fmt, sync::Arc, time::Duration};
 
-use lamplighter_model::{
-    InstanceAddress, ResourceAddress, ResourceId, Sample,
-    device::{Assignment, Declaration, Fault, Note},
-};
-use tokio::time::{Instant, sleep_until};
+use tokio::{task::spawn_blocking, time::timeout};
 
 use super::{
-    dialogue::{COUNTERS, Dialogue, Failure, Scalers, Told, Wanted},
-    link::{Framing, Link},
+    dialogue::{COUNTERS, Dialogue, Failure, Told, Wanted},
+    link::{Framing, Link, settle},
     security::{Counter, CounterError, Security},
     value::Value,
 };
 use crate::{
-    Adapter, Clock, Limits, Wake,
+    Clock, Limits,
     bus::{Opener, SharedLine, Turn},
-    meter::{Board, Content, Counters, Ledger, MeterPoint, MeterUnit, Reading, Readout, Register},
+    meter::{
+        Board, Content, Counters, Ledger, MeterPoint, MeterUnit, Pull, PullDevice, READOUT_MAX,
+        Reading, Readout, Register, shared_limits,
+    },
 };
 
 /// One configured meter.
@@ -36,44 +35,22 @@ pub struct DlmsConfig {
     pub points: Vec<(Wanted, MeterPoint)>,
 }
 
-/// A meter on a line that it may share.
-pub struct DlmsDevice<O: Opener> {
+/// The adapter of a meter on a line that it may share.
+pub type DlmsDevice<O> = PullDevice<DlmsMeter<O>>;
+
+/// How it is read out.
+pub struct DlmsMeter<O: Opener> {
     line: SharedLine<O>,
     config: DlmsConfig,
-    ledger: Ledger,
-    clock: Clock,
-    counter: Box<dyn Counter + Sync>,
-    /// Scalers of the meter with this name.
-    known: (Option<String>, Scalers),
-    due: Option<Instant>,
-    silent: u32,
-    /// Told once.
-    failure: Option<Failure>,
-    board: Board,
+    counter: Arc<dyn Counter>,
 }
 
 /// The public client (IEC 62056-53, 4.2.3).
 const PUBLIC: u8 = 16;
-/// Pause after a failed readout, where the period is not shorter.
-const RETRY: Duration = Duration::from_secs(30);
-/// The longest pause while nobody answers.
-const RETRY_MAX: Duration = Duration::from_secs(3600);
-/// Readouts that nobody answers until it is asked only once.
-const OFFLINE_AFTER: u32 = 3;
-
 impl DlmsConfig {
-    /// The limits of this meter's supervisor: a Read is answered from the last readout up to twice
-    /// its period.
+    /// The limits of this meter's supervisor.
     pub fn limits(&self) -> Limits {
-        Limits {
-            operation: Duration::from_secs(120),
-            max_age: self.read_every.saturating_mul(2),
-            stale_after: Some(self.read_every.saturating_mul(3)),
-            offline_after: OFFLINE_AFTER,
-            retry_first: RETRY.min(self.read_every),
-            retry_max: RETRY_MAX,
-            ..Limits::default()
-        }
+        shared_limits(self.read_every)
     }
 }
 
@@ -90,51 +67,67 @@ impl<O: Opener> DlmsDevice<O> {
         line: SharedLine<O>,
         config: DlmsConfig,
         counters: Counters,
-        counter: impl Counter + Sync,
+        counter: Arc<dyn Counter>,
         clock: Clock,
     ) -> Self {
         let points = config.points.iter().map(|(_, point)| point.clone());
-        Self {
+        let ledger = Ledger::new(points.collect(), counters);
+        let read_every = config.read_every;
+        let meter = DlmsMeter {
             line,
-            ledger: Ledger::new(points.collect(), counters),
             config,
-            clock,
-            counter: Box::new(counter),
-            known: (None, Scalers::new()),
-            due: None,
-            silent: 0,
-            failure: None,
-            board: Board::default(),
-        }
+            counter,
+        };
+        Self::with(meter, ledger, read_every, clock)
     }
+}
 
-    pub fn board(&self) -> Board {
-        self.board.clone()
-    }
+impl<O: Opener> Pull for DlmsMeter<O> {
+    type Failure = Failure;
 
     /// As often as is worth it: a frame that was lost is not repeated, the conversation is.
-    async fn read_out(&mut self) -> Result<Heard, Failure> {
-        let retries = if self.silent >= OFFLINE_AFTER {
-            0
-        } else {
-            self.config.retries
-        };
+    async fn read_out(
+        &mut self,
+        board: &Board,
+        is_lost: bool,
+    ) -> Result<(Readout, Vec<String>), Failure> {
+        board.stage("reading");
+        let retries = if is_lost { 0 } else { self.config.retries };
         let mut attempt = 0;
-        loop {
+        let heard = loop {
             let was_open = self.line.state().borrow().is_open;
             match self.converse().await {
                 Err(Failure::Line(_)) if was_open && attempt == 0 => (),
                 Err(Failure::Silence | Failure::Garbled(_)) if attempt < retries => (),
-                result => return result,
+                result => break result?,
             }
             attempt += 1;
-        }
+        };
+        let wanted = self.config.points.iter().map(|(wanted, _)| *wanted);
+        Ok(readout_of(heard, wanted))
     }
+}
 
-    async fn converse(&mut self) -> Result<Heard, Failure> {
+impl<O: Opener> DlmsMeter<O> {
+    async fn converse(&self) -> Result<Heard, Failure> {
         let line = self.line.clone();
         let mut turn = line.turn().await.map_err(|error| lost(&error))?;
-        let result = self.converse_on(&mut turn).await;
+        if turn.is_cut() {
+            // An answer to whoever was dropped would be taken for one to us.
+            turn = match self.config.link.framing {
+                Framing::Wrapper => {
+                    turn.rest();
+                    line.turn().await.map_err(|error| lost(&error))?
+                }
+                Framing::Hdlc { .. } => {
+                    settle(&mut turn).await?;
+                    turn
+                }
+            };
+        }
+        // Waiting for the line is not the meter's fault; what comes now is.
+        let result = timeout(READOUT_MAX, self.converse_on(&mut turn)).await;
+        let result = result.unwrap_or(Err(Failure::TooLong));
         match &result {
             Err(Failure::Line(words)) => turn.lost(&std::io::Error::other(words.clone())),
             // What comes late would be taken for an answer to the next one.
@@ -150,7 +143,7 @@ impl<O: Opener> DlmsDevice<O> {
         result
     }
 
-    async fn converse_on(&mut self, turn: &mut Turn<'_, O>) -> Result<Heard, Failure> {
+    async fn converse_on(&self, turn: &mut Turn<'_, O>) -> Result<Heard, Failure> {
         let counter = match self.config.security {
             Security::Gmac { .. } => self.first_counter(turn).await?,
             Security::None | Security::Password(_) => 0,
@@ -163,32 +156,27 @@ impl<O: Opener> DlmsDevice<O> {
             .collect();
         let (client, security) = (self.config.client, &self.config.security);
         let mut dialogue = Dialogue::new(client, security, counter, wanted)?;
-        if self.known.0.is_some() {
-            dialogue = dialogue.with_scalers(self.known.1.clone());
+        let talked = talk(turn, self.config.link, client, &mut dialogue).await;
+        if let Security::Gmac { .. } = security {
+            let end = counter.saturating_add(COUNTERS);
+            self.counter.give_back(dialogue.counter(), end);
         }
-        talk(turn, self.config.link, client, &mut dialogue).await?;
-        let device_name = dialogue.device_name().map(str::to_owned);
-        if device_name != self.known.0 && self.known.0.is_some() {
-            // Another meter counts in other units: nothing of this conversation can be relied on.
-            self.known = (None, Scalers::new());
-            return Err(Failure::Garbled(
-                "another name than before: it is read anew",
-            ));
-        }
-        self.known = (device_name.clone(), dialogue.scalers().clone());
+        talked?;
         Ok(Heard {
-            device_name,
+            device_name: dialogue.device_name().map(str::to_owned),
             told: dialogue.into_told(),
         })
     }
 
     /// The first of the numbers that this conversation may use, kept before any of them is used.
-    async fn first_counter(&mut self, turn: &mut Turn<'_, O>) -> Result<u32, Failure> {
+    async fn first_counter(&self, turn: &mut Turn<'_, O>) -> Result<u32, Failure> {
         let seen = match self.config.counter_at {
             Some(name) => self.seen_counter(turn, name).await?,
             None => 0,
         };
-        let kept = self.counter.reserve(seen.saturating_add(1), COUNTERS);
+        let counter = Arc::clone(&self.counter);
+        let reserved = spawn_blocking(move || counter.reserve(seen, COUNTERS)).await;
+        let kept = reserved.map_err(|error| Failure::CounterNotKept(error.to_string()))?;
         kept.map_err(|CounterError(why)| Failure::CounterNotKept(why))
     }
 
@@ -214,20 +202,6 @@ impl<O: Opener> DlmsDevice<O> {
         Err(Failure::Refused(
             "its invocation counter to the public client",
         ))
-    }
-
-    fn fail(&mut self, failure: Failure) -> Fault {
-        self.silent = if failure == Failure::Silence {
-            self.silent.saturating_add(1)
-        } else {
-            0
-        };
-        if self.failure.as_ref() != Some(&failure) {
-            tracing::warn!(%failure, "Meter cannot be read");
-            self.failure = Some(failure.clone());
-        }
-        self.board.failed(failure.kind(), failure.to_string());
-        failure.into()
     }
 }
 
@@ -257,57 +231,6 @@ async fn talk<O: Opener>(
         let _ = channel.close(turn).await;
     }
     result
-}
-
-impl<O: Opener> Adapter for DlmsDevice<O> {
-    fn declared(&self) -> Vec<Declaration> {
-        self.ledger.declared()
-    }
-
-    /// One readout, whatever was asked for: the samples of all points.
-    async fn read(&mut self, _: InstanceAddress, _: &[ResourceId]) -> Result<Vec<Sample>, Fault> {
-        self.board.stage("reading");
-        self.due = Some(Instant::now() + RETRY.min(self.config.read_every));
-        let heard = match self.read_out().await {
-            Ok(heard) => heard,
-            Err(failure) => return Err(self.fail(failure)),
-        };
-        self.failure = None;
-        self.silent = 0;
-        self.due = Some(Instant::now() + self.config.read_every);
-        let wanted = self.config.points.iter().map(|(wanted, _)| *wanted);
-        let (readout, mut remarks) = readout_of(heard, wanted);
-        let samples = self.ledger.take(&readout, self.clock.stamp());
-        remarks.extend(self.ledger.remarks());
-        self.board.done(readout, remarks, self.ledger.counters());
-        samples
-    }
-
-    async fn write(&mut self, _: &[Assignment]) -> Result<(), Fault> {
-        Err(Fault::Unsupported)
-    }
-
-    async fn execute(&mut self, _: ResourceAddress, _: &[u8]) -> Result<(), Fault> {
-        Err(Fault::Unsupported)
-    }
-
-    async fn wait(&mut self) -> Result<Wake, Fault> {
-        let Some((instance, resources)) = self.ledger.due() else {
-            return std::future::pending().await;
-        };
-        if let Some(due) = self.due {
-            tokio::select! {
-                () = sleep_until(due) => {}
-                () = self.board.wanted() => {}
-            }
-        }
-        self.due = Some(Instant::now() + RETRY.min(self.config.read_every));
-        Ok(Wake::Due(instance, resources))
-    }
-
-    fn take_notes(&mut self) -> Vec<Note> {
-        self.ledger.take_notes()
-    }
 }
 
 /// The readings that were wanted, named by them, and what was refused.
@@ -343,9 +266,9 @@ fn lost(error: &std::io::Error) -> Failure {
     Failure::Line(format!("the line is down: {error}"))
 }
 
-impl<O: Opener> fmt::Debug for DlmsDevice<O> {
+impl<O: Opener> fmt::Debug for DlmsMeter<O> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("DlmsDevice")
+        f.debug_struct("DlmsMeter")
             .field("line", &self.line)
             .field("config", &self.config)
             .finish_non_exhaustive()

@@ -23,7 +23,7 @@ use super::{
     security::{Entropy, Security},
     value::{Value, scaler_and_unit},
 };
-use crate::meter::Obis;
+use crate::meter::{Obis, Trouble};
 
 /// An attribute to be read.
 #[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
@@ -195,24 +195,13 @@ impl Dialogue {
         })
     }
 
-    /// Scalers that are known of this meter, by its name, from the conversation before.
-    #[must_use]
-    pub(super) fn with_scalers(mut self, scalers: Scalers) -> Self {
-        self.scalers = scalers;
-        self
-    }
-
-    /// For the next conversation with the same meter.
-    pub(super) fn scalers(&self) -> &Scalers {
-        &self.scalers
-    }
-
     /// What to say now; `None` at the end.
     ///
     /// # Errors
     /// It cannot be said.
     pub fn say(&mut self) -> Result<Option<Vec<u8>>, Failure> {
-        if self.session.invocation_counter() >= self.counters_end {
+        // The session counts the last one that was used, and one step takes two.
+        if self.session.invocation_counter().saturating_add(2) >= self.counters_end {
             return Err(Failure::TooLong);
         }
         let mut request = vec![0; REQUEST_MAX];
@@ -311,6 +300,9 @@ impl Dialogue {
     fn part(&mut self, is_last: bool, number: u32, data: Vec<u8>) -> Result<(), Failure> {
         if number != self.parts.number.saturating_add(1) {
             return Err(Failure::Garbled("a part of a value out of turn"));
+        }
+        if data.is_empty() && !is_last {
+            return Err(Failure::Garbled("a value in empty parts"));
         }
         self.parts.number = number;
         self.parts.bytes.extend(data);
@@ -505,9 +497,8 @@ fn of_access(code: u8) -> &'static str {
     }
 }
 
-impl Failure {
-    /// By which it is counted.
-    pub(super) fn kind(&self) -> &'static str {
+impl Trouble for Failure {
+    fn kind(&self) -> &'static str {
         match self {
             Self::Counter(_) | Self::CounterNotKept(_) => "counter",
             Self::Garbled(_) => "garbled",
@@ -517,6 +508,10 @@ impl Failure {
             Self::Silence => "timeout",
             Self::TooLong => "too_long",
         }
+    }
+
+    fn is_silence(&self) -> bool {
+        *self == Self::Silence
     }
 }
 

@@ -203,6 +203,11 @@ impl Channel {
     }
 }
 
+/// So long nothing comes after the last byte of an answer.
+const SETTLED: Duration = Duration::from_millis(300);
+/// A line that does not fall silent by then is used all the same; what comes is refused.
+const SETTLED_BY: Duration = Duration::from_secs(3);
+
 async fn in_frames<O: Opener>(
     mut wire: Wire<'_, '_, O>,
     connection: &mut Connection,
@@ -361,6 +366,22 @@ impl<'t, 'l, O: Opener> Wire<'t, 'l, O> {
             }
         }
     }
+}
+
+/// Waits until nothing more comes of a conversation that was dropped.
+pub(super) async fn settle<O: Opener>(turn: &mut Turn<'_, O>) -> Result<(), Failure> {
+    let mut stray = [0; 512];
+    let end = Instant::now() + SETTLED_BY;
+    let port = turn.port().map_err(|error| lost(&error))?;
+    while let Ok(count) = timeout_at(end.min(Instant::now() + SETTLED), port.read(&mut stray)).await
+    {
+        match count {
+            Ok(0) => return Err(lost(&std::io::ErrorKind::UnexpectedEof.into())),
+            Ok(_) => (),
+            Err(error) => return Err(lost(&error)),
+        }
+    }
+    Ok(())
 }
 
 fn lost(error: &std::io::Error) -> Failure {

@@ -34,13 +34,16 @@ pub struct Key(Zeroizing<[u8; 16]>);
 
 /// The numbers that make each message under a key unlike any other. One that is used twice gives the
 /// key away, so they are kept before they are used.
-pub trait Counter: Send + 'static {
-    /// Takes `count` numbers that were never given before and are not below `at_least`: the first of
-    /// them, kept for good when this returns.
+pub trait Counter: Send + Sync + 'static {
+    /// Takes `count` numbers that were never given before and are above what the meter has `seen`: the
+    /// first of them, kept for good when this returns. May wait for a disk.
     ///
     /// # Errors
     /// They cannot be kept, or there are none left.
-    fn reserve(&mut self, at_least: u32, count: u32) -> Result<u32, CounterError>;
+    fn reserve(&self, seen: u32, count: u32) -> Result<u32, CounterError>;
+
+    /// No message had the numbers from `unused` up to `end`, which were the last of a reservation.
+    fn give_back(&self, unused: u32, end: u32);
 }
 
 /// Why no numbers could be reserved.
@@ -68,6 +71,21 @@ impl Key {
 }
 
 impl Security {
+    /// What tells the numbers of messages that must never be the same from others: our title and the
+    /// key. `None` where nothing is encrypted.
+    pub fn number_space(&self) -> Option<Zeroizing<Vec<u8>>> {
+        match self {
+            Self::None | Self::Password(_) => None,
+            Self::Gmac {
+                encryption_key,
+                system_title,
+                ..
+            } => Some(Zeroizing::new(
+                [&system_title[..], &encryption_key.0[..]].concat(),
+            )),
+        }
+    }
+
     pub(super) fn mechanism(&self) -> AuthMechanism {
         match self {
             Self::None => AuthMechanism::None,

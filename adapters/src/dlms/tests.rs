@@ -57,13 +57,20 @@ impl Opener for Memory {
 struct Kept(Arc<Mutex<u32>>);
 
 impl Counter for Kept {
-    fn reserve(&mut self, at_least: u32, count: u32) -> Result<u32, CounterError> {
+    fn reserve(&self, seen: u32, count: u32) -> Result<u32, CounterError> {
         let mut next = self.0.lock().map_err(|_| CounterError("locked".into()))?;
-        let first = (*next).max(at_least);
+        let first = (*next).max(seen + 1);
         *next = first
             .checked_add(count)
             .ok_or_else(|| CounterError("none left".into()))?;
         Ok(first)
+    }
+
+    fn give_back(&self, unused: u32, end: u32) {
+        let mut next = self.0.lock().unwrap();
+        if *next == end {
+            *next = unused;
+        }
     }
 }
 
@@ -72,9 +79,11 @@ impl Counter for Kept {
 struct Full;
 
 impl Counter for Full {
-    fn reserve(&mut self, _: u32, _: u32) -> Result<u32, CounterError> {
+    fn reserve(&self, _: u32, _: u32) -> Result<u32, CounterError> {
         Err(CounterError("no space left on device".into()))
     }
+
+    fn give_back(&self, _: u32, _: u32) {}
 }
 
 fn hdlc() -> Framing {
@@ -161,8 +170,9 @@ fn device(line: &SharedLine<Memory>, config: DlmsConfig) -> DlmsDevice<Memory> {
 fn counting(
     line: &SharedLine<Memory>,
     config: DlmsConfig,
-    counter: impl Counter + Sync,
+    counter: impl Counter,
 ) -> DlmsDevice<Memory> {
+    let counter = Arc::new(counter);
     DlmsDevice::new(line.clone(), config, Counters::default(), counter, clock())
 }
 
@@ -277,6 +287,53 @@ async fn counters_are_kept_before_they_are_used_and_never_used_twice() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_conversation_never_uses_more_numbers_than_it_took() {
+    let meters = DlmsMeters::new([gmac_meter()]);
+    let line = line(&meters, Framing::Wrapper);
+    let kept = Kept::default();
+    let mut short = counting(&line, config(Framing::Wrapper, gmac()), kept.clone());
+    read(&mut short).await.unwrap();
+    // What no message had is there for the next one, and no more.
+    let seen = meters.seen_counter(0).unwrap();
+    assert_eq!(*kept.0.lock().unwrap(), seen + 1);
+
+    // A message for each register: more than a conversation may have.
+    let mut long = config(Framing::Wrapper, gmac());
+    let energy = long.points[0].clone();
+    long.points.extend(vec![energy; 1100]);
+    let mut long = counting(&line, long, kept.clone());
+    assert!(read(&mut long).await.is_err());
+    let last = meters.seen_counter(0).unwrap();
+    let end = seen + 1 + dialogue::COUNTERS;
+    assert!(last > seen + 1000 && last < end, "{last} of {end}");
+    assert!(*kept.0.lock().unwrap() > last);
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_comes_behind_a_conversation_that_was_dropped_is_answered() {
+    for framing in [Framing::Wrapper, hdlc()] {
+        let meters = DlmsMeters::new([DlmsMeterConfig::default()]);
+        let line = line(&meters, framing);
+        let once = DlmsConfig {
+            retries: 0,
+            ..config(framing, Security::None)
+        };
+        let mut device = device(&line, once);
+        read(&mut device).await.unwrap();
+        // At any step of it.
+        for milliseconds in [1, 20, 60, 120, 200, 300] {
+            let cut = Duration::from_millis(milliseconds);
+            let _ = tokio::time::timeout(cut, read(&mut device)).await;
+            assert_eq!(
+                shown(&read(&mut device).await.unwrap()),
+                EXPECTED,
+                "{framing:?} after {cut:?}"
+            );
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn what_one_register_lacks_does_not_concern_the_others() {
     let meters = DlmsMeters::new([DlmsMeterConfig::default()]);
     meters.set(0, (3, ENERGY_NAME, 2), Attribute::Forbidden);
@@ -375,15 +432,15 @@ async fn several_meters_share_a_line_and_long_values_come_in_parts() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn scalers_are_read_once_and_again_when_the_meter_was_exchanged() {
+async fn scalers_are_those_of_the_meter_now_also_when_it_was_exchanged() {
     let meters = DlmsMeters::new([DlmsMeterConfig::default()]);
     let line = line(&meters, Framing::Wrapper);
     let mut device = device(&line, config(Framing::Wrapper, Security::None));
     read(&mut device).await.unwrap();
-    // The scaler is known: what stands there now is not asked for.
+    // Somebody sets its parameters anew.
     meters.set(0, (3, ENERGY_NAME, 3), Attribute::ScalerUnit(3, 30));
-    let known = read(&mut device).await.unwrap();
-    assert_eq!(shown(&known), EXPECTED);
+    let same = read(&mut device).await.unwrap();
+    assert_eq!(shown(&same)[0], "/3331/0/5700 12345678000 Good");
     let name = Attribute::Octets(b"LMP0000000000002".to_vec());
     meters.set(0, (1, [0, 0, 42, 0, 0, 255], 2), name);
     let other = read(&mut device).await.unwrap();

@@ -1,6 +1,14 @@
 //! Lines of a Raspberry Pi through rppal, which writes the chip's registers. It is no longer
 //! maintained upstream: `cdev` is the default, this one is for systems without character devices.
 
+use std::{
+    collections::BTreeMap,
+    sync::{
+        Arc,
+        atomic::{AtomicU32, Ordering},
+    },
+};
+
 use lamplighter_model::device::Fault;
 use rppal::gpio::{Event, Gpio, InputPin, Level, OutputPin, Trigger};
 use tokio::sync::mpsc;
@@ -17,6 +25,8 @@ pub struct RppalLines {
     /// By line number, with what is active.
     inputs: Vec<(usize, InputPin, bool)>,
     outputs: Vec<(usize, OutputPin)>,
+    /// Edges for which the queue had no room, by line number.
+    dropped: BTreeMap<usize, Arc<AtomicU32>>,
     edges: mpsc::Receiver<(usize, Event)>,
     sender: mpsc::Sender<(usize, Event)>,
 }
@@ -28,6 +38,7 @@ impl Default for RppalLines {
             gpio: None,
             inputs: Vec::new(),
             outputs: Vec::new(),
+            dropped: BTreeMap::new(),
             edges,
             sender,
         }
@@ -56,9 +67,12 @@ impl RppalLines {
         };
         let sender = self.sender.clone();
         let debounce = Some(line.debounce).filter(|debounce| !debounce.is_zero());
-        // A full queue drops the edge: the next one tells the level again.
+        // A full queue drops the edge: the next one tells the level again, and how many are missing.
+        let dropped = Arc::clone(self.dropped.entry(number).or_default());
         let tell = move |event| {
-            let _ = sender.try_send((number, event));
+            if sender.try_send((number, event)).is_err() {
+                dropped.fetch_add(1, Ordering::Relaxed);
+            }
         };
         pin.set_async_interrupt(Trigger::Both, debounce, tell)
             .map_err(|error| words(&error))?;
@@ -154,8 +168,9 @@ impl Lines for RppalLines {
                 continue;
             };
             let level = (event.trigger == Trigger::RisingEdge) != *active_low;
+            let dropped = self.dropped.get(&line);
             return Ok(Edge {
-                missed: 0,
+                missed: dropped.map_or(0, |dropped| dropped.swap(0, Ordering::Relaxed)),
                 line,
                 level,
                 age: age_of(event.timestamp),

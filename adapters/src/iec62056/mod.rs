@@ -9,20 +9,14 @@ mod tests;
 
 use std::time::Duration;
 
-use lamplighter_model::{
-    InstanceAddress, ResourceAddress, ResourceId, Sample,
-    device::{Assignment, Declaration, Fault, Note},
-};
-use tokio::time::{Instant, sleep_until};
-
 pub use self::{
     readout::{Failure, Told, line_at, read_out},
     telegram::{Block, BlockStep, Identification, Protocol, TELEGRAM_MAX},
 };
 use crate::{
-    Adapter, Clock, Limits, Wake,
+    Clock, Limits,
     bus::Opener,
-    meter::{Board, Counters, Ledger, MeterPoint, Obis, Readout},
+    meter::{Board, Counters, Ledger, MeterPoint, Obis, Pull, PullDevice, Readout},
 };
 
 /// How the protocol is spoken.
@@ -95,44 +89,41 @@ impl MeterConfig {
     }
 }
 
-/// Pause after a failed readout, where the period is not shorter.
-const RETRY: Duration = Duration::from_secs(30);
+/// The adapter of a meter behind a line of its own.
+pub type MeterDevice<O> = PullDevice<Meter<O>>;
 
-/// A meter behind a line of its own.
+/// How it is read out.
 #[derive(Debug)]
-pub struct MeterDevice<O: Opener> {
+pub struct Meter<O: Opener> {
     opener: O,
     line: Option<O::Port>,
     config: MeterConfig,
-    ledger: Ledger,
-    board: Board,
-    clock: Clock,
-    due: Option<Instant>,
-    /// Told once.
-    failure: Option<Failure>,
 }
 
 impl<O: Opener> MeterDevice<O> {
     pub fn new(opener: O, config: MeterConfig, clock: Clock) -> Self {
-        Self {
+        let ledger = Ledger::new(config.points.clone(), config.counters.clone());
+        let read_every = config.read_every;
+        let line = None;
+        let meter = Meter {
             opener,
-            line: None,
-            ledger: Ledger::new(config.points.clone(), config.counters.clone()),
-            board: Board::default(),
+            line,
             config,
-            clock,
-            due: None,
-            failure: None,
-        }
+        };
+        Self::with(meter, ledger, read_every, clock)
     }
+}
 
-    pub fn board(&self) -> Board {
-        self.board.clone()
-    }
+impl<O: Opener> Pull for Meter<O> {
+    type Failure = Failure;
 
-    /// One readout. The line is kept only when it went well: whatever is left in it after a
-    /// failure, or when this future is dropped, goes with it.
-    async fn read_out(&mut self) -> Result<Readout, Failure> {
+    /// The line is kept only when it went well: whatever is left in it after a failure, or when this
+    /// future is dropped, goes with it. Alone on its line, a lost meter takes nobody's time.
+    async fn read_out(
+        &mut self,
+        board: &Board,
+        _: bool,
+    ) -> Result<(Readout, Vec<String>), Failure> {
         let mut line = match self.line.take() {
             Some(line) => line,
             None => self
@@ -141,18 +132,9 @@ impl<O: Opener> MeterDevice<O> {
                 .await
                 .map_err(|error| Failure::Line(format!("cannot open the port: {error}")))?,
         };
-        let told = read_out(&mut line, &self.config, &self.board).await?;
+        let told = read_out(&mut line, &self.config, board).await?;
         self.line = Some(line);
-        Ok(told.into())
-    }
-
-    fn fail(&mut self, failure: Failure) -> Fault {
-        self.board.failed(failure.kind(), failure.to_string());
-        if self.failure.as_ref() != Some(&failure) {
-            tracing::warn!(%failure, "Meter cannot be read");
-            self.failure = Some(failure.clone());
-        }
-        failure.into()
+        Ok((told.into(), Vec::new()))
     }
 }
 
@@ -166,52 +148,5 @@ impl From<Told> for Readout {
         readout.error = readout.fatal_error();
         readout.serial = readout.text_of(Obis::serials());
         readout
-    }
-}
-
-impl<O: Opener> Adapter for MeterDevice<O> {
-    fn declared(&self) -> Vec<Declaration> {
-        self.ledger.declared()
-    }
-
-    /// One readout, whatever was asked for: the samples of all points.
-    async fn read(&mut self, _: InstanceAddress, _: &[ResourceId]) -> Result<Vec<Sample>, Fault> {
-        self.due = Some(Instant::now() + RETRY.min(self.config.read_every));
-        let readout = match self.read_out().await {
-            Ok(readout) => readout,
-            Err(failure) => return Err(self.fail(failure)),
-        };
-        self.failure = None;
-        self.due = Some(Instant::now() + self.config.read_every);
-        let samples = self.ledger.take(&readout, self.clock.stamp());
-        let (remarks, counters) = (self.ledger.remarks(), self.ledger.counters());
-        self.board.done(readout, remarks, counters);
-        samples
-    }
-
-    async fn write(&mut self, _: &[Assignment]) -> Result<(), Fault> {
-        Err(Fault::Unsupported)
-    }
-
-    async fn execute(&mut self, _: ResourceAddress, _: &[u8]) -> Result<(), Fault> {
-        Err(Fault::Unsupported)
-    }
-
-    async fn wait(&mut self) -> Result<Wake, Fault> {
-        let Some((instance, resources)) = self.ledger.due() else {
-            return std::future::pending().await;
-        };
-        if let Some(due) = self.due {
-            tokio::select! {
-                () = sleep_until(due) => {}
-                () = self.board.wanted() => {}
-            }
-        }
-        self.due = Some(Instant::now() + RETRY.min(self.config.read_every));
-        Ok(Wake::Due(instance, resources))
-    }
-
-    fn take_notes(&mut self) -> Vec<Note> {
-        self.ledger.take_notes()
     }
 }

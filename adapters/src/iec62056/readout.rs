@@ -23,7 +23,7 @@ use super::{
 };
 use crate::{
     bus::{LineParity, LineSettings, Port},
-    meter::{Board, Reading, parse_lines},
+    meter::{Board, Reading, Trouble, parse_lines},
 };
 
 /// Speed of the sign-on, in Bd.
@@ -99,9 +99,8 @@ impl fmt::Display for Failure {
     }
 }
 
-impl Failure {
-    /// By which it is counted.
-    pub(super) fn kind(&self) -> &'static str {
+impl Trouble for Failure {
+    fn kind(&self) -> &'static str {
         match self {
             Self::Checksum => "checksum",
             Self::Cut => "cut",
@@ -117,6 +116,10 @@ impl Failure {
             Self::Refused => "refused",
             Self::TooLong => "too_long",
         }
+    }
+
+    fn is_silence(&self) -> bool {
+        *self == Self::NoAnswer
     }
 }
 

@@ -9,8 +9,8 @@ use std::{
 };
 
 use lamplighter_model::{
-    BootId, DataType, Decimal, Stamp, Value,
-    device::{Action, AdapterEvent, AdapterRequest, LinkState, OpId},
+    BootId, DataType, Decimal, ResourceAddress, Sample, Stamp, Value,
+    device::{Action, AdapterEvent, AdapterRequest, Fault, LinkState, OpId},
 };
 use lamplighter_sim::{
     meter::{LineSpeed, Meter, MeterConfig as SimConfig, MeterFault},
@@ -18,12 +18,12 @@ use lamplighter_sim::{
 };
 use tokio::{
     io::{AsyncRead, AsyncWrite, DuplexStream, ReadBuf, duplex},
-    time::timeout,
+    time::{Instant, timeout},
 };
 
 use super::*;
 use crate::{
-    Port,
+    Adapter, Port,
     bus::{LineSettings, Port as LinePort, SerialOpener},
     supervise,
 };
@@ -489,7 +489,7 @@ async fn registers_that_give_no_value_are_left_out_with_a_reason() {
         ["/3331/0/5700 12345678 Unchecked"]
     );
     assert_eq!(
-        device.ledger.remarks(),
+        device.board().view().remarks,
         [
             "the meter reports an error of its own: 00000004",
             "32.7.0 comes in V, not convertible to Wh",
@@ -534,7 +534,7 @@ async fn a_port_that_is_gone_is_unreachable_and_comes_back() {
     memory.is_gone = true;
     let mut device = MeterDevice::new(memory, config(), clock());
     assert_eq!(read(&mut device).await.unwrap_err(), Fault::Unreachable);
-    device.opener.is_gone = false;
+    device.meter.opener.is_gone = false;
     read(&mut device).await.unwrap();
 }
 

@@ -8,16 +8,22 @@ const DAY_MS: i64 = 86_400_000;
 pub(super) fn midnight(year: i64, month: i64, day: i64) -> Option<UnixTime> {
     const BEFORE: [i64; 12] = [0, 31, 59, 90, 120, 151, 181, 212, 243, 273, 304, 334];
     let is_leap = |year: i64| (year % 4 == 0 && year % 100 != 0) || year % 400 == 0;
+    // Whoever wrote them may have meant anything: what is beyond is not counted with.
+    if !(1970..=9999).contains(&year) || !(1..=12).contains(&month) {
+        return None;
+    }
     let index = usize::try_from(month - 1).ok()?;
     let before = *BEFORE.get(index)?;
     let next = BEFORE.get(index + 1).copied().unwrap_or(365);
     let leap = i64::from(month == 2 && is_leap(year));
-    let is_day = (1970..=9999).contains(&year) && (1..=next - before + leap).contains(&day);
+    if !(1..=next - before + leap).contains(&day) {
+        return None;
+    }
     let past = year - 1;
     let leaps = past / 4 - past / 100 + past / 400 - (1969 / 4 - 1969 / 100 + 1969 / 400);
     let leap_day = i64::from(month > 2 && is_leap(year));
     let days = (year - 1970) * 365 + leaps + before + leap_day + day - 1;
-    is_day.then_some(UnixTime(days * DAY_MS))
+    Some(UnixTime(days * DAY_MS))
 }
 
 /// `hhmmss[.sss]` as milliseconds of the day.
@@ -46,6 +52,8 @@ pub(super) fn iso(text: &str) -> Option<UnixTime> {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
 
     #[test]
@@ -71,8 +79,49 @@ mod tests {
             "2026-01-01T00:00:00",
             "2026-01-01T00:00:0äZ",
             "1969-01-01T00:00:00Z",
+            "2026--9223372036854775808-01T00:00:00Z",
+            "9223372036854775807-01-01T00:00:00Z",
+            "10000-01-01T00:00:00Z",
         ] {
             assert_eq!(iso(text), None, "{text}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn no_numbers_are_too_large_for_a_date(year: i64, month: i64, day: i64) {
+            let _ = midnight(year, month, day);
+            prop_assert!(midnight(year, 1, 1).is_none_or(|at| at.0 >= 0));
+            prop_assert_eq!(midnight(2026, month, 1).is_some(), (1..=12).contains(&month));
+            prop_assert_eq!(midnight(2026, 1, day).is_some(), (1..=31).contains(&day));
+        }
+
+        #[test]
+        fn each_day_comes_after_the_one_before(days in 0i64..2_932_896) {
+            let (mut year, mut month, mut day) = (1970, 1, 1);
+            let mut left = days;
+            let length = |year| midnight(year + 1, 1, 1).map_or(365, |next| {
+                (next.0 - midnight(year, 1, 1).unwrap().0) / DAY_MS
+            });
+            while left >= length(year) {
+                left -= length(year);
+                year += 1;
+            }
+            while left > 0 {
+                left -= 1;
+                day += 1;
+                if midnight(year, month, day).is_none() {
+                    (month, day) = (month + 1, 1);
+                }
+            }
+            prop_assert_eq!(midnight(year, month, day), Some(UnixTime(days * DAY_MS)));
+        }
+
+        #[test]
+        fn no_text_panics(text: String, numbers in "[-0-9]{0,60}T[0-9.:é]{0,20}Z") {
+            for text in [text, numbers] {
+                let _ = (iso(&text), of_day(&text));
+            }
         }
     }
 }

@@ -2,12 +2,6 @@
 
 use std::time::Duration;
 
-use lamplighter_model::{
-    InstanceAddress, ResourceAddress, ResourceId, Sample,
-    device::{Assignment, Declaration, Fault, Note},
-};
-use tokio::time::{Instant, sleep_until};
-
 use super::{
     address::Address,
     line::Timing,
@@ -18,11 +12,11 @@ use super::{
     telegram::Telegram,
 };
 use crate::{
-    Adapter, Clock, Limits, Wake,
+    Clock, Limits,
     bus::{Opener, SharedLine},
     meter::{
-        Board, Content, Counters, Ledger, MeterPoint, MeterUnit, READINGS_MAX, Reading, Readout,
-        Register, Unit,
+        Board, Content, Counters, Ledger, MeterPoint, MeterUnit, Pull, PullDevice, READINGS_MAX,
+        Reading, Readout, Register, Unit, shared_limits,
     },
 };
 
@@ -38,41 +32,20 @@ pub struct MbusConfig {
     pub points: Vec<(Selector, MeterPoint)>,
 }
 
-/// A meter on a line that it may share.
+/// The adapter of a meter on a line that it may share.
+pub type MbusDevice<O> = PullDevice<MbusMeter<O>>;
+
+/// How it is read out.
 #[derive(Debug)]
-pub struct MbusDevice<O: Opener> {
+pub struct MbusMeter<O: Opener> {
     line: SharedLine<O>,
     config: MbusConfig,
-    ledger: Ledger,
-    clock: Clock,
-    due: Option<Instant>,
-    /// Readouts in a row that nobody answered.
-    silent: u32,
-    /// Told once.
-    failure: Option<Failure>,
-    board: Board,
 }
 
-/// Pause after a failed readout, where the period is not shorter.
-const RETRY: Duration = Duration::from_secs(30);
-/// The longest pause while nobody answers.
-const RETRY_MAX: Duration = Duration::from_secs(3600);
-/// Readouts that nobody answers until it is asked only once, so that it does not take the others' time.
-const OFFLINE_AFTER: u32 = 3;
-
 impl MbusConfig {
-    /// The limits of this meter's supervisor: a Read is answered from the last readout up to twice
-    /// its period. A readout of some telegrams, behind those of other meters, may take a minute.
+    /// The limits of this meter's supervisor.
     pub fn limits(&self) -> Limits {
-        Limits {
-            operation: Duration::from_secs(120),
-            max_age: self.read_every.saturating_mul(2),
-            stale_after: Some(self.read_every.saturating_mul(3)),
-            offline_after: OFFLINE_AFTER,
-            retry_first: RETRY.min(self.read_every),
-            retry_max: RETRY_MAX,
-            ..Limits::default()
-        }
+        shared_limits(self.read_every)
     }
 }
 
@@ -80,102 +53,31 @@ impl<O: Opener> MbusDevice<O> {
     /// `counters` is what the run before has kept.
     pub fn new(line: SharedLine<O>, config: MbusConfig, counters: Counters, clock: Clock) -> Self {
         let points = config.points.iter().map(|(_, point)| point.clone());
-        Self {
-            line,
-            ledger: Ledger::new(points.collect(), counters),
-            config,
-            clock,
-            due: None,
-            silent: 0,
-            failure: None,
-            board: Board::default(),
-        }
-    }
-
-    pub fn board(&self) -> Board {
-        self.board.clone()
-    }
-
-    async fn read_out(&self) -> Result<Vec<Telegram>, Failure> {
-        let retries = if self.silent >= OFFLINE_AFTER {
-            0
-        } else {
-            self.config.retries
-        };
-        let readout = || ReadOut::new(self.config.address, retries);
-        let was_open = self.line.state().borrow().is_open;
-        let result = read_out(&self.line, self.config.timing, readout()).await;
-        // An adapter that was plugged in again is noticed only by using it.
-        if was_open && matches!(result, Err(Failure::Line(_))) {
-            return read_out(&self.line, self.config.timing, readout()).await;
-        }
-        result
-    }
-
-    fn fail(&mut self, failure: Failure) -> Fault {
-        self.silent = if failure.is_silence() {
-            self.silent.saturating_add(1)
-        } else {
-            0
-        };
-        let address = self.config.address;
-        if self.failure.as_ref() != Some(&failure) {
-            tracing::warn!(%address, %failure, "Meter cannot be read");
-            self.failure = Some(failure.clone());
-        }
-        self.board.failed(failure.kind(), failure.to_string());
-        failure.into()
+        let ledger = Ledger::new(points.collect(), counters);
+        let read_every = config.read_every;
+        Self::with(MbusMeter { line, config }, ledger, read_every, clock)
     }
 }
 
-impl<O: Opener> Adapter for MbusDevice<O> {
-    fn declared(&self) -> Vec<Declaration> {
-        self.ledger.declared()
-    }
+impl<O: Opener> Pull for MbusMeter<O> {
+    type Failure = Failure;
 
-    /// One readout, whatever was asked for: the samples of all points.
-    async fn read(&mut self, _: InstanceAddress, _: &[ResourceId]) -> Result<Vec<Sample>, Fault> {
-        self.board.stage("reading");
-        self.due = Some(Instant::now() + RETRY.min(self.config.read_every));
-        let telegrams = match self.read_out().await {
-            Ok(telegrams) => telegrams,
-            Err(failure) => return Err(self.fail(failure)),
-        };
-        self.failure = None;
-        self.silent = 0;
-        self.due = Some(Instant::now() + self.config.read_every);
-        let selectors = self.config.points.iter().map(|(selector, _)| selector);
-        let (readout, mut remarks) = readout_of(&telegrams, selectors);
-        let samples = self.ledger.take(&readout, self.clock.stamp());
-        remarks.extend(self.ledger.remarks());
-        self.board.done(readout, remarks, self.ledger.counters());
-        samples
-    }
-
-    async fn write(&mut self, _: &[Assignment]) -> Result<(), Fault> {
-        Err(Fault::Unsupported)
-    }
-
-    async fn execute(&mut self, _: ResourceAddress, _: &[u8]) -> Result<(), Fault> {
-        Err(Fault::Unsupported)
-    }
-
-    async fn wait(&mut self) -> Result<Wake, Fault> {
-        let Some((instance, resources)) = self.ledger.due() else {
-            return std::future::pending().await;
-        };
-        if let Some(due) = self.due {
-            tokio::select! {
-                () = sleep_until(due) => {}
-                () = self.board.wanted() => {}
-            }
+    async fn read_out(
+        &mut self,
+        board: &Board,
+        is_lost: bool,
+    ) -> Result<(Readout, Vec<String>), Failure> {
+        board.stage("reading");
+        let retries = if is_lost { 0 } else { self.config.retries };
+        let readout = || ReadOut::new(self.config.address, retries);
+        let was_open = self.line.state().borrow().is_open;
+        let mut result = read_out(&self.line, self.config.timing, readout()).await;
+        // An adapter that was plugged in again is noticed only by using it.
+        if was_open && matches!(result, Err(Failure::Line(_))) {
+            result = read_out(&self.line, self.config.timing, readout()).await;
         }
-        self.due = Some(Instant::now() + RETRY.min(self.config.read_every));
-        Ok(Wake::Due(instance, resources))
-    }
-
-    fn take_notes(&mut self) -> Vec<Note> {
-        self.ledger.take_notes()
+        let selectors = self.config.points.iter().map(|(selector, _)| selector);
+        Ok(readout_of(&result?, selectors))
     }
 }
 
@@ -254,7 +156,7 @@ fn reading(name: &str, record: &Record) -> Result<Reading, &'static str> {
 /// A point for the record that a selector finds.
 pub fn point(
     selector: &Selector,
-    address: ResourceAddress,
+    address: lamplighter_model::ResourceAddress,
     data_type: lamplighter_model::DataType,
 ) -> MeterPoint {
     MeterPoint::new(address, Register::Record(selector.to_string()), data_type)

@@ -15,6 +15,7 @@ use super::{
     line::Heard,
     telegram::{self, Telegram, TelegramError},
 };
+use crate::meter::Trouble;
 
 /// A readout in progress.
 #[derive(Debug)]
@@ -53,6 +54,8 @@ pub enum Failure {
     Ourselves,
     Silence,
     Telegram(TelegramError),
+    /// It does not come to an end.
+    TooLong,
     /// What we hear of ourselves is not what we have said, or is missing.
     WrongEcho,
 }
@@ -203,9 +206,8 @@ impl ReadOut {
     }
 }
 
-impl Failure {
-    /// By which it is counted.
-    pub(super) fn kind(&self) -> &'static str {
+impl Trouble for Failure {
+    fn kind(&self) -> &'static str {
         match self {
             Self::Collision => "collision",
             Self::Foreign(_) => "other_meter",
@@ -216,11 +218,11 @@ impl Failure {
             Self::Silence => "timeout",
             Self::Telegram(TelegramError::Encrypted(_)) => "encrypted",
             Self::Telegram(_) => "refused",
+            Self::TooLong => "too_long",
         }
     }
 
-    /// Whether nobody was there to fail.
-    pub fn is_silence(&self) -> bool {
+    fn is_silence(&self) -> bool {
         matches!(self, Self::Silence)
     }
 }
@@ -238,6 +240,7 @@ impl fmt::Display for Failure {
             }
             Self::Silence => f.write_str("the meter does not answer"),
             Self::Telegram(error) => error.fmt(f),
+            Self::TooLong => f.write_str("the readout took too long"),
             Self::WrongEcho => f.write_str(
                 "what was sent does not come back as it should: several talk at once, or echo = true \
                  is wrong",
@@ -259,6 +262,7 @@ impl From<Failure> for Fault {
             | Failure::NoData
             | Failure::Ourselves
             | Failure::Telegram(_)
+            | Failure::TooLong
             | Failure::WrongEcho => Self::Device(failure.to_string()),
         }
     }

@@ -1,12 +1,17 @@
 //! Who is on the line: every primary address, or the tree of secondary ones.
 
+use tokio::time::Instant;
+
 use super::{
     address::{ANY_DIGIT, Address, Secondary},
     line::{Timing, exchange},
     readout::{Failure, ReadOut},
     telegram::{Header, Telegram},
 };
-use crate::bus::{Opener, SharedLine};
+use crate::{
+    bus::{Opener, SharedLine},
+    meter::READOUT_MAX,
+};
 
 /// Reads a meter out, in one turn on the line.
 ///
@@ -19,7 +24,11 @@ pub async fn read_out<O: Opener>(
 ) -> Result<Vec<Telegram>, Failure> {
     let lost = |error: &std::io::Error| Failure::Line(format!("the line is down: {error}"));
     let mut turn = line.turn().await.map_err(|error| lost(&error))?;
+    let end = Instant::now() + READOUT_MAX;
     loop {
+        if Instant::now() > end {
+            return Err(Failure::TooLong);
+        }
         let (frame, listen_on) = readout.say();
         let heard = exchange(&mut turn, timing, &frame, listen_on, |frame| {
             readout.is_wanted(frame)
@@ -70,7 +79,8 @@ pub async fn look<O: Opener>(
             | Failure::Foreign(_)
             | Failure::Garbled(_)
             | Failure::NoData
-            | Failure::Telegram(_)),
+            | Failure::Telegram(_)
+            | Failure::TooLong),
         ) => Ok(Looked::Troubled(failure)),
     }
 }

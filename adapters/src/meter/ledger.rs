@@ -142,7 +142,8 @@ impl Ledger {
             let Some(before) = self.counters.meter_is(of, &after, is_its) else {
                 continue;
             };
-            tracing::warn!(before, after, "Another meter is in this place");
+            tracing::warn!("Another meter is in this place");
+            tracing::debug!(before, after, "Numbers of the meters");
             self.notes.push(Note {
                 what: "meter_exchanged",
                 text: "another meter is in this place: its counters count from where they are"

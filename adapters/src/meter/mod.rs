@@ -15,11 +15,17 @@ mod lines;
 mod obis;
 mod point;
 #[cfg(feature = "serial")]
+mod pull;
+#[cfg(feature = "serial")]
 mod push;
 mod unit;
 
 use lamplighter_model::{Decimal, Quality, UnixTime};
 
+#[cfg(feature = "serial")]
+pub use self::pull::{Pull, PullDevice, Trouble};
+#[cfg(any(feature = "dlms", feature = "mbus"))]
+pub(crate) use self::pull::{READOUT_MAX, shared_limits};
 #[cfg(feature = "serial")]
 pub use self::push::{PushConfig, PushDevice, Spoilt, Telegrams};
 pub use self::{

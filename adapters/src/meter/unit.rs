@@ -124,7 +124,7 @@ impl FromStr for Unit {
         if let Some(base) = base(text) {
             return Ok(Self { base, power: 0 });
         }
-        if matches!(text, "l" | "L") {
+        if matches!(text, "l" | "L" | "dm3" | "dm³") {
             return Self::new("m3", -3).ok_or(NotUnit);
         }
         let prefix = text.chars().next().ok_or(NotUnit)?;
@@ -132,6 +132,10 @@ impl FromStr for Unit {
             |(letter, _): &&(char, i8)| *letter == prefix || (*letter == 'k' && prefix == 'K');
         let (_, power) = PREFIXES.iter().find(known).ok_or(NotUnit)?;
         let base = base(&text[prefix.len_utf8()..]).ok_or(NotUnit)?;
+        // A cubic millimetre is no thousandth of a cubic metre.
+        if base.starts_with("m3") {
+            return Err(NotUnit);
+        }
         Ok(Self {
             base,
             power: *power,
@@ -141,7 +145,11 @@ impl FromStr for Unit {
 
 impl fmt::Display for Unit {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if (self.base, self.power) == ("m3", -3) {
+            return f.write_str("l");
+        }
         let prefix = PREFIXES.iter().find(|(_, power)| *power == self.power);
+        let prefix = prefix.filter(|_| !self.base.starts_with("m3"));
         match prefix {
             Some((letter, _)) => write!(f, "{letter}{}", self.base),
             None if self.power == 0 => f.write_str(self.base),
@@ -193,6 +201,10 @@ mod tests {
         assert_eq!(unit("V").unwrap().power_to(unit("Wh").unwrap()), None);
         assert_eq!(unit("quux"), Err(NotUnit));
         assert_eq!(unit(""), Err(NotUnit));
+        assert_eq!(unit("mm3"), Err(NotUnit));
+        assert_eq!(unit("dm3"), unit("l"));
+        let thousandth = Unit::new("m3/h", -3).unwrap().to_string();
+        assert_eq!(thousandth, "10^-3 m3/h");
         assert_eq!(unit("kWh").unwrap().to_string(), "kWh");
     }
 
@@ -201,7 +213,7 @@ mod tests {
         for (number, text) in [
             (30, "Wh"),
             (27, "W"),
-            (19, "mm3"),
+            (19, "l"),
             (9, "Cel"),
             (255, ""),
             (0, ""),

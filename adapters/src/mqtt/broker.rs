@@ -1,7 +1,8 @@
 //! The connection to the broker: one task, whatever number of devices speaks through it.
 //!
 //! 1. Each connection is a new one with nothing in its queue: a command that has not left when the
-//!    connection breaks never leaves. Messages go once at most, for the same reason.
+//!    connection breaks never leaves. Messages go once at most, for the same reason. A command that
+//!    is given up before the broker has it ends the connection (`connection.rs`).
 //! 2. When it stands, all topics of all devices are subscribed to, and devices are told.
 //! 3. Messages go into the inbox of each device that wants their topic. A device that does not keep
 //!    up loses older messages of a topic first.
@@ -14,14 +15,19 @@ use std::{
 
 use lamplighter_model::device::Fault;
 use rumqttc::{
-    AsyncClient, ConnectReturnCode, ConnectionError, Event, EventLoop, MqttOptions, Packet,
-    Publish, QoS, StateError, SubscribeFilter, SubscribeReasonCode, TlsConfiguration, Transport,
+    Connect, ConnectReturnCode, Packet, Publish, QoS, Subscribe, SubscribeFilter,
+    SubscribeReasonCode, tokio_rustls::TlsConnector,
 };
-use rustls::{ClientConfig, RootCertStore, pki_types::CertificateDer};
+use rustls::{
+    ClientConfig, RootCertStore,
+    pki_types::{CertificateDer, ServerName},
+};
 use tokio::{
     sync::{Notify, watch},
-    time::{Instant, sleep},
+    time::{Instant, sleep, timeout},
 };
+
+use super::connection::{Carrier, Client, Connection, Ticket, Wire, connect};
 
 /// Largest packet of the broker; the connection ends with a larger one.
 pub const PACKET_MAX: usize = 1 << 20;
@@ -29,14 +35,11 @@ pub const PACKET_MAX: usize = 1 << 20;
 /// Messages that wait for one device.
 pub const INBOX_MAX: usize = 256;
 
-/// Commands that wait for the connection.
-const QUEUE: usize = 64;
-
 /// Topics in one subscription.
 const TOPICS_AT_ONCE: usize = 50;
 
 /// How long the broker may take to accept a connection.
-const CONNECT_S: u64 = 5;
+const CONNECT: Duration = Duration::from_secs(5);
 
 /// First and longest pause before the next connection.
 const PAUSES: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(60));
@@ -61,7 +64,7 @@ pub struct BrokerConfig {
 pub(super) enum BrokerState {
     /// With the words for people.
     Down(String),
-    Up(AsyncClient),
+    Up(Client),
 }
 
 /// The way of a device to the broker.
@@ -91,6 +94,8 @@ pub struct Broker {
     config: BrokerConfig,
     tls: Option<Arc<ClientConfig>>,
     wanted: BTreeMap<String, Vec<Arc<Inbox>>>,
+    /// The same in the order in which they are subscribed to.
+    topics: Vec<String>,
     state: watch::Sender<BrokerState>,
     /// The next pause.
     pause: Duration,
@@ -106,6 +111,7 @@ impl Broker {
             config,
             tls,
             wanted: BTreeMap::new(),
+            topics: Vec::new(),
             state,
             pause: PAUSES.0,
         };
@@ -116,6 +122,9 @@ impl Broker {
     pub fn subscribe(&mut self, topics: impl IntoIterator<Item = String>) -> Arc<Inbox> {
         let inbox = Arc::new(Inbox::default());
         for topic in topics {
+            if !self.wanted.contains_key(&topic) {
+                self.topics.push(topic.clone());
+            }
             let wanted = self.wanted.entry(topic).or_default();
             wanted.push(Arc::clone(&inbox));
         }
@@ -126,7 +135,7 @@ impl Broker {
     pub async fn run(mut self) {
         loop {
             let begun = Instant::now();
-            let words = self.serve().await;
+            let words = self.connection().await;
             self.tell(words);
             if begun.elapsed() >= STEADY {
                 self.pause = PAUSES.0;
@@ -137,73 +146,76 @@ impl Broker {
     }
 
     /// One connection, until it ends; why it did.
-    async fn serve(&self) -> String {
-        let (client, mut events) = AsyncClient::new(self.options(), QUEUE + self.wanted.len());
-        events.network_options.set_connection_timeout(CONNECT_S);
-        loop {
-            if let Some(words) = self.turn(&client, &mut events).await {
-                return words;
-            }
+    async fn connection(&self) -> String {
+        let begun = timeout(CONNECT, async {
+            let mut wire = Wire::new(self.dial().await?);
+            self.enter(&mut wire).await?;
+            Ok(wire)
+        });
+        match begun.await {
+            Ok(Ok(wire)) => self.serve(wire).await,
+            Ok(Err(words)) => words,
+            Err(_) => "the broker does not answer".to_owned(),
         }
     }
 
-    async fn turn(&self, client: &AsyncClient, events: &mut EventLoop) -> Option<String> {
-        match events.poll().await {
-            Ok(Event::Incoming(Packet::ConnAck(_))) => {
-                if !self.ask_for_topics(client) {
-                    return Some("there are too many topics".to_owned());
-                }
-                self.state.send_replace(BrokerState::Up(client.clone()));
-                tracing::info!(broker = self.config.host, "Broker connected");
-                None
-            }
-            Ok(Event::Incoming(Packet::Publish(message))) => {
-                self.deliver(message);
-                None
-            }
-            Ok(Event::Incoming(Packet::SubAck(answer))) => {
-                if answer.return_codes.contains(&SubscribeReasonCode::Failure) {
-                    tracing::warn!(broker = self.config.host, "The broker refuses topics");
-                }
-                None
-            }
-            Ok(Event::Incoming(Packet::Disconnect)) => {
-                Some("the broker has ended the connection".to_owned())
-            }
-            Ok(_) => None,
-            Err(error) => Some(words_of(&error)),
-        }
+    async fn dial(&self) -> Result<Box<dyn Carrier>, String> {
+        let BrokerConfig { host, port, .. } = &self.config;
+        let stream = connect(host, *port).await;
+        let stream = stream.map_err(|error| format!("the broker cannot be reached: {error}"))?;
+        let Some(tls) = &self.tls else {
+            return Ok(Box::new(stream));
+        };
+        let name = ServerName::try_from(host.clone())
+            .map_err(|error| format!("no TLS with the broker: {error}"))?;
+        let secured = TlsConnector::from(Arc::clone(tls)).connect(name, stream);
+        let secured = secured.await;
+        let secured = secured.map_err(|error| format!("no TLS with the broker: {error}"))?;
+        Ok(Box::new(secured))
     }
 
-    fn options(&self) -> MqttOptions {
-        let BrokerConfig {
-            host,
-            port,
-            client_id,
-            ..
-        } = &self.config;
-        let mut options = MqttOptions::new(client_id, host, *port);
-        options
-            .set_clean_session(true)
-            .set_keep_alive(self.config.keep_alive)
-            .set_max_packet_size(PACKET_MAX, PACKET_MAX);
+    /// Says who we are and what we want to hear.
+    pub(super) async fn enter<S: Carrier>(&self, wire: &mut Wire<S>) -> Result<(), String> {
+        let mut hello = Connect::new(self.config.client_id.clone());
+        let keep_alive = self.config.keep_alive.as_secs();
+        hello.keep_alive = u16::try_from(keep_alive).unwrap_or(u16::MAX);
         if let Some((user, password)) = &self.config.user {
-            options.set_credentials(user, password);
+            hello.set_login(user, password);
         }
-        if let Some(tls) = &self.tls {
-            let tls = TlsConfiguration::Rustls(Arc::clone(tls));
-            options.set_transport(Transport::tls_with_config(tls));
+        wire.tell(&Packet::Connect(hello))?;
+        let Packet::ConnAck(answer) = wire.packet().await? else {
+            return Err("the broker says nonsense".to_owned());
+        };
+        if answer.code != ConnectReturnCode::Success {
+            return Err(words_of(answer.code));
         }
-        options
+        for (at, topics) in self.topics.chunks(TOPICS_AT_ONCE).enumerate() {
+            let filter = |topic: &String| SubscribeFilter::new(topic.clone(), QoS::AtMostOnce);
+            let mut wanted = Subscribe::new_many(topics.iter().map(filter));
+            // Nobody waits for the answers, but 0 is no number. // MQTT 3.1.1, 2.3.1
+            wanted.pkid = u16::try_from(at + 1).map_err(|_| "there are too many topics")?;
+            wire.tell(&Packet::Subscribe(wanted))?;
+        }
+        Ok(())
     }
 
-    fn ask_for_topics(&self, client: &AsyncClient) -> bool {
-        let topics: Vec<&String> = self.wanted.keys().collect();
-        topics.chunks(TOPICS_AT_ONCE).all(|topics| {
-            let filter = |topic: &&String| SubscribeFilter::new((*topic).clone(), QoS::AtMostOnce);
-            let asked = client.try_subscribe_many(topics.iter().map(filter));
-            asked.is_ok()
-        })
+    pub(super) async fn serve<S: Carrier>(&self, wire: Wire<S>) -> String {
+        let (mut connection, client) = Connection::new(wire, self.config.keep_alive);
+        self.state.send_replace(BrokerState::Up(client));
+        tracing::info!(broker = self.config.host, "Broker connected");
+        loop {
+            match connection.next().await {
+                Ok(Packet::Publish(message)) => self.deliver(message),
+                Ok(Packet::SubAck(answer)) => {
+                    if answer.return_codes.contains(&SubscribeReasonCode::Failure) {
+                        tracing::warn!(broker = self.config.host, "The broker refuses topics");
+                    }
+                }
+                Ok(Packet::Disconnect) => return "the broker has ended the connection".to_owned(),
+                Ok(_) => {}
+                Err(words) => return words,
+            }
+        }
     }
 
     fn deliver(&self, message: Publish) {
@@ -253,6 +265,11 @@ impl Inbox {
         }
     }
 
+    /// As [`Self::next`], of what is here already.
+    pub fn try_next(&self) -> Option<Message> {
+        self.messages().pop_front()
+    }
+
     /// What was sent before is of no use any more.
     pub fn clear(&self) {
         self.messages().clear();
@@ -264,15 +281,21 @@ impl Inbox {
 }
 
 impl BrokerHandle {
-    /// Gives a message to the connection that stands.
-    pub fn publish(&self, topic: &str, payload: &str, retain: bool) -> Result<(), Fault> {
+    /// Gives a message to the connection that stands. Dropping the ticket withdraws it where the
+    /// broker does not have it.
+    pub(crate) fn publish(
+        &self,
+        topic: &str,
+        payload: &str,
+        retain: bool,
+    ) -> Result<Ticket, Fault> {
         let state = self.state.borrow();
         let BrokerState::Up(client) = &*state else {
             return Err(Fault::Unreachable);
         };
-        client
-            .try_publish(topic, QoS::AtMostOnce, retain, payload.as_bytes())
-            .map_err(|_| Fault::Busy)
+        let mut message = Publish::new(topic, QoS::AtMostOnce, payload.as_bytes());
+        message.retain = retain;
+        client.publish(message).ok_or(Fault::Busy)
     }
 
     /// The next change of the connection; `Err` with the words where it is down.
@@ -308,26 +331,13 @@ fn tls(ca: &[Vec<u8>]) -> Result<Arc<ClientConfig>, String> {
     Ok(Arc::new(config))
 }
 
-fn words_of(error: &ConnectionError) -> String {
-    match error {
-        ConnectionError::ConnectionRefused(
-            ConnectReturnCode::BadUserNamePassword | ConnectReturnCode::NotAuthorized,
-        ) => "the broker refuses user and password".to_owned(),
-        ConnectionError::ConnectionRefused(code) => format!("the broker refuses: {code:?}"),
-        ConnectionError::Tls(error) => format!("no TLS with the broker: {error}"),
-        ConnectionError::NetworkTimeout | ConnectionError::FlushTimeout => {
-            "the broker does not answer".to_owned()
-        }
-        ConnectionError::Io(error) => format!("the broker cannot be reached: {error}"),
-        ConnectionError::MqttState(StateError::Io(error)) => {
-            format!("the connection to the broker broke: {error}")
-        }
-        ConnectionError::MqttState(StateError::AwaitPingResp) => {
-            "the broker does not answer".to_owned()
-        }
-        ConnectionError::MqttState(error) => format!("the broker says nonsense: {error}"),
-        ConnectionError::NotConnAck(_) | ConnectionError::RequestsDone => {
-            "the broker says nonsense".to_owned()
-        }
+fn words_of(code: ConnectReturnCode) -> String {
+    let is_login = matches!(
+        code,
+        ConnectReturnCode::BadUserNamePassword | ConnectReturnCode::NotAuthorized
+    );
+    if is_login {
+        return "the broker refuses user and password".to_owned();
     }
+    format!("the broker refuses: {code:?}")
 }

@@ -3,11 +3,16 @@
 //! 1. The broker's task ([`Broker`]) keeps the one connection and hands over messages.
 //! 2. A message of a point's topic is its value. What the broker had kept is of unknown age: it is
 //!    told as stale, or unchecked where the device's last will says that it is there.
-//! 3. A command is done when the state that comes back says so.
+//! 3. A command is done when the state that comes back says so: a message sent after it, not one that
+//!    the broker had kept. One that is given up is withdrawn where the broker does not have it yet;
+//!    what it has it may hand on whenever the device listens, and nothing can stop that.
 //! 4. The last will, or the loss of the broker, is the device's link.
 
 mod broker;
+mod connection;
 mod payload;
+#[cfg(test)]
+mod tests;
 
 use std::{
     collections::{BTreeMap, VecDeque},
@@ -169,7 +174,9 @@ impl MqttDevice {
                 self.is_connected = true;
                 if let Some(Query { topic, payload }) = &self.config.query {
                     // Where it does not go the device tells its state by itself, later.
-                    let _ = self.broker.publish(topic, payload, false);
+                    if let Ok(told) = self.broker.publish(topic, payload, false) {
+                        told.forget();
+                    }
                 }
             }
             Err(words) => {
@@ -227,11 +234,22 @@ impl MqttDevice {
             return;
         }
         self.is_available = Some(is_available);
-        self.pending.push_back(if is_available {
-            Wake::Alive
-        } else {
-            Wake::Lost("it is gone, says its last will".to_owned())
+        if !is_available {
+            let words = "it is gone, says its last will".to_owned();
+            return self.pending.push_back(Wake::Lost(words));
+        }
+        self.pending.push_back(Wake::Alive);
+        // What the broker had kept may have come before the last will.
+        let kept = self.last.values_mut();
+        let kept = kept.filter(|sample| sample.quality != Quality::Good);
+        let unchecked = kept.map(|sample| {
+            sample.quality = Quality::Unchecked;
+            sample.clone()
         });
+        let unchecked: Vec<Sample> = unchecked.collect();
+        if !unchecked.is_empty() {
+            self.pending.push_back(Wake::News(unchecked));
+        }
     }
 
     fn is_there(&self) -> bool {
@@ -250,15 +268,39 @@ impl MqttDevice {
         let Some(word) = form.encode(&assignment.value) else {
             return Err(Fault::BadValue("it has no word for this value".to_owned()));
         };
+        let Some(payload) = payload::filled(&command.payload, &word, &assignment.value) else {
+            let words = "its message has no place for this text".to_owned();
+            return Err(Fault::BadValue(words));
+        };
+        // What was sent before says nothing about what is told now.
+        while let Some(message) = self.inbox.try_next() {
+            self.on_message(&message);
+        }
         if !self.is_there() {
             return Err(Fault::Unreachable);
         }
-        let payload = command.payload.replace("{value}", &word);
-        let deadline = Instant::now() + command.within;
-        let tolerance = command.tolerance;
-        self.broker
+        let told = self
+            .broker
             .publish(&command.topic, &payload, command.retain)?;
         let before = self.last.remove(&at);
+        let result = self.confirmed(assignment, &command, &word).await;
+        if let Some(before) = before {
+            self.last.entry(at).or_insert(before);
+        }
+        if result.is_ok() {
+            told.forget();
+        }
+        result
+    }
+
+    /// Waits for the state that comes back.
+    async fn confirmed(
+        &mut self,
+        assignment: &Assignment,
+        command: &MqttCommand,
+        word: &str,
+    ) -> Result<Sample, Fault> {
+        let deadline = Instant::now() + command.within;
         let mut said = None;
         let came = timeout_at(deadline, async {
             loop {
@@ -266,19 +308,17 @@ impl MqttDevice {
                 if !self.is_there() {
                     return Err(Fault::Unreachable);
                 }
-                let Some(sample) = self.last.get(&at) else {
+                let sample = self.last.get(&assignment.address);
+                let Some(sample) = sample.filter(|sample| sample.quality == Quality::Good) else {
                     continue;
                 };
-                if is_same(&sample.value, &assignment.value, tolerance) {
+                if is_same(&sample.value, &assignment.value, command.tolerance) {
                     return Ok(sample.clone());
                 }
                 said = Some(sample.value.clone());
             }
         });
         let result = came.await;
-        if let Some(before) = before {
-            self.last.entry(at).or_insert(before);
-        }
         result.unwrap_or_else(|_| {
             Err(match said {
                 Some(value) => Fault::Device(format!("it was told {word} and says {value}")),

@@ -91,11 +91,12 @@ impl Form {
         let plain = self.scale == Decimal::from(1);
         match value {
             value if !plain => {
-                let number = value.as_f64()? / self.scale.to_f64();
-                // Twelve digits are more than any device has; the rest is what floats leave over.
-                let rounded = format!("{number:.6}");
-                let number: Decimal = rounded.parse().ok()?;
-                Some(number.to_string())
+                let number = if let Value::Decimal(decimal) = value {
+                    *decimal
+                } else {
+                    value.as_f64()?.to_string().parse().ok()?
+                };
+                Some(quotient(number, self.scale)?.to_string())
             }
             Value::Decimal(decimal) => Some(decimal.to_string()),
             Value::Float(number) => Some(number.to_string()),
@@ -139,6 +140,62 @@ fn below<'a>(here: &'a RawValue, step: &str) -> Result<Option<&'a RawValue>, NoV
         return Ok(at.and_then(|at| list.get(at).copied()));
     }
     Ok(None)
+}
+
+/// The message of a command: its pattern with the word in the place of `{value}`. A text can say
+/// nothing but itself there: in JSON it is escaped, elsewhere it must need no escape. `None`: it does.
+pub(super) fn filled(pattern: &str, word: &str, value: &Value) -> Option<String> {
+    const PLACE: &str = "{value}";
+    let put = |text: &str| pattern.replace(PLACE, text);
+    // Numbers are made here, and the words of a Boolean stand in the configuration.
+    let is_free = matches!(value, Value::String(_)) && pattern.trim() != PLACE;
+    if !is_free {
+        return Some(put(word));
+    }
+    let is_json = |text: &str| serde_json::from_str::<&RawValue>(text).is_ok();
+    let quoted = serde_json::to_string(word).ok()?;
+    let message = if is_json(&put("x")) {
+        put(quoted.strip_prefix('"')?.strip_suffix('"')?)
+    } else if is_json(&put("0")) {
+        put(&quoted)
+    } else {
+        let needs_escape = |letter: char| letter.is_control() || matches!(letter, '"' | '\\');
+        return (!word.contains(needs_escape)).then(|| put(word));
+    };
+    is_json(&message).then_some(message)
+}
+
+/// Twelve significant digits: more than any device has.
+fn quotient(a: Decimal, b: Decimal) -> Option<Decimal> {
+    const DIGITS: u128 = 1_000_000_000_000;
+    let is_negative = (a.mantissa < 0) != (b.mantissa < 0);
+    let (mut above, below) = (
+        u128::from(a.mantissa.unsigned_abs()),
+        u128::from(b.mantissa.unsigned_abs()),
+    );
+    let mut exponent = i32::from(a.exponent) - i32::from(b.exponent);
+    if above == 0 {
+        return Some(Decimal::from(0));
+    }
+    // Eighteen digits at least: mantissas have nineteen at most.
+    while above < u128::MAX / 10 {
+        above *= 10;
+        exponent -= 1;
+    }
+    let mut digits = above.checked_div(below)?;
+    let mut unit = 1;
+    while digits / unit >= DIGITS {
+        unit *= 10;
+        exponent += 1;
+    }
+    digits = (digits + unit / 2) / unit;
+    while digits % 10 == 0 {
+        digits /= 10;
+        exponent += 1;
+    }
+    let mantissa = i64::try_from(digits).ok()?;
+    let mantissa = if is_negative { -mantissa } else { mantissa };
+    Some(Decimal::new(mantissa, i8::try_from(exponent).ok()?))
 }
 
 /// Exact where the digits have room.
@@ -217,6 +274,24 @@ mod tests {
             Ok(Value::Decimal(Decimal::new(215, -1)))
         );
         assert_eq!(scaled.encode(&Value::Float(21.5)).as_deref(), Some("215"));
+        for (mantissa, exponent, value, word) in [
+            (1, 6, 0.4, "0.0000004"),
+            (3, 0, 1.0, "0.333333333333"),
+            (-7, 0, 2.0, "-0.285714285714"),
+            (1, -9, 9_007_199_254_740_993.0, "9007199254740000000000000"),
+            (60, 0, 0.0, "0"),
+        ] {
+            let scaled = Form {
+                scale: Decimal::new(mantissa, exponent),
+                ..form("", DataType::Float)
+            };
+            let said = scaled.encode(&Value::Float(value));
+            assert_eq!(
+                said.as_deref(),
+                Some(word),
+                "{value} / {mantissa}e{exponent}"
+            );
+        }
         assert_eq!(
             form("", DataType::Float)
                 .encode(&Value::Float(0.1))
@@ -231,7 +306,44 @@ mod tests {
         );
     }
 
+    #[test]
+    fn a_text_says_nothing_but_itself_in_a_message() {
+        let evil = r#"a","state":"ON"#;
+        for (pattern, text, message) in [
+            ("{value}", evil, Some(evil)),
+            (
+                r#"{"text":"{value}"}"#,
+                evil,
+                Some(r#"{"text":"a\",\"state\":\"ON"}"#),
+            ),
+            (r#"{"mode":{value}}"#, "heat", Some(r#"{"mode":"heat"}"#)),
+            ("[{value}]", "1,2", Some(r#"["1,2"]"#)),
+            (r#"{"a":"{value}","b":{value}}"#, "x", None),
+            ("text {value}", "a b", Some("text a b")),
+            ("text '{value}", "a\"", None),
+            ("text {value}", "a\\", None),
+            ("text {value}", "a\nreset", None),
+        ] {
+            let value = Value::String(text.to_owned());
+            let said = filled(pattern, text, &value);
+            assert_eq!(said.as_deref(), message, "{text} in {pattern}");
+        }
+        let said = filled(r#"{"state":"{value}"}"#, "ON", &Value::Boolean(true));
+        assert_eq!(said.as_deref(), Some(r#"{"state":"ON"}"#));
+    }
+
     proptest! {
+        #[test]
+        fn a_text_in_a_message_reads_back(text: String) {
+            let message = filled(r#"{"a":["{value}"],"b":1}"#, &text, &Value::String(text.clone()));
+            prop_assert_eq!(field(&message.unwrap(), "/a/0"), Ok(text));
+        }
+
+        #[test]
+        fn no_quotient_panics(a: i64, b: i64, x: i8, y: i8) {
+            let _ = quotient(Decimal::new(a, x), Decimal::new(b, y));
+        }
+
         #[test]
         fn no_message_panics(payload: Vec<u8>, pointer in "(/[a-z0-9~]{0,3}){0,4}") {
             for data_type in [DataType::Boolean, DataType::Float, DataType::Integer, DataType::String] {

@@ -101,7 +101,8 @@ pub enum Told<'a> {
         id: u64,
         path: String,
         args: String,
-        deadline_ms: u64,
+        #[serde(flatten)]
+        until: Deadline,
     },
     /// Nobody waits for the answer any more.
     Expired {
@@ -110,14 +111,26 @@ pub enum Told<'a> {
     Read {
         id: u64,
         paths: Vec<String>,
-        deadline_ms: u64,
+        #[serde(flatten)]
+        until: Deadline,
     },
     Welcome(Welcome<'a>),
     Write {
         id: u64,
         values: Vec<ToldValue>,
-        deadline_ms: u64,
+        #[serde(flatten)]
+        until: Deadline,
     },
+}
+
+/// When nobody waits for an answer any more.
+#[derive(Clone, Copy, Debug, Serialize)]
+pub struct Deadline {
+    /// From when the line was written.
+    pub deadline_ms: u64,
+    /// The same by `CLOCK_BOOTTIME`, which all programs of the box share and nobody sets: for one
+    /// that reads the line late.
+    pub deadline_uptime_ms: u64,
 }
 
 #[derive(Debug, Serialize)]

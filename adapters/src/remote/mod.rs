@@ -10,6 +10,7 @@
 //! 4. When the program goes, is silent or misbehaves, what it has declared stays, and is stale.
 
 pub mod line;
+mod pending;
 mod session;
 mod table;
 #[cfg(test)]
@@ -17,7 +18,7 @@ mod tests;
 mod wire;
 
 use std::{
-    collections::{BTreeMap, BTreeSet, VecDeque},
+    collections::{BTreeMap, BTreeSet},
     fmt,
     sync::Arc,
     time::Duration,
@@ -35,9 +36,11 @@ use tokio::{
 };
 
 use self::{
-    line::{Hello, Refusal, Said, Told},
+    line::{Deadline, Hello, Refusal, Said, Told},
+    pending::Pending,
     session::Session,
     table::{Table, Why},
+    wire::Place,
 };
 pub use self::{
     table::{Kept, KeptResource},
@@ -51,10 +54,8 @@ pub const ERRORS_MAX: u32 = 20;
 /// Refusals that are named in one answer.
 const REFUSALS_TOLD: usize = 16;
 
-/// Samples that wait for the supervisor; older ones make room.
-const PENDING_MAX: usize = 4096;
-
-/// How long a device stays without a program after one was sent away.
+/// How long a device stays without a program after one was sent away, and from the coming of one
+/// to that of the next.
 const PAUSE: Duration = Duration::from_secs(1);
 
 /// How often values are kept.
@@ -161,12 +162,11 @@ pub struct Remote<S> {
     table: Table,
     visitors: mpsc::Receiver<Visitor<S>>,
     session: Option<Session<S>>,
-    /// After a program was sent away.
+    /// After a program was sent away, or came and went at once.
     closed_until: Option<Instant>,
     /// Until the first program is missed.
     awaited_until: Option<Instant>,
-    pending: VecDeque<Wake>,
-    pending_samples: usize,
+    pending: Pending,
     next_id: u64,
     asking: Option<Asking>,
     read_back: Vec<Sample>,
@@ -181,6 +181,7 @@ pub struct Remote<S> {
 #[derive(Debug)]
 struct Asking {
     id: u64,
+    place: Place,
     answer: Option<Result<Vec<Sample>, Fault>>,
 }
 
@@ -207,6 +208,8 @@ impl<S: AsyncRead + AsyncWrite + Send + Unpin> Remote<S> {
         let config = Arc::new(config);
         let table = Table::new(Arc::clone(&config), kept);
         let known: Vec<Sample> = table.samples().cloned().collect();
+        let mut pending = Pending::default();
+        pending.push(Wake::News(known));
         let remote = Self {
             table,
             visitors,
@@ -214,8 +217,7 @@ impl<S: AsyncRead + AsyncWrite + Send + Unpin> Remote<S> {
             closed_until: None,
             awaited_until: Some(Instant::now() + config.limits.silence),
             config,
-            pending_samples: known.len(),
-            pending: VecDeque::from([Wake::News(known)]),
+            pending,
             next_id: 1,
             asking: None,
             read_back: Vec::new(),
@@ -288,7 +290,7 @@ impl<S: AsyncRead + AsyncWrite + Send + Unpin> Remote<S> {
             .closed_until
             .is_some_and(|until| until > Instant::now())
         {
-            "a program was sent away a moment ago: come again"
+            "a program was here a moment ago: come again"
         } else {
             return self.begin(visitor);
         };
@@ -391,7 +393,6 @@ impl<S: AsyncRead + AsyncWrite + Send + Unpin> Remote<S> {
             session.is_online = true;
         }
         self.keep_within(KEEP_VALUES);
-        self.pending_samples += samples.len();
         self.push(Wake::News(samples));
     }
 
@@ -466,11 +467,16 @@ impl<S: AsyncRead + AsyncWrite + Send + Unpin> Remote<S> {
     }
 
     fn end_session(&mut self, reason: &str) -> Option<Session<S>> {
-        let session = self.session.take()?;
+        let mut session = self.session.take()?;
+        self.closed_until = Some(session.begun + PAUSE);
         self.stats.send_modify(|stats| stats.program = None);
         self.table.grow_stale();
-        if let Some(asking) = &mut self.asking {
-            asking.answer.get_or_insert(Err(Fault::Unreachable));
+        if let Some(asking) = &mut self.asking
+            && asking.answer.is_none()
+        {
+            asking.answer = Some(Err(Fault::Unreachable));
+            // Its last words follow.
+            session.wire.take_back(asking.place.clone());
         }
         self.push(Wake::Lost(reason.to_owned()));
         Some(session)
@@ -479,7 +485,7 @@ impl<S: AsyncRead + AsyncWrite + Send + Unpin> Remote<S> {
     /// Asks the program and waits for its answer.
     async fn ask(
         &mut self,
-        told: impl FnOnce(u64, u64) -> Told<'static>,
+        told: impl FnOnce(u64, Deadline) -> Told<'static>,
     ) -> Result<Vec<Sample>, Fault> {
         self.forget_question();
         let answer_within = self.config.limits.answer;
@@ -489,9 +495,17 @@ impl<S: AsyncRead + AsyncWrite + Send + Unpin> Remote<S> {
             return Err(Fault::Unreachable);
         };
         self.next_id += 1;
-        let milliseconds = u64::try_from(answer_within.as_millis()).unwrap_or(u64::MAX);
-        session.tell(&told(id, milliseconds));
-        self.asking = Some(Asking { id, answer: None });
+        let uptime = self.clock.stamp().mono + answer_within;
+        let until = Deadline {
+            deadline_ms: milliseconds(answer_within),
+            deadline_uptime_ms: milliseconds(uptime),
+        };
+        let place = session.ask(&told(id, until));
+        self.asking = Some(Asking {
+            id,
+            place,
+            answer: None,
+        });
         let answer = async {
             loop {
                 let asking = self.asking.take_if(|asking| asking.answer.is_some());
@@ -508,28 +522,23 @@ impl<S: AsyncRead + AsyncWrite + Send + Unpin> Remote<S> {
         })
     }
 
-    /// The supervisor has given up the last question, or we have.
+    /// The supervisor has given up the last question, or we have: a program that has not begun to
+    /// hear it never does.
     fn forget_question(&mut self) {
-        let Some(asking) = self.asking.take() else {
+        let Some(Asking { id, place, .. }) = self.asking.take() else {
             return;
         };
         self.count("unanswered");
-        if let Some(session) = &mut self.session {
-            session.tell(&Told::Expired { id: asking.id });
+        if let Some(session) = &mut self.session
+            && !session.wire.take_back(place)
+        {
+            session.tell(&Told::Expired { id });
         }
     }
 
     fn push(&mut self, wake: Wake) {
-        self.pending.push_back(wake);
-        while self.pending_samples > PENDING_MAX || self.pending.len() > PENDING_MAX {
-            let is_news = |wake: &Wake| matches!(wake, Wake::News(_));
-            let Some(at) = self.pending.iter().position(is_news) else {
-                return;
-            };
-            if let Some(Wake::News(samples)) = self.pending.remove(at) {
-                self.pending_samples -= samples.len();
-                self.count("dropped");
-            }
+        for _ in 0..self.pending.push(wake) {
+            self.count("dropped");
         }
     }
 
@@ -623,11 +632,7 @@ impl<S: AsyncRead + AsyncWrite + Send + Unpin + 'static> Adapter for Remote<S> {
         if !asked.is_empty() {
             let paths = asked.iter().map(|address| line::path_of(*address, None));
             let paths = paths.collect();
-            let question = |id, deadline_ms| Told::Read {
-                id,
-                paths,
-                deadline_ms,
-            };
+            let question = |id, until| Told::Read { id, paths, until };
             match self.ask(question).await {
                 Ok(read) => samples.extend(read),
                 Err(why) => fault = why,
@@ -641,10 +646,10 @@ impl<S: AsyncRead + AsyncWrite + Send + Unpin + 'static> Adapter for Remote<S> {
 
     async fn write(&mut self, values: &[Assignment]) -> Result<(), Fault> {
         let told = values.iter().map(line::to_value).collect();
-        let question = |id, deadline_ms| Told::Write {
+        let question = |id, until| Told::Write {
             id,
             values: told,
-            deadline_ms,
+            until,
         };
         let written = self.ask(question).await?;
         for value in values {
@@ -665,11 +670,11 @@ impl<S: AsyncRead + AsyncWrite + Send + Unpin + 'static> Adapter for Remote<S> {
         let path = line::path_of(resource, None);
         // Arguments of Execute are text by the standard (Core 1.2, 6.3.5).
         let args = String::from_utf8_lossy(args).into_owned();
-        let question = |id, deadline_ms| Told::Execute {
+        let question = |id, until| Told::Execute {
             id,
             path,
             args,
-            deadline_ms,
+            until,
         };
         let told = self.ask(question).await?;
         self.news(told);
@@ -679,10 +684,7 @@ impl<S: AsyncRead + AsyncWrite + Send + Unpin + 'static> Adapter for Remote<S> {
     async fn wait(&mut self) -> Result<Wake, Fault> {
         self.forget_question();
         loop {
-            if let Some(wake) = self.pending.pop_front() {
-                if let Wake::News(samples) = &wake {
-                    self.pending_samples -= samples.len();
-                }
+            if let Some(wake) = self.pending.pop() {
                 return Ok(wake);
             }
             let keep_at = self.keep_at;
@@ -716,6 +718,10 @@ async fn at(time: Option<Instant>) {
         Some(time) => sleep_until(time).await,
         None => std::future::pending().await,
     }
+}
+
+fn milliseconds(time: Duration) -> u64 {
+    u64::try_from(time.as_millis()).unwrap_or(u64::MAX)
 }
 
 /// What a line takes of the samples that a program may send.

@@ -10,7 +10,7 @@ use tokio::{
 use super::{
     ERRORS_MAX,
     line::{Refusal, Told},
-    wire::Wire,
+    wire::{Place, Wire},
 };
 
 /// A program may send this much at once after a quiet time.
@@ -27,6 +27,7 @@ pub(super) struct Session<S> {
     pub(super) wire: Wire<S>,
     /// Whether the device behind the program answers, as that says.
     pub(super) is_online: bool,
+    pub(super) begun: Instant,
     lines: u64,
     heard: Instant,
     told: Instant,
@@ -45,6 +46,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
         Self {
             wire,
             is_online: true,
+            begun: now,
             lines: 1,
             heard: now,
             told: now,
@@ -59,6 +61,12 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
     pub(super) fn tell(&mut self, told: &Told<'_>) {
         self.told = Instant::now();
         self.wire.tell(&told.to_line());
+    }
+
+    /// As [`Self::tell`], for a question that may be taken back.
+    pub(super) fn ask(&mut self, told: &Told<'_>) -> Place {
+        self.told = Instant::now();
+        self.wire.tell_for_now(&told.to_line())
     }
 
     pub(super) fn on_line(&mut self) {

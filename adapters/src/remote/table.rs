@@ -388,7 +388,7 @@ impl Why {
             Self::NotDeclared => "it was not declared",
             Self::NotDefined => "no definition of it is known",
             Self::NotGranted => "the configuration does not grant it",
-            Self::Taken => "it belongs to another device",
+            Self::Taken => "it belongs to another device, or the agent tells it",
             Self::TooMany => "there are too many",
             Self::WrongType => "its value is of another type",
             Self::WrongUnit => "its unit is another one",

@@ -117,10 +117,14 @@ impl Rig {
     }
 
     fn write(&self, op: u64, value: f64) {
+        self.write_value(op, Value::Float(value));
+    }
+
+    fn write_value(&self, op: u64, value: Value) {
         let value = Assignment {
             address: SETPOINT,
             index: None,
-            value: Value::Float(value),
+            value,
         };
         let values = vec![value];
         self.request(op, Action::Write { values, hold: None });
@@ -240,6 +244,7 @@ async fn reads_writes_and_executes_are_told_and_answered() {
     let read = program.told_of("read").await;
     assert_eq!(read["paths"], json!(["/3308/0/5900"]));
     assert_eq!(read["deadline_ms"], 3000);
+    assert_eq!(read["deadline_uptime_ms"], 3000);
     let sample = json!({"path": "/3308/0/5900", "value": 20});
     program
         .say(json!({"type": "done", "id": read["id"], "samples": [sample]}))
@@ -247,7 +252,9 @@ async fn reads_writes_and_executes_are_told_and_answered() {
     let answer = rig.done(1).await.unwrap();
     assert_eq!(answer.samples[0].value.as_f64(), Some(20.0));
     rig.write(2, 22.5);
+    sleep(Duration::from_secs(2)).await;
     let write = program.told_of("write").await;
+    assert_eq!(write["deadline_uptime_ms"], 3000, "it was told before");
     assert_eq!(
         write["values"],
         json!([{"path": "/3308/0/5900", "value": 22.5}])
@@ -349,7 +356,10 @@ async fn a_program_declares_what_it_is_granted_and_nothing_else() {
         .map(|refusal| (refusal["path"].clone(), refusal["reason"].clone()))
         .collect();
     let expected = [
-        ("/3303/9/5700", "it belongs to another device"),
+        (
+            "/3303/9/5700",
+            "it belongs to another device, or the agent tells it",
+        ),
         ("/3300/0/5700", "the configuration does not grant it"),
         ("/3303/7/9999", "no definition of it is known"),
         (
@@ -594,6 +604,7 @@ async fn what_a_program_has_declared_outlives_it_and_this_program_and_is_stale()
     rig.changed().await;
     drop(program);
     rig.link(LinkState::Offline).await;
+    sleep(PAUSE).await;
     let mut program = rig.program().await;
     let welcome = program.told_of("welcome").await;
     assert_eq!(welcome["kept"], json!(["/3303/7/5700"]));
@@ -634,28 +645,74 @@ async fn a_program_that_does_not_read_is_let_go() {
     let mut program = rig.program().await;
     program.told_of("welcome").await;
     rig.link(LinkState::Online).await;
-    let Program { lines, writer } = program;
-    let text = "x".repeat(60_000);
-    let mut last_words = String::new();
-    for op in 1..=8 {
-        let value = Assignment {
-            address: SETPOINT,
-            index: None,
-            value: Value::String(text.clone()),
-        };
-        let action = Action::Write {
-            values: vec![value],
-            hold: None,
-        };
-        rig.request(op, action);
-        loop {
-            match rig.event().await {
-                AdapterEvent::Done(..) => break,
-                AdapterEvent::Link(_, words) => last_words = words,
-                AdapterEvent::Changed(_) | AdapterEvent::Declared(_) | AdapterEvent::Note(_) => {}
-            }
-        }
+    // It is told what was wrong with each.
+    let path = "x".repeat(60_000);
+    for _ in 0..5 {
+        program
+            .say(json!({"type": "declare", "added": [{"path": path}]}))
+            .await;
     }
-    assert_eq!(last_words, "its program does not read what it is told");
-    drop((lines, writer));
+    let words = rig.link(LinkState::Offline).await;
+    assert_eq!(words, "its program does not read what it is told");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_write_that_has_failed_is_not_told_any_more() {
+    let mut rig = start(RemoteLimits {
+        silence: Duration::from_secs(8),
+        ..RemoteLimits::default()
+    });
+    let mut program = rig.program().await;
+    program.told_of("welcome").await;
+    rig.link(LinkState::Online).await;
+    let told = tokio::spawn(async move {
+        // While it is told its last words.
+        sleep(Duration::from_millis(8500)).await;
+        let mut told = Vec::new();
+        while let Ok(Some(line)) = program.lines.next_line().await {
+            let line: Json = serde_json::from_str(&line).unwrap();
+            told.push((line["type"].clone(), line["id"].clone()));
+        }
+        told
+    });
+    // Its beginning fills what lies between, so that nothing of the next one leaves.
+    rig.write_value(1, Value::String("x".repeat(60_000)));
+    assert_eq!(rig.done(1).await, Err(Fault::Timeout));
+    rig.write(2, 22.0);
+    assert_eq!(rig.done(2).await, Err(Fault::Timeout));
+    rig.write(3, 23.0);
+    assert_eq!(
+        rig.done(3).await,
+        Err(Fault::Unreachable),
+        "it was silent for too long"
+    );
+    let told = told.await.unwrap();
+    let of = |kind: &str| {
+        let of_kind = told.iter().filter(|(it, _)| it == kind);
+        of_kind.map(|(_, id)| id.as_u64()).collect::<Vec<_>>()
+    };
+    assert_eq!((of("write"), of("expired")), (vec![Some(1)], vec![Some(1)]));
+    assert_eq!(told.last().unwrap().0, "closing");
+}
+
+#[tokio::test(start_paused = true)]
+async fn programs_that_come_and_go_are_let_in_once_a_second() {
+    let rig = start(RemoteLimits::default());
+    let begin = Instant::now();
+    let mut welcomes = 0;
+    while begin.elapsed() < Duration::from_millis(9_990) {
+        let mut program = rig.program().await;
+        welcomes += u32::from(program.told().await["type"] == "welcome");
+        drop(program);
+        sleep(Duration::from_millis(10)).await;
+    }
+    assert_eq!(welcomes, 10);
+    // One that was there for longer may come again at once.
+    sleep(PAUSE).await;
+    let mut program = rig.program().await;
+    program.told_of("welcome").await;
+    sleep(PAUSE).await;
+    drop(program);
+    sleep(Duration::from_millis(1)).await;
+    rig.program().await.told_of("welcome").await;
 }

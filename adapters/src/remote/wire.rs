@@ -48,7 +48,13 @@ pub struct Wire<S> {
     output: Vec<u8>,
     /// Bytes of `output` that have left.
     left: usize,
+    /// Bytes that were in `output` once, for the places of lines.
+    cleared: u64,
 }
+
+/// Where a line stands among all that is said.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub(super) struct Place(std::ops::Range<u64>);
 
 impl<S: AsyncRead + AsyncWrite + Unpin> Wire<S> {
     pub fn new(stream: S) -> Self {
@@ -59,12 +65,34 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Wire<S> {
             taken: 0,
             output: Vec::new(),
             left: 0,
+            cleared: 0,
         }
     }
 
     /// Puts a line into the queue.
     pub fn tell(&mut self, line: &[u8]) {
         self.output.extend_from_slice(line);
+    }
+
+    /// As [`Self::tell`], for a line that may be taken back.
+    pub(super) fn tell_for_now(&mut self, line: &[u8]) -> Place {
+        let start = self.cleared + self.output.len() as u64;
+        self.tell(line);
+        Place(start..start + line.len() as u64)
+    }
+
+    /// Takes a line out of the queue again, the one that was told last for now; `false` where some of
+    /// it has left.
+    pub(super) fn take_back(&mut self, Place(place): Place) -> bool {
+        let at = |place: u64| usize::try_from(place.checked_sub(self.cleared)?).ok();
+        let (Some(start), Some(end)) = (at(place.start), at(place.end)) else {
+            return false;
+        };
+        if start < self.left {
+            return false;
+        }
+        self.output.drain(start..end);
+        true
     }
 
     /// Whether a whole line is here already.
@@ -115,6 +143,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Wire<S> {
                 };
             }
             if self.left == self.output.len() {
+                self.cleared += self.left as u64;
                 self.output.clear();
                 self.left = 0;
             }

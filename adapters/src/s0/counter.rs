@@ -37,7 +37,11 @@ pub struct Kept {
 
 /// Where a counter is kept.
 pub trait Keep: Send + 'static {
-    fn load(&mut self) -> Option<Kept>;
+    /// `None`: nothing was ever kept.
+    ///
+    /// # Errors
+    /// Something was, and cannot be read: to begin anew would lose it for good.
+    fn load(&mut self) -> Result<Option<Kept>, String>;
 
     /// Does not wait for the disk.
     fn save(&mut self, kept: Kept);

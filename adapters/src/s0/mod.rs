@@ -15,7 +15,7 @@ use std::time::Duration;
 
 use lamplighter_model::{
     Decimal, InstanceAddress, ResourceAddress, ResourceId, Sample, Stamp, Value,
-    device::{Assignment, Declaration, Fault},
+    device::{Assignment, Declaration, Fault, Note},
     object::Operations,
 };
 use tokio::{
@@ -96,30 +96,40 @@ pub struct S0<L: Lines, K: Keep> {
     told: Option<Vec<Value>>,
     saved: (u64, Instant),
     stats: watch::Sender<S0Stats>,
+    notes: Vec<Note>,
 }
 
 impl<L: Lines, K: Keep> S0<L, K> {
-    pub fn new(backend: L, mut keep: K, config: S0Config, clock: Clock) -> Self {
-        let (counter, beginning) = Counter::new(config.scale, config.start, keep.load());
-        match beginning {
-            Beginning::First | Beginning::Same => {}
-            Beginning::Gap => tracing::warn!(
-                line = config.line.name,
-                "The last run ended without notice: up to {SAVE_PULSES} pulses, or those of {} s, \
-                 may be missing",
-                SAVE_EVERY.as_secs()
-            ),
-            Beginning::Exchanged => tracing::warn!(
-                line = config.line.name,
-                start = %config.start,
-                "Another start value: the counter begins anew"
-            ),
+    /// # Errors
+    /// What was counted before cannot be read.
+    pub fn new(backend: L, mut keep: K, config: S0Config, clock: Clock) -> Result<Self, String> {
+        let (counter, beginning) = Counter::new(config.scale, config.start, keep.load()?);
+        let notes = Vec::from_iter(match beginning {
+            Beginning::First | Beginning::Same => None,
+            Beginning::Gap => Some(Note {
+                what: "pulses_missing",
+                text: format!(
+                    "the last run ended without notice: up to {SAVE_PULSES} pulses, or those of {} \
+                     s, may be missing",
+                    SAVE_EVERY.as_secs()
+                ),
+                detail: String::new(),
+            }),
+            Beginning::Exchanged => Some(Note {
+                what: "meter_exchanged",
+                text: "another start value: the counter begins there".to_owned(),
+                detail: config.start.to_string(),
+            }),
+        });
+        for note in &notes {
+            tracing::warn!(line = config.line.name, "{}", note.text);
         }
         keep.save(counter.kept(true));
         let (now, mono) = (Instant::now(), clock.stamp().mono);
         let gaps = counter.gaps();
         let (stats, _) = watch::channel(S0Stats { missed: 0, gaps });
-        Self {
+        Ok(Self {
+            notes,
             saved: (counter.pulses(), now),
             rate: Rate::new(config.zero_after, mono),
             backend,
@@ -134,7 +144,7 @@ impl<L: Lines, K: Keep> S0<L, K> {
             due: now,
             told: None,
             stats,
-        }
+        })
     }
 
     pub fn stats(&self) -> watch::Receiver<S0Stats> {
@@ -297,6 +307,10 @@ impl<L: Lines, K: Keep> Adapter for S0<L, K> {
         self.write();
         self.due = Instant::now();
         Ok(())
+    }
+
+    fn take_notes(&mut self) -> Vec<Note> {
+        std::mem::take(&mut self.notes)
     }
 
     async fn wait(&mut self) -> Result<Wake, Fault> {

@@ -29,8 +29,9 @@ impl Disk {
 }
 
 impl Keep for Disk {
-    fn load(&mut self) -> Option<Kept> {
-        self.0.lock().unwrap().0.clone()
+    fn load(&mut self) -> Result<Option<Kept>, String> {
+        let kept = self.0.lock().map(|disk| disk.0.clone());
+        Ok(kept.unwrap_or_default())
     }
 
     fn save(&mut self, kept: Kept) {
@@ -94,7 +95,7 @@ impl World {
             every: Duration::from_secs(10),
             zero_after: Duration::from_secs(300),
         };
-        S0::new(self.pins.lines(), self.disk.clone(), config, clock)
+        S0::new(self.pins.lines(), self.disk.clone(), config, clock).unwrap()
     }
 
     /// Pulses of 40 ms, one in this time.
@@ -241,7 +242,8 @@ async fn an_end_without_notice_costs_what_was_not_written_and_is_told() {
         .pulse(SAVE_PULSES + 300, Duration::from_millis(100))
         .await;
     told(&mut meter).await;
-    let (written, counted) = (world.disk.clone().load().unwrap(), meter.counter.pulses());
+    let written = world.disk.clone().load().unwrap().unwrap();
+    let counted = meter.counter.pulses();
     assert!(
         written.is_open && counted - written.pulses < SAVE_PULSES,
         "{written:?}"

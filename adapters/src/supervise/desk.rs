@@ -8,8 +8,8 @@ use std::{
 use lamplighter_model::{
     InstanceAddress, Packed, Quality, ResourceAddress, ResourceId, ResourceInstanceId, Sample,
     device::{
-        Action, AdapterEvent, AdapterRequest, Answer, Assignment, Declared, Fault, LinkState, Note,
-        OpId,
+        Action, AdapterEvent, AdapterRequest, Answer, Assignment, Declaration, Declared, Fault,
+        LinkState, Note, OpId,
     },
     object::Operations,
 };
@@ -147,6 +147,27 @@ impl Desk {
         };
         desk.tell_link(starting);
         desk
+    }
+
+    /// Tells somebody new all that is known, and forgets what others asked for.
+    pub(super) fn introduce(&mut self) {
+        self.commands.clear();
+        self.reads.clear();
+        self.asked = Flights::default();
+        self.outbox = Outbox::default();
+        let (state, words) = self.link.told();
+        self.outbox.push_link(state, words);
+        let declared = self.declared.iter();
+        let added = declared.map(|(address, operations)| Declaration {
+            address: *address,
+            operations: *operations,
+        });
+        self.outbox.push(AdapterEvent::Declared(Declared {
+            added: added.collect(),
+            removed: Vec::new(),
+        }));
+        let samples = self.samples.values().map(|kept| kept.sample.clone());
+        self.outbox.push_samples(samples.collect());
     }
 
     pub(super) fn limits(&self) -> &Limits {

@@ -39,6 +39,11 @@ impl Link {
         )
     }
 
+    /// What was told last.
+    pub(super) fn told(&self) -> (LinkState, String) {
+        (self.state, self.words.clone())
+    }
+
     pub(super) fn is_offline(&self) -> bool {
         self.state == LinkState::Offline
     }

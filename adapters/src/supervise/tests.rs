@@ -649,3 +649,40 @@ async fn the_daemon_hears_all_adapters_in_turn() {
         }
     }
 }
+
+/// Everything that is known, as an heir hears it first.
+async fn introduction(rig: &mut Rig) -> (Vec<ResourceAddress>, LinkState, Vec<Sample>) {
+    let (state, _) = rig.link().await;
+    let Some(AdapterEvent::Declared(declared)) = rig.handle.events.recv().await else {
+        panic!("what is declared follows");
+    };
+    let addresses = declared.added.iter().map(|added| added.address).collect();
+    (addresses, state, rig.changed().await)
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_heir_hears_all_that_is_known_and_nothing_of_what_another_asked_for() {
+    let mut rig = rig(Limits::default(), |_| ());
+    rig.read(1, TEMPERATURE);
+    rig.done(1).await.unwrap();
+    // One is at the device, another waits for it.
+    rig.behave(1000, Ok(22.5));
+    rig.write(2, 20.0);
+    rig.read(3, SETPOINT);
+    sleep(Duration::from_millis(100)).await;
+    rig.handle = rig.handle.handed_over();
+    let (addresses, state, samples) = introduction(&mut rig).await;
+    assert_eq!(addresses, [TEMPERATURE, UNITS, SETPOINT]);
+    assert_eq!(state, LinkState::Online);
+    assert_eq!(samples.len(), 1);
+    assert_eq!(samples[0].value, Value::Float(21.5));
+    assert_eq!(rig.reads(), 1, "known without asking the device");
+    assert_eq!(rig.told(Duration::from_secs(5)).await, []);
+    rig.behave(10, Ok(23.5));
+    rig.read(1, SETPOINT);
+    let answer = rig.done(1).await.unwrap();
+    assert_eq!(answer.samples[0].value, Value::Float(23.5));
+    let Rig { handle, task, .. } = rig;
+    drop(handle);
+    assert_eq!(task.await.unwrap(), Ended::Closed);
+}

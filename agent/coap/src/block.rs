@@ -100,6 +100,11 @@ impl Upload {
         self.szx
     }
 
+    /// RFC 7959, 2.5: what follows may be cut into smaller blocks; offsets stay.
+    pub(crate) fn narrow(&mut self, szx: u8) {
+        self.szx = self.szx.min(szx);
+    }
+
     /// Options and payload of the block to send now.
     pub(crate) fn fill(&self, body: &[u8], message: &mut Message) {
         let end = body.len().min(self.offset + size_of_block(self.szx));
@@ -114,7 +119,8 @@ impl Upload {
         self.offset + size_of_block(self.szx) >= length
     }
 
-    pub(crate) fn on_answer(&mut self, answer: &Message, length: usize) -> UploadStep {
+    /// `szx`: of blocks that may be sent now.
+    pub(crate) fn on_answer(&mut self, answer: &Message, length: usize, szx: u8) -> UploadStep {
         let Some(block) = answer.options.block1 else {
             return UploadStep::Final;
         };
@@ -127,7 +133,7 @@ impl Upload {
         }
         self.offset += sent.size();
         // RFC 7959, 2.5: smaller blocks from here on if the peer wishes.
-        self.szx = self.szx.min(block.szx);
+        self.szx = self.szx.min(block.szx).min(szx);
         UploadStep::Next
     }
 }
@@ -212,7 +218,7 @@ impl Download {
             return DownloadStep::TooLarge;
         }
         self.body.extend_from_slice(&answer.payload);
-        self.szx = self.szx.min(block.szx);
+        self.szx = self.szx.min(block.szx).min(params.block_szx());
         if block.more {
             return DownloadStep::Next(self);
         }

@@ -3,6 +3,7 @@
 use std::{collections::VecDeque, time::Duration};
 
 use crate::{
+    block,
     context::Context,
     exchange::{ExchangeId, Ours, Taken, Theirs, Todo, Verdict},
     message::{Message, Reliability, Request, Response, Token},
@@ -80,7 +81,12 @@ pub struct Endpoint {
     observers: Observers,
     unmatched: u64,
     events: VecDeque<Event>,
+    /// Of the configuration: the path may want smaller blocks.
+    largest_szx: u8,
 }
+
+/// What stands around a block in most messages.
+const HEADROOM: usize = 64;
 
 impl Endpoint {
     /// `seed`: for tokens, message ids and jitter; should differ from start to start.
@@ -94,6 +100,7 @@ impl Endpoint {
             observers: Observers::default(),
             unmatched: 0,
             events: VecDeque::new(),
+            largest_szx: params.block_szx(),
             cx: Context {
                 params,
                 random,
@@ -245,6 +252,49 @@ impl Endpoint {
     pub fn is_repeated(&self, exchange: ExchangeId) -> bool {
         let send = self.ours.send_of(exchange);
         send.is_some_and(|send| self.udp.is_repeated(send))
+    }
+
+    /// Asks the peer whether it is there, by an empty confirmable message (RFC 7252, 4.3): whatever
+    /// it answers has been heard, and that nothing comes is told to nobody. False where something is
+    /// on its way already, whose answer says the same.
+    pub fn ping(&mut self, now: Duration) -> bool {
+        self.cx.now = now;
+        self.udp.is_idle() && self.udp.ping(&mut self.cx)
+    }
+
+    /// Since when the oldest confirmable message that is out is without an answer, over the present
+    /// path.
+    pub fn awaited(&self) -> Option<Duration> {
+        self.udp.awaited()
+    }
+
+    /// Datagrams take another path from now on, of which nothing is known.
+    pub fn path_changed(&mut self, now: Duration) {
+        self.cx.now = now;
+        self.cx.params.block_szx = self.largest_szx;
+        self.udp.path_changed(&mut self.cx);
+    }
+
+    /// Whether small messages pass while a large one was repeated in vain: a hole for large
+    /// datagrams, of which no router tells. [`Self::limit_blocks`] goes round it.
+    pub fn has_lost_large(&self) -> bool {
+        self.udp.has_lost_large()
+    }
+
+    /// Blocks are of this size at most, as `log2(size) - 4`, on this path: requests of ours that
+    /// are under way go on with it, and reads of the peer are answered anew. Notifications on their
+    /// way are repeated as they are, unless they are withdrawn.
+    pub fn limit_blocks(&mut self, szx: u8, now: Duration) {
+        self.cx.now = now;
+        let szx = szx.min(self.cx.params.block_szx());
+        self.cx.params.block_szx = szx;
+        self.udp
+            .forget_large(block::size_of_block(szx) + HEADROOM, &mut self.cx);
+        for id in self.ours.larger_than(szx) {
+            let (settled, todo) = self.ours.narrow(id, szx, &mut self.cx);
+            self.settle(settled);
+            self.perform(todo);
+        }
     }
 
     pub fn counters(&self) -> Counters {

@@ -135,6 +135,12 @@ impl Seen {
         told.for_each(|entry| entry.reply = Reply::Silence);
     }
 
+    /// Reads whose replies are longer than this are met as if they were new.
+    pub(crate) fn forget_large(&mut self, longest: usize) {
+        self.entries
+            .retain(|_, entry| entry.class == Class::Once || entry.reply.len() <= longest);
+    }
+
     /// Drops what is older than its time; says when to come again.
     pub(crate) fn forget(&mut self, params: &Params, now: Duration) -> Option<Duration> {
         let expiry = |place: &Place| place.since.saturating_add(params.exchange_lifetime());

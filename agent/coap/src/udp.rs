@@ -49,6 +49,8 @@ pub(crate) struct Arrival {
 pub(crate) enum Role {
     /// Ends what the peer began. RFC 7252, 4.7 limits only what we begin.
     Answer,
+    /// Asks whether the peer is there. It gives way to whatever begins.
+    Ping,
     Start,
 }
 
@@ -81,6 +83,7 @@ pub(crate) struct Udp {
     waiting: Open<Waiting>,
     seen: Seen,
     forget_at: Option<Duration>,
+    path: Path,
     outbox: VecDeque<Vec<u8>>,
     counters: UdpCounters,
 }
@@ -91,9 +94,24 @@ struct Pending {
     bytes: Vec<u8>,
     token: Token,
     role: Role,
+    /// Since when the peer owes an answer over this path.
+    since: Duration,
     repeated: u32,
+    /// Of these, over the present path; the first of them.
+    repeated_here: u32,
+    repeated_at: Duration,
     wait: Duration,
     deadline: Duration,
+}
+
+/// What is known of the way to the peer.
+#[derive(Debug, Default)]
+struct Path {
+    heard: Option<Duration>,
+    /// The message id of the ping that is not answered.
+    ping: Option<u16>,
+    /// The request of the peer that was last repeated although it has a long answer, and how often.
+    repeated: (u16, u32),
 }
 
 #[derive(Debug)]
@@ -110,6 +128,19 @@ pub(crate) const UNCONFIRMED: usize = 64;
 
 /// Far below the number of message ids.
 const MAX_NSTART: usize = 4096;
+
+/// Bytes of a message that a path may swallow although small ones pass: every path of IPv4 carries
+/// 576 with its headers. // RFC 791, 3.1
+const LARGE: usize = 600;
+/// How often the same message is repeated before its size is blamed.
+const MANY_TIMES: u32 = 2;
+
+impl Path {
+    const fn count(&mut self, mid: u16) {
+        let (last, times) = self.repeated;
+        self.repeated = (mid, if last == mid { times + 1 } else { 1 });
+    }
+}
 
 impl Arrival {
     /// It came inside the acknowledgement of our request.
@@ -134,6 +165,7 @@ impl Udp {
             waiting: Open::default(),
             seen: Seen::new(),
             forget_at: None,
+            path: Path::default(),
             outbox: VecDeque::new(),
             counters: UdpCounters::default(),
         }
@@ -145,6 +177,7 @@ impl Udp {
             return None;
         };
         let Envelope { kind, mid, message } = envelope;
+        self.path.heard = Some(cx.now);
         match kind {
             Kind::Acknowledgement => self.on_acknowledgement(mid, message, cx),
             Kind::Reset => self.on_reset(mid, &message, cx),
@@ -288,11 +321,77 @@ impl Udp {
             return self.settle(mid, cx);
         }
         pending.repeated += 1;
+        pending.repeated_here += 1;
+        if pending.repeated_here == 1 {
+            pending.repeated_at = cx.now;
+        }
         pending.wait = pending.wait.saturating_mul(2);
         pending.deadline = cx.arm_in(pending.wait, Timer::Retransmit(mid));
         self.outbox.push_back(pending.bytes.clone());
         self.counters.retransmissions += 1;
+        if pending.repeated_here == 1 && pending.bytes.len() > LARGE {
+            // Whether small ones pass.
+            self.ping(cx);
+        }
         None
+    }
+
+    /// Asks whether the peer is there; false where it is being asked already.
+    pub(crate) fn ping(&mut self, cx: &mut Context) -> bool {
+        if self.path.ping.is_some() {
+            return false;
+        }
+        let id = self.new_id();
+        // RFC 7252, 4.3: an empty confirmable message provokes a reset.
+        let message = Message::new(Code::EMPTY, Token::default());
+        self.transmit(id, message, Role::Ping, cx);
+        true
+    }
+
+    /// Nothing of ours is on its way.
+    pub(crate) fn is_idle(&self) -> bool {
+        self.in_flight.is_empty() && self.queue.is_empty()
+    }
+
+    /// Since when the oldest confirmable message is without an answer.
+    pub(crate) fn awaited(&self) -> Option<Duration> {
+        self.in_flight.values().map(|pending| pending.since).min()
+    }
+
+    /// Another path: what was sent is owed an answer from now on, and nothing is known of sizes.
+    pub(crate) fn path_changed(&mut self, cx: &mut Context) {
+        self.end_ping(cx);
+        self.path = Path::default();
+        for pending in self.in_flight.values_mut() {
+            pending.since = cx.now;
+            pending.repeated_here = 0;
+        }
+    }
+
+    /// Small messages pass, and a large one does not.
+    pub(crate) fn has_lost_large(&self) -> bool {
+        let mut large = self
+            .in_flight
+            .values()
+            .filter(|pending| pending.bytes.len() > LARGE && pending.repeated_here >= MANY_TIMES);
+        let heard = self.path.heard;
+        large.any(|pending| heard.is_some_and(|heard| heard >= pending.repeated_at))
+            || self.path.repeated.1 >= MANY_TIMES
+    }
+
+    /// Answers longer than this are not repeated: a request that comes again is carried out again,
+    /// where that does no harm.
+    pub(crate) fn forget_large(&mut self, longest: usize, cx: &mut Context) {
+        self.path.repeated = (0, 0);
+        self.seen.forget_large(longest);
+        let answers = self.in_flight.iter();
+        let answers: Vec<u16> = answers
+            .filter(|(_, pending)| pending.role == Role::Answer && pending.bytes.len() > longest)
+            .map(|(mid, _)| *mid)
+            .collect();
+        for mid in answers {
+            self.settle(mid, cx);
+        }
     }
 
     pub(crate) fn is_repeated(&self, id: SendId) -> bool {
@@ -397,6 +496,9 @@ impl Udp {
         if let Some(reply) = self.seen.reply(mid, fingerprint) {
             self.counters.duplicates += 1;
             if let Reply::Bytes(bytes) = reply {
+                if bytes.len() > LARGE {
+                    self.path.count(mid);
+                }
                 self.outbox.push_back(bytes.clone());
             }
             return None;
@@ -508,9 +610,15 @@ impl Udp {
         .encode();
         let wait = cx.params.first_timeout(cx.random.fraction());
         let deadline = cx.arm_in(wait, Timer::Retransmit(mid));
+        let mut since = cx.now;
         match role {
             Role::Answer => self.answers += 1,
-            Role::Start => self.starts += 1,
+            Role::Ping => self.path.ping = Some(mid),
+            Role::Start => {
+                self.starts += 1;
+                // RFC 7252, 4.7: not both. It asks the same, and the time counts on.
+                since = self.end_ping(cx).unwrap_or(since);
+            }
         }
         self.outbox.push_back(bytes.clone());
         self.mids.insert(id, mid);
@@ -521,7 +629,10 @@ impl Udp {
                 bytes,
                 token,
                 role,
+                since,
                 repeated: 0,
+                repeated_here: 0,
+                repeated_at: cx.now,
                 wait,
                 deadline,
             },
@@ -535,10 +646,20 @@ impl Udp {
         cx.timers.disarm(pending.deadline, Timer::Retransmit(mid));
         match pending.role {
             Role::Answer => self.answers -= 1,
+            Role::Ping => self.path.ping = None,
             Role::Start => self.starts -= 1,
         }
         self.fill(cx);
         Some(pending.id)
+    }
+
+    /// Since when the peer was asked.
+    fn end_ping(&mut self, cx: &mut Context) -> Option<Duration> {
+        let mid = self.path.ping.take()?;
+        let pending = self.in_flight.remove(&mid)?;
+        self.mids.remove(&pending.id);
+        cx.timers.disarm(pending.deadline, Timer::Retransmit(mid));
+        Some(pending.since)
     }
 
     fn new_id(&mut self) -> SendId {

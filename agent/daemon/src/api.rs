@@ -1,6 +1,7 @@
 //! The local API, `/api/v1`: the same calls on the control socket and, behind the login, on the
 //! page's port. It reads [`Status`] and asks the event loop; it never sees the core.
 
+mod bearers;
 pub mod control;
 mod demo;
 mod events;
@@ -24,9 +25,9 @@ use axum::{
     Json, Router,
     body::Bytes,
     extract::{DefaultBodyLimit, Extension, Path as UrlPath, Query, State},
-    http::header::CONTENT_TYPE,
+    http::{StatusCode, header::CONTENT_TYPE},
     response::IntoResponse,
-    routing::{any, get, post},
+    routing::{get, post},
 };
 use lamplighter_model::{Now, ResourceAddress, Scope};
 use serde::{Deserialize, de::DeserializeOwned};
@@ -47,8 +48,6 @@ pub use why::{WhyRefusedView, WhySlotView, WhyView};
 
 /// Larger than any value that a resource here takes by hand.
 const MAX_BODY: usize = 64 * 1024;
-/// Calls of the design that this version refuses by name.
-const NOT_BUILT: [&str; 4] = ["/bearers", "/bearers/{*rest}", "/offline", "/online"];
 
 /// The daemon's clock, for ages and dates in answers.
 pub type NowSource = Arc<dyn Fn() -> Now + Send + Sync>;
@@ -77,7 +76,7 @@ pub struct Person {
 
 /// The calls, below `/api/v1`. The caller adds who may enter.
 pub fn routes() -> Router<Api> {
-    let routes = Router::new()
+    Router::new()
         .route("/status", get(status))
         .route("/devices", get(devices))
         .route("/points", get(points))
@@ -89,7 +88,13 @@ pub fn routes() -> Router<Api> {
             "/objects/{*target}",
             get(objects::get).put(objects::put).post(objects::post),
         )
+        .route("/bearers", get(bearers::list))
+        .route("/bearers/auto", post(bearers::auto))
+        .route("/bearers/{name}/use", post(bearers::choose))
+        .route("/offline", post(bearers::offline))
+        .route("/online", post(bearers::online))
         .route("/bootstrap", post(bootstrap))
+        .route("/reload", post(reload))
         .route("/send", post(send::post))
         .route("/lock", post(lock::lock))
         .route("/unlock", post(lock::unlock))
@@ -109,11 +114,7 @@ pub fn routes() -> Router<Api> {
         .route("/modbus/probe", post(modbus::probe))
         .route("/modbus/read", post(modbus::read))
         .route("/modbus/write", post(modbus::write))
-        .merge(demo::routes());
-    let routes = NOT_BUILT
-        .iter()
-        .fold(routes, |routes, path| routes.route(path, any(not_built)));
-    routes
+        .merge(demo::routes())
         .fallback(unknown)
         .method_not_allowed_fallback(wrong_method)
         .layer(DefaultBodyLimit::max(MAX_BODY))
@@ -187,6 +188,15 @@ async fn bootstrap(
     Ok(Json(json!({ "result": "done" })))
 }
 
+async fn reload(
+    State(api): State<Api>,
+    Extension(person): Extension<Person>,
+) -> Result<Json<serde_json::Value>, Refusal> {
+    let reloaded = api.asker.reload(person.name).await?;
+    reloaded.map_err(|why| Refusal::new(StatusCode::CONFLICT, why))?;
+    Ok(Json(json!({ "result": "done" })))
+}
+
 #[derive(Deserialize)]
 struct WhyQuery {
     name: String,
@@ -222,10 +232,6 @@ async fn trend(
     trend
         .map(Json)
         .ok_or_else(|| Refusal::not_found(format!("no trend of {} is kept", shortened(&path))))
-}
-
-async fn not_built() -> Refusal {
-    Refusal::not_built()
 }
 
 async fn unknown() -> Refusal {

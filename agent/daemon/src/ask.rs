@@ -3,7 +3,7 @@
 //! The loop never waits for them: the queue is bounded, a full one is refused at once, and an
 //! answer that nobody waits for any more is dropped.
 
-use std::{collections::BTreeSet, time::Duration};
+use std::{collections::BTreeSet, fmt, time::Duration};
 
 use lamplighter_lwm2m::{
     boundary::{LocalAnswer, LocalRequest},
@@ -34,6 +34,14 @@ pub enum Ask {
         /// `+02:00`
         utc_offset: String,
     },
+    /// Which bearer is used, if any.
+    Bearers {
+        what: BearerAsk,
+        /// Who wants it, for the event log.
+        user: String,
+        /// `Ok` as soon as it is begun; what becomes of it stands on the board.
+        reply: oneshot::Sender<Result<(), Reject>>,
+    },
     /// Ask the bootstrap server for accounts.
     Bootstrap {
         /// Who wants it, for the event log.
@@ -45,6 +53,13 @@ pub enum Ask {
     Lock(LockRequest, oneshot::Sender<Result<(), Fault>>),
     /// Goes to the core as `Command::Local`.
     Local(LocalRequest, oneshot::Sender<Result<LocalAnswer, Reject>>),
+    /// Take up the configuration anew.
+    Reload {
+        /// Who wants it, for the event log.
+        user: String,
+        /// `Ok` where the files are in order; else what is wrong, for people.
+        reply: oneshot::Sender<Result<(), String>>,
+    },
     Server {
         /// Name of the `[server.NAME]` table.
         name: String,
@@ -73,6 +88,18 @@ pub enum Ask {
     Why(String, oneshot::Sender<Option<Why>>),
 }
 
+/// What a person wants of the bearers. // design, 5
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub enum BearerAsk {
+    /// The agent chooses again.
+    Auto,
+    /// None is used, for this time or until [`BearerAsk::Online`].
+    Offline(Option<Duration>),
+    Online,
+    /// The one of this name, on commit-confirm.
+    Use(String),
+}
+
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum ServerAction {
     Deregister,
@@ -87,6 +114,19 @@ impl ServerAction {
             Self::Deregister => "deregister",
             Self::Refresh => "refresh",
             Self::Register => "register",
+        }
+    }
+}
+
+/// As the command line says it.
+impl fmt::Display for BearerAsk {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Auto => f.write_str("auto"),
+            Self::Offline(None) => f.write_str("offline"),
+            Self::Offline(Some(time)) => write!(f, "offline for {} s", time.as_secs()),
+            Self::Online => f.write_str("online"),
+            Self::Use(name) => write!(f, "use {name}"),
         }
     }
 }
@@ -113,6 +153,14 @@ impl Asker {
         (Self(sender), receiver)
     }
 
+    pub async fn bearers(
+        &self,
+        what: BearerAsk,
+        user: String,
+    ) -> Result<Result<(), Reject>, Unanswered> {
+        self.ask(|reply| Ask::Bearers { what, user, reply }).await
+    }
+
     pub async fn bootstrap(&self, user: String) -> Result<Result<(), Reject>, Unanswered> {
         self.ask(|reply| Ask::Bootstrap { user, reply }).await
     }
@@ -126,6 +174,10 @@ impl Asker {
         request: LocalRequest,
     ) -> Result<Result<LocalAnswer, Reject>, Unanswered> {
         self.ask(|reply| Ask::Local(request, reply)).await
+    }
+
+    pub async fn reload(&self, user: String) -> Result<Result<(), String>, Unanswered> {
+        self.ask(|reply| Ask::Reload { user, reply }).await
     }
 
     pub async fn server(

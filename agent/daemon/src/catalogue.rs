@@ -15,6 +15,7 @@ use lamplighter_site::{
 };
 
 use crate::{
+    bearer::objects,
     config::{Config, Device, DeviceKind, LocationSource, Point},
     devices,
     status::{Catalogue, DeviceEntry, GroupEntry, PointEntry, ServerEntry},
@@ -52,6 +53,7 @@ pub(crate) fn catalogue(config: &Config) -> Catalogue {
             .iter()
             .map(device_entry)
             .chain([monitor(config)])
+            .chain(bearers(config))
             .collect(),
         endpoint: config.endpoint.name.clone(),
         groups: groups(config),
@@ -140,6 +142,15 @@ fn monitor(config: &Config) -> DeviceEntry {
         name: "connectivity".to_owned(),
         adapter: system::ADAPTER.to_owned(),
     }
+}
+
+/// So do objects 10, 11 and 13, where there are bearers.
+fn bearers(config: &Config) -> Option<DeviceEntry> {
+    (!config.bearers.is_empty()).then(|| DeviceEntry {
+        id: devices::bearers_id(config),
+        name: objects::ADAPTER.to_owned(),
+        adapter: objects::ADAPTER.to_owned(),
+    })
 }
 
 fn groups(config: &Config) -> Vec<GroupEntry> {

@@ -1,6 +1,7 @@
 //! The command line: arguments to exit code, nothing that the running agent decides.
 
 mod args;
+mod bearer;
 mod check;
 mod client;
 mod doctor;
@@ -66,6 +67,7 @@ fn perform(cli: Cli) -> Result<Exit, Failure> {
     let Cli { global, command } = cli;
     let mut out = io::stdout().lock();
     let done = match command {
+        Command::Bearer(command) => bearer::bearer(&global, &command, &mut out),
         Command::Bootstrap => server::bootstrap(&global, &mut out),
         Command::Check(check) => {
             return check::check(&global, &check, &mut out).or_else(closed_pipe);
@@ -82,6 +84,8 @@ fn perform(cli: Cli) -> Result<Exit, Failure> {
         Command::Objects(args::Objects::Export { dir }) => export::export(&global, &dir, &mut out),
         Command::Lock { name } => operate::lock(&global, &name, &mut out),
         Command::Off { name, hold } => operate::write(&global, &name, "off", hold, &mut out),
+        Command::Offline(options) => bearer::offline(&global, &options, &mut out),
+        Command::Online => bearer::online(&global, &mut out),
         Command::On { name, hold } => operate::write(&global, &name, "on", hold, &mut out),
         Command::Points => show::points(&global, &mut out),
         Command::Read { path } => operate::read(&global, &path, &mut out),
@@ -107,10 +111,7 @@ fn perform(cli: Cli) -> Result<Exit, Failure> {
         Command::Web(args::Web::Enable(options)) => web::enable(&global, &options, &mut out),
         Command::Why { name } => show::why(&global, &name, &mut out),
         Command::Backup(_)
-        | Command::Bearer(_)
         | Command::Bundle(_)
-        | Command::Offline(_)
-        | Command::Online(_)
         | Command::Restore(_)
         | Command::Simulate(_)
         | Command::Update(_) => Err(Failure::not_built("this command")),

@@ -85,7 +85,7 @@ async fn live(
             follow: Some(cabinet.follower()),
         };
         match start::agent(&home.places, prepared, extras).await? {
-            Ended::FactoryReset | Ended::Reboot => {}
+            Ended::FactoryReset | Ended::Reboot | Ended::Reload => {}
             Ended::Stopped => return Ok(()),
         }
     }

@@ -5,12 +5,14 @@
 
 mod counter;
 mod gpio;
+mod keep;
 mod location;
 pub(crate) mod meter;
 pub(crate) mod modbus;
 mod mqtt;
 mod remote;
 mod s0;
+mod workshop;
 
 use std::{
     collections::BTreeMap,
@@ -27,9 +29,14 @@ use lamplighter_adapters::{
     w1::Files,
 };
 use lamplighter_model::device::{AdapterEvent, AdapterId, LinkState};
-use tokio::{sync::watch, task::JoinHandle};
+use tokio::{runtime::Handle, sync::watch};
+
+pub(crate) use keep::Kept;
+use keep::{Mark, Running, RunningBus, Task};
+use workshop::Workshop;
 
 use crate::{
+    bearer::objects::{self, Objects},
     commission::{Commission, Meters},
     config::{BusId, Config, Device, DeviceKind},
     status::{Status, WearSource},
@@ -45,7 +52,13 @@ pub struct Devices {
     /// For people who look around on a line.
     pub(crate) commission: Arc<Commission>,
     pub handles: Handles,
-    tasks: Vec<JoinHandle<()>>,
+    buses: BTreeMap<String, RunningBus>,
+    /// Adapters that could go on over a reload.
+    running: BTreeMap<AdapterId, Running>,
+    /// All others.
+    tasks: Vec<Task>,
+    /// Behind what works there.
+    workshop: Option<Workshop>,
 }
 
 /// What every family needs to be started.
@@ -58,9 +71,11 @@ struct Starter<'a> {
     /// How each device answers.
     counters: BTreeMap<AdapterId, Counters>,
     devices: Devices,
-    /// For people who read them out.
+    /// Of the life before.
+    kept: Kept,
     /// Of meters that share them; `None` while one is being made.
     lines: Option<meter::Lines>,
+    /// For people who read them out.
     meters: Meters,
     seed: u64,
     /// Where programs come in; `None` where none is to be served.
@@ -77,16 +92,24 @@ pub fn system_id(config: &Config) -> AdapterId {
     AdapterId(u16::try_from(config.devices.len()).unwrap_or(u16::MAX))
 }
 
+/// That of its bearers, behind it.
+pub fn bearers_id(config: &Config) -> AdapterId {
+    AdapterId(system_id(config).0.saturating_add(1))
+}
+
 /// Starts everything that is configured. A device that cannot be started is reported as offline
 /// with the reason; the others run. Must be called inside the runtime.
 pub(crate) fn start(
     config: &Config,
     status: &Status,
-    system: Parts,
+    mut system: Parts,
     run_dir: &Path,
     clock: Clock,
     seed: u64,
+    kept: Kept,
 ) -> Devices {
+    let mut kept = kept.for_config(config);
+    let workshop = kept.workshop.take();
     let buses = modbus::buses(config);
     let mut starter = Starter {
         broker: mqtt::way(config),
@@ -94,7 +117,11 @@ pub(crate) fn start(
         clock,
         config,
         counters: BTreeMap::new(),
-        devices: Devices::default(),
+        devices: Devices {
+            workshop,
+            ..Devices::default()
+        },
+        kept,
         lines: Some(meter::Lines::new(&system.state_dir, seed)),
         meters: Meters::default(),
         seed,
@@ -119,14 +146,25 @@ pub(crate) fn start(
     starter.connect_to_broker();
     starter.let_programs_in(system.log.clone());
     let counters = std::mem::take(&mut starter.counters);
+    let controls = system.controls.take();
     let system = System::new(starter.clock.clone(), config, counters, system);
-    starter.supervise(system_id(config), system, system::limits());
+    starter.supervise(system_id(config), system.look_around(), system::limits());
+    if let Some(controls) = controls {
+        let objects = Objects::new(starter.clock.clone(), &config.bearers, controls);
+        starter.supervise(bearers_id(config), objects, objects::limits());
+    }
     status.ask_wear_of(std::mem::take(&mut starter.wear));
     starter.devices
 }
 
 impl Starter<'_> {
     fn device(&mut self, device: &Device) -> Result<(), String> {
+        if self.goes_on(device) {
+            return Ok(());
+        }
+        let can_go_on = Mark::of_device(self.config, device).is_some();
+        let workshop = if can_go_on { self.workshop() } else { None };
+        let _there = workshop.as_ref().map(Handle::enter);
         match &device.kind {
             DeviceKind::Gpio(gpio) => self.gpio(device, gpio),
             DeviceKind::Location(location) => self.location(device, location),
@@ -164,9 +202,10 @@ impl Starter<'_> {
             .or_insert(Counters::Supervised(counters));
         self.devices.handles.insert(id, handle);
         let clock = self.clock.clone();
-        self.task(async move {
+        let task = tokio::spawn(async move {
             supervise(adapter, port, clock, limits).await;
         });
+        self.runs(id, task);
     }
 
     /// Stands in the place of an adapter that cannot be started, so that its state can be seen.
@@ -191,12 +230,13 @@ impl Starter<'_> {
     }
 
     fn task(&mut self, task: impl Future<Output = ()> + Send + 'static) {
-        self.devices.tasks.push(tokio::spawn(task));
+        self.devices.tasks.push(Task(tokio::spawn(task)));
     }
 }
 
-impl Drop for Devices {
-    fn drop(&mut self) {
-        self.tasks.iter().for_each(JoinHandle::abort);
+impl Devices {
+    /// What can go on in the next life. `handles`: the ways to the adapters.
+    pub(crate) fn keep(self, handles: Handles) -> Kept {
+        Kept::of(self.buses, self.running, handles, self.workshop)
     }
 }

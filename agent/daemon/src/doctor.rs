@@ -4,6 +4,8 @@
 //! configuration, the files of the secrets, the clock. Each source is one function that gives
 //! findings; a new cause is a line in one of them.
 
+mod bearers;
+
 use std::{fs, os::unix::fs::PermissionsExt as _, path::Path};
 
 use serde::Serialize;
@@ -13,6 +15,8 @@ use crate::{
     config::{Config, Problem, Severity, UNSECURED},
     status::{ClockView, StatusView},
 };
+
+pub(crate) use bearers::of_network;
 
 /// One thing that is wrong.
 #[derive(Clone, Debug, Eq, PartialEq, Serialize)]

@@ -6,6 +6,7 @@
 //!    20 collects.
 //! 3. The newest stand in memory; older ones are read from the files.
 
+mod bearers;
 mod collection;
 mod entry;
 mod history;
@@ -26,6 +27,10 @@ use tokio::sync::watch;
 
 use pace::Pace;
 
+pub use bearers::{
+    of_bearer, of_bearer_ask, of_bearer_cap, of_bearer_taken_back, of_managed,
+    of_preference_taken_back, of_switch, of_wake,
+};
 pub(crate) use collection::{Collection, DATA, INCREMENT, Increment, OBJECT};
 pub(crate) use entry::Entry;
 pub use entry::{Class, EventView, News};

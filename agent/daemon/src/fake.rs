@@ -29,6 +29,8 @@ use tokio::{
 use crate::{
     api::Api,
     ask::{Ask, Asker},
+    bearer::{self, BearerFacts, BearerId, Meta, Reason},
+    config::{self, BearerKind, Manage},
     events::{EventLog, LoadedLog},
     status::{Catalogue, DeviceEntry, GroupEntry, PointEntry, ServerEntry, Status},
     store::History,
@@ -150,12 +152,21 @@ async fn answer(mut questions: mpsc::Receiver<Ask>, script: Arc<Mutex<Script>>) 
                 script.server_actions.push(format!("Bootstrap by {user}"));
                 let _ = reply.send(script.reject.clone().map_or(Ok(()), Err));
             }
+            Ask::Bearers { what, user, reply } => {
+                script.server_actions.push(format!("{what} by {user}"));
+                let _ = reply.send(script.reject.clone().map_or(Ok(()), Err));
+            }
             Ask::Lock(request, reply) => {
                 script.server_actions.push(format!("{request:?}"));
                 let _ = reply.send(Ok(()));
             }
             Ask::Local(request, reply) => {
                 let _ = reply.send(script.local(request));
+            }
+            Ask::Reload { user, reply } => {
+                script.server_actions.push(format!("Reload by {user}"));
+                let refused = script.reject.clone().map(|reject| reject.detail);
+                let _ = reply.send(refused.map_or(Ok(()), Err));
             }
             Ask::Server {
                 name,
@@ -377,6 +388,50 @@ fn resource(
         data_type,
         range: (unit == "/100").then_some((0.0, 100.0)),
         unit: unit.to_owned(),
+    }
+}
+
+/// A bearer that nobody has tried yet.
+pub(crate) fn bearer(id: u16, name: &str) -> BearerFacts {
+    BearerFacts {
+        id: BearerId(id),
+        name: name.to_owned(),
+        kind: BearerKind::Ethernet,
+        interface: Some(format!("{name}0")),
+        status: bearer::Status::Disconnected,
+        reason: Some(Reason::Untried),
+        since: now_at(10).stamp(),
+        is_current: false,
+        is_urgent_only: false,
+        last_exchange: None,
+        round_trip: None,
+        address: None,
+        is_metered: false,
+        bytes_today: 0,
+        bytes_month: 0,
+        flaps: 0,
+        meta: Meta::default(),
+        link: None,
+    }
+}
+
+/// The same in the configuration.
+pub(crate) fn configured_bearer(name: &str) -> config::Bearer {
+    let kind = BearerKind::Ethernet;
+    config::Bearer {
+        name: name.to_owned(),
+        kind,
+        interface: None,
+        priority: 10,
+        tier: None,
+        metered: None,
+        cap: None,
+        manage: Manage::None,
+        apn: None,
+        pin: None,
+        dns: Vec::new(),
+        sms_from: Vec::new(),
+        timing: kind.timing(),
     }
 }
 

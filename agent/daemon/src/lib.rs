@@ -5,6 +5,7 @@ mod apart;
 pub mod api;
 pub mod ask;
 mod atomic;
+pub mod bearer;
 mod catalogue;
 pub mod cli;
 pub mod clock;
@@ -27,6 +28,7 @@ pub mod start;
 pub mod status;
 mod store;
 mod system;
+mod systemd;
 pub mod web;
 
 pub use store::{PackError, unpack};

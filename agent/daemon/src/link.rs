@@ -1,11 +1,16 @@
 //! Datagram paths to servers: one fresh socket per link. The loop drains them itself; only name
 //! look-up happens elsewhere, so that no server's DNS holds up another.
+//!
+//! Where bearers are configured, each link leaves by one of them ([`Way`]): that in use for those
+//! that are asked for, and any other to replace one ([`Links::open_over`]). Addresses that have
+//! worked are used at once, whatever the name servers do.
 
 use std::{
     collections::BTreeMap,
     io,
-    net::{Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket},
+    net::{IpAddr, SocketAddr, UdpSocket},
     os::fd::AsRawFd,
+    sync::Arc,
     task::{Context, Poll},
 };
 
@@ -20,6 +25,18 @@ use tokio::{
     sync::mpsc,
     task::AbortHandle,
 };
+
+use crate::bearer::{Reason, Way, way};
+
+mod addresses;
+#[cfg(test)]
+mod bound;
+mod opening;
+
+use addresses::Addresses;
+use opening::{Failure, News, Origin};
+
+pub(crate) use crate::bearer::resolve::Resolver;
 
 /// Larger than any CoAP datagram that fits a network: longer ones are cut and then refused.
 const DATAGRAM_MAX: usize = 2048;
@@ -39,10 +56,22 @@ type Socket = AsyncFd<UdpSocket>;
 pub struct Links {
     /// So few that to look at each costs less than a tree.
     sockets: Vec<(LinkKey, Socket)>,
-    opened: mpsc::UnboundedReceiver<(LinkKey, io::Result<Socket>)>,
-    opening: mpsc::UnboundedSender<(LinkKey, io::Result<Socket>)>,
-    /// Links that were asked for and not closed before they came up.
-    awaited: BTreeMap<LinkKey, AbortHandle>,
+    /// Where those lead that were opened by the name of a server over a bearer.
+    origins: BTreeMap<LinkKey, Origin>,
+    opened: mpsc::UnboundedReceiver<News>,
+    opening: mpsc::UnboundedSender<News>,
+    /// Links that were asked for and not closed before they came up, and what works at it.
+    awaited: BTreeMap<LinkKey, Option<AbortHandle>>,
+    /// Why links did not come up, until they are closed.
+    failed: BTreeMap<LinkKey, Reason>,
+    addresses: Addresses,
+    resolver: Arc<Resolver>,
+    /// The bearer in use.
+    way: Option<Way>,
+    /// There are bearers: nothing leaves without one.
+    needs_way: bool,
+    /// Nobody has looked yet which there are.
+    is_early: bool,
     /// Where the next look begins: behind the socket that was heard last, so that no link drowns
     /// the others.
     first: usize,
@@ -56,7 +85,14 @@ impl Default for Links {
             sockets: Vec::new(),
             opened,
             opening,
+            origins: BTreeMap::new(),
             awaited: BTreeMap::new(),
+            failed: BTreeMap::new(),
+            addresses: Addresses::default(),
+            resolver: Arc::default(),
+            way: None,
+            needs_way: false,
+            is_early: false,
             first: 0,
             buffer: Box::new([0; DATAGRAM_MAX]),
         }
@@ -64,20 +100,91 @@ impl Default for Links {
 }
 
 impl Links {
+    /// Bearers are configured: without one in use no link comes up.
+    pub const fn require_way(&mut self) {
+        self.needs_way = true;
+        self.is_early = true;
+    }
+
+    /// The bearer that links leave by which are asked for from now on; those that are open stay.
+    pub fn set_way(&mut self, way: Option<Way>) {
+        self.is_early = false;
+        self.way = way;
+    }
+
     /// Looks the name up and opens a socket; [`Links::poll_opened`] tells how it went.
     pub fn open(&mut self, id: LinkKey, uri: ServerUri) {
+        match (self.way.clone(), self.needs_way) {
+            (Some(way), _) => self.open_over(id, uri, way),
+            // Nobody has looked for bearers yet: the core asks again when one is there.
+            (None, true) if self.is_early => drop(self.awaited.insert(id, None)),
+            (None, true) => self.fail(id, Failure::no_bearer()),
+            (None, false) => self.open_as_routed(id, uri),
+        }
+    }
+
+    /// The same over a bearer that need not be the one in use. An address that is known is taken at
+    /// once; the name is looked up behind.
+    pub fn open_over(&mut self, id: LinkKey, uri: ServerUri, way: Way) {
+        let known = self.addresses.find(&uri.host, &way);
+        let known = known.into_iter().find_map(|address| {
+            let socket = connect_to(Some(&way), (address, uri.port).into());
+            Some((address, socket.ok()?))
+        });
+        let is_open = known.is_some();
+        if let Some((address, socket)) = known {
+            self.awaited.insert(id, None);
+            let origin = Origin {
+                address,
+                host: uri.host.clone(),
+                interface: way.interface.clone(),
+                is_heard: false,
+            };
+            // The receiver is ours.
+            let _ = self
+                .opening
+                .send(News::Opened(id, Ok((socket, Some(origin)))));
+            if uri.host.parse::<IpAddr>().is_ok() {
+                return;
+            }
+        }
+        let resolver = Arc::clone(&self.resolver);
+        let opening = self.opening.clone();
+        let task = tokio::spawn(opening::look_up(id, uri, way, resolver, opening, is_open));
+        if !is_open {
+            self.awaited.insert(id, Some(task.abort_handle()));
+        }
+    }
+
+    /// As the kernel routes.
+    fn open_as_routed(&mut self, id: LinkKey, uri: ServerUri) {
         let opening = self.opening.clone();
         let task = tokio::spawn(async move {
             let socket = connect(&uri).await;
+            let opened = socket.map(|socket| (socket, None)).map_err(Failure::from);
             // The receiver is gone only when the agent ends.
-            let _ = opening.send((id, socket));
+            let _ = opening.send(News::Opened(id, opened));
         });
-        self.awaited.insert(id, task.abort_handle());
+        self.awaited.insert(id, Some(task.abort_handle()));
+    }
+
+    fn fail(&mut self, id: LinkKey, why: Failure) {
+        self.awaited.insert(id, None);
+        let _ = self.opening.send(News::Opened(id, Err(why)));
+    }
+
+    /// Why a link did not come up, until it is closed.
+    pub fn why(&self, id: LinkKey) -> Option<Reason> {
+        self.failed.get(&id).copied()
     }
 
     pub fn close(&mut self, id: LinkKey) {
-        if let Some(task) = self.awaited.remove(&id) {
+        if let Some(Some(task)) = self.awaited.remove(&id) {
             task.abort();
+        }
+        self.failed.remove(&id);
+        if let Some(origin) = self.origins.remove(&id) {
+            self.addresses.judge(&origin);
         }
         self.sockets.retain(|(key, _)| *key != id);
     }
@@ -87,7 +194,7 @@ impl Links {
         let socket = find(&self.sockets, id)?;
         match socket.get_ref().send(datagram) {
             Ok(_) => None,
-            Err(error) => trouble(&error),
+            Err(error) => trouble(&error, socket.get_ref()),
         }
     }
 
@@ -97,8 +204,13 @@ impl Links {
         let socket = find(&self.sockets, id)?;
         let buffer = &mut self.buffer[..];
         match socket.try_io(Interest::READABLE, |socket| socket.recv(buffer)) {
-            Ok(length) => Some(Ok(self.buffer[..length].to_vec())),
-            Err(error) => trouble(&error).map(Err),
+            Ok(length) => {
+                if let Some(origin) = self.origins.get_mut(&id) {
+                    origin.is_heard = true;
+                }
+                Some(Ok(self.buffer[..length].to_vec()))
+            }
+            Err(error) => trouble(&error, socket.get_ref()).map(Err),
         }
     }
 
@@ -109,21 +221,51 @@ impl Links {
 
     /// Which link is open now, or why it is not.
     pub fn poll_opened(&mut self, context: &mut Context<'_>) -> Poll<(LinkKey, LinkEvent)> {
-        while let Poll::Ready(Some((id, opened))) = self.opened.poll_recv(context) {
-            // One that was closed while its name was looked up belongs to nobody.
-            if self.awaited.remove(&id).is_none() {
-                continue;
-            }
-            let event = match opened {
-                Ok(socket) => {
-                    self.sockets.push((id, socket));
-                    LinkEvent::Up
-                }
-                Err(error) => LinkEvent::Down(error.to_string()),
+        while let Poll::Ready(Some(news)) = self.opened.poll_recv(context) {
+            let event = match news {
+                News::Opened(id, opened) => self.on_opened(id, opened),
+                News::Found(id, found) => self.on_found(id, found),
             };
-            return Poll::Ready((id, event));
+            if let Some(event) = event {
+                return Poll::Ready(event);
+            }
         }
         Poll::Pending
+    }
+
+    fn on_opened(
+        &mut self,
+        id: LinkKey,
+        opened: Result<(Socket, Option<Origin>), Failure>,
+    ) -> Option<(LinkKey, LinkEvent)> {
+        // One that was closed while its name was looked up belongs to nobody.
+        self.awaited.remove(&id)?;
+        let event = match opened {
+            Ok((socket, origin)) => {
+                self.sockets.push((id, socket));
+                if let Some(origin) = origin {
+                    self.origins.insert(id, origin);
+                }
+                LinkEvent::Up
+            }
+            Err(failure) => {
+                self.failed.insert(id, failure.reason);
+                LinkEvent::Down(failure.words)
+            }
+        };
+        Some((id, event))
+    }
+
+    /// A name was looked up: a link that has led to nobody by another address is given up.
+    fn on_found(&mut self, id: LinkKey, found: opening::Found) -> Option<(LinkKey, LinkEvent)> {
+        let origin = self.origins.get(&id);
+        let is_stale = origin
+            .is_some_and(|origin| !origin.is_heard && !found.addresses.contains(&origin.address));
+        self.addresses.learn(found);
+        is_stale.then(|| {
+            let words = "the name of the server has another address now";
+            (id, LinkEvent::Down(words.to_owned()))
+        })
     }
 
     /// Which link has datagrams; `Err` says what its socket reports instead.
@@ -152,13 +294,13 @@ fn find(sockets: &[(LinkKey, Socket)], id: LinkKey) -> Option<&Socket> {
 }
 
 /// What an error of the socket means for the link; `None` where it means nothing.
-fn trouble(error: &io::Error) -> Option<LinkEvent> {
+fn trouble(error: &io::Error, socket: &UdpSocket) -> Option<LinkEvent> {
     // The one datagram is lost, the path is not.
     let errno = error.raw_os_error().map(Errno::from_raw);
-    if matches!(
-        errno,
-        Some(Errno::EMSGSIZE | Errno::ENOBUFS | Errno::ENOMEM)
-    ) {
+    if errno == Some(Errno::EMSGSIZE) {
+        return Some(LinkEvent::MtuShrunk(way::mtu(socket)));
+    }
+    if matches!(errno, Some(Errno::ENOBUFS | Errno::ENOMEM)) {
         return None;
     }
     let kind = error.kind();
@@ -175,7 +317,7 @@ fn trouble(error: &io::Error) -> Option<LinkEvent> {
 async fn connect(uri: &ServerUri) -> io::Result<Socket> {
     let mut last = io::Error::new(io::ErrorKind::NotFound, "the name has no address");
     for address in lookup_host((uri.host.as_str(), uri.port)).await? {
-        match connect_to(address) {
+        match connect_to(None, address) {
             Ok(socket) => return Ok(socket),
             Err(error) => last = error,
         }
@@ -183,15 +325,8 @@ async fn connect(uri: &ServerUri) -> io::Result<Socket> {
     Err(last)
 }
 
-fn connect_to(address: SocketAddr) -> io::Result<Socket> {
-    let any: SocketAddr = match address {
-        SocketAddr::V4(_) => (Ipv4Addr::UNSPECIFIED, 0).into(),
-        SocketAddr::V6(_) => (Ipv6Addr::UNSPECIFIED, 0).into(),
-    };
-    let socket = UdpSocket::bind(any)?;
-    socket.set_nonblocking(true)?;
-    socket.connect(address)?;
-    watch(socket)
+fn connect_to(way: Option<&Way>, address: SocketAddr) -> io::Result<Socket> {
+    watch(way::udp(way, address)?)
 }
 
 /// Wakes whoever waits when there is something to read.
@@ -225,8 +360,9 @@ mod tests {
         let mut links = Links::default();
         links.open(key(1), uri(&peer));
         // Its socket may stand in the queue already.
-        let socket = connect(&uri(&peer)).await;
-        links.opening.send((key(1), socket)).unwrap();
+        let socket = connect(&uri(&peer)).await.unwrap();
+        let news = News::Opened(key(1), Ok((socket, None)));
+        links.opening.send(news).unwrap();
         links.close(key(1));
         links.open(key(2), uri(&peer));
         let opened = poll_fn(|context| links.poll_opened(context)).await;
@@ -260,16 +396,115 @@ mod tests {
 
     #[test]
     fn a_datagram_that_is_lost_here_does_not_cost_the_link() {
-        for errno in [Errno::EMSGSIZE, Errno::ENOBUFS, Errno::EAGAIN] {
-            assert_eq!(trouble(&errno.into()), None);
+        let socket = StdSocket::bind("127.0.0.1:0").unwrap();
+        let trouble = |errno: Errno| trouble(&errno.into(), &socket);
+        for errno in [Errno::ENOBUFS, Errno::EAGAIN] {
+            assert_eq!(trouble(errno), None);
         }
-        assert_eq!(
-            trouble(&Errno::ECONNREFUSED.into()),
-            Some(LinkEvent::Refused)
-        );
+        assert_eq!(trouble(Errno::ECONNREFUSED), Some(LinkEvent::Refused));
+        for errno in [Errno::ENETUNREACH, Errno::ENODEV, Errno::ENETDOWN] {
+            assert!(matches!(trouble(errno), Some(LinkEvent::Down(_))));
+        }
+    }
+
+    #[tokio::test]
+    async fn a_datagram_that_is_too_long_for_the_path_says_what_that_carries() {
+        let peer = StdSocket::bind("127.0.0.1:0").unwrap();
+        let mut links = Links::default();
+        links.open(key(1), uri(&peer));
+        poll_fn(|context| links.poll_opened(context)).await;
+        assert_eq!(links.transmit(key(1), &[0; 1400]), None);
+        // The loopback carries as much as a packet can have; a datagram is no longer.
+        let too_long = links.transmit(key(1), &[0; 65_507]);
         assert!(matches!(
-            trouble(&Errno::ENETUNREACH.into()),
-            Some(LinkEvent::Down(_))
+            too_long,
+            None | Some(LinkEvent::MtuShrunk(65_535..))
         ));
+    }
+
+    fn way(v4: bool) -> Way {
+        Way {
+            interface: "none0".to_owned(),
+            index: 7,
+            v4,
+            v6: false,
+            nat64: false,
+            name_servers: Vec::new(),
+        }
+    }
+
+    async fn opened(links: &mut Links) -> LinkEvent {
+        poll_fn(|context| links.poll_opened(context)).await.1
+    }
+
+    #[tokio::test]
+    async fn where_bearers_are_wanted_nothing_leaves_without_one() {
+        let peer = StdSocket::bind("127.0.0.1:0").unwrap();
+        let mut links = Links::default();
+        links.require_way();
+        links.open(key(3), uri(&peer));
+        let early = poll_fn(|context| Poll::Ready(links.poll_opened(context)));
+        assert!(early.await.is_pending(), "nobody has looked yet");
+        links.set_way(None);
+        links.open(key(1), uri(&peer));
+        let down = LinkEvent::Down("no bearer is connected".to_owned());
+        assert_eq!(opened(&mut links).await, down);
+        assert_eq!(links.why(key(1)), Some(Reason::NoLink));
+        links.close(key(1));
+        assert_eq!(links.why(key(1)), None);
+        links.set_way(Some(way(true)));
+        links.open(key(2), uri(&peer));
+        assert_eq!(opened(&mut links).await, LinkEvent::Up, "on this box");
+    }
+
+    #[tokio::test]
+    async fn a_bearer_that_carries_no_family_of_the_server_is_told_so() {
+        let mut links = Links::default();
+        let uri: ServerUri = "coap://192.0.2.1".parse().unwrap();
+        links.open_over(key(1), uri, way(false));
+        assert!(matches!(opened(&mut links).await, LinkEvent::Down(_)));
+        assert_eq!(links.why(key(1)), Some(Reason::NoAddress));
+    }
+
+    #[tokio::test]
+    async fn an_address_that_has_worked_is_used_before_the_name_is_looked_up() {
+        let peer = StdSocket::bind("127.0.0.1:0").unwrap();
+        let port = peer.local_addr().unwrap().port();
+        let uri: ServerUri = format!("coap://lw.example:{port}").parse().unwrap();
+        let mut links = Links::default();
+        // A name server that answers nothing.
+        let mute = StdSocket::bind("127.0.0.1:0").unwrap();
+        links.resolver = Arc::new(Resolver {
+            port: mute.local_addr().unwrap().port(),
+            ..Resolver::default()
+        });
+        let other = Way {
+            interface: "other0".to_owned(),
+            name_servers: vec![[127, 0, 0, 1].into()],
+            ..way(true)
+        };
+        links.addresses.learn(opening::Found {
+            addresses: vec![[127, 0, 0, 1].into()],
+            host: "lw.example".to_owned(),
+            interface: "none0".to_owned(),
+            is_translated: false,
+        });
+        links.open_over(key(1), uri.clone(), other.clone());
+        assert_eq!(opened(&mut links).await, LinkEvent::Up);
+        // Which turns out to be another.
+        let found = opening::Found {
+            addresses: vec![[127, 0, 0, 2].into()],
+            host: "lw.example".to_owned(),
+            interface: "other0".to_owned(),
+            is_translated: false,
+        };
+        links.opening.send(News::Found(key(1), found)).unwrap();
+        assert!(matches!(opened(&mut links).await, LinkEvent::Down(_)));
+        links.close(key(1));
+        links.open_over(key(2), uri, other);
+        assert_eq!(opened(&mut links).await, LinkEvent::Up);
+        let (_, socket) = &links.sockets[0];
+        let to = socket.get_ref().peer_addr().unwrap();
+        assert_eq!(to, ([127, 0, 0, 2], port).into());
     }
 }

@@ -18,6 +18,7 @@ use lamplighter_site::{
 };
 
 use crate::{
+    bearer::objects,
     config::{Config, Hardware, Point},
     devices, start, system,
 };
@@ -41,6 +42,11 @@ pub(crate) fn register_bytes(config: &Config) -> usize {
         &mut site,
         devices::system_id(config),
         system::declarations(config),
+    );
+    declare(
+        &mut site,
+        devices::bearers_id(config),
+        objects::declarations(&config.bearers),
     );
     while let Some(output) = site.poll() {
         if let SiteOutput::Core(DeviceEvent::Declared(declared)) = output {

@@ -42,19 +42,27 @@ use tokio::sync::{mpsc, oneshot};
 
 use crate::{
     ask::Ask,
+    bearer::{BearerEvent, dbus::ManagerEvent},
     clock::{self, Clock},
     events::{self, Class, EventLog, News},
     history::Recorder,
     link::{LinkKey, Links},
     status::Status,
     store::{Store, Stored},
+    systemd,
 };
 
 mod asks;
+mod bearers;
 mod bell;
+mod managers;
+mod reload;
 mod telling;
 mod waits;
 
+pub(crate) use bearers::Bearers;
+pub use reload::Check;
+pub(crate) use reload::LAST_GOOD_RUNS;
 use waits::Waits;
 
 /// How long the agent waits for servers to answer its de-registrations when it is stopped.
@@ -66,6 +74,10 @@ pub const THE_BOX: ClientId = ClientId(0);
 /// How long the box stays when it was told to restart: where the answer got lost the request comes
 /// again by then, and is answered from memory instead of obeyed twice. // RFC 7252, 4.2 and 4.8
 const LAST_ANSWERS: Duration = Duration::from_secs(3);
+
+/// What is to be done and waited longer for the disk is not begun any more, where somebody waits for
+/// it: the adapter takes up to 3.5 s, and the core answers after 4 s.
+const DISK_PATIENCE: Duration = Duration::from_millis(500);
 
 /// How long the first Register waits for adapters to say what they have.
 const DECLARATIONS: Duration = Duration::from_millis(500);
@@ -85,6 +97,10 @@ pub struct Agent {
     pub account_warnings: BTreeMap<String, String>,
     pub adapters: Handles,
     pub asks: mpsc::Receiver<Ask>,
+    /// `None`: the kernel routes.
+    pub bearers: Option<Bearers>,
+    /// Before a reload.
+    pub check: Check,
     /// The endpoints of this box over one tree; the first is the box itself.
     pub clients: BTreeMap<ClientId, Client>,
     pub clock: Clock,
@@ -108,8 +124,9 @@ pub struct Waiting {
     /// What people were last told of accounts.
     account_warnings: BTreeMap<String, String>,
     answers: BTreeMap<RequestId, oneshot::Sender<Result<LocalAnswer, Reject>>>,
-    /// Outputs of the site behind each save of its state that is on its way, the oldest first.
-    behind_saves: VecDeque<VecDeque<SiteOutput>>,
+    /// Outputs of the site behind each save of its state that is on its way, the oldest first, and since
+    /// when they wait.
+    behind_saves: VecDeque<VecDeque<(Duration, SiteOutput)>>,
     /// Adapters whose queue was full: told to the site after its outputs are drained.
     bounced: VecDeque<(AdapterId, AdapterEvent)>,
     /// Why and when the loop ends.
@@ -134,6 +151,8 @@ pub struct Waiting {
     offline: BTreeSet<AdapterId>,
     /// More or less is stored for a server than people were told.
     is_queue_changed: bool,
+    /// What the service manager was last told of servers and devices.
+    standing: Option<telling::Standing>,
     stopped: BTreeSet<ClientId>,
 }
 
@@ -144,6 +163,8 @@ pub enum Ended {
     FactoryReset,
     /// A server or a person asked for a reboot.
     Reboot,
+    /// The configuration is to be taken up anew; servers are not left for it.
+    Reload,
     /// By a signal.
     Stopped,
 }
@@ -152,7 +173,9 @@ pub enum Ended {
 enum Happening {
     Adapter(AdapterId, Option<AdapterEvent>),
     Ask(Ask),
+    Bearer(BearerEvent),
     Link(LinkKey, LinkEvent),
+    Manager(ManagerEvent),
     Readable(LinkKey),
     Signal(&'static str),
     Stored(Stored),
@@ -160,15 +183,18 @@ enum Happening {
 }
 
 impl Agent {
-    /// Runs until a signal, a reboot or a factory reset, then de-registers everywhere.
-    pub async fn run(mut self) -> std::io::Result<Ended> {
+    /// Runs until a signal, a reload, a reboot or a factory reset; but for a reload it then
+    /// de-registers everywhere. Gives back the ways to the adapters.
+    pub async fn run(mut self) -> std::io::Result<(Ended, Handles)> {
         let mut waits = Waits::new()?;
         self.watch_clock();
         self.hear_declarations().await;
         self.waiting.is_queue_changed = true;
         self.know_servers();
         self.drain();
+        systemd::ready();
         let ended = loop {
+            self.tell_manager();
             let mut due = self.handle_due();
             if let Some((ended, at)) = self.waiting.ends {
                 if at <= clock::mono() {
@@ -180,11 +206,16 @@ impl Agent {
             self.on(happening);
             self.drain();
         };
-        self.farewell(&mut waits).await;
+        match ended {
+            Ended::FactoryReset | Ended::Reboot | Ended::Stopped => {
+                self.farewell(&mut waits).await;
+            }
+            Ended::Reload => {}
+        }
         self.events.put_away();
         self.store.remember(self.history.put_away(self.clock.now()));
         self.store.close();
-        Ok(ended)
+        Ok((ended, self.adapters))
     }
 
     /// Adapters say at once what they have. Waiting for it a moment makes the first Register whole,
@@ -241,6 +272,16 @@ impl Agent {
             if let Poll::Ready((key, event)) = self.links.poll_opened(context) {
                 return Poll::Ready(Happening::Link(key, event));
             }
+            if let Some(bearers) = &mut self.bearers
+                && let Poll::Ready(event) = bearers.poll(context)
+            {
+                return Poll::Ready(Happening::Bearer(event));
+            }
+            if let Some(bearers) = &mut self.bearers
+                && let Poll::Ready(event) = bearers.poll_managers(context)
+            {
+                return Poll::Ready(Happening::Manager(event));
+            }
             if let Poll::Ready(stored) = self.store.poll_stored(context) {
                 return Poll::Ready(Happening::Stored(stored));
             }
@@ -285,6 +326,11 @@ impl Agent {
         for client in self.clients.values() {
             next = next.min(client.poll_timeout().map_or(Duration::MAX, |(at, _)| at));
         }
+        next = next.min(
+            self.bearers
+                .as_ref()
+                .map_or(Duration::MAX, Bearers::deadline),
+        );
         next.min(self.site.poll_timeout().map_or(Duration::MAX, |(at, _)| at))
     }
 
@@ -297,15 +343,15 @@ impl Agent {
                 self.on_adapter(id, gone);
             }
             Happening::Ask(ask) => self.on_ask(ask),
+            Happening::Bearer(event) => self.on_bearer(event),
             Happening::Link(key, event) => self.on_link(key, event),
+            Happening::Manager(event) => self.on_manager(event),
             Happening::Readable(key) => self.on_readable(key),
-            Happening::Signal("SIGHUP") => {
-                tracing::warn!(
-                    "Reloading is not available in this version, restart the agent instead"
-                );
-            }
+            // Who is refused reads why in the log, the events and the status.
+            Happening::Signal("SIGHUP") => drop(self.reload(None)),
             Happening::Signal(name) => {
                 tracing::info!(name, "Stopping");
+                systemd::stopping();
                 let news = News::new(Class::System, "stopping");
                 self.events.tell(news.text(name));
                 self.waiting.ends = Some((Ended::Stopped, Duration::ZERO));
@@ -314,11 +360,16 @@ impl Agent {
             Happening::Timer => {
                 self.every_client(&Input::Timeout);
                 self.site.handle(SiteInput::Timeout, self.clock.now());
+                self.time_bearers();
             }
         }
     }
 
-    fn on_link(&mut self, (client, link): LinkKey, event: LinkEvent) {
+    fn on_link(&mut self, key: LinkKey, event: LinkEvent) {
+        if self.on_replacement(key, &event) {
+            return;
+        }
+        let (client, link) = key;
         self.core(client, Input::Link(link, event));
     }
 
@@ -423,8 +474,8 @@ impl Agent {
             Stored::Kept(client, ssid, kept) => self.core(client, Input::Kept(ssid, kept)),
             Stored::SiteSaved => {
                 let behind = self.waiting.behind_saves.pop_front();
-                for output in behind.into_iter().flatten() {
-                    self.perform_site_now(output);
+                for (since, output) in behind.into_iter().flatten() {
+                    self.release(output, since);
                 }
             }
             Stored::Trouble(Some(words)) => {
@@ -461,6 +512,7 @@ impl Agent {
         while self.tell_states() {
             self.perform();
         }
+        self.tell_bearers();
         self.tell_queues();
         self.tell_sleep();
         self.tell_bootstrap();
@@ -505,7 +557,10 @@ impl Agent {
                     let _ = reply.send(answer);
                 }
             }
-            Output::Close(link) => self.links.close((id, link)),
+            Output::Close(link) => {
+                self.note_link((id, link), None);
+                self.links.close((id, link));
+            }
             Output::Commit(commit, records) => self.store.commit(id, commit, records),
             Output::Device(op, request) => {
                 let ours = OpId(self.waiting.next_op);
@@ -538,7 +593,10 @@ impl Agent {
                 self.store.keep(id, ssid, samples);
             }
             Output::Journal(record) => self.store.journal(id, record),
-            Output::Open(link, uri, _) => self.links.open((id, link), uri),
+            Output::Open(link, uri, _) => {
+                self.note_link((id, link), Some(&uri));
+                self.links.open((id, link), uri);
+            }
             Output::Transmit(link, datagram) => {
                 let event = self.links.transmit((id, link), &datagram);
                 let noticed = event.map(|event| ((id, link), event));
@@ -547,9 +605,13 @@ impl Agent {
         }
     }
 
-    /// The first who asks decides.
+    /// The first who asks decides; a reload is no reason to forget what else was promised.
     fn end_soon(&mut self, ended: Ended, word: &'static str) {
-        if self.waiting.ends.is_none() {
+        let is_first = self
+            .waiting
+            .ends
+            .is_none_or(|(other, _)| other == Ended::Reload);
+        if is_first && self.waiting.ends.map(|(other, _)| other) != Some(ended) {
             self.events.tell(News::new(Class::System, word));
             self.waiting.ends = Some((ended, self.clock.now().mono + LAST_ANSWERS));
         }
@@ -557,8 +619,27 @@ impl Agent {
 
     fn perform_site(&mut self, output: SiteOutput) {
         match self.waiting.behind_saves.back_mut() {
-            Some(behind) if waits_for_save(&output) => behind.push_back(output),
+            Some(behind) if waits_for_save(&output) => {
+                behind.push_back((self.clock.now().mono, output));
+            }
             Some(_) | None => self.perform_site_now(output),
+        }
+    }
+
+    /// Performs what has waited for the disk; what comes too late for that is refused.
+    fn release(&mut self, output: SiteOutput, since: Duration) {
+        let now = self.clock.now();
+        let is_late = since + DISK_PATIENCE <= now.mono;
+        match output {
+            SiteOutput::Adapter(id, AdapterRequest { op, .. })
+                if is_late && !self.site.may_be_late(op, now) =>
+            {
+                self.waiting.bounced.push_back((id, done(op, Fault::Busy)));
+            }
+            SiteOutput::Adapter(..)
+            | SiteOutput::Core(_)
+            | SiteOutput::Event(_)
+            | SiteOutput::Save(_) => self.perform_site_now(output),
         }
     }
 
@@ -628,6 +709,7 @@ impl Agent {
         if let Some(news) = self.names.of_core(event) {
             self.events.tell(news);
         }
+        self.on_server_event(event);
         if let Event::Bootstrap(event) = event {
             self.on_bootstrap(event);
         }

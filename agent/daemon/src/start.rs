@@ -12,7 +12,7 @@ use std::{
 };
 
 use lamplighter_lwm2m::{
-    boundary::{ClientId, Command, Input},
+    boundary::{ClientId, Input},
     client::{Client, ClientConfig, DeviceDescription, ServerConfig},
     saved::Record,
     security::{SecurityAccount, SecurityMode},
@@ -29,26 +29,20 @@ use crate::{
     apart::apart,
     api::{Api, DemoServer, control::ControlSocket},
     ask::Asker,
+    bearer::dbus::{Managers, Place},
     catalogue::{catalogue, companions},
     clock::{self, Clock},
-    config::{Config, Hardware, Loaded, Problem, Source, UNSECURED},
-    devices,
+    config::{Checked, Config, Hardware, Loaded, Problem, Severity, Source, UNSECURED},
+    devices::{self, Kept},
     events::{self, Class, EventLog, Increments, News},
     history::Recorder,
     link::Links,
-    run::{Agent, Ended, THE_BOX, Waiting},
+    run::{Agent, Bearers, Check, Ended, LAST_GOOD_RUNS, THE_BOX, Waiting},
     socket::SocketError,
     status::Status,
     store::{self, Store},
-    system,
+    system, systemd,
     web::{self, Page, WebConfig},
-};
-
-/// Error code 16 of 3/0/11, the first that is free for the maker: the files have errors, and what
-/// runs is the last configuration that was accepted.
-const LAST_GOOD_RUNS: Command = Command::DeviceError {
-    code: 16,
-    present: true,
 };
 
 /// Objects that tell of a device around the box: the one that it is built into (16), its extension
@@ -172,13 +166,24 @@ pub fn prepare(places: &Places, strict: bool) -> Result<Prepared, StartError> {
 
 /// Runs the agent in the foreground.
 pub fn run(places: &Places, strict: bool) -> Result<(), StartError> {
+    lives(places, strict).inspect_err(|error| systemd::status(error))
+}
+
+/// One after the other.
+fn lives(places: &Places, strict: bool) -> Result<(), StartError> {
+    let mut kept = Kept::default();
     loop {
         let prepared = prepare(places, strict)?;
-        let ended = runtime()?.block_on(agent(places, prepared, Extras::default()))?;
+        let life = life(places, prepared, Extras::default(), kept);
+        let (ended, left) = runtime()?.block_on(life)?;
+        kept = match ended {
+            Ended::FactoryReset | Ended::Reboot | Ended::Stopped => Kept::default(),
+            Ended::Reload => left,
+        };
         match ended {
             Ended::FactoryReset => reset(&places.state_dir),
             // Restarting the host needs a hook of the operator; until then the agent restarts.
-            Ended::Reboot => tracing::info!("Starting anew"),
+            Ended::Reboot | Ended::Reload => tracing::info!("Starting anew"),
             Ended::Stopped => return Ok(()),
         }
     }
@@ -202,6 +207,17 @@ pub async fn agent(
     prepared: Prepared,
     extras: Extras,
 ) -> Result<Ended, StartError> {
+    let (ended, _) = life(places, prepared, extras, Kept::default()).await?;
+    Ok(ended)
+}
+
+/// As [`agent`], with what goes on from the life before, and what may in the next.
+async fn life(
+    places: &Places,
+    prepared: Prepared,
+    extras: Extras,
+    going_on: Kept,
+) -> Result<(Ended, Kept), StartError> {
     let Prepared {
         config,
         last_good,
@@ -213,13 +229,10 @@ pub async fn agent(
     let (now, seed) = (clock.now(), clock::seed());
     let is_moved = is_moved(&places.state_dir, &hardware);
     let (store, loaded) = Store::open(&places.state_dir, config.store, clock);
-    let status = Status::new(catalogue(&config), now);
+    let status = read_model(&config, now);
     let mut tree = Tree::new(Arc::clone(&config.definitions));
-    let mut client = Client::new(
-        client_config(&config, &hardware, seed),
-        records_of(THE_BOX, loaded.records),
-        now,
-    );
+    let identity = client_config(&config, &hardware, seed);
+    let mut client = Client::new(identity, records_of(THE_BOX, loaded.records), now);
     let account_warnings = tell_problems(&last_good, &config, &extras, &status, now);
     if !last_good.is_empty() {
         client.handle(Input::Command(LAST_GOOD_RUNS), &mut tree, now);
@@ -228,15 +241,11 @@ pub async fn agent(
     let events = EventLog::new(move || clock.now(), loaded.events, Some(kept));
     tell_start(&last_good, is_moved, &events);
     let (asker, asks) = Asker::new(ASKS);
-    let system = system_parts(places, &events, &asker, &status);
-    let mut devices = devices::start(
-        &config,
-        &status,
-        system,
-        &places.run_dir,
-        clock.for_adapters(),
-        seed,
-    );
+    let managers = managers(&config, places);
+    let mut system = system_parts(places, &events, &asker, &status);
+    system.controls = (!config.bearers.is_empty()).then(|| managers.controls());
+    let (run_dir, beat) = (&places.run_dir, clock.for_adapters());
+    let mut devices = devices::start(&config, &status, system, run_dir, beat, seed, going_on);
     let site = Site::new(with_seed(&config.site, seed), loaded.site, now);
 
     let api = Api {
@@ -248,9 +257,6 @@ pub async fn agent(
         history: (config.store.history_max > 0).then(|| store.history()),
         status: status.clone(),
     };
-    if api.demo.is_some() {
-        status.mark_demo();
-    }
     let mut served = serve(control, &api, extras.follow, clock);
     if let Some(web) = &config.web {
         served
@@ -258,17 +264,20 @@ pub async fn agent(
             .await?;
     }
 
+    let (links, bearers) = ways(&config, places, &status, managers, clock)?;
     let agent = Agent {
         account_warnings,
         adapters: std::mem::take(&mut devices.handles),
         asks,
+        bearers,
+        check: check(places),
         clients: [(THE_BOX, client)].into(),
         clock,
         clock_watch: clock::Watch::begin(now),
         companions: companions(&config),
         events,
         history: recorder(&config, loaded.history_next),
-        links: Links::default(),
+        links,
         names: events_names(&config),
         server_names: server_names(&config),
         site,
@@ -280,15 +289,71 @@ pub async fn agent(
     log_start(&config);
     // Whoever needs something of it has it.
     drop(config);
-    let ended = agent.run().await;
-    drop((served, devices));
-    ended.map_err(no_signals)
+    let (ended, handles) = agent.run().await.map_err(no_signals)?;
+    drop(served);
+    Ok((ended, devices.keep(handles)))
+}
+
+/// What is wrong with the files, before they are taken up anew.
+fn check(places: &Places) -> Check {
+    let main = places.config.clone();
+    Check::new(move || {
+        let wrong = || {
+            let Checked { config, problems } = Source::of_process(main.clone()).check();
+            let is_error = |problem: &Problem| match problem.severity {
+                Severity::Account | Severity::Error => true,
+                Severity::Warning => false,
+            };
+            let wrong = problems.into_iter().filter(|_| config.is_none());
+            wrong.filter(is_error).collect()
+        };
+        apart(wrong, Vec::clone)
+    })
+}
+
+fn managers(config: &Config, places: &Places) -> Managers {
+    let place = Place {
+        bus: None,
+        state_dir: Some(places.state_dir.clone()),
+    };
+    Managers::start(&config.bearers, &place)
+}
+
+/// Sockets, and who chooses the bearers that they leave by.
+fn ways(
+    config: &Config,
+    places: &Places,
+    status: &Status,
+    managers: Managers,
+    clock: Clock,
+) -> Result<(Links, Option<Bearers>), StartError> {
+    let mut links = Links::default();
+    let bearers = Bearers::start(config, &places.state_dir, status.board(), managers, clock);
+    let bearers = bearers.map_err(no_bearers)?;
+    if bearers.is_some() {
+        links.require_way();
+    }
+    Ok((links, bearers))
+}
+
+fn read_model(config: &Config, now: Now) -> Status {
+    let status = Status::new(catalogue(config), now);
+    status.board().configure(&config.bearers, now);
+    status
 }
 
 fn no_signals(error: io::Error) -> StartError {
     StartError::Io {
         what: "cannot listen to",
         path: "signals".to_owned(),
+        error,
+    }
+}
+
+fn no_bearers(error: io::Error) -> StartError {
+    StartError::Io {
+        what: "cannot watch",
+        path: "the network interfaces".to_owned(),
         error,
     }
 }
@@ -302,6 +367,9 @@ fn with_seed(site: &SiteConfig, seed: u64) -> SiteConfig {
 
 /// What always runs beside the loop.
 fn serve(control: ControlSocket, api: &Api, follow: Option<Follow>, clock: Clock) -> Served {
+    if api.demo.is_some() {
+        api.status.mark_demo();
+    }
     let follow = follow.map(|Follow(follow)| follow(api.status.clone(), clock));
     let of_api = api.clone();
     let increments = Increments {
@@ -347,6 +415,7 @@ fn system_parts(
 ) -> system::Parts {
     let (errors, zone) = (asker.clone(), asker.clone());
     system::Parts {
+        controls: None,
         state_dir: places.state_dir.clone(),
         log: events.clone(),
         status: status.clone(),

@@ -5,6 +5,7 @@
 //! 3. Watchers are told which values changed and fetch the newest when they are ready for it: a
 //!    slow one sees fewer changes, never old ones, and costs no memory beyond one mark per value.
 
+mod bearers;
 mod catalogue;
 mod metrics;
 mod show;
@@ -39,11 +40,14 @@ use watch::Watchers;
 pub use catalogue::{Catalogue, DeviceEntry, GroupEntry, Named, PointEntry, ServerEntry};
 pub use metrics::Counter;
 pub use view::{
-    BootstrapView, ClockView, DeviceView, GroupState, GroupView, KindView, PointView, ProblemView,
-    ReadView, RuleView, ServerState, ServerView, StatusView, TrendView, json_of,
+    BearerView, BootstrapView, ChoiceView, ClockView, DeviceView, GroupState, GroupView, KindView,
+    PointView, ProblemView, ReadView, RuleView, ServerState, ServerView, StatusView, TrendView,
+    json_of,
 };
 pub use watch::{Changes, TooManyWatchers, Watch};
 pub use wear::{Wear, WearSource};
+
+use crate::bearer::{Bearers, Board};
 
 /// More values than any site has; a device that declares without end is not followed further.
 const MAX_VALUES: usize = 100_000;
@@ -62,6 +66,7 @@ pub struct Status(Arc<Mutex<Model>>);
 struct Model {
     index: Index,
     started: Stamp,
+    bearers: Bearers,
     bootstrap: Option<BootstrapStatus>,
     clock: ClockTrust,
     demo: bool,
@@ -255,6 +260,14 @@ impl Status {
         self.model().solved(about);
     }
 
+    /// Changes what is known of the bearers; whoever follows is told where `change` says so.
+    pub(crate) fn change_bearers(&self, change: impl FnOnce(&mut Bearers) -> bool) {
+        let mut model = self.model();
+        if change(&mut model.bearers) {
+            model.watchers.status_changed();
+        }
+    }
+
     pub fn count(&self, counter: Counter, by: u64) {
         let mut model = self.model();
         let total = model.counters.entry(counter).or_default();
@@ -266,6 +279,19 @@ impl Status {
 impl Status {
     pub fn view(&self, now: Now) -> StatusView {
         self.model().view(now)
+    }
+
+    /// The same read model, for those who know bearers.
+    pub fn board(&self) -> Board {
+        Board::of(self.clone())
+    }
+
+    pub(crate) fn bearers<T>(&self, read: impl FnOnce(&Bearers) -> T) -> T {
+        read(&self.model().bearers)
+    }
+
+    pub fn bearer_views(&self, now: Now) -> Vec<BearerView> {
+        self.model().bearer_views(now)
     }
 
     pub fn devices(&self, now: Now) -> Vec<DeviceView> {
@@ -400,6 +426,7 @@ impl Model {
             trends: Trends::of(&catalogue),
             index: Index::new(catalogue),
             started: since,
+            bearers: Bearers::default(),
             bootstrap: None,
             clock: ClockTrust::default(),
             demo: false,

@@ -141,6 +141,8 @@ fn a_command_line_without_sense_ends_with_2() {
         &["frobnicate"][..],
         &["read"],
         &["on", "x", "--for", "2 weeks"],
+        &["offline", "--for", "8d"],
+        &["bearer", "use"],
         &["check", "extra"],
     ] {
         assert_eq!(place.run(arguments).exit, 2, "{arguments:?}");
@@ -153,9 +155,9 @@ fn a_command_line_without_sense_ends_with_2() {
 fn commands_that_are_not_built_are_refused_by_name() {
     let place = Place::new(CONFIG);
     for arguments in [
-        &["bearer", "use", "cell"][..],
+        &["backup", "x.tar"][..],
         &["update", "x.deb", "--force"],
-        &["offline", "--for", "2h"],
+        &["simulate", "fleet"],
     ] {
         let said = place.run(arguments);
         assert_eq!(said.exit, 1, "{arguments:?}");
@@ -244,6 +246,49 @@ point.b = { resource = "/3303/1/5700", read = { table = "input", at = 1 }, poll_
 }
 
 #[test]
+fn check_prints_what_watching_the_bearers_costs() {
+    let place = Place::new(&format!(
+        "{CONFIG}[bearer.lte]\nkind = \"cellular\"\ninterface = \"wwan0\"\n\
+         [bearer.cable]\nkind = \"ethernet\"\npriority = 10\n\
+         [bearer.spare]\nkind = \"tether-usb\"\ntier = \"backup\"\n"
+    ));
+    let said = place.run(&["check"]);
+    assert_eq!(said.exit, 0, "{}{}", said.out, said.err);
+    let lines: Vec<Vec<&str>> = said
+        .out
+        .lines()
+        .skip_while(|line| !line.starts_with("BEARER"))
+        .map(|line| {
+            line.split("  ")
+                .map(str::trim)
+                .filter(|cell| !cell.is_empty())
+                .collect()
+        })
+        .collect();
+    let cable = ["cable", "first ethernet", "primary", "10"];
+    let lte = ["lte", "wwan0 (cellular)", "secondary", "100"];
+    let spare = ["spare", "first tether-usb", "backup", "100"];
+    for (line, expected) in lines[1..].iter().zip([cable, lte, spare]) {
+        assert_eq!(line[..4], expected, "{}", said.out);
+        assert!(
+            line[4].starts_with("every ") && line[4].ends_with(" MB a month"),
+            "{line:?}"
+        );
+    }
+    assert_eq!(lines[3][5], "never", "a reserve is asked nothing");
+    let json: serde_json::Value =
+        serde_json::from_str(&place.run(&["check", "--json"]).out).unwrap();
+    let bearers = json["bearers"].as_array().unwrap();
+    assert_eq!(bearers.len(), 3);
+    let bytes = |number: usize, name: &str| bearers[number][name].as_u64().unwrap();
+    let active = bytes(1, "active_month_bytes");
+    // Once a minute.
+    assert!((1_000_000..20_000_000).contains(&active), "{active}");
+    assert!(bytes(1, "standby_month_bytes") < active);
+    assert_eq!(bytes(2, "standby_month_bytes"), 0);
+}
+
+#[test]
 fn run_without_any_good_configuration_ends_with_3_and_says_every_problem() {
     let place = Place::new("[client]\na = 1\nb = 2\n");
     let said = place.run(&["run"]);
@@ -265,6 +310,11 @@ fn without_an_agent_commands_end_with_4() {
         &["on", "x"],
         &["why", "x"],
         &["watch", "x"],
+        &["bearer", "list", "--json"],
+        &["bearer", "use", "cell"],
+        &["bearer", "auto"],
+        &["offline", "--for", "7d"],
+        &["online"],
     ] {
         let said = place.run(arguments);
         assert_eq!(said.exit, 4, "{arguments:?}");
@@ -318,6 +368,72 @@ fn servers_are_listed_and_told_what_to_do() {
         asked[1].starts_with("POST /api/v1/servers/main/refresh HTTP"),
         "{asked:?}"
     );
+}
+
+#[test]
+fn bearers_are_listed_and_chosen() {
+    let place = Place::new(CONFIG);
+    let list = r#"[{"name":"lan","kind":"ethernet","interface":"eth0","status":"disconnected","reason":"no-link","since_s":7.0},
+        {"name":"cell","kind":"cellular","interface":"wwan0","status":"connected","reason":null,"since_s":61.0,
+        "current":true,"round_trip_ms":41.5,"address":"192.0.2.7","metered":true,"bytes_today":1200,"signal_dbm":-97}]"#;
+    let status = format!(
+        r#"{{"bearers":{list},"bearer_choice":{{"mode":"use","bearer":"cell","trial_left_s":600.0}}}}"#
+    );
+    let done = r#"{"result":"done","note":"on trial: taken back unless a server is reached over it in time"}"#;
+    let agent = place.agent(vec![
+        answer("200 OK", list),
+        answer("200 OK", &status),
+        answer("200 OK", done),
+        answer(
+            "409 Conflict",
+            r#"{"error":"bearer lan is disconnected (no-link)","code":"4.09"}"#,
+        ),
+        answer("200 OK", r#"{"result":"done","note":null}"#),
+        answer("200 OK", r#"{"result":"done","note":null}"#),
+        answer("200 OK", r#"{"result":"done","note":null}"#),
+    ]);
+    let said = place.run(&["bearer", "list", "--json"]);
+    let json: serde_json::Value = serde_json::from_str(&said.out).unwrap();
+    let reasons = (&json[0]["reason"], &json[1]["reason"]);
+    assert_eq!(reasons, (&"no-link".into(), &serde_json::Value::Null));
+    let said = place.run(&["bearer", "list"]);
+    for part in [
+        "lan     ethernet  eth0       disconnected (no-link)  7 s ago",
+        "connected               1 min ago  42 ms       192.0.2.7  1.2 kB  0 B    in use; -97 dBm; metered",
+        "cell is used by hand until `lamplighter bearer auto`, on trial for another 10 min",
+    ] {
+        assert!(said.out.contains(part), "{part}\n{}", said.out);
+    }
+    let said = place.run(&["bearer", "use", "cell"]);
+    let words = "cell is used, on trial: taken back unless a server is reached over it in time;";
+    assert!(
+        said.exit == 0 && said.out.starts_with(words),
+        "{}",
+        said.out
+    );
+    let said = place.run(&["bearer", "use", "lan"]);
+    assert_eq!(said.exit, 5, "{}", said.err);
+    assert!(
+        said.err
+            .contains("4.09: bearer lan is disconnected (no-link)")
+    );
+    assert_eq!(place.run(&["bearer", "auto"]).exit, 0);
+    let said = place.run(&["offline", "--for", "2h"]);
+    assert!(said.out.starts_with("offline for 2 h"), "{}", said.out);
+    assert_eq!(place.run(&["online"]).exit, 0);
+    let asked = agent.join().unwrap();
+    let calls = asked.iter().map(|request| request.lines().next().unwrap());
+    let expected = [
+        "GET /api/v1/bearers HTTP/1.1",
+        "GET /api/v1/status HTTP/1.1",
+        "POST /api/v1/bearers/cell/use HTTP/1.1",
+        "POST /api/v1/bearers/lan/use HTTP/1.1",
+        "POST /api/v1/bearers/auto HTTP/1.1",
+        "POST /api/v1/offline HTTP/1.1",
+        "POST /api/v1/online HTTP/1.1",
+    ];
+    assert!(calls.eq(expected), "{asked:?}");
+    assert!(asked[5].ends_with(r#"{"for_s":7200}"#), "{}", asked[5]);
 }
 
 #[test]

@@ -26,10 +26,6 @@ pub(crate) enum Read {
     Nothing,
 }
 
-/// Handshake messages are split into datagrams that pass every path of IPv6 (1280 bytes with its
-/// headers).
-const FLIGHT_MTU: u16 = 1232;
-
 /// At the beginning of its handshake; `memory` is what [`Engine::memory`] has given.
 pub(crate) fn begin(peer: &Peer, clock: Clock, memory: Option<&[u8]>) -> Result<Engine, Unusable> {
     let mut engine = configured(peer, clock)?;
@@ -102,7 +98,6 @@ fn configured(peer: &Peer, clock: Clock) -> Result<Engine, Unusable> {
     let connection_id = peer.connection_id.then_some(&[][..]);
     engine.set_up(connection_id)?;
     engine.set_name(name.as_deref())?;
-    engine.set_mtu(FLIGHT_MTU);
     Ok(engine)
 }
 

@@ -33,7 +33,12 @@ pub struct Dtls {
     distrusted: bool,
     events: VecDeque<SessionEvent>,
     memory: Option<Memory>,
+    /// Of a datagram of a handshake.
+    mtu: u16,
     peer: Peer,
+    /// The association that a restart has put in doubt, as long as no server has answered that: it
+    /// may be the path that is dead.
+    set_aside: Option<Engine>,
     state: State,
     /// When the certificates by which the server was believed are valid.
     validity: Option<Validity>,
@@ -75,6 +80,15 @@ struct Memory {
     session: Zeroizing<Vec<u8>>,
 }
 
+/// Handshake messages are split into datagrams that pass every path of IPv6 (1280 bytes with its
+/// headers).
+const FLIGHT_MTU: u16 = 1232;
+/// No path has less room, whatever a router says. // RFC 791, 3.1: 68 bytes, and some for a record
+const LEAST_MTU: u16 = 256;
+
+/// Records that answer a handshake: alerts and handshake messages. // RFC 5246, 6.2.1
+const SHAKES: [u8; 2] = [21, 22];
+
 impl Memory {
     const fn new(session: Zeroizing<Vec<u8>>) -> Self {
         Self {
@@ -99,7 +113,9 @@ impl Dtls {
             distrusted: false,
             events: VecDeque::new(),
             memory: None,
+            mtu: FLIGHT_MTU,
             peer,
+            set_aside: None,
             state: State::Idle,
             validity: None,
         })
@@ -131,6 +147,9 @@ impl Dtls {
     /// A new link stands ready: continue, resume or begin.
     pub(crate) fn start(&mut self, clock: Clock, now: Duration) {
         self.clock = clock;
+        if let Some(engine) = self.set_aside.take() {
+            self.state = State::Open(engine);
+        }
         if let State::Open(engine) = &self.state
             && engine.has_connection_id()
             && !self.distrusted
@@ -146,12 +165,26 @@ impl Dtls {
     /// Agrees upon keys anew over the same link: the next rung.
     pub(crate) fn restart(&mut self, clock: Clock, now: Duration) {
         self.clock = clock;
+        if let State::Open(engine) = std::mem::replace(&mut self.state, State::Idle) {
+            self.set_aside = Some(engine);
+        }
         self.shake(now);
     }
 
     /// The next link begins with a handshake.
     pub(crate) fn distrust(&mut self) {
         self.distrusted = true;
+    }
+
+    pub(crate) fn set_mtu(&mut self, most: Option<u16>) {
+        self.mtu = most.map_or(FLIGHT_MTU, |most| most.clamp(LEAST_MTU, FLIGHT_MTU));
+        if let State::Shaking(engine) = &mut self.state {
+            engine.set_mtu(self.mtu);
+        }
+    }
+
+    pub(crate) const fn is_open(&self) -> bool {
+        matches!(self.state, State::Open(_))
     }
 
     fn shake(&mut self, now: Duration) {
@@ -162,7 +195,8 @@ impl Dtls {
         self.state = State::Idle;
         let memory = self.memory.as_ref().map(|memory| memory.session.as_slice());
         match client::begin(&self.peer, self.clock, memory) {
-            Ok(engine) => {
+            Ok(mut engine) => {
+                engine.set_mtu(self.mtu);
                 self.state = State::Shaking(engine);
                 self.carry_on(now);
             }
@@ -191,6 +225,9 @@ impl Dtls {
                 }
             }
             State::Shaking(engine) => {
+                if datagram.first().is_some_and(|kind| SHAKES.contains(kind)) {
+                    self.set_aside = None;
+                }
                 engine.input(datagram);
                 self.carry_on(now);
             }
@@ -394,6 +431,9 @@ impl Dtls {
 
     fn end(&mut self, why: Closed) {
         self.state = State::Idle;
+        if why != Closed::TimedOut {
+            self.set_aside = None;
+        }
         self.push(SessionEvent::Closed(why));
     }
 

@@ -124,6 +124,23 @@ impl Session {
         }
     }
 
+    /// Whether messages can be exchanged.
+    pub fn is_open(&self) -> bool {
+        match self {
+            Self::Dtls(dtls) => dtls.is_open(),
+            Self::Plain(plain) => plain.open,
+        }
+    }
+
+    /// The most that a datagram of a handshake may have from now on; `None`: what passes every path
+    /// of IPv6. How long messages are is the matter of whoever makes them.
+    pub fn set_mtu(&mut self, most: Option<u16>) {
+        match self {
+            Self::Dtls(dtls) => dtls.set_mtu(most),
+            Self::Plain(_) => {}
+        }
+    }
+
     /// A datagram came from the link.
     pub fn receive(&mut self, datagram: Vec<u8>, now: Duration) {
         match self {

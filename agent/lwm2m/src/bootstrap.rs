@@ -286,20 +286,61 @@ impl Bootstrap {
             return;
         };
         match event {
-            LinkEvent::Up => visit.session.start(shared.dates.clock(now), now.mono),
+            LinkEvent::Up => visit.start(shared.dates.clock(now), now.mono),
             LinkEvent::Down(_) if matches!(self.state, State::Lingering { .. }) => {
                 self.close(shared, now);
                 self.enter(State::Idle, now);
             }
             LinkEvent::Down(reason) => self.fail(server::Cause::Link.told(reason), shared, now),
-            LinkEvent::Replacement(link) => {
-                let former = std::mem::replace(&mut visit.link, link);
-                shared.out.push(Output::Close(former));
-                visit.session.start(shared.dates.clock(now), now.mono);
-            }
+            LinkEvent::Replacement(link) => self.replace_link(link, shared, now),
             LinkEvent::Refused => visit.is_refused = true,
             LinkEvent::MtuShrunk(_) => {}
         }
+    }
+
+    fn replace_link(&mut self, link: LinkId, shared: &mut Shared, now: Now) {
+        let is_opening = matches!(self.state, State::Opening { .. });
+        let Some(visit) = &mut self.visit else {
+            return;
+        };
+        if is_opening || server::survives_move(&visit.session) {
+            let former = std::mem::replace(&mut visit.link, link);
+            shared.out.push(Output::Close(former));
+            return visit.start(shared.dates.clock(now), now.mono);
+        }
+        shared.out.push(Output::Close(link));
+        if matches!(self.state, State::Lingering { .. }) {
+            return;
+        }
+        // The server would not know who that is: it is asked again.
+        self.close(shared, now);
+        self.enter(State::Waiting { until: now.mono }, now);
+    }
+
+    /// There is a way to servers again, or another.
+    pub(crate) fn path_up(&mut self, shared: &mut Shared, now: Now) {
+        let is_up = self.visit.as_ref().is_some_and(|visit| visit.is_up);
+        let is_of_path = self.trouble.as_ref().is_some_and(Trouble::is_of_path);
+        match self.state {
+            State::Waiting { until } if is_of_path && until == self.not_before => {}
+            State::Opening { .. } if !is_up => self.close(shared, now),
+            State::Asking
+            | State::Idle
+            | State::Lingering { .. }
+            | State::Listening { .. }
+            | State::Opening { .. }
+            | State::Waiting { .. }
+            | State::Writing { .. } => return,
+        }
+        self.enter(State::Waiting { until: now.mono }, now);
+    }
+
+    pub(crate) fn heard(&self) -> Option<Duration> {
+        self.visit.as_ref()?.heard
+    }
+
+    pub(crate) fn awaited(&self) -> Option<Duration> {
+        self.visit.as_ref()?.awaited()
     }
 
     pub(crate) fn handle_timeout(&mut self, accounts: &Accounts, shared: &mut Shared, now: Now) {
@@ -378,7 +419,10 @@ impl Bootstrap {
             return;
         };
         match event {
-            SessionEvent::Application(message) => visit.endpoint.receive(&message, now.mono),
+            SessionEvent::Application(message) => {
+                visit.heard = Some(now.mono);
+                visit.endpoint.receive(&message, now.mono);
+            }
             SessionEvent::Closed(why) => match self.state {
                 State::Lingering { .. } => {
                     self.close(turn.shared, now);

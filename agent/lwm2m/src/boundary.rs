@@ -27,6 +27,14 @@ pub struct ClientId(pub u16);
 #[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
 pub struct LinkId(pub u64);
 
+impl LinkId {
+    /// A link that the shell opens by itself ([`LinkEvent::Replacement`]), the `number`th: never one
+    /// that the core has numbered.
+    pub const fn of_shell(number: u64) -> Self {
+        Self(number | 1 << 63)
+    }
+}
+
 /// A commit that outputs wait for; numbered by the core, in order.
 #[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
 pub struct CommitId(pub u64);
@@ -72,6 +80,9 @@ pub enum Input {
     /// So many samples that were still to be told went by [`Output::Erase`].
     KeptErased(Ssid, u64),
     Link(LinkId, LinkEvent),
+    /// There is a way to servers where there was none, or another: whoever waits for the next
+    /// attempt because nobody answered, or because there was no link, tries at once.
+    PathUp,
     Received(LinkId, Vec<u8>),
     Timeout,
 }
@@ -103,6 +114,9 @@ pub enum Command {
     },
     /// A read, write, execute or discover with the same checks as a server's.
     Local(RequestId, LocalRequest),
+    /// Asks each registered server to which nothing is under way whether it is there (CoAP ping).
+    /// An answer shows in `Client::heard`; that there is none changes nothing here.
+    Ping,
     /// Register at once, whatever timer runs.
     Register(Ssid),
     /// Tells servers values without being asked (Send), answered when they have confirmed it.
@@ -166,11 +180,12 @@ pub enum LocalAnswer {
 pub enum LinkEvent {
     /// The path is gone, with the reason for people.
     Down(String),
-    /// The path carries no more than this many bytes in a datagram.
+    /// The path carries packets of no more than this many bytes, with the headers of IP and UDP.
     MtuShrunk(u16),
     /// The peer's host refused (port unreachable).
     Refused,
-    /// A better path stands ready: Update over it, then close this one.
+    /// A better path stands ready, its socket open: Update over it, and close this one when that is
+    /// answered. Where nobody owns this link (any more) the new one is closed.
     Replacement(LinkId),
     /// The socket exists; datagrams can be sent.
     Up,

@@ -10,7 +10,7 @@ pub use crate::config::{
 };
 use crate::{
     bootstrap::{Accounts, Bootstrap, Cause},
-    boundary::{Command, Event, HostRequest, Input, LinkEvent, LinkId, Output},
+    boundary::{Command, Event, HostRequest, Input, Output},
     catalogue::Catalogue,
     format::link,
     object::{CoreObjects, Device, Effect, STATISTICS, Statistics},
@@ -28,6 +28,7 @@ mod clock;
 mod cost;
 mod operations;
 mod order;
+mod paths;
 mod queues;
 mod rights;
 mod sequence;
@@ -140,9 +141,10 @@ impl Client {
                 }
             }
             Input::Link(link, event) => self.on_link(link, event, tree, now),
+            Input::PathUp => self.on_path_up(now),
             Input::Received(link, datagram) => {
                 if let Some(server) = self.servers.values_mut().find(|server| server.owns(link)) {
-                    server.receive(datagram, turn.shared, now);
+                    server.receive(link, datagram, turn.shared, now);
                 } else if self.bootstrap.owns(link) {
                     self.bootstrap.receive(datagram, turn.shared, now);
                 }
@@ -230,6 +232,7 @@ impl Client {
                 self.shared.news.extend(news);
             }
             Command::Local(id, request) => self.on_local(id, request, tree, now),
+            Command::Ping => self.ping(now),
             Command::Register(ssid) => {
                 if let Some(server) = self.servers.get_mut(&ssid) {
                     server.registration.register_now(now);
@@ -248,19 +251,6 @@ impl Client {
                     server.registration.trigger(now);
                 }
             }
-        }
-    }
-
-    fn on_link(&mut self, link: LinkId, event: LinkEvent, tree: &mut Tree, now: Now) {
-        let mut turn = Turn {
-            now,
-            shared: &mut self.shared,
-            tree,
-        };
-        if let Some(server) = self.servers.values_mut().find(|server| server.owns(link)) {
-            server.on_link(link, event, &mut turn);
-        } else if self.bootstrap.owns(link) {
-            self.bootstrap.on_link(event, turn.shared, now);
         }
     }
 

@@ -132,6 +132,8 @@ enum State {
     Registering,
     /// Between attempts; `live` as long as the server still knows us.
     Waiting {
+        /// Another way to the server may be all that is wanted.
+        for_path: bool,
         live: Option<Live>,
         until: Duration,
     },
@@ -263,7 +265,7 @@ impl Registration {
             State::Registered(live) if live.expires <= now.mono && live.update_at > now.mono => {
                 let until = live.update_at;
                 self.steps.push_back(Step::Close);
-                self.state = State::Waiting { live: None, until };
+                self.state = waiting(until);
             }
             State::Registered(live) if live.expires <= now.mono => self.register_over_new_link(now),
             State::Registered(_) => self.send_update(),
@@ -351,11 +353,11 @@ impl Registration {
         if delay.is_zero() {
             return self.open(None, now);
         }
-        let until = now.mono + delay.min(MAX_ABSENCE);
-        self.state = State::Waiting { live: None, until };
+        self.state = waiting(now.mono + delay.min(MAX_ABSENCE));
     }
 
     fn retry(&mut self, trouble: Trouble, at_least: Option<Duration>, now: Now) {
+        let for_path = trouble.is_of_path();
         let table = self.backoff.next(&mut self.rng);
         let delay = at_least.map_or(table, |least| table.max(least.min(MAX_ABSENCE)));
         self.steps.push_back(Step::Close);
@@ -367,6 +369,7 @@ impl Registration {
             self.give_up();
         }
         self.state = State::Waiting {
+            for_path,
             live: None,
             until: now.mono + delay,
         };
@@ -387,6 +390,14 @@ impl Registration {
             version: self.version(),
             refused: self.versions.refused(),
         }
+    }
+}
+
+const fn waiting(until: Duration) -> State {
+    State::Waiting {
+        for_path: false,
+        live: None,
+        until,
     }
 }
 

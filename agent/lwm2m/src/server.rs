@@ -18,7 +18,7 @@ use lamplighter_dtls::{Session, SessionEvent};
 use lamplighter_model::{Address, Now, Path, Ssid, Stamp, tables::bundled_version};
 
 use crate::{
-    boundary::{Event, LinkEvent, LinkId, Output, Transport},
+    boundary::{Event, Output, Transport},
     client::ServerConfig,
     object::{self, Account, Direction, Spoken},
     observe::{AttributeStore, Defaults, Observations, Rules},
@@ -36,6 +36,7 @@ mod intruders;
 mod keeping;
 mod leaving;
 mod messages;
+mod path;
 mod refusal;
 mod reporting;
 mod requests;
@@ -53,6 +54,8 @@ pub use cause::Cause;
 pub(crate) use cause::Trouble;
 pub use intruders::Intrusions;
 use keeping::Uplink;
+use path::Link;
+pub(crate) use path::survives_move;
 pub use status::{ServerState, ServerStatus};
 use telling::Telling;
 pub use uri::{Scheme, ServerUri, UriError};
@@ -92,20 +95,6 @@ pub(crate) struct Server {
     /// What the server observed before it registered us anew is kept until then.
     orphans_until: Option<Duration>,
     wake: sleep::Wake,
-}
-
-/// The path that carries the session.
-#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
-struct Link {
-    /// Still open until the server has answered over the new one.
-    former: Option<LinkId>,
-    id: Option<LinkId>,
-    /// Was wanted, and there is no session that it could carry.
-    in_vain: bool,
-    /// The host answered that nobody listens there.
-    refused: bool,
-    /// What people were told of the silence of the server.
-    silence: Option<&'static str>,
 }
 
 /// The first of many deadlines, and whose it is.
@@ -259,52 +248,6 @@ impl Server {
         self.config.ssid
     }
 
-    pub(crate) fn owns(&self, link: LinkId) -> bool {
-        self.link.id == Some(link) || self.link.former == Some(link)
-    }
-
-    pub(crate) fn receive(&mut self, datagram: Vec<u8>, shared: &mut Shared, now: Now) {
-        self.stir(now.mono);
-        let (length, headers) = (datagram.len(), self.headers);
-        shared.core.count(Direction::Received, length, headers, now);
-        self.session.receive(datagram, now.mono);
-    }
-
-    pub(crate) fn on_link(&mut self, link: LinkId, event: LinkEvent, turn: &mut Turn<'_>) {
-        let now = turn.now;
-        match event {
-            LinkEvent::Up if self.link.id == Some(link) => {
-                self.observations.path_changed();
-                self.registration.link_up(now);
-                self.start_session(turn);
-            }
-            LinkEvent::Down(_) if self.link.former == Some(link) => self.link.former = None,
-            LinkEvent::Down(reason) if self.link.id == Some(link) => {
-                self.last_error = Some(reason.clone());
-                self.abandon_exchanges();
-                self.distrust(turn);
-                let trouble = Cause::Link.told(reason);
-                self.registration.disconnected(trouble, now);
-            }
-            LinkEvent::Replacement(new) => {
-                if let Some(former) = self.link.former.replace(link) {
-                    turn.shared.out.push(Output::Close(former));
-                }
-                self.link.id = Some(new);
-                self.abandon_exchanges();
-                self.distrust(turn);
-                self.observations.path_changed();
-                self.start_session(turn);
-            }
-            LinkEvent::Refused if self.link.id == Some(link) => {
-                self.link.refused = true;
-                self.lose_trust(turn);
-            }
-            LinkEvent::MtuShrunk(mtu) => tracing::debug!(mtu, "The path carries smaller datagrams"),
-            LinkEvent::Down(_) | LinkEvent::Refused | LinkEvent::Up => {}
-        }
-    }
-
     pub(crate) fn handle_timeout(&mut self, turn: &Turn<'_>) {
         let now = turn.now;
         self.session.handle_timeout(now.mono);
@@ -339,6 +282,7 @@ impl Server {
     pub(crate) fn settle(&mut self, turn: &mut Turn<'_>) {
         self.end_orphans(turn);
         self.doubt_session(turn);
+        self.go_round_hole(turn);
         if std::mem::take(&mut self.link.in_vain)
             && let Some(why) = self.unusable.clone()
         {
@@ -396,7 +340,7 @@ impl Server {
     fn on_session(&mut self, event: SessionEvent, turn: &mut Turn<'_>) {
         match event {
             SessionEvent::Application(message) => {
-                self.security.heard = turn.now.mono;
+                self.hear(turn.now.mono);
                 self.endpoint.receive(&message, turn.now.mono);
             }
             SessionEvent::Closed(why) => self.session_closed(why, turn),
@@ -551,10 +495,7 @@ impl Server {
             return;
         }
         let id = shared.new_link();
-        self.link = Link {
-            id: Some(id),
-            ..Link::default()
-        };
+        self.link = Link::new(id);
         shared
             .out
             .push(Output::Open(id, self.config.uri.clone(), Transport::Udp));

@@ -56,7 +56,8 @@ pub enum SiteEvent {
         by: Origin,
         again: bool,
     },
-    /// It waits no more: somebody has given another one or called it off, or it was carried out.
+    /// It waits no more: somebody has given another one or called it off, a fail-safe has ended it, or
+    /// (`None`) it was carried out.
     Disarmed { name: String, by: Option<Origin> },
     /// Something is wrong with an output or a group, or no longer.
     Alarm {

@@ -96,6 +96,11 @@ impl Companions {
         }
     }
 
+    /// Everything that is told besides.
+    pub fn addresses(&self) -> impl Iterator<Item = ResourceAddress> {
+        self.instances.values().flat_map(Measured::addresses)
+    }
+
     /// What is left of a request for the devices, or its answer where nothing is.
     ///
     /// # Errors
@@ -318,6 +323,8 @@ mod tests {
     #[test]
     fn quality_and_unit_are_declared_with_the_value_and_told_when_they_change() {
         let mut companions = companions(&[]);
+        let ours = [UNITS, INDICATOR, LEVEL];
+        assert_eq!(companions.addresses().collect::<Vec<_>>(), ours);
         let declared = |address| Declaration {
             address,
             operations: Operations::R,

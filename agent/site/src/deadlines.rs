@@ -30,7 +30,7 @@ pub(crate) enum Timer {
     Rule(RuleIndex),
     /// All servers have been away for as long as the output allows.
     ServerLost(OutputIndex),
-    /// Something has stood still for long enough.
+    /// Nobody has told lately that something stands.
     Standstill(MotionIndex),
     /// Counters are published and kept, and how long commands still hold.
     Tick,

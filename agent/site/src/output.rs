@@ -37,7 +37,7 @@ use crate::{
     saved::{SavedGuard, SavedOutput},
     site::{InterlockIndex, WatchIndex},
     slots::{CommandId, Entry, Slots},
-    standstill::Standstill,
+    standstill::{Begun, Standstill},
 };
 
 /// An output, in the order of the configuration; also the instance of its status object.
@@ -153,6 +153,8 @@ pub(crate) struct Writing {
     pub(crate) waiter: Option<OpId>,
     /// The single command that is being carried out, unless it was released since.
     entry: Option<Entry>,
+    /// It is one that has waited for standstill.
+    pub(crate) begun: Option<Begun>,
 }
 
 /// What became of the last write.
@@ -171,6 +173,12 @@ pub(crate) enum Next {
     Wait(Moment),
     /// Write this for the slot.
     Write(Value, Slot, CommandId),
+}
+
+impl Measured {
+    pub(crate) fn is_usable(&self) -> bool {
+        matches!(self.quality, Quality::Good | Quality::Unchecked)
+    }
 }
 
 impl std::fmt::Display for DriveResult {

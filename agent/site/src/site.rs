@@ -183,11 +183,12 @@ impl Site {
             published: BTreeMap::new(),
         };
         site.restore(config, saved, now);
-        site.flush(now);
+        site.flush(0, now);
         site
     }
 
     pub fn handle(&mut self, input: SiteInput, now: Now) {
+        let begun = self.out.len();
         match input {
             SiteInput::Adapter(adapter, AdapterEvent::Changed(samples)) => {
                 self.on_changed(adapter, samples, now)
@@ -211,7 +212,7 @@ impl Site {
         while let Some(timer) = self.deadlines.pop_due(now) {
             self.on_timer(timer, now);
         }
-        self.flush(now);
+        self.flush(begun, now);
     }
 
     pub fn poll(&mut self) -> Option<SiteOutput> {
@@ -257,8 +258,9 @@ impl Site {
         }
     }
 
-    /// Ends a turn: tells readers what has changed, and puts the state to be kept first.
-    fn flush(&mut self, now: Now) {
+    /// Ends a turn: tells readers what has changed, and puts the state to be kept before everything of
+    /// the turn, whose first output is `begun`; the turns before it may not have been fetched yet.
+    fn flush(&mut self, begun: usize, now: Now) {
         self.arm_tick(false, now);
         for index in &self.touched {
             if self.outputs[usize::from(index.0)].take_unkept() {
@@ -269,7 +271,7 @@ impl Site {
         let has_rest = std::mem::take(&mut self.dirty);
         let is_due = std::mem::take(&mut self.dirty_outputs) || has_rest;
         if is_due && let Some(change) = self.change(has_rest, now) {
-            self.out.push_front(SiteOutput::Save(change));
+            self.out.insert(begun, SiteOutput::Save(change));
         }
     }
 

@@ -136,7 +136,7 @@ impl Rig {
             }
             9 => self.link_event(input),
             10 => {
-                let command = match input.byte() % 5 {
+                let command = match input.byte() % 6 {
                     0 => Command::Update(SSID),
                     1 => Command::Register(SSID),
                     2 => Command::Deregister(Some(SSID)),
@@ -144,6 +144,7 @@ impl Rig {
                         code: input.byte(),
                         present: input.is_set(),
                     },
+                    4 => Command::Ping,
                     _ => Command::Deregister(None),
                 };
                 self.turn(CoreInput::Command(command));
@@ -213,11 +214,17 @@ impl Rig {
         let Some(link) = self.link else {
             return;
         };
-        let event = match input.byte() % 4 {
+        let event = match input.byte() % 6 {
             0 => LinkEvent::Down("gone".to_owned()),
             1 => LinkEvent::MtuShrunk(input.number()),
             2 => LinkEvent::Refused,
-            _ => LinkEvent::Up,
+            3 => LinkEvent::Up,
+            4 => {
+                let new = LinkId::of_shell(input.byte().into());
+                self.link = Some(new);
+                LinkEvent::Replacement(new)
+            }
+            _ => return self.turn(CoreInput::PathUp),
         };
         self.turn(CoreInput::Link(link, event));
     }

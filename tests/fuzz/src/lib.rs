@@ -8,6 +8,7 @@
 //! | texts: paths, values, addresses, object definitions, the configuration | `texts` |
 //! | answers of devices | `devices` |
 //! | lines of programs, messages of a broker | `programs` |
+//! | what receivers of a position say | `places` |
 //! | what is read from the disk | `saved` |
 //! | sessions of DTLS | `dtls` |
 //! | CoAP, and a client that gets any messages | `coap`, `client` |
@@ -25,6 +26,7 @@ mod input;
 mod mbus;
 mod meters;
 pub mod mutate;
+mod places;
 mod programs;
 pub mod runner;
 mod saved;

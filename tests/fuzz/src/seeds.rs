@@ -41,6 +41,7 @@ pub fn write() -> io::Result<usize> {
     seeds.extend(dtls()?);
     seeds.extend(mbus()?);
     seeds.extend(pushing());
+    seeds.extend(places());
     seeds.extend(dlms());
     let mut numbers = BTreeMap::new();
     for (target, input) in &seeds {
@@ -218,6 +219,36 @@ fn pushing() -> Vec<Seed> {
         ("p1_line", hex("db0853414767700000018200051030000001")),
         seed("sml_line", Telegram::Sml),
     ]
+}
+
+/// Of receivers; sums are made by the target.
+fn places() -> Vec<Seed> {
+    let mut seeds: Vec<Seed> = Vec::new();
+    for line in [
+        r#"{"class":"VERSION","release":"3.25","proto_major":3,"proto_minor":15}"#,
+        r#"{"class":"TPV","device":"/dev/ttyACM0","mode":3,"time":"2026-11-23T03:15:01.000Z","lat":52.520006599,"lon":13.404954,"altMSL":34.1,"epx":3.1,"epy":4.2,"track":271.3,"speed":13.9,"climb":-0.1,"eph":5.7}"#,
+        r#"{"class":"TPV","device":"/dev/ttyACM0","mode":1,"status":8,"time":"2026--9223372036854775808-01T00:00:00Z"}"#,
+        r#"{"class":"ERROR","message":"Unrecognized request"}"#,
+    ] {
+        seeds.push(("gpsd_line", format!("{line}\n").into_bytes()));
+    }
+    let second = [
+        "$GPRMC,031500.00,A,5231.2004,N,01324.2972,E,27.0,271.3,231126,,,A",
+        "$GPGGA,031500.00,5231.2004,N,01324.2972,E,1,08,1.1,34.1,M,44.0,M,,",
+        "$GNGST,031500.00,2.1,3.0,2.0,45.0,2.4,2.6,5.0",
+        "$GPVTG,271.3,T,,M,27.0,N,50.0,K,A",
+        "$GPZDA,031501.00,23,11,2026,00,00",
+        "$GPZDA,031501.00,-9223372036854775808,-9223372036854775808,-9223372036854775808,00,00",
+        "$GPGLL,5231.2004,N,01324.2972,E,031501.00,A,A",
+    ];
+    let lines = second.map(|line| format!("{line}\r\n"));
+    seeds.extend(
+        lines
+            .iter()
+            .map(|line| ("nmea_line", line.clone().into_bytes())),
+    );
+    seeds.push(("nmea_line", lines.concat().into_bytes()));
+    seeds
 }
 
 /// Of programs on `adapters.sock`, and of brokers.

@@ -5,7 +5,7 @@ use std::time::Duration;
 use lamplighter_lwm2m::format::ContentFormat;
 
 use crate::{
-    client, coap, devices, dlms, dtls, formats, mbus, meters, programs, saved, steps, texts,
+    client, coap, devices, dlms, dtls, formats, mbus, meters, places, programs, saved, steps, texts,
 };
 
 /// Something that takes any bytes and must not panic.
@@ -54,6 +54,7 @@ pub const TARGETS: &[Target] = &[
     costly("dtls_credentials", dtls::credentials, 500),
     costly("dtls_handshake", dtls::handshake, 500),
     costly("dtls_records", dtls::records, 500),
+    target("gpsd_line", places::gpsd),
     target("iec62056_telegram", devices::telegram),
     target("link", formats::links),
     target("lwm2m_cbor", |bytes| {
@@ -67,6 +68,7 @@ pub const TARGETS: &[Target] = &[
     target("modbus_answer", devices::modbus),
     target("mqtt_message", programs::message),
     target("object_xml", texts::object_xml),
+    target("nmea_line", places::nmea),
     target("opaque", |bytes| {
         formats::check(ContentFormat::Opaque, bytes)
     }),

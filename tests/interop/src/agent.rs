@@ -1,6 +1,7 @@
 //! The agent as a user starts it.
 
 use std::{
+    ffi::OsStr,
     fs::File,
     io::{Read as _, Write as _},
     os::unix::net::UnixStream,
@@ -22,16 +23,28 @@ const LOG: &str = "log";
 
 /// The program under test, built beside the tests.
 pub fn program() -> PathBuf {
+    beside("lamplighter")
+}
+
+/// A program of the workspace, built beside the tests.
+pub fn beside(name: &str) -> PathBuf {
     let profile = std::env::current_exe()
         .ok()
         .and_then(|test| Some(test.ancestors().nth(2)?.to_owned()));
-    let path = profile.unwrap_or_else(target).join("lamplighter");
+    let path = profile.unwrap_or_else(target).join(name);
     assert!(
         path.exists(),
         "{} is missing: run `cargo build -p lamplighter`",
         path.display()
     );
     path
+}
+
+/// A program that will run within a network namespace. Its process is its own: `ip` becomes it.
+pub fn within(namespace: &str, program: impl AsRef<OsStr>) -> Command {
+    let mut command = Command::new("ip");
+    command.args(["netns", "exec", namespace]).arg(program);
+    command
 }
 
 /// A running agent and the directories to talk to it.
@@ -81,19 +94,33 @@ impl Agent {
         Self::rerun_with(directory, arguments, environment)
     }
 
+    /// As [`Self::run`], by a command that ends in [`program`].
+    pub fn run_by(command: Command, directory: &Path, configuration: &str) -> Self {
+        write(&directory.join(CONFIGURATION), configuration);
+        Self::begin(command, directory, &[], &[])
+    }
+
     /// Starts `lamplighter run` with the files that are there.
     pub fn rerun(directory: &Path, arguments: &[&str]) -> Self {
         Self::rerun_with(directory, arguments, &[])
     }
 
     fn rerun_with(directory: &Path, arguments: &[&str], environment: &[(&str, &str)]) -> Self {
+        Self::begin(Command::new(program()), directory, arguments, environment)
+    }
+
+    fn begin(
+        mut command: Command,
+        directory: &Path,
+        arguments: &[&str],
+        environment: &[(&str, &str)],
+    ) -> Self {
         let log = File::options()
             .append(true)
             .create(true)
             .open(directory.join(LOG))
             .expect("the scratch directory can be written");
         let (state_dir, run_dir) = (directory.join("state"), directory.join("run"));
-        let mut command = Command::new(program());
         command
             .arg("run")
             .args(arguments)

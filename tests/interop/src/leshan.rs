@@ -16,13 +16,21 @@ use std::{
 
 use serde_json::{Value, json};
 
-use crate::{agent::program, peers, scratch, station::definitions, write};
+use crate::{
+    agent::{program, within},
+    peers, scratch,
+    station::definitions,
+    write,
+};
 
 /// How long a Java process may take to start on a busy machine.
 const START: Duration = Duration::from_secs(90);
 
 /// Longer than the peer's own request time-out.
 const ANSWER: Duration = Duration::from_secs(30);
+
+/// Where Java runs; none: where the test does.
+static NAMESPACE: OnceLock<String> = OnceLock::new();
 
 /// Which Leshan.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -102,7 +110,10 @@ impl Java {
         for (name, definition) in definitions() {
             write(&models.join(name), definition);
         }
-        let mut child = Command::new("java")
+        let mut command = NAMESPACE
+            .get()
+            .map_or_else(|| Command::new("java"), |name| within(name, "java"));
+        let mut child = command
             .args([
                 "-Xmx512m",
                 "-XX:+UseSerialGC",
@@ -172,8 +183,13 @@ impl Leshan {
         Self::start_with(version, json!({}))
     }
 
+    /// From now on Java runs within this network namespace; to be said before the first server is opened.
+    pub fn live_in(namespace: &str) {
+        let _ = NAMESPACE.set(namespace.to_owned());
+    }
+
     /// With `awake_ms`, how long a client in queue mode counts as awake, `endpoints` (`coap`, `coaps`,
-    /// one port each), `properties` of Californium and Scandium by their names, and for `coaps`
+    /// one port each), their `hosts` (default: 127.0.0.1), `properties` of Californium and Scandium by their names, and for `coaps`
     /// `identity` and `trust` (`peers/leshan/v2/Security.java`).
     pub fn start_with(version: Version, mut settings: Value) -> Self {
         let java = version.java();

@@ -77,7 +77,7 @@ fn complaints(text: &str) -> Vec<(usize, &'static str)> {
         (line_of(text, "security ="), "not available in this version"),
         (
             line_of(text, "[bearer.cell]"),
-            "`bearer`: not available in this version",
+            "the key `kind` is missing in [bearer.cell]",
         ),
     ]
 }

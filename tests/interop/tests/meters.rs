@@ -162,12 +162,14 @@ async fn on_mbus(line: &SharedLine<SerialOpener>, address: Address) -> Vec<Strin
 struct Kept(Arc<Mutex<u32>>);
 
 impl Counter for Kept {
-    fn reserve(&mut self, at_least: u32, count: u32) -> Result<u32, CounterError> {
+    fn reserve(&self, seen: u32, count: u32) -> Result<u32, CounterError> {
         let mut next = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let first = (*next).max(at_least);
+        let first = (*next).max(seen + 1);
         *next = first + count;
         Ok(first)
     }
+
+    fn give_back(&self, _: u32, _: u32) {}
 }
 
 /// Serves every connection with the same meter.
@@ -252,8 +254,13 @@ async fn over_dlms(port: u16, security: Security) -> Vec<String> {
         points: vec![(wanted, point)],
     };
     let line = SharedLine::new(opener, settings(), 1);
-    let mut device: DlmsDevice<_> =
-        DlmsDevice::new(line, config, Counters::default(), Kept::default(), clock());
+    let mut device: DlmsDevice<_> = DlmsDevice::new(
+        line,
+        config,
+        Counters::default(),
+        Arc::new(Kept::default()),
+        clock(),
+    );
     values(
         device
             .read(ENERGY.instance(), &[ENERGY.path.resource])

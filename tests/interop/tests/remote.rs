@@ -24,11 +24,17 @@ objects = ["/3303"]
 silence_s = 5
 [device.heating.point.flow]
 resource = "/3303/0/5700"
+unit = "Cel"
 [device.heating.point.setpoint]
 resource = "/3308/0/5900"
 writable = true
 ask = true
 limit = { min = 5.0, max = 35.0 }
+[device.attic]
+adapter = "sim"
+[device.attic.point.temperature]
+resource = "/3303/9/5700"
+value = 20.0
 "#;
 
 fn start_example(agent: &Agent) -> Lines {
@@ -168,11 +174,18 @@ fn a_program_that_misbehaves_is_told_so_and_people_see_it() {
 
     program.say(&json!({"type": "declare", "added": [{"path": "/3300/0/5700"}]}));
     program.told_of("error");
+    // Quality and unit of what is measured, by this program or another device.
+    for path in ["/3303/0/5701", "/3303/0/6042", "/3303/9/6049"] {
+        program.say(&json!({"type": "declare", "added": [{"path": path}]}));
+        let error = program.told_of("error");
+        let reason = "it belongs to another device, or the agent tells it";
+        assert_eq!(error["refused"][0]["reason"], reason, "{path}");
+    }
     let lie = json!({"path": "/3303/0/5700", "value": "warm"});
     program.say(&json!({"type": "samples", "samples": [lie]}));
     program.told_of("error");
     let devices = agent.until(&["devices"], SOON, |devices| {
-        device(devices)["errors"] == json!({"not_granted": 1, "wrong_type": 1})
+        device(devices)["errors"] == json!({"not_granted": 1, "taken": 3, "wrong_type": 1})
     });
     let notes = device(&devices)["notes"].to_string();
     assert!(notes.contains("its value is of another type"), "{notes}");

@@ -446,6 +446,56 @@ fn what_a_server_made_and_asked_for_survives_a_kill() {
 }
 
 #[test]
+fn a_reload_keeps_registration_observation_and_lamp_and_takes_up_what_is_new() {
+    let a = Managed::start();
+    // Another socket is another address, which is not to be seen here.
+    let relay = Relay::start(&a.uri());
+    let directory = scratch("several-reload");
+    let agent = run(&directory, &[account("a", &relay.uri(), 101, "")]);
+    agent.registered_with(&["a"], SOON);
+    assert_eq!(a.switch(100), Code::CHANGED);
+    let mut watched = a.observe(LEVEL);
+    assert_eq!(watched.first.value(), Some(&Value::Integer(100)));
+    let (_, last) = a.asked(0);
+
+    let more = directory.join("conf.d/20-more.toml");
+    write(&more, "[device.more]\nadaptr = \"sim\"\n");
+    assert_eq!(agent.post("reload", ""), 409);
+    let status = agent.json(&["status"]);
+    assert!(
+        status["problems"].to_string().contains("20-more.toml"),
+        "{status}"
+    );
+    assert_eq!(a.read(LEVEL).value(), Some(&Value::Integer(100)));
+
+    let point = "point.t = { resource = \"/3303/0/5700\", value = 21.5 }";
+    write(
+        &more,
+        format!("[device.more]\nadapter = \"sim\"\n{point}\n"),
+    );
+    assert_eq!(agent.post("reload", ""), 200);
+    agent.until(&["read", "/3303/0/5700"], SOON, |point| {
+        point["value"] == 21.5
+    });
+    agent.registered_with(&["a"], SOON);
+    let (asked, _) = a.asked(last);
+    let operations: Vec<_> = asked.iter().map(|line| (line.0, line.1.as_str())).collect();
+    assert!(operations.contains(&("Update", "2.04")), "{asked:?}");
+    let is_left = |line: &(&str, &str)| matches!(line.0, "Register" | "De-register");
+    assert!(!operations.iter().any(is_left), "{asked:?}");
+    assert_eq!(a.read("/3303/0/5700").value(), Some(&Value::Float(21.5)));
+    let problems = agent.json(&["status"])["problems"].to_string();
+    assert!(!problems.contains("reload"), "{problems}");
+    assert_eq!(a.read(LEVEL).value(), Some(&Value::Integer(100)));
+    while let Ok(told) = watched.notifications.try_recv() {
+        let on = Some(&Value::Integer(100));
+        assert_eq!(told.value(), on, "the lamp was never off");
+    }
+    assert_eq!(a.switch(0), Code::CHANGED);
+    told(&a, &mut watched, &Value::Integer(0));
+}
+
+#[test]
 fn queue_mode_and_version_are_said_as_the_server_knows_them() {
     let cases = [
         (["1.0", "1.1", "1.2"].as_slice(), "1.2", ("U", true), 1),

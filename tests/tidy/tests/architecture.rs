@@ -36,6 +36,7 @@ const EDGES: &[(&str, &[&str])] = &[
     ("lamplighter-interop", &["adapters", "dtls", "sim"]),
     ("lamplighter-lwm2m", &["coap", "dtls", "model"]),
     ("lamplighter-model", &[]),
+    ("lamplighter-netns", &["interop"]),
     (
         "lamplighter-sim",
         &["adapters", "coap", "dtls", "lwm2m", "model"],

@@ -31,6 +31,7 @@ fn a_person_switches_lamps_group_and_set_point_by_touch() {
     a_locked_group_stays_off(&browser);
     the_set_point_follows_its_keys(&browser);
     the_same_goes_through_the_server(&browser);
+    bearers_are_shown_and_chosen(&browser);
 
     browser.resize(390, 844);
     keep("page-phone.png", &browser.screenshot());
@@ -118,6 +119,77 @@ fn the_same_goes_through_the_server(browser: &Browser) {
     assert_eq!(is_on(browser, name.as_str().unwrap()), !before);
     browser.run("window.scrollTo(0, 0)");
     keep("page-through-the-server.png", &browser.screenshot());
+}
+
+/// Two bearers as a configured box would tell them; the demo only sees those of this machine.
+fn bearers_are_shown_and_chosen(browser: &Browser) {
+    browser.run(
+        "window.posted = [];
+        window.fetch = ((real) => (path, how) => {
+            if (how?.method !== 'POST') { return real(path, how); }
+            window.posted.push(`${path} ${how.body ?? ''}`);
+            return Promise.resolve(new Response('{\"result\":\"done\"}'));
+        })(window.fetch);
+        const bearer = (name, more) => ({ name, kind: 'ethernet', interface: `${name}0`, status: 'connected', reason: null,
+            since: null, since_s: 61, current: false, round_trip_ms: null, address: null, metered: false,
+            bytes_today: 0, bytes_month: 0, flaps: 0, signal_dbm: null, operator: null, trouble: null, ...more });
+        const bearers = [
+            bearer('lan', { current: true, round_trip_ms: 41.5, address: '192.0.2.7', bytes_today: 1200, bytes_month: 34000 }),
+            bearer('cell', { kind: 'cellular', signal_dbm: -97, metered: true }),
+            bearer('<b>phone', { status: 'disconnected', reason: 'no-link' }),
+        ];
+        const choice = { configured: true, mode: 'auto', bearer: null, ends_in_s: null, trial_left_s: null };
+        window.showBearers = (more) => import('/bearers.js').then(({ bearerSection }) => {
+            const section = bearerSection({ bearers, bearer_choice: { ...choice, ...more } }, { age: () => '1 min', toast: () => {} });
+            document.querySelector('#demo').replaceChildren(...section);
+        });
+        return window.showBearers({});",
+    );
+    let row = |name: &str| {
+        let row = format!("document.querySelector('[data-bearer=\"{name}\"]').innerText");
+        browser.run(&format!("return {row}"))
+    };
+    let (lan, cell) = (row("lan"), row("cell"));
+    let (lan, cell) = (lan.as_str().unwrap(), cell.as_str().unwrap());
+    for words in [
+        "in use",
+        "Connected",
+        "42 ms",
+        "192.0.2.7",
+        "1.2 kB",
+        "34.0 kB",
+    ] {
+        assert!(lan.contains(words), "{words}: {lan}");
+    }
+    assert!(cell.contains("\u{2212}97 dBm"), "{cell}");
+    assert!(row("<b>phone").as_str().unwrap().contains("no link"));
+    let uses = "return document.querySelectorAll('#demo [data-bearers=use]').length";
+    assert_eq!(
+        browser.run(uses),
+        1,
+        "neither the one in use nor one that is lost"
+    );
+    browser.click("#demo [data-bearers=use]");
+    browser.click("#demo [data-bearers=offline]");
+    browser.run("return window.showBearers({ mode: 'use', bearer: 'cell', trial_left_s: 600 })");
+    let words = browser.run("return document.querySelector('#demo [data-choice]').textContent");
+    assert_eq!(words, "cell is used by hand, on trial for another 10 min");
+    browser.click("#demo [data-bearers=auto]");
+    browser.run("return window.showBearers({ mode: 'offline', ends_in_s: 7200 })");
+    browser.click("#demo [data-bearers=online]");
+    keep("page-bearers.png", &browser.screenshot());
+    let posted = [
+        "/api/v1/bearers/cell/use {}",
+        "/api/v1/offline {\"for_s\":7200}",
+        "/api/v1/bearers/auto {}",
+        "/api/v1/online {}",
+    ];
+    assert_eq!(
+        browser.run("return window.posted"),
+        serde_json::json!(posted)
+    );
+    browser.run("location.reload()");
+    browser.until("document.querySelector('.server.registered')");
 }
 
 fn the_door_is_closed_again(browser: &Browser, link: &str) {

@@ -125,6 +125,33 @@ impl Ours {
         }
     }
 
+    /// Requests that are on their way in larger pieces.
+    pub(crate) fn larger_than(&self, szx: u8) -> Vec<ExchangeId> {
+        let exchanges = self.exchanges.iter();
+        exchanges
+            .filter(|(_, exchange)| exchange.is_larger(szx))
+            .map(|(id, _)| *id)
+            .collect()
+    }
+
+    /// What is not acknowledged is sent anew, in smaller pieces.
+    pub(crate) fn narrow(
+        &mut self,
+        id: ExchangeId,
+        szx: u8,
+        cx: &mut Context,
+    ) -> (Option<SendId>, Todo) {
+        let Some(exchange) = self.exchanges.get_mut(&id) else {
+            return (None, Todo::Nothing);
+        };
+        match &mut exchange.upload {
+            Some(upload) => upload.narrow(szx),
+            None => exchange.upload = Some(Upload::new(szx)),
+        }
+        let settled = self.settle(id, &mut cx.timers);
+        (settled, self.send_part(id, cx))
+    }
+
     /// The message that waits for its acknowledgement.
     pub(crate) fn send_of(&self, id: ExchangeId) -> Option<SendId> {
         self.exchanges.get(&id)?.send
@@ -213,7 +240,7 @@ impl Ours {
         match exchange
             .upload
             .as_mut()
-            .map(|upload| upload.on_answer(&answer, length))
+            .map(|upload| upload.on_answer(&answer, length, cx.params.block_szx()))
         {
             Some(UploadStep::Next) => return self.send_part(id, cx),
             Some(UploadStep::Unfit) => return self.fail(id, Failure::BadResponse, &mut cx.timers),
@@ -421,6 +448,16 @@ impl Exchange {
             is_answered: false,
             restarts: 0,
         }
+    }
+
+    /// Whether what is being sent is longer than such a block.
+    fn is_larger(&self, szx: u8) -> bool {
+        let is_larger = match &self.upload {
+            Some(upload) => upload.szx() > szx,
+            None => self.download.is_none() && self.request.payload.len() > size_of_block(szx),
+        };
+        // What is acknowledged is not sent any more.
+        self.send.is_some() && is_larger
     }
 
     fn await_answer(&mut self, id: ExchangeId, cx: &mut Context) {

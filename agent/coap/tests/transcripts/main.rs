@@ -4,6 +4,7 @@ mod block_in;
 mod block_out;
 mod conversation;
 mod observe;
+mod path;
 mod refusal;
 mod reliability;
 mod script;

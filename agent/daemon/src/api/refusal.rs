@@ -62,8 +62,12 @@ impl Refusal {
         }
     }
 
-    pub fn not_built() -> Self {
-        Self::new(StatusCode::NOT_IMPLEMENTED, "not available in this version")
+    /// Not as things stand now.
+    pub fn conflict(text: impl Into<String>) -> Self {
+        Self {
+            code: Some(409),
+            ..Self::new(StatusCode::CONFLICT, text)
+        }
     }
 
     pub fn after(self, wait: Duration) -> Self {

@@ -1,5 +1,6 @@
 //! The calls against a scripted event loop, over a real socket: what their tests share.
 
+mod bearers;
 mod commands;
 mod objects;
 mod socket;

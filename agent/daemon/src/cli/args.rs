@@ -161,6 +161,15 @@ pub enum Command {
     /// The servers that this box is registered with
     #[command(subcommand)]
     Server(Server),
+    /// The ways to the servers: which work, and which is used
+    #[command(subcommand)]
+    Bearer(Bearer),
+    /// Speak to no server for a while; what is measured is stored
+    #[command(after_help = "Examples:\n  lamplighter offline\n  lamplighter offline --for 2h")]
+    Offline(Offline),
+    /// Speak to servers again after `offline`
+    #[command(after_help = "Example:\n  lamplighter online")]
+    Online,
     /// Ask the bootstrap server for accounts, as a server can by executing 1/x/9
     #[command(after_help = "Example:\n  lamplighter bootstrap")]
     Bootstrap,
@@ -187,13 +196,7 @@ pub enum Command {
     #[command(hide = true)]
     Backup(NotBuilt),
     #[command(hide = true)]
-    Bearer(NotBuilt),
-    #[command(hide = true)]
     Bundle(NotBuilt),
-    #[command(hide = true)]
-    Offline(NotBuilt),
-    #[command(hide = true)]
-    Online(NotBuilt),
     #[command(hide = true)]
     Restore(NotBuilt),
     #[command(hide = true)]
@@ -318,6 +321,35 @@ Examples:
   lamplighter server register main";
 
 #[derive(Clone, Debug, Subcommand)]
+#[command(after_help = BEARER_HELP)]
+pub enum Bearer {
+    /// Show the bearers, whether messages can be exchanged with a server through each, and why not
+    #[command(after_help = "Example:\n  lamplighter bearer list --json")]
+    List,
+    /// Use one that is connected; taken back unless a server is reached over it in time
+    #[command(after_help = "Example:\n  lamplighter bearer use cell")]
+    Use { name: String },
+    /// Let the agent choose again
+    #[command(after_help = "Example:\n  lamplighter bearer auto")]
+    Auto,
+}
+
+const BEARER_HELP: &str = "\
+NAME is that of the [bearer.NAME] table.
+
+Examples:
+  lamplighter bearer list
+  lamplighter bearer use cell
+  lamplighter bearer auto";
+
+#[derive(Args, Clone, Copy, Debug)]
+pub struct Offline {
+    /// For how long, 7d at most: 90s, 15m, 2h, 1h30m, 1d [default: until `lamplighter online`]
+    #[arg(long = "for", value_name = "DURATION", value_parser = parse_offline)]
+    pub time: Option<Duration>,
+}
+
+#[derive(Clone, Debug, Subcommand)]
 pub enum Secret {
     /// Read a secret from the terminal or standard input and keep it beside the configuration
     #[command(
@@ -413,6 +445,15 @@ pub(crate) fn parse_duration(text: &str) -> Result<Duration, String> {
     } else {
         Ok(Duration::from_secs(seconds))
     }
+}
+
+/// At most a week: whoever wants a box to be silent for longer has forgotten it.
+fn parse_offline(text: &str) -> Result<Duration, String> {
+    let time = parse_duration(text)?;
+    if time > Duration::from_secs(7 * 86_400) {
+        return Err("7d at most".to_owned());
+    }
+    Ok(time)
 }
 
 #[cfg(test)]

@@ -12,6 +12,9 @@ use lamplighter_site::boundary::{
 };
 use serde::Serialize;
 
+mod bearers;
+
+use self::bearers::BearerLine;
 use super::{
     args::{self, Global},
     exit::{Exit, Failure},
@@ -28,6 +31,7 @@ struct Report {
     #[serde(skip_serializing_if = "Option::is_none")]
     endpoint: Option<String>,
     servers: Vec<String>,
+    bearers: Vec<BearerLine>,
     objects: Vec<ObjectLine>,
     buses: Vec<BusReport>,
     outputs: Vec<OutputLine>,
@@ -110,6 +114,7 @@ impl Report {
             problems: Vec::new(),
             endpoint: None,
             servers: Vec::new(),
+            bearers: Vec::new(),
             objects: Vec::new(),
             buses: Vec::new(),
             outputs: Vec::new(),
@@ -131,6 +136,7 @@ impl Report {
                 config.endpoint.name, config.endpoint.source
             )),
             servers: config.servers.iter().map(server).collect(),
+            bearers: bearers::of(config),
             buses: buses(config),
             outputs: outputs(config),
             rules: rules(config),
@@ -175,6 +181,7 @@ impl Report {
             ]);
         }
         objects.print(out, "")?;
+        bearers::print(&self.bearers, out)?;
         for bus in &self.buses {
             bus.print(out)?;
         }

@@ -17,7 +17,7 @@ use super::{
 use crate::{
     clock,
     config::{Checked, Source},
-    doctor::{Finding, Weight, of_clock, of_configuration, of_secrets, of_status},
+    doctor::{Finding, Weight, of_clock, of_configuration, of_network, of_secrets, of_status},
     status::{ClockView, StatusView},
 };
 
@@ -51,6 +51,7 @@ pub(super) fn doctor(global: &Global, out: &mut impl Write) -> Result<Exit, Fail
     if !is_demo {
         let of_files = of_configuration(&problems, &findings);
         findings.extend(of_files);
+        findings.extend(config.iter().flat_map(|config| of_network(&config.bearers)));
         findings.extend(of_secrets(&source.shelf().beside, |_| true));
         findings.extend(of_secrets(&global.state_dir(), holds_keys));
     }

@@ -22,7 +22,7 @@ use super::{
     client::Client,
     exit::{Exit, Failure},
     modbus::port,
-    screen::{self, Table},
+    screen::{self, Table, plain},
 };
 use crate::{
     commission::{MeterView, Meters, ReadoutView, meter},
@@ -127,8 +127,7 @@ fn directly(
         .build()?;
     runtime.block_on(async {
         let mut lines = Lines::new(&global.state_dir(), 0);
-        let of = (device.name.as_str(), meter);
-        let once = make(of, bus, clock, &mut lines, Once).map_err(Failure::failed)?;
+        let once = make(meter, bus, clock, &mut lines, Once).map_err(Failure::failed)?;
         let mut meters = Meters::default();
         meters.add(&device.name, meter, once.board);
         let mut reading = once.reading;
@@ -288,12 +287,13 @@ fn print(readout: &ReadoutView, view: &MeterView, out: &mut impl Write) -> Resul
     let serial = readout.serial.as_ref();
     let serial = serial.map_or_else(String::new, |serial| format!(", number {serial}"));
     let took = readout.took_s.unwrap_or_default();
-    writeln!(out, "{}{serial}, read in {took:.1} s", readout.meter)?;
+    let meter = plain(&readout.meter);
+    writeln!(out, "{meter}{}, read in {took:.1} s", plain(&serial))?;
     if !readout.readings.is_empty() {
         table.print(out, "")?;
     }
     for remark in &view.remarks {
-        writeln!(out, "{remark}")?;
+        writeln!(out, "{}", plain(remark))?;
     }
     Ok(())
 }

@@ -12,6 +12,11 @@ pub(super) struct Table {
     rows: Vec<Vec<String>>,
 }
 
+/// A text of a device or a peer without what a terminal would take for a command.
+pub(super) fn plain(text: &str) -> String {
+    text.replace(char::is_control, "\u{fffd}")
+}
+
 impl Table {
     pub(super) fn head<const N: usize>(cells: [&str; N]) -> Self {
         Self {
@@ -20,7 +25,7 @@ impl Table {
     }
 
     pub(super) fn row<const N: usize>(&mut self, cells: [String; N]) {
-        self.rows.push(cells.to_vec());
+        self.rows.push(cells.map(|cell| plain(&cell)).to_vec());
     }
 
     /// Every row as a line, without blanks at its end.
@@ -83,6 +88,16 @@ pub(super) fn duration(seconds: f64) -> String {
     }
 }
 
+/// `12 kB`; units of 1000.
+pub(super) fn bytes(bytes: u64) -> String {
+    match bytes {
+        0..1_000 => format!("{bytes} B"),
+        1_000..1_000_000 => format!("{:.1} kB", bytes as f64 / 1e3),
+        1_000_000..1_000_000_000 => format!("{:.1} MB", bytes as f64 / 1e6),
+        _ => format!("{:.1} GB", bytes as f64 / 1e9),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -110,6 +125,18 @@ mod tests {
             (200_000.0, "2 d"),
         ] {
             assert_eq!(duration(seconds), text);
+        }
+    }
+
+    #[test]
+    fn bytes_are_told_in_the_unit_that_matters() {
+        for (number, text) in [
+            (999, "999 B"),
+            (1_250, "1.2 kB"),
+            (12_000_000, "12.0 MB"),
+            (3_000_000_000, "3.0 GB"),
+        ] {
+            assert_eq!(bytes(number), text);
         }
     }
 }

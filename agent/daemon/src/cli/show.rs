@@ -7,6 +7,7 @@ use serde_json::Value;
 
 use super::{
     args::Global,
+    bearer::{Bearer, Choice, bearer_table, choice_words},
     client::{Client, query},
     exit::Failure,
     operate::{readings, table},
@@ -17,6 +18,8 @@ use super::{
 #[serde(default)]
 pub(super) struct Status {
     pub(super) servers: Vec<Server>,
+    bearers: Vec<Bearer>,
+    bearer_choice: Choice,
     devices: Vec<Device>,
     rules: Vec<Rule>,
     problems: Vec<ProblemLine>,
@@ -159,6 +162,13 @@ pub(super) fn status(global: &Global, out: &mut impl Write) -> Result<(), Failur
     if !status.servers.is_empty() {
         writeln!(out)?;
         server_table(&status.servers).print(out, "")?;
+    }
+    if !status.bearers.is_empty() {
+        writeln!(out)?;
+        bearer_table(&status.bearers).print(out, "")?;
+    }
+    if let Some(words) = choice_words(&status.bearer_choice) {
+        writeln!(out, "{words}")?;
     }
     if !status.devices.is_empty() {
         writeln!(out)?;
@@ -370,7 +380,7 @@ fn device_words(device: &Device) -> String {
     words.join("; ")
 }
 
-fn since(seconds: Option<f64>) -> String {
+pub(super) fn since(seconds: Option<f64>) -> String {
     seconds.map_or_else(String::new, |seconds| {
         format!("{} ago", screen::duration(seconds))
     })

@@ -2,6 +2,7 @@
 //!
 //! Nothing here opens a device or a socket; files are looked at only where a secret is referenced.
 
+mod bearer;
 mod bootstrap;
 mod bus;
 mod creation;
@@ -150,6 +151,7 @@ impl<'a> Checker<'a> {
         let limits = self.limits(&root.client.limits);
         let servers = servers.into_iter().map(|server| limits.of_server(server));
         let servers = servers.collect();
+        let bearers = self.bearers(&root.bearer);
         self.buses(&root.bus);
         let devices = self.devices(&root.device);
         let site = self.site(&root.site, &devices, &definitions);
@@ -167,6 +169,7 @@ impl<'a> Checker<'a> {
             location,
             power_sources: root.client.power_sources.clone().unwrap_or_default(),
             servers,
+            bearers,
             buses: std::mem::take(&mut self.buses),
             devices: devices.into_iter().map(|device| device.device).collect(),
             mqtt,

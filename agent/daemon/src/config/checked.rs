@@ -1,5 +1,7 @@
 //! The configuration as it is used: complete, with defaults filled in, nothing left to check.
 
+mod bearer;
+
 use std::{
     collections::{BTreeMap, BTreeSet},
     fmt,
@@ -24,6 +26,8 @@ use lamplighter_site::boundary::{PointKind, SiteConfig};
 use super::secret::Secret;
 use crate::store::StoreConfig;
 
+pub use bearer::{Apn, AtCap, Bearer, BearerKind, Cap, Manage, Tier, Timing};
+
 pub use super::schema::{Backend, Bias, Exit, PowerSource, Rs485};
 
 /// Everything the daemon is made of. Built by [`super::Source::check`] only.
@@ -38,6 +42,9 @@ pub struct Config {
     pub power_sources: Vec<PowerSource>,
     /// In the order of their names.
     pub servers: Vec<ServerConfig>,
+    /// In the order of their names; [`BearerId`](crate::bearer::BearerId) counts here. Empty: the
+    /// kernel routes.
+    pub bearers: Vec<Bearer>,
     /// In the order of their names; [`BusId`] counts here.
     pub buses: Vec<Bus>,
     /// In the order of their names; [`AdapterId`] counts here.

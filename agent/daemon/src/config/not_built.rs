@@ -20,7 +20,6 @@ enum Refused {
 
 /// Dotted keys; `*` stands for any name. What is refused is left out of the rest of the check.
 const NOT_BUILT: &[(&str, Refused)] = &[
-    ("bearer", Refused::Always),
     ("bootstrap.coap.default_leisure_s", Refused::Always),
     ("bootstrap.coap.probing_rate_bytes_s", Refused::Always),
     (

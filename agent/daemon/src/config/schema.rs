@@ -5,6 +5,7 @@
 //! are missing, a deserializer only the first. A table that is one of several kinds is an enum; its
 //! kind stands in the key named in [`KIND_KEYS`].
 
+mod bearer;
 mod bus;
 mod device;
 mod files;
@@ -23,6 +24,7 @@ use std::collections::BTreeMap;
 
 use serde::Deserialize;
 
+pub use bearer::{AtCap, Bearer, BearerKind, BearerProbe, Cap, Manage, Tier};
 pub use bus::{Bus, Reopen, Rs485, SerialBus, TcpBus};
 pub use device::{
     Addressing, Backend, Bias, Boot, Byte, Device, Exit, FailSafe, FailSafeOn, GpioDefaults,
@@ -57,6 +59,8 @@ pub struct Root {
     pub bootstrap: Option<Bootstrap>,
     /// `[server.NAME]`: LwM2M servers.
     pub server: BTreeMap<String, Server>,
+    /// `[bearer.NAME]`: ways to the servers, watched and chosen from.
+    pub bearer: BTreeMap<String, Bearer>,
     /// `[bus.NAME]`: physical lines and endpoints that devices share.
     pub bus: BTreeMap<String, Bus>,
     /// `[device.NAME]`: things on the wall.

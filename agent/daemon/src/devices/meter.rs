@@ -3,6 +3,7 @@
 use std::{
     collections::BTreeMap,
     path::{Path, PathBuf},
+    sync::Arc,
     time::Duration,
 };
 
@@ -89,7 +90,7 @@ fn opener(bus: &config::Bus) -> LineOpener {
 
 /// The adapter of a meter.
 pub(crate) fn make<U: Use>(
-    (name, meter): (&str, &config::Meter),
+    meter: &config::Meter,
     bus: &config::Bus,
     clock: Clock,
     lines: &mut Lines,
@@ -101,7 +102,7 @@ pub(crate) fn make<U: Use>(
             let mut limits = config.limits();
             limits.stale_after = Some(meter.stale_after);
             let line = lines.line(meter.bus, bus);
-            let counter = KeptCounter::new(&lines.counters, name);
+            let counter = Arc::new(KeptCounter::of(&lines.counters, &config.security));
             let adapter = DlmsDevice::new(line, config.clone(), counters, counter, clock);
             let board = adapter.board();
             Ok(user.with(adapter, limits, board))
@@ -190,7 +191,7 @@ impl Starter<'_> {
             device,
             meter,
         };
-        let made = make((&device.name, meter), bus, clock, &mut lines, supervised);
+        let made = make(meter, bus, clock, &mut lines, supervised);
         self.lines = Some(lines);
         made
     }

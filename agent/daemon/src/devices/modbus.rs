@@ -7,8 +7,9 @@ use lamplighter_adapters::{
     modbus::{Bus, BusHandle, BusSettings, BusState, DeviceStats, ModbusDevice},
     supervise::Limits,
 };
+use tokio::runtime::Handle;
 
-use super::Starter;
+use super::{Starter, keep::RunningBus};
 use crate::{
     config::{self, BusId, BusLine, Config, Device, DeviceKind},
     status::{Wear, WearSource},
@@ -77,11 +78,17 @@ pub(super) fn serial(line: &config::SerialLine) -> SerialOpener {
 }
 
 impl Starter<'_> {
-    /// Starts the owner of a line.
+    /// Starts the owner of a line, where none goes on.
     pub(super) fn modbus_bus(&mut self, bus: &config::Bus) -> (BusHandle, BusSettings) {
-        let (handle, settings, owner) = open(bus, self.seed);
-        self.task(owner);
-        (handle, settings)
+        let workshop = self.workshop();
+        let _there = workshop.as_ref().map(Handle::enter);
+        let running = self.kept.buses.remove(&bus.name).unwrap_or_else(|| {
+            let (handle, settings, owner) = open(bus, self.seed);
+            RunningBus::new(bus, handle, settings, tokio::spawn(owner))
+        });
+        let ways = (running.handle.clone(), running.settings.clone());
+        self.devices.buses.insert(bus.name.clone(), running);
+        ways
     }
 
     pub(super) fn modbus(

@@ -20,11 +20,12 @@ use tokio::{
     net::{UnixListener, UnixStream},
     sync::mpsc,
     task::spawn_blocking,
-    time::{sleep, timeout},
+    time::{Instant, sleep, timeout},
 };
 
 use super::Starter;
 use crate::{
+    catalogue::companions,
     config::{self, Config, Device, DeviceKind},
     events::{Class, EventLog, News},
     socket::{self, Entry, GROUP, Peer, SocketError, SocketFile},
@@ -40,6 +41,12 @@ const HELLO: Duration = Duration::from_secs(5);
 
 /// Connections of one user that have not said hello yet; more are closed at once.
 const PLACES: usize = 8;
+
+/// A user that may not come in is told about once in this time.
+const QUIET: Duration = Duration::from_secs(60);
+
+/// Users that are told about in that time; of more nothing is said.
+const REFUSED_MAX: usize = 64;
 
 /// Pause after a connection could not be taken.
 const PAUSE: Duration = Duration::from_millis(100);
@@ -65,9 +72,12 @@ pub(super) struct Door {
     pub(super) events: EventLog,
     /// Connections without a hello, by user.
     places: Mutex<BTreeMap<u32, usize>>,
-    /// What was told last: the same again is no news.
-    told: Mutex<String>,
+    refused: Mutex<Refused>,
 }
+
+/// When users were told about last.
+#[derive(Debug, Default)]
+struct Refused(BTreeMap<u32, Instant>);
 
 /// Binds the socket where a program may serve a device.
 pub(super) fn entrance(config: &Config, run_dir: &Path) -> Option<Result<Entrance, SocketError>> {
@@ -97,11 +107,14 @@ impl Starter<'_> {
             return Err(why.clone());
         }
         let state_dir = self.state_dir.clone();
+        let mut taken = remote.taken.clone();
+        // Quality and unit of what devices measure are told by the agent itself.
+        taken.extend(companions(self.config).addresses());
         let config = RemoteConfig {
             device: device.name.clone(),
             points: remote.points.iter().map(point).collect(),
             grants: remote.grants.clone(),
-            taken: remote.taken.clone(),
+            taken,
             definitions: Arc::clone(&self.config.definitions),
             limits: remote.limits,
         };
@@ -244,7 +257,7 @@ impl Door {
             ways,
             events,
             places: Mutex::default(),
-            told: Mutex::default(),
+            refused: Mutex::default(),
         }
     }
 
@@ -278,14 +291,52 @@ impl Door {
     }
 
     fn tell_refused(&self, device: &str, uid: u32) {
-        let words = format!("{device} {uid}");
-        let mut told = self.told.lock().unwrap_or_else(PoisonError::into_inner);
-        if *told == words {
+        let mut refused = self.refused.lock().unwrap_or_else(PoisonError::into_inner);
+        if !refused.is_news(uid, Instant::now()) {
             return;
         }
-        *told = words;
         let news = News::new(Class::Security, "program_refused");
         let news = news.about(device).by(format!("uid {uid}"));
         self.events.tell(news.text("it may not serve this device"));
+    }
+}
+
+impl Refused {
+    fn is_news(&mut self, uid: u32, now: Instant) -> bool {
+        self.0
+            .retain(|_, told| now.saturating_duration_since(*told) < QUIET);
+        let is_news = self.0.len() < REFUSED_MAX && !self.0.contains_key(&uid);
+        if is_news {
+            self.0.insert(uid, now);
+        }
+        is_news
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn a_user_that_is_refused_is_told_about_once_a_minute_whatever_it_tries() {
+        let mut refused = Refused::default();
+        let begin = Instant::now();
+        let told = |refused: &mut Refused, uid| {
+            let times = (0..1800).map(|tenth| begin + Duration::from_millis(tenth * 100));
+            times.filter(|now| refused.is_news(uid, *now)).count()
+        };
+        assert_eq!(told(&mut refused, 1000), 3);
+        let now = begin + Duration::from_secs(179);
+        assert!(refused.is_news(1001, now), "another user is news");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_crowd_of_refused_users_is_not_remembered_without_end() {
+        let mut refused = Refused::default();
+        let now = Instant::now();
+        let told = (0..10_000).filter(|uid| refused.is_news(*uid, now)).count();
+        assert_eq!((told, refused.0.len()), (REFUSED_MAX, REFUSED_MAX));
+        assert!(refused.is_news(1, now + QUIET));
+        assert_eq!(refused.0.len(), 1);
     }
 }

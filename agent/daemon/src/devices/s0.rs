@@ -22,10 +22,7 @@ impl Starter<'_> {
         match meter.backend {
             Backend::Auto | Backend::Cdev => self.s0_cdev(device, meter),
             Backend::Rppal => self.s0_rppal(device, meter),
-            Backend::Sim => {
-                self.pulses(device, meter, SimPins::default().lines());
-                Ok(())
-            }
+            Backend::Sim => self.pulses(device, meter, SimPins::default().lines()),
         }
     }
 
@@ -35,8 +32,7 @@ impl Starter<'_> {
             device,
             meter,
             lamplighter_adapters::gpio::cdev::CdevLines::new(meter.chip.clone()),
-        );
-        Ok(())
+        )
     }
 
     #[cfg(not(feature = "gpio-cdev"))]
@@ -51,8 +47,7 @@ impl Starter<'_> {
             device,
             meter,
             lamplighter_adapters::gpio::rppal::RppalLines::default(),
-        );
-        Ok(())
+        )
     }
 
     #[cfg(not(feature = "gpio-rppal"))]
@@ -61,7 +56,12 @@ impl Starter<'_> {
         Err("this build has no rppal backend".to_owned())
     }
 
-    fn pulses(&mut self, device: &Device, meter: &config::S0, backend: impl Lines) {
+    fn pulses(
+        &mut self,
+        device: &Device,
+        meter: &config::S0,
+        backend: impl Lines,
+    ) -> Result<(), String> {
         let told = meter.points.iter().map(|point| S0Point {
             address: point.point.address,
             quantity: point.quantity,
@@ -82,7 +82,7 @@ impl Starter<'_> {
             zero_after: meter.zero_after,
         };
         let keep = PulseFile::new(self.state_dir.clone(), &device.name);
-        let adapter = S0::new(backend, keep, config, self.clock.clone());
+        let adapter = S0::new(backend, keep, config, self.clock.clone())?;
         let stats = adapter.stats();
         let wear = WearSource::new(move || {
             let stats = *stats.borrow();
@@ -105,6 +105,7 @@ impl Starter<'_> {
             ..Limits::default()
         };
         self.supervise(device.id, adapter, limits);
+        Ok(())
     }
 
     /// Where the object that shows a counter can be reset, it is this counter that is.

@@ -31,6 +31,10 @@ impl Agent {
                 timezone,
                 utc_offset,
             })),
+            Ask::Bearers { what, user, reply } => {
+                // Nobody may be waiting any more.
+                let _ = reply.send(self.ask_bearers(what, &user));
+            }
             Ask::Bootstrap { user, reply } => {
                 // Nobody may be waiting any more.
                 let _ = reply.send(self.ask_for_bootstrap(&user));
@@ -39,6 +43,10 @@ impl Agent {
             Ask::Local(request, reply) => {
                 let id = self.expect_answer(reply);
                 self.core(THE_BOX, Input::Command(Command::Local(id, request)));
+            }
+            Ask::Reload { user, reply } => {
+                // Nobody may be waiting any more.
+                let _ = reply.send(self.reload(Some(&user)));
             }
             Ask::Server {
                 name,

@@ -1,11 +1,13 @@
 //! What people, the log and the site are told of where the servers stand.
 
+use std::fmt;
+
 use lamplighter_lwm2m::{boundary::Event, client::Client, server::ServerState};
 use lamplighter_model::Ssid;
 use lamplighter_site::boundary::SiteInput;
 
 use super::{Agent, bootstrap};
-use crate::status;
+use crate::{status, systemd};
 
 impl Agent {
     /// Tells people where the servers stand, and the site whether any can be reached.
@@ -40,6 +42,20 @@ impl Agent {
         told.next().is_none()
     }
 
+    /// Tells the service manager where servers and devices stand, when that has changed.
+    pub(super) fn tell_manager(&mut self) {
+        let servers = &self.waiting.servers;
+        let is_registered = |(_, state): &&(Ssid, ServerState)| *state == ServerState::Registered;
+        let standing = Standing {
+            registered: servers.iter().filter(is_registered).count(),
+            servers: servers.len(),
+            offline: self.waiting.offline.len(),
+        };
+        if self.waiting.standing.replace(standing) != Some(standing) {
+            systemd::status(&standing);
+        }
+    }
+
     /// Tells people how much is stored for the servers.
     pub(super) fn tell_queues(&mut self) {
         if !std::mem::take(&mut self.waiting.is_queue_changed) {
@@ -67,6 +83,33 @@ impl Agent {
                     self.status.on_sleep(ssid, asleep, self.clock.now());
                 }
             }
+        }
+    }
+}
+
+/// Where the agent stands, for the line in `systemctl status`.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(super) struct Standing {
+    registered: usize,
+    servers: usize,
+    /// Devices that are given up.
+    offline: usize,
+}
+
+impl fmt::Display for Standing {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match (self.registered, self.servers) {
+            (_, 0) => write!(f, "no server is known")?,
+            (1, 1) => write!(f, "registered")?,
+            (0, 1) => write!(f, "not registered")?,
+            (registered, servers) => {
+                write!(f, "registered with {registered} of {servers} servers")?
+            }
+        }
+        match self.offline {
+            0 => Ok(()),
+            1 => write!(f, ", 1 device offline"),
+            many => write!(f, ", {many} devices offline"),
         }
     }
 }
@@ -145,5 +188,29 @@ pub(super) fn log(event: &Event) {
         }
         Event::Unanswered { ssid, reason } => tracing::info!(%ssid, reason, "Not answered"),
         Event::Updated(ssid) => tracing::debug!(%ssid, "Updated"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_service_manager_shows_where_the_agent_stands_in_one_line() {
+        let line = |registered, servers, offline| {
+            let standing = Standing {
+                registered,
+                servers,
+                offline,
+            };
+            standing.to_string()
+        };
+        assert_eq!(line(0, 0, 0), "no server is known");
+        assert_eq!(line(0, 1, 0), "not registered");
+        assert_eq!(line(1, 1, 2), "registered, 2 devices offline");
+        assert_eq!(
+            line(1, 2, 1),
+            "registered with 1 of 2 servers, 1 device offline"
+        );
     }
 }

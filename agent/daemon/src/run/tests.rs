@@ -1,4 +1,5 @@
 mod edge;
+mod slow_disk;
 
 use lamplighter_lwm2m::{
     client::{ClientConfig, Creation, DeviceDescription},
@@ -11,7 +12,7 @@ use lamplighter_site::saved::{SavedChange, SavedPart};
 use super::*;
 use crate::{
     catalogue::catalogue,
-    config::{Hardware, Source},
+    config::{Hardware, Place, Problem, Severity, Source},
     events::LoadedLog,
     store::StoreConfig,
 };
@@ -63,6 +64,8 @@ fn agent(text: &str) -> Agent {
         account_warnings: BTreeMap::new(),
         adapters: Handles::default(),
         asks,
+        bearers: None,
+        check: Check::new(Vec::new),
         clients: [(ClientId(0), Client::new(client, Vec::new(), now))].into(),
         clock,
         clock_watch: clock::Watch::default(),
@@ -301,4 +304,32 @@ async fn a_restart_that_a_server_asks_for_leaves_time_for_its_answer() {
         Some((Ended::Stopped, Duration::ZERO)),
         "at once"
     );
+}
+
+fn problem() -> Problem {
+    Problem {
+        severity: Severity::Error,
+        place: Place::default(),
+        key: "bus".to_owned(),
+        what: "unknown key".to_owned(),
+        hint: None,
+    }
+}
+
+#[tokio::test]
+async fn files_with_errors_are_not_taken_up_and_everybody_is_told() {
+    let mut agent = agent(OUTPUT);
+    agent.check = Check::new(|| vec![problem()]);
+    agent.on(Happening::Signal("SIGHUP"));
+    agent.drain();
+    assert_eq!(agent.waiting.ends, None);
+    let problems = agent.status.view(agent.clock.now()).problems;
+    let told = problems.iter().find(|problem| problem.about == "reload");
+    assert!(told.unwrap().text.contains("unknown key"));
+    assert_eq!(errors(&mut agent), [Value::Integer(16)]);
+    agent.check = Check::new(Vec::new);
+    agent.on(Happening::Signal("SIGHUP"));
+    assert!(matches!(agent.waiting.ends, Some((Ended::Reload, _))));
+    let problems = agent.status.view(agent.clock.now()).problems;
+    assert!(!problems.iter().any(|problem| problem.about == "reload"));
 }

@@ -17,7 +17,7 @@ use tokio::{
 };
 
 use super::bell::Bell;
-use crate::link;
+use crate::{clock, link, systemd::Watchdog};
 
 /// Seconds of this start of the machine that every kernel can count.
 const LATEST: Duration = Duration::from_secs(i32::MAX as u64);
@@ -31,6 +31,7 @@ pub(super) struct Waits {
     pub(super) are_links_first: bool,
     pub(super) signals: Signals,
     pub(super) timer: Timer,
+    pub(super) watchdog: Watchdog,
 }
 
 /// The signals that end the agent or would, unhandled.
@@ -65,11 +66,16 @@ impl Waits {
                 ("SIGTERM", terminate),
             ]),
             timer: Timer::new()?,
+            watchdog: Watchdog::of_process(),
         })
     }
 
-    /// The timer fires at `due` or before.
+    /// Lives, and shows it: the timer fires at `due` or before.
     pub(super) fn wake_at(&mut self, due: Duration) {
+        if self.watchdog.is_fed() {
+            self.watchdog.look(clock::mono());
+        }
+        let due = due.min(self.watchdog.due());
         if due < self.timer.due {
             self.timer.set(due);
         }
@@ -131,7 +137,6 @@ mod tests {
     use std::future::poll_fn;
 
     use super::*;
-    use crate::clock;
 
     #[tokio::test]
     async fn the_timer_is_moved_to_earlier_times_only() {

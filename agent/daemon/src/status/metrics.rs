@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, fmt::Write};
 
 use lamplighter_model::device::LinkState;
 
-use super::{ReadView, ServerState, ServerView, StatusView};
+use super::{BearerView, ReadView, ServerState, ServerView, StatusView};
 
 /// What is counted since the start.
 #[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
@@ -87,6 +87,7 @@ pub(super) fn print(
         "Datagrams for the server's session that were not the server's.",
         |server| server.intrusions,
     );
+    bearers_text(&mut text, &status.bearers);
     text.family("device_online", "gauge", "1 while the device answers.");
     for device in &status.devices {
         text.line(
@@ -116,6 +117,61 @@ pub(super) fn print(
         text.line(&name, &[], *total as f64);
     }
     text.0
+}
+
+fn bearers_text(text: &mut Text, bearers: &[BearerView]) {
+    let mut family = |name, kind, help, figure: fn(&BearerView) -> Option<f64>| {
+        text.family(name, kind, help);
+        for bearer in bearers {
+            let labels = [("bearer", &*bearer.name), ("kind", &*bearer.kind)];
+            let figure = figure(bearer);
+            figure
+                .into_iter()
+                .for_each(|figure| text.line(name, &labels, figure));
+        }
+    };
+    family(
+        "bearer_connected",
+        "gauge",
+        "1 while messages can be exchanged with a server through the bearer.",
+        |bearer| Some(truth(bearer.reason.is_none())),
+    );
+    family(
+        "bearer_current",
+        "gauge",
+        "1 while sessions with servers go over the bearer.",
+        |bearer| Some(truth(bearer.current)),
+    );
+    family(
+        "bearer_round_trip_seconds",
+        "gauge",
+        "How long the last answer took.",
+        |bearer| Some(bearer.round_trip_ms? / 1000.0),
+    );
+    family(
+        "bearer_signal_dbm",
+        "gauge",
+        "Signal of the bearer's radio.",
+        |bearer| bearer.signal_dbm.map(f64::from),
+    );
+    family(
+        "bearer_bytes_today",
+        "gauge",
+        "Bytes over the bearer's interface today, both ways.",
+        |bearer| Some(bearer.bytes_today as f64),
+    );
+    family(
+        "bearer_bytes_month",
+        "gauge",
+        "Bytes over the bearer's interface this month, both ways.",
+        |bearer| Some(bearer.bytes_month as f64),
+    );
+    family(
+        "bearer_flaps_total",
+        "counter",
+        "How often the bearer went from connected to disconnected.",
+        |bearer| Some(bearer.flaps.into()),
+    );
 }
 
 fn points_text(text: &mut Text, points: &[ReadView]) {

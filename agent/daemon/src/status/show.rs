@@ -20,6 +20,8 @@ impl Model {
     pub(super) fn view(&self, now: Now) -> StatusView {
         StatusView {
             servers: self.server_views(now),
+            bearers: self.bearer_views(now),
+            bearer_choice: self.choice_view(now),
             devices: self.device_views(now),
             groups: self
                 .index
@@ -389,7 +391,7 @@ fn device_trouble(device: &Device) -> Option<String> {
     })
 }
 
-fn age(since: Stamp, now: Now) -> f64 {
+pub(super) fn age(since: Stamp, now: Now) -> f64 {
     let age = now.mono.saturating_sub(since.mono);
     // Milliseconds are enough, and do not print as 0.30000000000000004.
     age.as_millis() as f64 / 1000.0

@@ -11,7 +11,7 @@ pub fn text_of(stamp: Stamp, now: Now) -> Option<String> {
 }
 
 pub fn rfc3339(time: UnixTime) -> String {
-    let (year, month, day) = civil(time.0.div_euclid(DAY_MS));
+    let (year, month, day) = civil(day_of(time));
     let ms = time.0.rem_euclid(DAY_MS);
     let (s, ms) = (ms / 1000, ms % 1000);
     format!(
@@ -20,6 +20,17 @@ pub fn rfc3339(time: UnixTime) -> String {
         s / 60 % 60,
         s % 60
     )
+}
+
+/// Days since 1970-01-01.
+pub(crate) const fn day_of(time: UnixTime) -> i64 {
+    time.0.div_euclid(DAY_MS)
+}
+
+/// Year and month of a day counted from 1970-01-01.
+pub(crate) fn month_of(day: i64) -> (i64, i64) {
+    let (year, month, _) = civil(day);
+    (year, month)
 }
 
 /// Date of a day counted from 1970-01-01, in the proleptic Gregorian calendar: years are counted

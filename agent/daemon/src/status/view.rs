@@ -12,6 +12,12 @@ use lamplighter_model::{Now, Quality, Value, device::LinkState};
 #[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
 pub struct StatusView {
     pub servers: Vec<ServerView>,
+    /// The ways to the servers.
+    #[serde(default)]
+    pub bearers: Vec<BearerView>,
+    /// Who decides which of them is used.
+    #[serde(default)]
+    pub bearer_choice: ChoiceView,
     pub devices: Vec<DeviceView>,
     pub groups: Vec<GroupView>,
     /// What the box does by itself.
@@ -45,6 +51,74 @@ pub struct BootstrapView {
     /// What can be done about it.
     #[serde(default)]
     pub hint: Option<String>,
+}
+
+/// One of `GET /bearers`.
+#[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
+pub struct BearerView {
+    pub name: String,
+    /// `cellular`, `ethernet`, `tether-bluetooth`, `tether-usb`, `tether-wifi` or `wifi`
+    pub kind: String,
+    /// null where there is none now.
+    pub interface: Option<String>,
+    /// `connected` or `disconnected`: whether messages can be exchanged with a server through it.
+    pub status: String,
+    /// Why it is disconnected, in a word; null where it is connected.
+    pub reason: Option<String>,
+    pub since: Option<String>,
+    pub since_s: f64,
+    /// Sessions with servers go over it.
+    pub current: bool,
+    /// When a server last answered over it.
+    pub last_exchange: Option<String>,
+    pub last_exchange_s: Option<f64>,
+    pub round_trip_ms: Option<f64>,
+    /// Of this box, as servers are spoken to.
+    pub address: Option<String>,
+    pub metered: bool,
+    /// Both ways.
+    pub bytes_today: u64,
+    pub bytes_month: u64,
+    /// How often it went from connected to disconnected.
+    pub flaps: u32,
+    /// Of the radio: signal in dBm, quality in dB (of a wireless LAN in %).
+    pub signal_dbm: Option<i32>,
+    pub quality: Option<i32>,
+    pub snr_db: Option<i32>,
+    /// Name or number of the network.
+    pub operator: Option<String>,
+    pub roaming: Option<bool>,
+    pub apn: Option<String>,
+    /// What its manager complains about.
+    pub trouble: Option<String>,
+}
+
+/// Who decides which bearer is used.
+#[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
+pub struct ChoiceView {
+    /// Whether there is a choice: without `[bearer.NAME]` the routes of the system decide.
+    #[serde(default)]
+    pub configured: bool,
+    /// `auto`: the agent; `use`: a person; `prefer`: a server (object 13); `offline`: none is used.
+    pub mode: String,
+    /// Of `use`.
+    pub bearer: Option<String>,
+    /// Of `offline`: seconds to its end, null until `online`.
+    pub ends_in_s: Option<f64>,
+    /// Seconds after which it is taken back unless a server is reached.
+    pub trial_left_s: Option<f64>,
+}
+
+impl Default for ChoiceView {
+    fn default() -> Self {
+        Self {
+            configured: false,
+            mode: "auto".to_owned(),
+            bearer: None,
+            ends_in_s: None,
+            trial_left_s: None,
+        }
+    }
 }
 
 /// Whether the date can be believed.

@@ -64,6 +64,7 @@ use site::SiteFiles;
 use writer::{Everything, Writer};
 
 use crate::{
+    bearer::dbus::MANAGERS_FILE,
     clock::Clock,
     events::{LoadedLog, SavedLog},
 };
@@ -290,13 +291,21 @@ impl EventSink {
 pub(crate) fn erase(state_dir: &Path) -> io::Result<()> {
     let mut disk = StateDir::new(state_dir);
     for name in disk.names()? {
-        let is_snapshot = [records::SNAPSHOT, site::FILE, dates::FILE, events::SNAPSHOT]
+        let snapshots = [
+            records::SNAPSHOT,
+            site::FILE,
+            dates::FILE,
+            events::SNAPSHOT,
+            MANAGERS_FILE,
+        ];
+        let is_snapshot = snapshots
             .iter()
             .any(|snapshot| name == *snapshot || name == snapshot::previous(snapshot));
         let is_base = name.starts_with(base::FILE);
         let is_tail = name == records::TAIL || name == site::TAIL || queue::owner(&name).is_some();
         let is_log = EVENT_FILES.contains(&name.as_str());
-        let is_of_device = name.starts_with(counters::FILES) || served::is_file(&name);
+        let is_counter = name.starts_with(counters::FILES) || name.starts_with(pulses::FILES);
+        let is_of_device = is_counter || served::is_file(&name);
         if is_snapshot || is_base || is_tail || is_of_device || is_log {
             disk.remove(&name)?;
         }

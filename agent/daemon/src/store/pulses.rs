@@ -10,10 +10,15 @@ use lamplighter_adapters::s0::{Keep, Kept};
 use lamplighter_model::Decimal;
 use serde::{Deserialize, Serialize};
 
-use super::{disk::StateDir, snapshot};
+use super::{
+    disk::{Disk, StateDir},
+    snapshot,
+};
 
 const FORMAT: &str = "lamplighter pulses";
 const VERSION: u32 = 1;
+/// How the names of the files begin.
+pub(super) const FILES: &str = "pulses-";
 
 /// The file of one meter.
 #[derive(Debug)]
@@ -42,7 +47,7 @@ impl PulseFile {
     pub(crate) fn new(directory: PathBuf, device: &str) -> Self {
         Self {
             directory,
-            file: format!("pulses-{device}.cbor"),
+            file: format!("{FILES}{device}.cbor"),
             asked: 0,
             written: Arc::default(),
         }
@@ -68,10 +73,19 @@ impl PulseFile {
 }
 
 impl Keep for PulseFile {
-    fn load(&mut self) -> Option<Kept> {
+    fn load(&mut self) -> Result<Option<Kept>, String> {
         let mut disk = StateDir::new(&self.directory);
-        let found = snapshot::read::<Saved>(&mut disk, &self.file, FORMAT, VERSION)?;
-        Some(found.body.into())
+        if let Some(found) = snapshot::read::<Saved>(&mut disk, &self.file, FORMAT, VERSION) {
+            return Ok(Some(found.body.into()));
+        }
+        match disk.read(&self.file) {
+            Ok(None) => Ok(None),
+            Ok(Some(_)) | Err(_) => Err(format!(
+                "what was counted cannot be read: {} is damaged or of a newer version; put it back \
+                 from a backup, or move it away to begin anew",
+                self.directory.join(&self.file).display()
+            )),
+        }
     }
 
     fn save(&mut self, kept: Kept) {
@@ -150,11 +164,26 @@ mod tests {
     async fn a_counter_comes_back_as_it_was_and_never_an_older_one() {
         let directory = crate::fake::directory("pulses");
         let mut file = PulseFile::new(directory.clone(), "heat_pump");
-        assert_eq!(file.load(), None);
+        assert_eq!(file.load(), Ok(None));
         let late = file.writer(kept(1));
         file.finish(kept(2));
         late();
-        assert_eq!(file.load(), Some(kept(2)));
-        assert_eq!(PulseFile::new(directory, "other").load(), None);
+        assert_eq!(file.load(), Ok(Some(kept(2))));
+        assert_eq!(PulseFile::new(directory.clone(), "other").load(), Ok(None));
+        let damaged = directory.join("pulses-damaged.cbor");
+        crate::atomic::write(&damaged, b"nonsense", 0o600).unwrap();
+        let why = PulseFile::new(directory, "damaged").load().unwrap_err();
+        assert!(why.contains("cannot be read"), "{why}");
+    }
+
+    #[tokio::test]
+    async fn a_factory_reset_forgets_what_was_counted() {
+        let directory = crate::fake::directory("pulses-reset");
+        let mut file = PulseFile::new(directory.clone(), "heat_pump");
+        file.finish(kept(1));
+        file.finish(kept(2));
+        super::super::erase(&directory).unwrap();
+        assert_eq!(file.load(), Ok(None));
+        assert_eq!(std::fs::read_dir(directory).unwrap().count(), 0);
     }
 }

@@ -94,7 +94,10 @@ impl SiteFiles {
         }
         for frame in frames {
             match minicbor_serde::from_slice::<SavedPart>(frame) {
-                Ok(part) => self.apply(SavedChange::Part(part)),
+                Ok(part) => {
+                    self.apply(SavedChange::Part(part));
+                    self.has_tail = true;
+                }
                 Err(error) => {
                     tracing::error!(%error, "A change of the site is not understood, nor what came after it");
                     return;
@@ -289,6 +292,19 @@ mod tests {
         let mut files = site_of(20, &mut disk);
         files.keep(&mut disk, switched(7)).unwrap();
         files.close(&mut disk).unwrap();
+        disk.remove(TAIL).unwrap();
+        assert_eq!(switches(&SiteFiles::load(&mut disk)), 7);
+        std::fs::remove_dir_all(directory).unwrap();
+    }
+
+    /// The next program may know of no tail.
+    #[test]
+    fn what_the_last_process_left_in_the_tail_is_in_the_snapshot_after_one_that_changes_nothing() {
+        let directory = crate::fake::directory("site-quiet");
+        let mut disk = StateDir::new(&directory);
+        let mut killed = site_of(20, &mut disk);
+        killed.keep(&mut disk, switched(7)).unwrap();
+        SiteFiles::load(&mut disk).close(&mut disk).unwrap();
         disk.remove(TAIL).unwrap();
         assert_eq!(switches(&SiteFiles::load(&mut disk)), 7);
         std::fs::remove_dir_all(directory).unwrap();

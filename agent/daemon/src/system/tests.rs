@@ -4,6 +4,7 @@ use lamplighter_model::{BootId, Stamp, UnixTime, Value, device::LinkState, table
 
 use super::*;
 use crate::{
+    bearer::{self, BearerFacts, Reason},
     config::{Hardware, PowerSource, Source},
     events::{Class, LoadedLog, News},
     fake::now_at,
@@ -49,6 +50,7 @@ fn system_with(
         mono: Duration::ZERO,
     });
     let parts = Parts {
+        controls: None,
         state_dir: "/".into(),
         log: log.clone(),
         status,
@@ -59,6 +61,7 @@ fn system_with(
         // Whatever feeds the machine that tests run on.
         power: Power::new("/nowhere".into(), Vec::new(), BTreeSet::new()),
         shortage: Shortage::new("/nowhere".into()),
+        seen: Seen::new("/nowhere".into()),
         ..System::new(clock, config, counters, parts)
     }
 }
@@ -387,7 +390,7 @@ async fn a_device_that_is_lost_is_told_at_once_with_the_reason_and_what_its_valu
         round_trip: Some(Duration::from_millis(40)),
         ..Default::default()
     };
-    let (_told, health) = tokio::sync::watch::channel(health);
+    let (_told, health) = watch::channel(health);
     let counters = BTreeMap::from([(AdapterId(0), Counters::Supervised(health))]);
     let mut system = system_with(&config, status.clone(), counters, &log);
     status.on_link(AdapterId(0), LinkState::Online, "answers", now_at(90));
@@ -446,4 +449,181 @@ async fn a_device_that_is_lost_is_told_at_once_with_the_reason_and_what_its_valu
     let link = address(LINK);
     let read = system.read(link, &[ResourceId(2)]).await.unwrap();
     assert_eq!(read.len(), 1);
+}
+
+const BEARERS: &str = "[bearer.cell]\nkind = \"cellular\"\ninterface = \"wwan0\"\n\
+    [bearer.lan]\nkind = \"ethernet\"\ninterface = \"eth0\"\n";
+const CELL: InstancePath = InstancePath::new(42_800, 0);
+const LAN: InstancePath = InstancePath::new(42_800, 1);
+
+/// A box with two bearers, the wire in use.
+fn with_bearers(log: &EventLog) -> (System, Board) {
+    let config = configured(BEARERS);
+    let status = Status::new(crate::catalogue::catalogue(&config), now_at(100));
+    let board = status.board();
+    board.configure(&config.bearers, now_at(100));
+    board.show(used(board.named("lan").unwrap()));
+    (system_with(&config, status, BTreeMap::new(), log), board)
+}
+
+fn used(facts: BearerFacts) -> BearerFacts {
+    BearerFacts {
+        status: bearer::Status::Connected,
+        reason: None,
+        is_current: true,
+        is_urgent_only: false,
+        ..facts
+    }
+}
+
+fn idle(facts: BearerFacts) -> BearerFacts {
+    BearerFacts {
+        is_current: false,
+        is_urgent_only: false,
+        ..facts
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn every_bearer_is_an_instance_with_what_is_known_of_it() {
+    let log = log();
+    let (mut system, board) = with_bearers(&log);
+    let declared = system.declared();
+    let of = |instance: InstancePath| {
+        let of = declared
+            .iter()
+            .filter(|one| one.address.path.instance == instance);
+        of.map(|one| one.address.path.resource.0)
+            .collect::<Vec<_>>()
+    };
+    let always = [0, 1, 3, 9, 10, 11, 12];
+    assert_eq!((of(CELL), of(LAN)), (always.to_vec(), always.to_vec()));
+    let text = |text: &str| Value::String(text.to_owned());
+    board.show(BearerFacts {
+        last_exchange: Some(now_at(95).stamp()),
+        round_trip: Some(Duration::from_millis(41)),
+        address: Some([192, 0, 2, 7].into()),
+        bytes_today: 1200,
+        bytes_month: 34_000,
+        flaps: 2,
+        ..board.named("lan").unwrap()
+    });
+    let told = news_of(&mut system, at(LAN, 3)).await;
+    let expected = [
+        (0, text("lan")),
+        (1, text("ethernet")),
+        (2, text("eth0")),
+        (3, text("connected")),
+        (5, Value::Time(100)),
+        (6, Value::Time(95)),
+        (7, Value::Integer(41)),
+        (8, text("192.0.2.7")),
+        (9, Value::Boolean(false)),
+        (10, Value::Integer(1200)),
+        (11, Value::Integer(34_000)),
+        (12, Value::Integer(2)),
+    ];
+    for (resource, expected) in expected {
+        assert_eq!(
+            value(&told, at(LAN, resource)),
+            Some(&expected),
+            "{resource}"
+        );
+    }
+    assert_eq!(value(&told, at(LAN, 4)), None, "no reason to be connected");
+    assert_eq!(value(&told, at(CELL, 4)), Some(&text("untried")));
+    assert_eq!(value(&told, at(CELL, 9)), Some(&Value::Boolean(true)));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_switch_is_told_at_once_and_every_byte_is_not() {
+    let log = log();
+    let (mut system, board) = with_bearers(&log);
+    news_of(&mut system, at(LAN, 3)).await;
+    while !system.round.is_empty() {
+        system.wait().await.unwrap();
+    }
+    let start = Instant::now();
+    board.show(BearerFacts {
+        bytes_today: 7,
+        ..board.named("lan").unwrap()
+    });
+    let lost = BearerFacts {
+        status: bearer::Status::Disconnected,
+        reason: Some(Reason::Timeout),
+        ..idle(board.named("lan").unwrap())
+    };
+    board.show(lost);
+    board.show(used(board.named("cell").unwrap()));
+    let mut wakes = Vec::new();
+    // The log has news of its own.
+    let told = loop {
+        let wake = system.wait().await.unwrap();
+        if let Wake::News(told) = &wake
+            && value(told, at(LAN, 4)).is_some()
+        {
+            break told.clone();
+        }
+        wakes.push(wake);
+    };
+    assert_eq!(start.elapsed(), Duration::ZERO);
+    let is_4 = |wake: &Wake| matches!(wake, Wake::Due(instance, _) if instance.path == connectivity::INSTANCE);
+    assert!(wakes.iter().any(is_4), "{wakes:?}");
+    let samples = system
+        .read(address(connectivity::INSTANCE), &[ResourceId(0)])
+        .await
+        .unwrap();
+    assert_eq!(samples[0].value, Value::Integer(6), "cellular");
+    let timeout = Value::String("timeout".to_owned());
+    assert_eq!(value(&told, at(LAN, 4)), Some(&timeout));
+    assert_eq!(value(&told, at(LAN, 10)), None, "bytes wait");
+    let gone = wakes.iter().any(|wake| match wake {
+        Wake::Declared(declared) => declared.removed.contains(&at(CELL, 4)),
+        Wake::Alive | Wake::Due(..) | Wake::Lost(_) | Wake::News(_) => false,
+    });
+    assert!(gone, "no reason for a bearer that is connected: {wakes:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn bytes_are_told_every_ten_minutes() {
+    let log = log();
+    let (system, board) = with_bearers(&log);
+    let mut bearers = system.bearers;
+    bearers.news(now_at(100));
+    board.show(BearerFacts {
+        bytes_today: 7,
+        ..board.named("lan").unwrap()
+    });
+    let (declared, told) = bearers.news(now_at(699));
+    assert_eq!((declared, told), (None, vec![]));
+    let (_, told) = bearers.news(now_at(700));
+    assert_eq!(value(&told, at(LAN, 10)), Some(&Value::Integer(7)));
+    assert_eq!(told.len(), 1, "{told:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_box_without_any_way_out_has_error_7_at_once() {
+    let heard = std::sync::Arc::new(std::sync::Mutex::new(Vec::new()));
+    let log = log();
+    let (mut system, board) = with_bearers(&log);
+    let codes = heard.clone();
+    system.parts.on_errors = Box::new(move |errors| {
+        codes.lock().unwrap().push(errors.clone());
+        true
+    });
+    news_of(&mut system, at(LAN, 3)).await;
+    for name in ["cell", "lan"] {
+        board.show(BearerFacts {
+            status: bearer::Status::Disconnected,
+            reason: Some(Reason::NoLink),
+            ..idle(board.named(name).unwrap())
+        });
+    }
+    news_of(&mut system, at(LAN, 3)).await;
+    board.show(used(board.named("cell").unwrap()));
+    news_of(&mut system, at(CELL, 3)).await;
+    assert_eq!(
+        *heard.lock().unwrap(),
+        [BTreeSet::from([7]), BTreeSet::new()]
+    );
 }

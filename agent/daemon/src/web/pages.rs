@@ -14,10 +14,15 @@ pub(super) const LOGIN: &str = include_str!("static/login.html");
 pub(super) const ENTER: &str = include_str!("static/enter.html");
 
 /// Everything that shows nothing of the box and is needed before the login.
-pub(super) const FILES: [(&str, &str, &str); 12] = [
+pub(super) const FILES: [(&str, &str, &str); 13] = [
     ("/api.js", "text/javascript", include_str!("static/api.js")),
     ("/app.css", "text/css", include_str!("static/app.css")),
     ("/app.js", "text/javascript", include_str!("static/app.js")),
+    (
+        "/bearers.js",
+        "text/javascript",
+        include_str!("static/bearers.js"),
+    ),
     (
         "/chart.js",
         "text/javascript",

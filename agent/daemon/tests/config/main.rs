@@ -2,6 +2,7 @@
 #![expect(clippy::unwrap_used, reason = "a panic is how a test fails")]
 
 mod accepted;
+mod bearer;
 mod bus;
 mod creation;
 mod gpio;
@@ -9,6 +10,8 @@ mod handshake;
 mod last_good;
 mod layers;
 mod location;
+mod meters;
+mod modbus;
 mod mqtt;
 mod problems;
 mod rules;

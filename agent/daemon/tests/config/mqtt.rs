@@ -211,6 +211,24 @@ fn wrong_brokers_and_topics_are_found_where_they_stand() {
 }
 
 #[test]
+fn the_broker_keeps_no_command_of_an_output() {
+    let words = "an output would be switched by an old command when its device comes back";
+    for (target, problems) in [
+        ("instance = \"/3306/9\"", 1),
+        ("resource = \"/3306/9/5850\"", 1),
+        ("resource = \"/3308/9/5900\"", 0),
+    ] {
+        let text = format!(
+            "[mqtt]\nurl = \"mqtt://127.0.0.1\"\n[device.a]\nadapter = \"mqtt\"\n[device.a.point.b]\n\
+             {target}\ntopic = \"a\"\ncommand = {{ topic = \"b\", retain = true }}\n"
+        );
+        let found = found("mqtt", &text);
+        let told = found.iter().filter(|(_, problem)| problem.contains(words));
+        assert_eq!(told.count(), problems, "{text}{found:#?}");
+    }
+}
+
+#[test]
 fn files_of_the_kernel_are_named_as_they_are() {
     let device = |adapter: &str, keys: &str| {
         format!(

@@ -64,6 +64,8 @@ fn the_main_file_shows_every_key() {
     crate::put(&directory, "lamplighter.toml", &all);
     crate::put_secret(&directory, "credentials/mqtt", b"text:swordfish\n");
     crate::put_secret(&directory, "credentials/bs-psk", b"text:swordfish\n");
+    crate::put_secret(&directory, "credentials/apn", b"text:swordfish\n");
+    crate::put_secret(&directory, "credentials/sim-pin", b"text:1234\n");
     for key in ["feeder-guek", "feeder-gak"] {
         let secret = b"hex:000102030405060708090a0b0c0d0e0f\n";
         crate::put_secret(&directory, &format!("credentials/{key}"), secret);
@@ -91,6 +93,7 @@ fn schema_keys() -> Vec<String> {
     let mut keys = Vec::new();
     for file in [
         "schema.rs",
+        "schema/bearer.rs",
         "schema/bus.rs",
         "schema/device.rs",
         "schema/files.rs",

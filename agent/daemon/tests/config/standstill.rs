@@ -23,6 +23,46 @@ fn an_engine_waits_for_standstill_by_its_receiver() {
 }
 
 #[test]
+fn a_speed_that_is_told_too_seldom_or_never_stale_is_refused() {
+    let rule = "[device.car]\nadapter = \"sim\"\npoint.engine = { instance = \"/3306/0\" }\n\
+                [site.standstill.a]\noutputs = [\"car.engine\"]\nspeed = \"gps.speed\"\n";
+    // The speed is in the sixth line of the rule.
+    let case =
+        |device: &str| -> &'static str { Box::leak(format!("{rule}{device}").into_boxed_str()) };
+    let point = "resource = \"/3346/0/5700\"";
+    let remote = |rest: &str| {
+        format!("[device.gps]\nadapter = \"remote\"\n{rest}point.speed = {{ {point} }}\n")
+    };
+    let bus = "[bus.can]\nkind = \"tcp\"\naddress = \"192.0.2.7:502\"\n[device.gps]\n\
+               adapter = \"modbus\"\nbus = \"can\"\nunit = 1\n";
+    let modbus = |poll: u64| {
+        format!(
+            "{bus}point.speed = {{ {point}, poll_s = {poll}, read = {{ table = \"input\", at = 5, type = \"u16\" }} }}\n"
+        )
+    };
+    assert_cases(
+        "standstill-told",
+        &[
+            (
+                case("[device.gps]\nadapter = \"gpsd\"\nevery_s = 10\n"),
+                &[(6, "[device.gps] tells it every 10 s only")],
+            ),
+            (case("[device.gps]\nadapter = \"gpsd\"\nevery_s = 9\n"), &[]),
+            (
+                case(&modbus(60)),
+                &[(6, "[device.gps] tells it every 60 s only")],
+            ),
+            (case(&modbus(2)), &[]),
+            (
+                case(&remote("")),
+                &[(6, "[device.gps] has no `stale_after_s`")],
+            ),
+            (case(&remote("stale_after_s = 5\n")), &[]),
+        ],
+    );
+}
+
+#[test]
 fn what_else_would_switch_in_motion_is_found() {
     let case = |rest: &str| -> &'static str { Box::leak(format!("{CAR}{rest}").into_boxed_str()) };
     assert_cases(

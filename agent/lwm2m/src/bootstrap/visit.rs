@@ -5,7 +5,7 @@ use std::time::Duration;
 use lamplighter_coap::{
     Endpoint, Event as Coap, ExchangeId, Failure, Method, Params, Request, Response,
 };
-use lamplighter_dtls::Session;
+use lamplighter_dtls::{Clock, Session};
 use lamplighter_model::{ObjectInstanceId, Path};
 use zeroize::Zeroize as _;
 
@@ -26,10 +26,15 @@ pub(super) struct Visit {
     pub(super) enabler: Enabler,
     pub(super) endpoint: Endpoint,
     exchange: Option<(ExchangeId, Asked)>,
+    /// When the server was last heard over the link.
+    pub(super) heard: Option<Duration>,
     /// Its host says that nobody listens.
     pub(super) is_refused: bool,
+    pub(super) is_up: bool,
     pub(super) link: LinkId,
     pub(super) session: Session,
+    /// When the session was begun.
+    started: Duration,
 }
 
 /// What the server was asked.
@@ -54,10 +59,30 @@ impl Visit {
             enabler: Enabler::V1_2,
             endpoint: Endpoint::new(coap, seed),
             exchange: None,
+            heard: None,
             is_refused: false,
+            is_up: false,
             link,
             session,
+            started: Duration::ZERO,
         }
+    }
+
+    /// The link is there.
+    pub(super) fn start(&mut self, clock: Clock, now: Duration) {
+        self.heard = None;
+        self.is_up = true;
+        self.started = now;
+        self.endpoint.path_changed(now);
+        self.session.start(clock, now);
+    }
+
+    /// Since when an answer is awaited over the link.
+    pub(super) fn awaited(&self) -> Option<Duration> {
+        if self.is_up && !self.session.is_open() {
+            return Some(self.started);
+        }
+        self.endpoint.awaited()
     }
 
     pub(super) fn timeout(&self) -> Option<Duration> {

@@ -13,6 +13,7 @@ use lamplighter_model::{
 use super::*;
 use crate::{
     access::{Grants, Pattern},
+    boundary::{LinkEvent, LinkId},
     work,
 };
 

@@ -1,4 +1,8 @@
 //! Object 7: how much goes over the links of this client, while somebody wants it counted.
+//!
+//! Counted are the datagrams of LwM2M sessions, handshakes and retransmissions included: 2 and 3 with
+//! their IP and UDP headers, 4 and 5 without. What else the box sends is not: the standard's "data" is
+//! open to either, and this is what a server can do something about.
 
 use std::time::Duration;
 

@@ -105,6 +105,32 @@ impl Registration {
         }
     }
 
+    /// There is a way to servers, or another. `is_up`: the link that was asked for is there.
+    pub(crate) fn path_up(&mut self, is_up: bool, now: Now) {
+        let live = match &mut self.state {
+            State::Waiting {
+                for_path: true,
+                live,
+                ..
+            } => live.take(),
+            // It was asked for where there was no way.
+            State::Opening { live, .. } if !is_up => {
+                self.steps.push_back(Step::Close);
+                live.take()
+            }
+            State::Disabled { .. }
+            | State::Held
+            | State::Leaving { .. }
+            | State::Off
+            | State::Opening { .. }
+            | State::Registered(_)
+            | State::Registering
+            | State::Waiting { .. } => return,
+        };
+        self.reconnects = 0;
+        self.open(live.filter(|live| live.expires > now.mono), now);
+    }
+
     pub(super) fn open(&mut self, live: Option<Live>, now: Now) {
         if live.is_none() {
             self.list = List::Full;
@@ -127,12 +153,14 @@ impl Registration {
         let delay = RECONNECT_FIRST
             .saturating_mul(factor)
             .min(RECONNECT_LONGEST);
+        let for_path = trouble.is_of_path();
         self.steps.push_back(Step::Close);
         self.steps.push_back(Step::Failed {
             trouble,
             retry_in: delay,
         });
         self.state = State::Waiting {
+            for_path,
             live: Some(live),
             until: now.mono + delay,
         };

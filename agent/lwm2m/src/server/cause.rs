@@ -27,6 +27,17 @@ pub(crate) struct Trouble {
     pub(crate) words: String,
 }
 
+impl Trouble {
+    /// Another way to the server may be all that is wanted.
+    pub(crate) const fn is_of_path(&self) -> bool {
+        match self.cause {
+            Cause::Handshake(why) => matches!(why, Closed::TimedOut),
+            Cause::Link | Cause::Silence => true,
+            Cause::Account | Cause::Inconsistent | Cause::Refused(_) => false,
+        }
+    }
+}
+
 impl Cause {
     pub(crate) fn told(self, words: impl Into<String>) -> Trouble {
         Trouble {

@@ -427,15 +427,26 @@ impl Server {
     pub(super) fn distrust(&mut self, turn: &mut Turn<'_>) {
         self.uplink.is_suspect = true;
         self.uplink.request = None;
+        self.withdraw_marked(turn);
+        self.abandon_tellings(turn);
+        self.abandon_flight();
+        self.doubt();
+    }
+
+    /// Notifications on their way are too long for the path: they are made anew.
+    pub(super) fn tell_again(&mut self, turn: &Turn<'_>) {
+        self.withdraw_marked(turn);
+        self.abandon_notified_flight();
+        self.doubt();
+    }
+
+    fn withdraw_marked(&mut self, turn: &Turn<'_>) {
         for id in std::mem::take(&mut self.uplink.marks).into_keys() {
             self.endpoint.withdraw(id);
             if let Some((token, _)) = self.notifications.remove(&id) {
                 self.delivered(token, false, turn);
             }
         }
-        self.abandon_tellings(turn);
-        self.abandon_flight();
-        self.doubt();
     }
 
     /// What is not confirmed is to be told again.

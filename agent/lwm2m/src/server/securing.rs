@@ -67,10 +67,12 @@ impl Server {
         let now = turn.now;
         self.security.is_renewed = false;
         self.session.start(turn.shared.dates.clock(now), now.mono);
+        self.session_started(now.mono);
     }
 
     pub(super) fn established(&mut self, how: Established, turn: &mut Turn<'_>) {
         let now = turn.now;
+        self.session_stands(how == Established::Continued, now.mono);
         match how {
             Established::Continued => {}
             Established::Full | Established::Resumed => {
@@ -102,17 +104,19 @@ impl Server {
     /// Something stayed without answer to its end.
     pub(super) fn renew_session(&mut self, turn: &mut Turn<'_>) -> bool {
         let now = turn.now;
-        self.link.id.is_some() && {
-            let clock = turn.shared.dates.clock(now);
-            self.session.restart(clock, now.mono)
+        let clock = turn.shared.dates.clock(now);
+        let is_renewed = self.link.id.is_some() && self.session.restart(clock, now.mono);
+        if is_renewed {
+            self.session_started(now.mono);
         }
+        is_renewed
     }
 
     /// The date is another, or was believed too early.
     pub(crate) fn judge_session(&mut self, turn: &mut Turn<'_>) {
         let clock = turn.shared.dates.clock(turn.now);
-        if self.link.id.is_some() && !self.session.is_valid(clock) {
-            self.session.restart(clock, turn.now.mono);
+        if !self.session.is_valid(clock) {
+            self.renew_session(turn);
         }
     }
 

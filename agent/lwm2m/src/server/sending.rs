@@ -393,6 +393,16 @@ impl Server {
         }
     }
 
+    pub(super) fn abandon_notified_flight(&mut self) {
+        let is_notified = |flight: &Flight| match flight.via {
+            Via::Notification(..) => true,
+            Via::Send(_) => false,
+        };
+        if self.uplink.flight.as_ref().is_some_and(is_notified) {
+            self.abandon_flight();
+        }
+    }
+
     pub(super) fn abandon_flight_to(&mut self, observer: Token) {
         let is_to = |flight: &mut Flight| matches!(flight.via, Via::Notification(_, token) if token == observer);
         if let Some(flight) = self.uplink.flight.take_if(is_to)

@@ -41,10 +41,16 @@ pub(crate) struct World {
     )>,
     /// Bytes that the client has sent.
     pub(crate) bytes: usize,
+    /// Links that the client has closed.
+    pub(crate) closed: Vec<LinkId>,
+    /// Datagrams of the client that are longer are lost.
+    pub(crate) hole: usize,
     pub(crate) hosts: usize,
     /// What the store holds for the server.
     pub(crate) kept: BTreeMap<u64, Kept>,
     next_kept: u64,
+    /// Bytes of the longest datagram that has reached the server.
+    pub(crate) largest: usize,
     pub(crate) link: Option<LinkId>,
     /// Whether links come up when they are asked for.
     pub(crate) links_work: bool,
@@ -164,9 +170,12 @@ impl World {
             events: Vec::new(),
             answers: Vec::new(),
             bytes: 0,
+            closed: Vec::new(),
+            hole: usize::MAX,
             hosts: 0,
             kept: BTreeMap::new(),
             next_kept: 0,
+            largest: 0,
             link: None,
             links_work: true,
             lossy: false,
@@ -362,6 +371,7 @@ impl World {
         match output {
             Output::Answer(id, answer) => self.answers.push((id, answer)),
             Output::Close(link) => {
+                self.closed.push(link);
                 if self.link == Some(link) {
                     self.link = None;
                 }
@@ -418,7 +428,8 @@ impl World {
                 if is_confirmable && datagram.get(1) == Some(&0x45) {
                     self.confirmable += 1;
                 }
-                if !self.lossy {
+                if !self.lossy && datagram.len() <= self.hole {
+                    self.largest = self.largest.max(datagram.len());
                     self.server.receive(&datagram, self.now);
                 }
             }

@@ -16,6 +16,7 @@ mod observe;
 mod observe_composite;
 mod operations;
 mod order;
+mod paths;
 mod portfolio;
 mod reasons;
 mod refusals;

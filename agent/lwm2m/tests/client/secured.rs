@@ -593,3 +593,88 @@ fn a_server_that_is_left_is_told_goodbye() {
     world.input(Input::Command(Command::Register(SSID)));
     assert_eq!(world.asked(), ["POST rd"]);
 }
+
+#[test]
+fn a_link_that_breaks_before_an_answer_costs_no_handshake() {
+    let mut world = World::registered(Settings::default());
+    world.sent.clear();
+    let old = world.link.unwrap();
+    world.is_cut = true;
+    world.moved();
+    assert!(
+        world
+            .sent
+            .iter()
+            .all(|datagram| datagram[0] == WITH_CONNECTION_ID)
+    );
+    let new = world.link.replace(old).unwrap();
+    world.is_cut = false;
+    world.input(Input::Link(new, LinkEvent::Down("cable".to_owned())));
+    assert_eq!(world.asked(), ["POST rd/5a3f"]);
+    assert_eq!((world.handshakes(), world.opened), (0, 1));
+}
+
+#[test]
+fn a_ping_goes_through_the_session_and_is_heard() {
+    let mut world = World::registered(Settings::default());
+    world.wait(Duration::from_secs(30));
+    assert!(world.client.heard() < Some(world.now));
+    world.sent.clear();
+    world.input(Input::Command(Command::Ping));
+    assert_eq!(world.client.heard(), Some(world.now));
+    assert_eq!(world.sent.len(), 1);
+    assert_eq!(world.sent[0][0], WITH_CONNECTION_ID);
+}
+
+#[test]
+fn a_handshake_that_nobody_answers_is_awaited() {
+    let mut world = World::new(secured(), Settings::default());
+    world.is_cut = true;
+    world.run();
+    let begun = world.now;
+    world.wait(Duration::from_secs(20));
+    assert_eq!(world.client.awaited(), Some(begun));
+    assert_eq!(world.client.heard(), None);
+}
+
+#[test]
+fn what_comes_over_the_former_link_does_not_disturb_a_handshake() {
+    let mut world = World::registered(Settings {
+        connection_id: None,
+        ..Settings::default()
+    });
+    let old = world.link.unwrap();
+    let (client, peer) = world.peers.iter_mut().next().unwrap();
+    peer.request(Request::new(Method::Get, vec!["3".to_owned()]), world.now);
+    let message = peer.poll_transmit().unwrap();
+    world.dtls.send(*client, &message, world.now);
+    let Some(ServerEvent::Transmit(_, late)) = world.dtls.poll() else {
+        panic!("no record");
+    };
+    world.is_cut = true;
+    world.moved();
+    world.input(Input::Received(old, late));
+    world.is_cut = false;
+    world.asked();
+    world.wait(Duration::from_secs(5));
+    assert_eq!(world.asked(), ["POST rd/5a3f"]);
+}
+
+#[test]
+fn a_doubt_that_nobody_answered_is_taken_back_over_another_link() {
+    let mut world = World::registered(Settings::default());
+    world.is_cut = true;
+    next_update(&mut world);
+    world.wait(Duration::from_secs(20));
+    assert!(world.handshakes() > 0, "it doubts the session");
+    world.is_cut = false;
+    world.moved();
+    assert_eq!(world.asked(), ["POST rd/5a3f"]);
+    assert_eq!((world.handshakes(), world.opened), (0, 1));
+    // A server that has lost it is asked for another all the same.
+    world.forget(false);
+    world.moved();
+    world.wait(Duration::from_secs(20));
+    assert!(world.handshakes() > 0);
+    assert_eq!(world.asked(), ["POST rd/5a3f"]);
+}

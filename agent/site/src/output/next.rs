@@ -14,7 +14,7 @@ use crate::{
 
 impl Output {
     pub(crate) fn next(&self, now: Now) -> Next {
-        let Some((slot, entry)) = self.decisive() else {
+        let Some((slot, entry)) = self.decisive(now) else {
             return Next::Settled;
         };
         if !self.present || self.writing.is_some() {
@@ -23,7 +23,9 @@ impl Output {
         if self.is_left_alone(slot, &entry.value) {
             return Next::Settled;
         }
-        if !self.forced && self.in_effect.as_ref() == Some(&entry.value) {
+        // What was armed ends with a write, whatever has switched it meanwhile.
+        let is_armed = self.armed().is_some_and(|armed| armed.entry.id == entry.id);
+        if !self.forced && !is_armed && self.in_effect.as_ref() == Some(&entry.value) {
             return Next::Settled;
         }
         let wait = self.wait(slot, &entry.value, now);

@@ -2,7 +2,10 @@
 
 use std::time::Duration;
 
-use lamplighter_model::{Now, Quality, Value, device::Fault};
+use lamplighter_model::{
+    Now, Value,
+    device::{Fault, OpId},
+};
 
 use super::{DriveResult, GroupIndex, Measured, Output, Writing, is_on};
 use crate::{
@@ -18,14 +21,17 @@ const LONGEST_RETRY: Duration = Duration::from_secs(300);
 const OBEDIENT: Duration = Duration::from_secs(600);
 
 impl Output {
-    /// The value leaves for the device. Gives back the group whose stagger let it wait.
+    /// The value leaves for the device. Gives back the group whose stagger let it wait, and a request
+    /// whose command was replaced by one that has waited for standstill.
     pub(crate) fn on_dispatch(
         &mut self,
         value: Value,
         slot: Slot,
         command: CommandId,
         now: Now,
-    ) -> Option<GroupIndex> {
+    ) -> (Option<GroupIndex>, Option<OpId>) {
+        let begun = (slot == Slot::Command).then(|| self.begin_armed(command));
+        let (begun, replaced) = begun.flatten().unzip();
         self.guards()
             .for_each(|guard| guard.on_dispatch(is_on(&value), now));
         self.contact.on_dispatch(is_on(&value));
@@ -44,14 +50,16 @@ impl Output {
             command,
             waiter,
             entry,
+            begun,
         }));
-        self.paced.take().map(|(group, _)| group)
+        let paced = self.paced.take().map(|(group, _)| group);
+        (paced, replaced.flatten())
     }
 
     /// The device has accepted the value.
     pub(crate) fn on_done(&mut self, now: Now) -> Option<Writing> {
         let mut writing = *self.writing.take()?;
-        self.take_carried_out(writing.command, now);
+        self.end_armed(&mut writing, now);
         self.guards()
             .for_each(|guard| guard.on_done(is_on(&writing.value), now));
         self.contact.on_done(is_on(&writing.value), now);
@@ -74,7 +82,7 @@ impl Output {
 
     /// The device has not accepted the value, or nobody knows whether it has.
     pub(crate) fn on_failed(&mut self, fault: &Fault, now: Now) -> Option<Writing> {
-        let writing = *self.writing.take()?;
+        let mut writing = *self.writing.take()?;
         self.guards()
             .for_each(|guard| guard.on_failed(is_on(&writing.value), now));
         self.contact.on_failed();
@@ -87,8 +95,10 @@ impl Output {
             .slots
             .get(Slot::Command)
             .is_some_and(|entry| entry.id == writing.command);
-        if writing.waiter.is_some() && in_slot {
+        let begun = writing.begun.take();
+        if (writing.waiter.is_some() || begun.is_some()) && in_slot {
             self.withdraw(now);
+            begun.into_iter().for_each(|begun| self.arm_again(begun));
         }
         Some(writing)
     }
@@ -118,7 +128,7 @@ impl Output {
     /// accepted: it is told again, with growing pauses.
     pub(crate) fn on_measured(&mut self, measured: Measured, now: Now) -> bool {
         let on = is_on(&measured.value);
-        let usable = measured.quality == Quality::Good || measured.quality == Quality::Unchecked;
+        let usable = measured.is_usable();
         // While a write is under way, and from before it, a sample says nothing about the outcome.
         let conclusive =
             usable && self.writing.is_none() && Moment::of_stamp(measured.at, now) >= self.settled;

@@ -143,6 +143,18 @@ impl Site {
         }
     }
 
+    /// Whether what an adapter is asked to do, and was held up for long, may still be given to it. What
+    /// may not is to be answered with an error instead (design: a command answered with an error is
+    /// never executed later).
+    pub fn may_be_late(&self, op: OpId, now: Now) -> bool {
+        let purpose = self.pending.get(&op).map(|pending| &pending.purpose);
+        match purpose {
+            Some(Purpose::Drive(index)) => self.output(*index).may_be_late(now),
+            Some(Purpose::Read { .. }) => true,
+            Some(Purpose::Execute { .. } | Purpose::Value { .. }) | None => false,
+        }
+    }
+
     fn on_result(
         &mut self,
         adapter: AdapterId,

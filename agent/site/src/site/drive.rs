@@ -45,6 +45,7 @@ impl Site {
             self.dirty_outputs = true;
             self.answer_waiter(request, index, result, now);
         }
+        self.arm_late(index, now);
         self.note_ended(index);
         self.note_overruled(index);
         self.judge_alarms(index, now);
@@ -183,7 +184,8 @@ impl Site {
         let switches_on = is_on(&value);
         self.ask(adapter, action, Purpose::Drive(index), now);
         self.lanes.entry(adapter).or_default().under_way += 1;
-        let paced_by = self
+        self.dirty |= self.output(index).armed().is_some();
+        let (paced_by, replaced) = self
             .output_mut(index)
             .on_dispatch(value, slot, command, now);
         if let Some(group) = paced_by {
@@ -194,6 +196,7 @@ impl Site {
         }
         // Guard times must not be forgotten by a power cut in mid-write.
         self.dirty_outputs |= self.output(index).guard.is_some();
+        self.answer_replaced(replaced, index, now);
     }
 
     /// The winner has to wait for a guard, its turn in the group, or the next try.
@@ -214,13 +217,14 @@ impl Site {
     /// The adapter has answered a write of this output.
     pub(super) fn on_driven(&mut self, index: OutputIndex, result: Result<(), Fault>, now: Now) {
         self.dirty_outputs |= self.output(index).guard.is_some();
-        let was_armed = self.output(index).armed().is_some();
+        let was_kept = self.output(index).armed_to_keep().is_some();
+        let was_armed = self.output(index).armed_or_begun().is_some();
         match result {
             Ok(()) => self.on_driven_well(index, now),
             Err(fault) => self.on_driven_badly(index, &fault, now),
         }
-        if was_armed && self.output(index).armed().is_none() {
-            self.on_carried_out(index);
+        if was_kept && self.output(index).armed_to_keep().is_none() {
+            self.on_carried_out(index, was_armed);
         }
         self.drive(index, now);
     }

@@ -24,6 +24,10 @@ use crate::{
 /// design: "for the output's own time (default 4 h)".
 const SERVER_LOST_AFTER: Duration = Duration::from_secs(4 * 3600);
 
+/// Who it was, in words.
+const DEVICE_LOST: &str = "device lost";
+const SERVER_LOST: &str = "server lost";
+
 impl Site {
     pub(super) fn on_link(&mut self, adapter: AdapterId, state: LinkState, now: Now) {
         let before = self
@@ -65,7 +69,8 @@ impl Site {
     }
 
     pub(super) fn on_device_lost(&mut self, index: OutputIndex, now: Now) {
-        self.fill(index, Slot::DeviceFailSafe, "device lost", now);
+        self.fill(index, Slot::DeviceFailSafe, DEVICE_LOST, now);
+        self.disarm(index, Some(&Origin::Rule(DEVICE_LOST.to_owned())));
         let output = self.output_mut(index);
         output.slots.clear(Slot::GroupCommand);
         let waiter = output.release_command();
@@ -121,7 +126,7 @@ impl Site {
     pub(super) fn on_server_lost(&mut self, index: OutputIndex, now: Now) {
         let falls_back = self.output(index).fail_safe_after(FailSafeOn::ServerLost);
         if falls_back.is_some() {
-            self.fill(index, Slot::ServerLost, "server lost", now);
+            self.fill(index, Slot::ServerLost, SERVER_LOST, now);
         }
         let slots = &self.output(index).slots;
         let takes_over = [Slot::Schedule, Slot::Thermostat, Slot::ServerLost];
@@ -134,6 +139,10 @@ impl Site {
                 .is_some_and(|entry| matches!(entry.by, Origin::Server(_)))
         };
         let (single, group) = (of_server(Slot::Command), of_server(Slot::GroupCommand));
+        let armed = self.output(index).armed_or_begun();
+        if armed.is_some_and(|armed| matches!(armed.entry.by, Origin::Server(_))) {
+            self.disarm(index, Some(&Origin::Rule(SERVER_LOST.to_owned())));
+        }
         if falls_back.is_none() && !single && !group {
             return;
         }

@@ -289,7 +289,7 @@ impl Site {
         let output = self.output(index);
         let winner = output.slots.winner();
         match what {
-            StatusResource::Armed => Some(Value::Boolean(output.armed().is_some())),
+            StatusResource::Armed => Some(Value::Boolean(output.armed_or_begun().is_some())),
             StatusResource::Cancel | StatusResource::ShutDown => None,
             StatusResource::Target => Some(Value::String(output.config.name.clone())),
             StatusResource::Commanded => output.commanded().cloned(),

@@ -12,7 +12,7 @@ use crate::{
     boundary::SiteEvent,
     deadlines::Timer,
     moment::Moment,
-    output::OutputIndex,
+    output::{OutputIndex, is_on},
     saved::SavedArmed,
     slots::Entry,
     standstill::{Armed, Motion, MotionIndex, Standstill, StandstillConfig},
@@ -38,9 +38,10 @@ impl Site {
                 self.output_mut(*index).standstill = Some(Box::new(Standstill {
                     motion,
                     on: config.on,
-                    is_still: false,
+                    still_until: None,
                     armed: None,
                     is_forced: false,
+                    forced: None,
                 }));
             }
             let inputs = self.motion_inputs.entry(config.speed).or_default();
@@ -61,18 +62,33 @@ impl Site {
         let Ok(value) = kept.value.clone().fit(output.data_type) else {
             return;
         };
-        if !output.must_arm(&value) {
+        let value = output.nearest(value);
+        if !output.must_arm(&value, now) {
             self.dirty = true;
             let (name, by) = (name.to_owned(), None);
             return self.tell(SiteEvent::Disarmed { name, by });
         }
         let since = Moment::past(kept.since, now).unwrap_or_else(|| Moment::of(now));
-        self.arm(index, value, kept.by.clone(), (since, kept.hold), true);
+        let is_unsure = (self.output_mut(index)).take_unsure(&value, &kept.by, since);
+        let entry = Entry {
+            id: self.new_command(),
+            value,
+            by: kept.by.clone(),
+            since,
+            until: None,
+            group: None,
+        };
+        let armed = Armed {
+            entry,
+            hold: kept.hold,
+            is_unsure,
+        };
+        self.arm(index, armed, true);
     }
 
     pub(super) fn saved_armed(&self, now: Now) -> BTreeMap<String, SavedArmed> {
         let armed = self.outputs.iter().filter_map(|output| {
-            let Armed { entry, hold } = output.armed()?;
+            let Armed { entry, hold, .. } = output.armed_to_keep()?;
             let kept = SavedArmed {
                 value: entry.value.clone(),
                 by: entry.by.clone(),
@@ -89,20 +105,22 @@ impl Site {
         let Some(motions) = self.motion_inputs.get(&sample.address).cloned() else {
             return;
         };
-        let usable = matches!(sample.quality, Quality::Good | Quality::Unchecked);
-        let speed = sample.value.as_f64().filter(|_| usable);
+        // What nobody has checked may be from before: what a broker has kept, or a guess of a receiver.
+        let is_good = sample.quality == Quality::Good;
+        let speed = sample.value.as_f64().filter(|_| is_good);
+        let at = Moment::of_stamp(sample.at, now).min(Moment::of(now));
         for index in motions {
-            self.motions[index.0].see(speed, Moment::of_stamp(sample.at, now));
+            self.motions[index.0].see(speed, at);
             self.judge_motion(index, now);
         }
     }
 
     pub(super) fn judge_motion(&mut self, index: MotionIndex, now: Now) {
-        let motion = &self.motions[index.0];
-        let still_at = motion.still_at();
-        let is_still = still_at.is_some_and(|at| at <= Moment::of(now));
+        let motion = &mut self.motions[index.0];
+        motion.forget_old(Moment::of(now));
+        let still_until = motion.still_until();
         let outputs = motion.outputs.clone();
-        match still_at.filter(|_| !is_still) {
+        match motion.known_until() {
             Some(at) => self.deadlines.set(Timer::Standstill(index), at),
             None => self.deadlines.clear(Timer::Standstill(index)),
         }
@@ -110,7 +128,7 @@ impl Site {
             let Some(standstill) = self.outputs[usize::from(output.0)].standstill.as_mut() else {
                 continue;
             };
-            standstill.is_still = is_still;
+            standstill.still_until = still_until;
             if standstill.armed.is_some() {
                 self.drive(output, now);
             }
@@ -127,61 +145,85 @@ impl Site {
         hold: Option<Duration>,
         now: Now,
     ) -> bool {
-        if !self.output(index).must_arm(value) {
+        if !self.output(index).must_arm(value, now) {
             self.disarm(index, Some(by));
             return false;
         }
-        let since = (Moment::of(now), hold);
-        self.arm(index, value.clone(), by.clone(), since, false);
-        true
-    }
-
-    fn arm(
-        &mut self,
-        index: OutputIndex,
-        value: Value,
-        by: Origin,
-        (since, hold): (Moment, Option<Duration>),
-        again: bool,
-    ) {
         let entry = Entry {
             id: self.new_command(),
-            value,
+            value: value.clone(),
             by: by.clone(),
-            since,
+            since: Moment::of(now),
             until: None,
             group: None,
         };
-        self.output_mut(index).arm(Armed { entry, hold });
+        let is_unsure = false;
+        let armed = Armed {
+            entry,
+            hold,
+            is_unsure,
+        };
+        self.arm(index, armed, false);
+        true
+    }
+
+    fn arm(&mut self, index: OutputIndex, armed: Armed, again: bool) {
+        let by = armed.entry.by.clone();
+        self.output_mut(index).arm(armed);
+        self.tell_armed(index, by, again);
+    }
+
+    fn tell_armed(&mut self, index: OutputIndex, by: Origin, again: bool) {
         self.dirty = true;
         let name = self.output(index).config.name.clone();
         self.tell(SiteEvent::Armed { name, by, again });
     }
 
-    /// Forgets a command that waits.
-    fn disarm(&mut self, index: OutputIndex, by: Option<&Origin>) {
-        if self.output(index).armed().is_none() {
+    /// Arms a command that could not be begun in time.
+    pub(super) fn arm_late(&mut self, index: OutputIndex, now: Now) {
+        // Nearly no output waits for standstill.
+        if self.output(index).standstill.is_none() {
             return;
         }
-        self.output_mut(index).disarm();
+        let Some(request) = self.output_mut(index).arm_late(now) else {
+            return;
+        };
+        self.rearm_hold(index);
+        if let Some(by) = self
+            .output(index)
+            .armed()
+            .map(|armed| armed.entry.by.clone())
+        {
+            self.tell_armed(index, by, false);
+        }
+        self.answer_waiter(request, index, Ok(()), now);
+    }
+
+    /// Forgets a command that waits.
+    pub(super) fn disarm(&mut self, index: OutputIndex, by: Option<&Origin>) {
+        if self.output(index).armed_to_keep().is_none() || !self.output_mut(index).disarm() {
+            return;
+        }
         self.dirty = true;
         let name = self.output(index).config.name.clone();
         let by = by.cloned();
         self.tell(SiteEvent::Disarmed { name, by });
     }
 
-    /// A command that waited has been carried out.
-    pub(super) fn on_carried_out(&mut self, index: OutputIndex) {
+    /// A command that waited has been carried out; `is_news`: nobody has called it off meanwhile.
+    pub(super) fn on_carried_out(&mut self, index: OutputIndex, is_news: bool) {
         self.dirty = true;
         self.rearm_hold(index);
-        let name = self.output(index).config.name.clone();
-        self.tell(SiteEvent::Disarmed { name, by: None });
+        if is_news {
+            let name = self.output(index).config.name.clone();
+            self.tell(SiteEvent::Disarmed { name, by: None });
+        }
     }
 
     /// Why a command waits, in words.
     pub(super) fn armed_in_words(&self, index: OutputIndex) -> Option<String> {
+        self.output(index).armed_or_begun()?;
         let standstill = self.output(index).standstill.as_ref()?;
-        standstill.armed.as_ref()?;
         let why = self.motions[standstill.motion.0].in_words();
         let state = if standstill.on { "on" } else { "off" };
         Some(format!("armed: goes {state} at standstill; {why}"))
@@ -199,6 +241,7 @@ impl Site {
         match what {
             StatusResource::Cancel => {
                 self.disarm(index, Some(by));
+                self.drive(index, now);
                 self.answer(op, Ok(Answer::default()));
             }
             StatusResource::ShutDown => match args {
@@ -230,8 +273,9 @@ impl Site {
             return self.answer(op, Err(Fault::Unsupported));
         };
         standstill.is_forced = force;
-        let level = if standstill.on { 100 } else { 0 };
-        match output.value_of_level(level) {
+        let on = standstill.on;
+        let value = output.nearest_to_level(if on { 100 } else { 0 });
+        match value.filter(|value| is_on(value) == on) {
             Some(value) => self.write_output(op, index, value, by, now),
             None => self.answer(op, Err(Fault::Unsupported)),
         }

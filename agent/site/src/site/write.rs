@@ -322,7 +322,11 @@ impl Site {
             group: None,
         };
         let waiter = (!guarded).then_some(request);
-        let replaced = self.output_mut(index).command(entry, waiter);
+        let output = self.output_mut(index);
+        if let Some(rule) = output.standstill.as_mut().filter(|rule| rule.is_forced) {
+            rule.forced = Some(entry.id);
+        }
+        let replaced = output.command(entry, waiter);
         self.dirty_outputs = true;
         self.answer_replaced(replaced, index, now);
         self.rearm_hold(index);

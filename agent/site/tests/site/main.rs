@@ -7,6 +7,7 @@ mod guards;
 mod hands;
 mod histories;
 mod interlocks;
+mod late;
 mod limits;
 mod locks;
 mod lost;

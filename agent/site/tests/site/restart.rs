@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use lamplighter_model::{
     BootId, Now, ResourceAddress, UnixTime, Value,
-    device::{OpId, Origin},
+    device::{Action, Assignment, DeviceRequest, OpId, Origin},
 };
 use lamplighter_site::{
     boundary::{
@@ -15,6 +15,7 @@ use lamplighter_site::{
 
 use crate::rig::{
     AHU, GROUP_COMMAND, LAMPS, Rig, ahu_point, config, group, lamp, lamp_point, millis, secs,
+    server,
 };
 
 const ON: Value = Value::Boolean(true);
@@ -290,4 +291,26 @@ fn a_write_that_was_under_way_when_the_program_ended_counts_from_the_restart() {
         .why("ahu1.compressor", rig.now)
         .and_then(|why| why.guard_left);
     assert_eq!(left, Some(secs(300)));
+}
+
+#[test]
+fn what_is_kept_goes_out_in_the_order_in_which_it_came_to_be() {
+    let mut rig = run();
+    // Two turns before anybody fetches anything.
+    for (op, level) in [(OpId(1), 100), (OpId(2), 0)] {
+        let values = vec![Assignment {
+            address: lamp(1),
+            index: None,
+            value: Value::Integer(level),
+        }];
+        let action = Action::Write { values, hold: None };
+        let origin = server();
+        let request = DeviceRequest { origin, action };
+        rig.site.handle(SiteInput::Request(op, request), rig.now);
+    }
+    rig.tell(SiteInput::Timeout);
+    let kept = rig.saved.as_ref().unwrap();
+    let mut slots = kept.outputs["lamps.l1"].slots.iter();
+    let command = slots.find(|kept| kept.slot == Slot::Command);
+    assert_eq!(command.map(|kept| &kept.value), Some(&OFF));
 }

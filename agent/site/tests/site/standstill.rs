@@ -1,5 +1,8 @@
 //! What is not switched while something moves (design, 6 "Engine or machine shut-down").
 
+mod begun;
+mod told;
+
 use std::time::Duration;
 
 use lamplighter_model::{
@@ -83,6 +86,17 @@ impl Rig {
         self.sample(GPS, SPEED, Value::Float(speed));
     }
 
+    /// The receiver tells it every second.
+    fn goes_on(&mut self, time: Duration) {
+        for _ in 0..time.as_secs() {
+            self.wait(secs(1));
+            let last = self.tree.get(&(SPEED, None)).cloned();
+            if let Some(last) = last.filter(|last| last.quality == Quality::Good) {
+                self.sample(GPS, SPEED, last.value);
+            }
+        }
+    }
+
     fn execute(&mut self, resource: ResourceAddress, args: &str) -> OpId {
         let args = args.as_bytes().to_vec();
         self.request(server(), Action::Execute { resource, args })
@@ -112,7 +126,7 @@ impl Rig {
 
     /// Whether the engine is told to stop within this time; the device obeys.
     fn stops_within(&mut self, time: Duration) -> bool {
-        self.wait(time);
+        self.goes_on(time);
         if self.asked.is_empty() {
             return false;
         }
@@ -203,7 +217,7 @@ fn stop_and_go_is_no_standstill() {
 fn who_stands_is_switched_at_once_and_going_on_waits_for_nothing() {
     let mut rig = running();
     rig.drives(0.0);
-    rig.wait(secs(10));
+    rig.goes_on(secs(10));
     let op = rig.write(ENGINE, OFF);
     assert!(!rig.is_done(op), "answered when it is done");
     rig.accept(LAMPS, ENGINE, &OFF);
@@ -307,7 +321,7 @@ fn a_device_that_refuses_is_not_asked_again_while_it_moves() {
     let mut rig = running();
     rig.write(ENGINE, OFF);
     rig.drives(0.0);
-    rig.wait(secs(10));
+    rig.goes_on(secs(10));
     let failed = Err(Fault::Device("relay stuck".to_owned()));
     assert_eq!(rig.answer(LAMPS, failed), write_of(ENGINE, &OFF));
     assert!(rig.is_armed(), "it is still to be done");

@@ -50,6 +50,7 @@ final class Clients implements PresenceListener, RegistrationListener {
         event.put("binding", String.valueOf(client.getBindingMode()));
         event.put("queue", client.usesQueueMode());
         event.put("location", client.getId());
+        event.put("address", client.getAddress().getHostAddress());
         event.put("port", client.getPort());
         event.put("attributes", client.getAdditionalRegistrationAttributes());
         Values.describe(client, event);

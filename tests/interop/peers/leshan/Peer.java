@@ -1,5 +1,6 @@
 import java.io.BufferedReader;
 import java.io.InputStreamReader;
+import java.net.InetSocketAddress;
 import java.util.ArrayDeque;
 import java.util.ArrayList;
 import java.util.Deque;
@@ -50,11 +51,12 @@ abstract class Peer {
             emit(line);
         }
 
-        /** Opens one port after another: whether it is to be secure, and its number, 0 for any. */
-        static void forEachPort(JsonNode settings, List<Integer> ports, BiConsumer<Boolean, Integer> open) {
+        /** Opens one port after another: whether it is to be secure, and where, with port 0 for any. */
+        static void forEachPort(JsonNode settings, List<Integer> ports, BiConsumer<Boolean, InetSocketAddress> open) {
             List<String> schemes = schemes(settings);
             for (int at = 0; at < schemes.size(); at++) {
-                open.accept(schemes.get(at).equals("coaps"), ports.isEmpty() ? 0 : ports.get(at));
+                int port = ports.isEmpty() ? 0 : ports.get(at);
+                open.accept(schemes.get(at).equals("coaps"), new InetSocketAddress(host(settings, at), port));
             }
         }
 
@@ -62,9 +64,16 @@ abstract class Peer {
             List<String> schemes = schemes(settings);
             List<String> uris = new ArrayList<>();
             for (int at = 0; at < ports.size(); at++) {
-                uris.add(schemes.get(at) + "://127.0.0.1:" + ports.get(at));
+                String host = host(settings, at);
+                host = host.contains(":") ? "[" + host + "]" : host;
+                uris.add(schemes.get(at) + "://" + host + ":" + ports.get(at));
             }
             return uris;
+        }
+
+        /** Of one port; all are on this machine alone where a test does not say. */
+        private static String host(JsonNode settings, int at) {
+            return settings.path("hosts").path(at).asText("127.0.0.1");
         }
 
         /** "coap" or "coaps" for each port that a test asks for; one without security where it asks for none. */

@@ -47,8 +47,7 @@ impl World {
         let open: Vec<(ServerId, LinkId)> = open.map(|(server, link)| (*server, *link)).collect();
         for (server, link) in open {
             self.delays += 1;
-            // The shell's own numbers do not meet those of the core.
-            let new = LinkId(1 << 40 | self.delays);
+            let new = LinkId::of_shell(self.delays);
             let cabinet = &mut self.boxes[of.0];
             cabinet.links.insert(new, server);
             cabinet.newest.insert(server, new);

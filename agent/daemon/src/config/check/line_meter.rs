@@ -436,7 +436,8 @@ impl Checker<'_> {
             }
             title
         });
-        let counter = security.counter.as_ref();
+        // Only the meter knows what was used when a file is lost or put back from a copy.
+        let counter = self.required(at, "counter", security.counter.as_ref());
         let counter = counter.and_then(|counter| self.obis(&below(at, "counter"), counter));
         let security = encryption_key
             .zip(authentication_key)
@@ -492,6 +493,7 @@ impl Checker<'_> {
         meters: impl Iterator<Item = (&'m str, &'m Meter)>,
     ) {
         let mut seen: BTreeMap<(BusId, String), &str> = BTreeMap::new();
+        let mut spaces: BTreeMap<Vec<u8>, &str> = BTreeMap::new();
         for (name, meter) in meters {
             let address = match &meter.kind {
                 MeterKind::Dlms(config) => {
@@ -505,6 +507,15 @@ impl Checker<'_> {
                     continue;
                 }
             };
+            if let MeterKind::Dlms(config) = &meter.kind
+                && let Some(space) = config.security.number_space()
+                && let Some(other) = spaces.insert(space.to_vec(), name)
+            {
+                // The numbers of messages would be the same: that gives the key away.
+                let what = format!("it has the key and the system title of [device.{other}]");
+                let hint = "give each meter a title of its own; one that was ever used stays used";
+                self.error(&key(&["device", name, "security"]), what, hint);
+            }
             if let Some(other) = seen.insert((meter.bus, address), name) {
                 let what = format!("it is the same meter as [device.{other}]");
                 let hint = "one device reads a meter, for all its points";

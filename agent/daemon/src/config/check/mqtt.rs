@@ -5,7 +5,7 @@ use std::time::Duration;
 use lamplighter_adapters::mqtt::{self, Form, MqttCommand, MqttConfig, MqttPoint};
 use lamplighter_dtls as dtls;
 use lamplighter_model::{DataType, Decimal, device::AdapterId};
-use lamplighter_site::boundary::{BootState, PointConfig};
+use lamplighter_site::boundary::{BootState, PointConfig, PointKind};
 
 use super::{
     Checker, below, key,
@@ -187,8 +187,9 @@ impl Checker<'_> {
             let topic = self.topic(&at, point.topic.as_ref());
             let data_type = checked.as_ref().map(|(checked, _)| checked.data_type);
             let form = self.form(&at, point, data_type.unwrap_or(DataType::Float));
+            let kind = checked.as_ref().map(|(checked, _)| checked.kind);
             let command = point.command.as_ref();
-            let command = command.and_then(|command| self.command(&at, command));
+            let command = command.and_then(|command| self.command(&at, command, kind));
             let (Some((checked, point_config)), Some(topic)) = (checked, topic) else {
                 continue;
             };
@@ -259,8 +260,19 @@ impl Checker<'_> {
             })
     }
 
-    fn command(&mut self, point: &Key, command: &schema::Command) -> Option<MqttCommand> {
+    fn command(
+        &mut self,
+        point: &Key,
+        command: &schema::Command,
+        kind: Option<PointKind>,
+    ) -> Option<MqttCommand> {
         let at = below(point, "command");
+        let retain = command.retain.unwrap_or(false);
+        let is_switched = kind.is_some_and(|kind| kind != PointKind::Value);
+        if retain && is_switched {
+            let what = "an output would be switched by an old command when its device comes back";
+            self.error(&below(&at, "retain"), what, "only set points are kept");
+        }
         let payload = word(command.payload.as_ref(), "{value}");
         if !payload.contains("{value}") {
             let what = "the value is not in it";
@@ -273,7 +285,7 @@ impl Checker<'_> {
         Some(MqttCommand {
             topic: self.topic(&at, command.topic.as_ref())?,
             payload,
-            retain: command.retain.unwrap_or(false),
+            retain,
             within: Duration::from_millis(within),
             tolerance,
         })

@@ -62,7 +62,8 @@ impl Checker<'_> {
         let interlocks = self.interlocks(site, &points, &groups);
         let lamp_watches = self.lamp_watches(site, &points, definitions);
         let thermostats = self.thermostats(site, &mut rules);
-        let standstills = self.standstills(site, &points, &groups, &thermostats, definitions);
+        let standstills =
+            self.standstills(site, devices, &points, &groups, &thermostats, definitions);
         let position = rules.position();
         SiteConfig {
             definitions: Arc::clone(definitions),

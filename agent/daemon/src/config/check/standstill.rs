@@ -8,8 +8,12 @@ use lamplighter_site::boundary::{
     BootState, GroupConfig, PointConfig, StandstillConfig, ThermostatConfig,
 };
 
-use super::{Checker, below, key, safety::Wanted};
-use crate::config::{layer::Key, schema};
+use super::{Checker, below, device::CheckedDevice, key, safety::Wanted};
+use crate::config::{
+    checked::{DeviceKind, MeterKind},
+    layer::Key,
+    schema,
+};
 
 const SPEED: Wanted = Wanted {
     types: &[DataType::Float, DataType::Integer, DataType::Unsigned],
@@ -28,6 +32,7 @@ impl Checker<'_> {
     pub(super) fn standstills(
         &mut self,
         site: &schema::Site,
+        devices: &[CheckedDevice],
         points: &[PointConfig],
         groups: &[GroupConfig],
         thermostats: &[ThermostatConfig],
@@ -67,16 +72,49 @@ impl Checker<'_> {
             let limit = self.within(&below(&at, "below"), limit, 0.0, 1000.0);
             let lasts = keys.for_s.unwrap_or(10);
             let lasts = self.within(&below(&at, "for_s"), lasts, 1, 3600);
+            let lasts = Duration::from_secs(lasts);
+            if let Some(speed) = speed {
+                self.told_often(&below(&at, "speed"), speed, lasts, devices);
+            }
             standstills.extend(speed.map(|speed| StandstillConfig {
                 name: name.clone(),
                 outputs,
                 on,
                 speed,
                 below: limit,
-                lasts: Duration::from_secs(lasts),
+                lasts,
             }));
         }
         standstills
+    }
+
+    /// A speed is believed for as long as it must have stood: what is told less often never stands.
+    fn told_often(
+        &mut self,
+        at: &Key,
+        speed: ResourceAddress,
+        lasts: Duration,
+        devices: &[CheckedDevice],
+    ) {
+        let is_its = |device: &&CheckedDevice| {
+            let mut points = device.points.iter();
+            points.any(|point| point.address == speed)
+        };
+        let Some(CheckedDevice { device, .. }) = devices.iter().find(is_its) else {
+            return;
+        };
+        let name = &device.name;
+        if is_never_stale(&device.kind) {
+            let what = format!("[device.{name}] has no `stale_after_s`");
+            let hint = "a speed that is not told any more has to be noticed";
+            self.error(at, what, hint);
+        }
+        if let Some(every) = told_every(&device.kind, speed).filter(|every| *every >= lasts) {
+            let (every, lasts) = (every.as_secs_f64(), lasts.as_secs());
+            let what = format!("[device.{name}] tells it every {every} s only");
+            let hint = format!("more often, or a longer `for_s` than {lasts}");
+            self.error(at, what, hint);
+        }
     }
 
     /// What nobody has commanded cannot be armed.
@@ -117,6 +155,45 @@ impl Checker<'_> {
                 "boot = \"on\""
             };
             self.error(at, what, hint);
+        }
+    }
+}
+
+/// Whether what it told last may stand for ever.
+const fn is_never_stale(kind: &DeviceKind) -> bool {
+    match kind {
+        DeviceKind::Mqtt(mqtt) => mqtt.config.stale_after.is_none(),
+        DeviceKind::Remote(remote) => remote.limits.stale_after.is_none(),
+        DeviceKind::Gpio(_)
+        | DeviceKind::Location(_)
+        | DeviceKind::Meter(_)
+        | DeviceKind::Modbus(_)
+        | DeviceKind::S0(_)
+        | DeviceKind::Sim(_)
+        | DeviceKind::System(_)
+        | DeviceKind::W1(_) => false,
+    }
+}
+
+/// How often a device tells a value; `None` where that is its own affair.
+fn told_every(kind: &DeviceKind, address: ResourceAddress) -> Option<Duration> {
+    match kind {
+        DeviceKind::Location(location) => Some(location.every),
+        DeviceKind::Meter(meter) => match &meter.kind {
+            MeterKind::Dlms(config) => Some(config.read_every),
+            MeterKind::Iec62056(config) => Some(config.read_every),
+            MeterKind::Mbus(config) => Some(config.read_every),
+            MeterKind::ModeD | MeterKind::P1 | MeterKind::Sml { .. } => None,
+        },
+        DeviceKind::Modbus(modbus) => {
+            let mut points = modbus.config.points.iter();
+            let point = points.find(|point| point.address == address)?;
+            Some(point.poll)
+        }
+        DeviceKind::S0(meter) => Some(meter.every),
+        DeviceKind::System(files) | DeviceKind::W1(files) => Some(files.period),
+        DeviceKind::Gpio(_) | DeviceKind::Mqtt(_) | DeviceKind::Remote(_) | DeviceKind::Sim(_) => {
+            None
         }
     }
 }

@@ -40,7 +40,7 @@ impl Checker<'_> {
     }
 
     /// `256MiB` in bytes.
-    fn size(&mut self, at: &Key, text: &str) -> Option<u64> {
+    pub(super) fn size(&mut self, at: &Key, text: &str) -> Option<u64> {
         let Some(size) = parse(text) else {
             let what = format!("`{text}` is not a size");
             self.error(at, what, "a whole number with KiB, MiB or GiB: \"256MiB\"");

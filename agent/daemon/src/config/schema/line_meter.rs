@@ -117,8 +117,8 @@ pub struct DlmsSecurity {
     /// Our own, eight characters or sixteen hexadecimal digits, for `gmac`; no other client of the meter
     /// may have it. Example: `"LMPcab17"`.
     pub system_title: Option<String>,
-    /// Where the meter tells the public client its invocation counter, for `gmac`.
-    /// Example: `"0-0:43.1.0"`. Default: only what was kept counts.
+    /// Where the meter tells the public client its invocation counter; required for `gmac`.
+    /// Example: `"0-0:43.1.0"`.
     pub counter: Option<String>,
 }
 

@@ -101,7 +101,8 @@ pub struct Command {
     pub topic: Option<String>,
     /// `{value}` stands for the value. Example: `'{"state":"{value}"}'`. Default: `"{value}"`.
     pub payload: Option<String>,
-    /// Have the broker keep the command. Default: false.
+    /// Have the broker keep the command, so that a device that sleeps hears it whenever it wakes, even
+    /// where it was answered with an error. Not for outputs. Default: false.
     pub retain: Option<bool>,
     /// Time in which the state comes back in milliseconds, 100–3400. Default: 2000.
     pub within_ms: Option<u64>,

@@ -4,6 +4,7 @@ import { begin, follow, get, logout, post, put } from '/api.js';
 import { make, setText } from '/dom.js';
 import { icon } from '/icons.js';
 import { clock, duration, title } from '/words.js';
+import { bearerSection } from '/bearers.js';
 import { demoPanel } from '/demo.js';
 import { deviceCards } from '/device.js';
 import { lighting } from '/lighting.js';
@@ -135,6 +136,7 @@ function showStatus(status) {
   setText(byId('endpoint'), status.endpoint);
   setText(byId('about'), status.demo ? 'Simulated street cabinet' : 'Street cabinet');
   byId('servers').replaceChildren(...status.servers.map(serverCard));
+  byId('bearers').replaceChildren(...bearerSection(status, { age, toast }));
   byId('problems').hidden = status.problems.length === 0;
   byId('problems').replaceChildren(...status.problems.map(problemLine));
   byId('links').replaceChildren(linkTable(status.devices));

@@ -1,4 +1,3 @@
-import java.net.InetSocketAddress;
 import java.util.ArrayList;
 import java.util.List;
 import java.util.Map;
@@ -72,8 +71,8 @@ public class BootstrapPeer extends Peer {
                     new CaliforniumBootstrapServerEndpointsProvider.Builder(new CoapBootstrapServerProtocolProvider(),
                             new CoapsBootstrapServerProtocolProvider());
             endpoints.setConfiguration(values -> Security.configure(values, settings));
-            forEachPort(settings, ports, (secure, port) -> endpoints
-                    .addEndpoint(new InetSocketAddress("127.0.0.1", port), secure ? Protocol.COAPS : Protocol.COAP));
+            forEachPort(settings, ports, (secure, address) -> endpoints
+                    .addEndpoint(address, secure ? Protocol.COAPS : Protocol.COAP));
             builder.setEndpointsProviders(endpoints.build());
             server = builder.build();
             server.addListener(new Sessions(this));

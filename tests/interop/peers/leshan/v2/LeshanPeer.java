@@ -1,5 +1,4 @@
 import java.io.File;
-import java.net.InetSocketAddress;
 import java.util.ArrayList;
 import java.util.LinkedHashMap;
 import java.util.List;
@@ -116,8 +115,8 @@ public class LeshanPeer extends Peer {
             CaliforniumServerEndpointsProvider.Builder endpoints = new CaliforniumServerEndpointsProvider.Builder(
                     new CoapServerProtocolProvider(), new CoapsServerProtocolProvider());
             endpoints.setConfiguration(values -> Security.configure(values, settings));
-            forEachPort(settings, ports, (secure, port) -> endpoints
-                    .addEndpoint(new InetSocketAddress("127.0.0.1", port), secure ? Protocol.COAPS : Protocol.COAP));
+            forEachPort(settings, ports, (secure, address) -> endpoints
+                    .addEndpoint(address, secure ? Protocol.COAPS : Protocol.COAP));
             return endpoints.build();
         }
 
