@@ -283,6 +283,7 @@ impl Server {
         self.end_orphans(turn);
         self.doubt_session(turn);
         self.go_round_hole(turn);
+        self.notice_loss(turn.now.mono);
         if std::mem::take(&mut self.link.in_vain)
             && let Some(why) = self.unusable.clone()
         {

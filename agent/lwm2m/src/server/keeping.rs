@@ -43,6 +43,10 @@ pub(super) struct Uplink {
     /// What has no way to the server is not passed by before.
     pub(super) patient_until: Duration,
     patient_since: Duration,
+    /// Messages of either side that had to be repeated, as far as they are judged.
+    repeated: u64,
+    /// The path loses messages here and there: until then everything is confirmed.
+    loses_until: Option<Duration>,
     /// How far the queue was read is not what was saved last, since then.
     reading_changed: Option<Duration>,
     /// There may be a way for what was passed by.
@@ -96,6 +100,9 @@ const MAX_CONFIRMABLE: usize = 16;
 /// The same after this time, so that a path that has died in silence is noticed.
 const CONFIRM_AFTER: Duration = Duration::from_secs(60);
 
+/// How long everything is confirmed after a message of either side had to be repeated.
+const CONFIRM_ALL: Duration = Duration::from_secs(600);
+
 /// How long the first observations of a new registration are waited for.
 const AWAIT_FIRST: Duration = Duration::from_secs(10);
 /// How long the next is waited for after one.
@@ -116,6 +123,8 @@ impl Default for Uplink {
             pace: Pace::default(),
             patient_until: Duration::ZERO,
             patient_since: Duration::ZERO,
+            repeated: 0,
+            loses_until: None,
             reading_changed: None,
             reconsiders: false,
             request: None,
@@ -130,6 +139,13 @@ impl Default for Uplink {
             not_before: None,
             awaits_date: false,
         }
+    }
+}
+
+impl Uplink {
+    /// What was lost on the former path says nothing about this one.
+    pub(super) const fn path_changed(&mut self) {
+        self.loses_until = None;
     }
 }
 
@@ -160,8 +176,29 @@ impl Server {
     /// So many were told without confirmation that one is asked for.
     pub(super) fn wants_confirmation(&self, now: Duration) -> bool {
         let since = self.uplink.unconfirmed_since;
-        self.outbox.unconfirmed() >= MAX_UNCONFIRMED
+        self.is_lossy(now)
+            || self.outbox.unconfirmed() >= MAX_UNCONFIRMED
             || since.is_some_and(|since| since + CONFIRM_AFTER <= now)
+    }
+
+    fn is_lossy(&self, now: Duration) -> bool {
+        self.uplink.loses_until.is_some_and(|until| now < until)
+    }
+
+    /// Where a message had to be repeated, others were lost that nobody repeats: what is told from
+    /// now on is confirmed one by one, and what was told since the last answer is told again.
+    pub(super) fn notice_loss(&mut self, now: Duration) {
+        let counters = self.endpoint.counters();
+        let repeated = counters.retransmissions + counters.duplicates;
+        if repeated == self.uplink.repeated {
+            return;
+        }
+        self.uplink.repeated = repeated;
+        let was_lossy = self.is_lossy(now);
+        self.uplink.loses_until = Some(now + CONFIRM_ALL);
+        if !was_lossy {
+            self.doubt();
+        }
     }
 
     /// Stores what the observation is due to tell, which is as good as telling it.

@@ -56,6 +56,9 @@ pub(crate) struct World {
     pub(crate) links_work: bool,
     /// Datagrams in both directions are lost while set.
     pub(crate) lossy: bool,
+    /// Of a hundred datagrams so many are lost, either way.
+    pub(crate) loss_percent: u32,
+    pub(crate) dice: u32,
     /// Notifications, and answers that came later than their acknowledgement, to be confirmed.
     pub(crate) confirmable: usize,
     pub(crate) notifications: Vec<(Duration, Token, Response)>,
@@ -179,6 +182,8 @@ impl World {
             link: None,
             links_work: true,
             lossy: false,
+            loss_percent: 0,
+            dice: 1,
             confirmable: 0,
             notifications: Vec::new(),
             now,
@@ -428,12 +433,21 @@ impl World {
                 if is_confirmable && datagram.get(1) == Some(&0x45) {
                     self.confirmable += 1;
                 }
-                if !self.lossy && datagram.len() <= self.hole {
+                if !self.loses() && datagram.len() <= self.hole {
                     self.largest = self.largest.max(datagram.len());
                     self.server.receive(&datagram, self.now);
                 }
             }
         }
+    }
+
+    fn loses(&mut self) -> bool {
+        // Numerical Recipes: random enough for packets.
+        self.dice = self
+            .dice
+            .wrapping_mul(1_664_525)
+            .wrapping_add(1_013_904_223);
+        self.lossy || (self.dice >> 16) % 100 < self.loss_percent
     }
 
     fn save(&mut self, record: Record) {
@@ -456,7 +470,7 @@ impl World {
             }
         }
         while let Some(datagram) = self.server.poll_transmit() {
-            if let (Some(link), false) = (self.link, self.lossy) {
+            if let (Some(link), false) = (self.link, self.loses()) {
                 inputs.push(Input::Received(link, datagram));
             }
         }

@@ -128,6 +128,47 @@ fn a_power_cut_during_the_outage_loses_nothing() {
     assert!(again.kept.is_empty());
 }
 
+/// Before something had to be repeated nobody knows of the loss: what a lucky confirmation has passed
+/// by until then is gone. From then on nothing is.
+#[test]
+fn a_path_that_loses_every_third_packet_is_noticed_and_loses_nothing_more() {
+    const WORLDS: u32 = 20;
+    let (mut early, mut late) = (0, 0);
+    for dice in 0..WORLDS {
+        let mut world = observing(SENML_CBOR);
+        unmute(&mut world);
+        (world.dice, world.loss_percent) = (dice, 30);
+        numbers(&mut world, 1..201, 5);
+        world.loss_percent = 0;
+        world.seconds(600);
+        let mut told = values(&notified(&world, "/3303/0/5700"));
+        told.extend(values(&sent(&world)));
+        early += (1..101).filter(|number| !told.contains(number)).count();
+        late += (101..201).filter(|number| !told.contains(number)).count();
+        assert!(world.kept.is_empty());
+    }
+    assert_eq!(late, 0);
+    assert!(early < 8 * WORLDS as usize, "{early} in {WORLDS} worlds");
+}
+
+#[test]
+fn a_loss_of_long_ago_confirms_nothing() {
+    let mut world = observing(SENML_CBOR);
+    world.lossy = true;
+    world.input(Input::Command(Command::Update(SSID)));
+    world.seconds(1);
+    world.lossy = false;
+    world.seconds(5);
+    let confirmed = |world: &mut World, from: i64| {
+        let before = world.confirmable;
+        numbers(world, from..from + 3, 1);
+        world.confirmable - before
+    };
+    assert_eq!(confirmed(&mut world, 1), 3, "its Update was repeated");
+    world.seconds(601);
+    assert_eq!(confirmed(&mut world, 4), 0);
+}
+
 #[test]
 fn what_vanished_in_a_black_hole_is_told_again() {
     let mut world = observing(SENML_CBOR);

@@ -199,7 +199,14 @@ fn portal(address: &str) -> io::Result<()> {
 
 fn redirect(mut client: &TcpStream) -> io::Result<()> {
     client.set_read_timeout(Some(PATIENCE))?;
-    let mut request = [0; REQUEST];
-    let _ = client.read(&mut request)?;
+    // A socket that is closed with something unread resets the connection before the answer is read.
+    let mut request = Vec::new();
+    let mut part = [0; REQUEST];
+    while !request.ends_with(b"\r\n\r\n") && request.len() < REQUEST {
+        match client.read(&mut part)? {
+            0 => break,
+            length => request.extend_from_slice(&part[..length]),
+        }
+    }
     client.write_all(PORTAL.as_bytes())
 }
