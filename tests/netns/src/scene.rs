@@ -29,6 +29,9 @@ const KEY: &str = "000102030405060708090a0b0c0d0e0f";
 /// How often a number is counted.
 const PACE: Duration = Duration::from_millis(200);
 
+/// What takes so long was lost and repeated: RFC 7252, 4.8, ACK_TIMEOUT.
+const REPEATED: Duration = Duration::from_millis(1_950);
+
 /// Seconds that make a test short. A black hole is noticed after at most 1 + 2 × 0.5 s.
 pub const QUICK: &str =
     "active_s = 1\nstandby_s = 2\ntimeout_s = 0.5\ndown = 2\nup = 2\nhold_s = 1\n";
@@ -203,7 +206,7 @@ pub struct Scene {
 /// A moment, and what had been counted then.
 #[derive(Clone, Copy, Debug)]
 pub struct Mark {
-    at: Instant,
+    pub at: Instant,
     number: u32,
     agreed: u64,
 }
@@ -322,6 +325,22 @@ impl Scene {
         self.leshan.event(SOON, is_told);
     }
 
+    /// Updates one after another until one reaches the server late: it was lost and repeated.
+    #[track_caller]
+    pub fn repeats_an_update(&mut self) {
+        const TRIES: u32 = 40;
+        for _ in 0..TRIES {
+            let begin = now();
+            let told = self.agent.cli(&["server", "refresh", "main"]);
+            assert!(told.status.success(), "{told:?}");
+            self.leshan.event(SOON, is_told);
+            if begin.elapsed() >= REPEATED {
+                return;
+            }
+        }
+        panic!("none of {TRIES} Updates was lost");
+    }
+
     /// Messages of handshakes since the mark, hellos of probes aside.
     pub fn agreed_since(&self, mark: Mark) -> u64 {
         self.site.agreed() - mark.agreed
@@ -378,18 +397,20 @@ impl Scene {
         );
     }
 
-    /// As [`Self::complete`] where single packets are lost at random: a notification that nobody
-    /// confirms may be lost between two that are confirmed, and nobody knows. At most so many of a
-    /// hundred.
+    /// As [`Self::complete`] where single packets are lost at random: before the box has noticed, a
+    /// notification that nobody confirms may be lost between two that are, and nobody knows.
     #[track_caller]
-    pub fn complete_but(mut self, percent: u32) {
+    pub fn complete_since(mut self, noticed: Mark) {
         let last = self.ends();
-        let missing = self.ledger.missing(last).len();
-        let figure = format!("{missing} of {last}");
-        figures::say(self.name, "numbers lost without a trace", &figure);
+        let missing = self.ledger.missing(last);
+        let (late, early): (Vec<u32>, Vec<u32>) =
+            missing.iter().partition(|number| **number > noticed.number);
+        let figure = format!("{} of {}", early.len(), noticed.number);
+        figures::say(self.name, "numbers lost before that", &figure);
         assert!(
-            missing as u32 * 100 <= last * percent,
-            "{figure} numbers are missing"
+            late.is_empty(),
+            "noticed at {}, and still missing of {last}: {late:?}",
+            noticed.number
         );
     }
 

@@ -89,6 +89,8 @@ pub(super) struct Mark {
     /// All before this number were sent before it.
     told: u64,
     sent: Duration,
+    /// Everything is confirmed one by one, so a repetition says nothing of what was told before.
+    one_by_one: bool,
 }
 
 /// Samples that were told without any confirmation: the next notification asks for one.
@@ -139,13 +141,6 @@ impl Default for Uplink {
             not_before: None,
             awaits_date: false,
         }
-    }
-}
-
-impl Uplink {
-    /// What was lost on the former path says nothing about this one.
-    pub(super) const fn path_changed(&mut self) {
-        self.loses_until = None;
     }
 }
 
@@ -381,10 +376,11 @@ impl Server {
         self.uplink.reconsiders && !self.outbox.parked().is_empty()
     }
 
-    pub(super) const fn mark(&self, now: Duration) -> Mark {
+    pub(super) fn mark(&self, now: Duration) -> Mark {
         Mark {
             told: self.outbox.mark(),
             sent: now,
+            one_by_one: self.is_lossy(now),
         }
     }
 
@@ -429,7 +425,7 @@ impl Server {
     /// A message was answered: what was sent before it has arrived too, as far as anybody can
     /// tell.
     pub(super) fn arrived(&mut self, mark: Mark, turn: &mut Turn<'_>) {
-        if !self.measure(mark, turn.now) {
+        if !self.measure(mark, turn.now) && !mark.one_by_one {
             return self.doubt();
         }
         self.confirm(mark.told, turn.shared);

@@ -192,7 +192,6 @@ impl Server {
     fn start_over_link(&mut self, turn: &mut Turn<'_>) {
         self.link.is_up = true;
         self.observations.path_changed();
-        self.uplink.path_changed();
         self.endpoint.path_changed(turn.now.mono);
         self.session.set_mtu(None);
         self.registration.link_up(turn.now);

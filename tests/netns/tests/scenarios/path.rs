@@ -116,12 +116,16 @@ fn a_third_of_all_packets_is_lost() {
     scene.connected(Uplink::Eth);
     let mark = scene.mark();
     scene.site.loss(Uplink::Eth, 30);
-    scene.hears(mark.number_after(50), SOON * 2);
-    scene.recovered("50 numbers at 5/s", mark, SOON);
+    scene.repeats_an_update();
+    scene.note("loss noticed", mark.at.elapsed());
+    let noticed = scene.mark();
+    let fifty = || (scene.numbers().last() >= noticed.number_after(50)).then_some(());
+    until("50 numbers", SOON, fifty);
     scene.site.heal(Uplink::Eth);
     let mark = scene.mark();
-    scene.recovered("next number after it healed", mark, SOON);
-    scene.complete_but(30);
+    scene.recovered("next number after it healed", mark, SOON * 2);
+    // A message that was lost four times is repeated after up to 48 s.
+    scene.complete_since(noticed);
 }
 
 /// A modem far out: 0.7 s each way, with the pauses of a cellular network scaled down.
