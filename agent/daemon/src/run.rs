@@ -145,6 +145,8 @@ pub struct Waiting {
     servers: Vec<(Ssid, ServerState)>,
     /// Servers that do not expect to hear us, as people were told.
     asleep: BTreeSet<Ssid>,
+    /// The sessions were told that only what is urgent may leave.
+    is_urgent_only: bool,
     /// Whether the site was told that a server can be reached.
     contact: Option<bool>,
     /// Devices that are given up.

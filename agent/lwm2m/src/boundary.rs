@@ -85,6 +85,9 @@ pub enum Input {
     PathUp,
     Received(LinkId, Vec<u8>),
     Timeout,
+    /// Whether only what is urgent may leave: registration, answers, changes of states and alarms.
+    /// What is measured is stored meanwhile.
+    UrgentOnly(bool),
 }
 
 /// Who vouches for the date of [`lamplighter_model::Now`], where there is one.

@@ -150,6 +150,7 @@ impl Client {
                 }
             }
             Input::Timeout => {}
+            Input::UrgentOnly(is_urgent_only) => self.on_urgent_only(is_urgent_only),
         }
         self.drop_orphans(tree, now);
         self.handle_timeouts(tree, now);

@@ -40,6 +40,8 @@ pub(crate) struct Shared {
     pub(crate) hardware: Vec<u8>,
     /// A bootstrap server is writing: what others want has to wait.
     pub(crate) is_bootstrapped: bool,
+    /// Only what is urgent may leave.
+    pub(crate) is_urgent_only: bool,
     /// What happened in this turn and concerns others than the one who did it.
     pub(crate) news: Vec<News>,
     next_link: u64,
@@ -137,6 +139,7 @@ impl Shared {
             endpoint,
             hardware: Vec::new(),
             is_bootstrapped: false,
+            is_urgent_only: false,
             news: Vec::new(),
             next_link: 0,
             out,

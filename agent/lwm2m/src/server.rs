@@ -47,6 +47,7 @@ mod silence;
 mod sleep;
 mod status;
 mod telling;
+mod urgent;
 mod uri;
 mod withholding;
 

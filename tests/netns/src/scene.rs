@@ -251,6 +251,12 @@ impl Scene {
         self.note_events(events);
     }
 
+    /// The last number that the server has heard by now.
+    pub fn newest(&mut self) -> u32 {
+        self.forget_events();
+        self.ledger.newest()
+    }
+
     /// The numbers of events that the test has looked at.
     pub fn note_events(&mut self, events: Vec<Value>) {
         let concerns = events.iter().filter(|event| Ledger::concerns(event));

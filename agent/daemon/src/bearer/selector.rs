@@ -149,6 +149,11 @@ impl Selector {
         self.current
     }
 
+    /// The cap of the bearer in use is reached, and leaves room for what is urgent only.
+    pub fn is_urgent_only(&self) -> bool {
+        self.current.is_some_and(|id| self.at(id).is_urgent_only())
+    }
+
     fn on_link(&mut self, id: BearerId, link: Option<LinkFacts>, now: Now) {
         let Some(watch) = self.watch_mut(id) else {
             return;

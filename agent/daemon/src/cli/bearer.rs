@@ -27,6 +27,7 @@ pub(super) struct Bearer {
     round_trip_ms: Option<f64>,
     address: Option<String>,
     metered: bool,
+    urgent_only: bool,
     bytes_today: u64,
     bytes_month: u64,
     flaps: u32,
@@ -181,6 +182,9 @@ fn remarks(bearer: &Bearer) -> Vec<String> {
         bearer.operator.clone(),
         signal,
         bearer.metered.then(|| "metered".to_owned()),
+        bearer
+            .urgent_only
+            .then(|| "cap reached: only what is urgent".to_owned()),
         flaps,
     ]
     .into_iter()

@@ -291,6 +291,16 @@ impl Agent {
         }
         self.perform_bearers();
         self.renew_way();
+        self.restrict();
+    }
+
+    /// Tells the sessions whether the bearer in use leaves room for more than what is urgent.
+    fn restrict(&mut self) {
+        let bearers = self.bearers.as_ref();
+        let is_urgent_only = bearers.is_some_and(|bearers| bearers.selector.is_urgent_only());
+        if std::mem::replace(&mut self.waiting.is_urgent_only, is_urgent_only) != is_urgent_only {
+            self.every_client(&Input::UrgentOnly(is_urgent_only));
+        }
     }
 
     /// The bearer in use has got another family, or other name servers: new sockets go by that.

@@ -59,6 +59,7 @@ fn view(facts: &BearerFacts, now: Now) -> BearerView {
         round_trip_ms: facts.round_trip.map(milliseconds),
         address: facts.address.map(|address| address.to_string()),
         metered: facts.is_metered,
+        urgent_only: facts.is_urgent_only,
         bytes_today: facts.bytes_today,
         bytes_month: facts.bytes_month,
         flaps: facts.flaps,

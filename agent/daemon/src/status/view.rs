@@ -76,6 +76,9 @@ pub struct BearerView {
     /// Of this box, as servers are spoken to.
     pub address: Option<String>,
     pub metered: bool,
+    /// Its cap is reached: only the registration, answers, states and alarms go over it.
+    #[serde(default)]
+    pub urgent_only: bool,
     /// Both ways.
     pub bytes_today: u64,
     pub bytes_month: u64,

@@ -98,6 +98,7 @@ impl Client {
         let name = &self.shared.endpoint;
         let grants = config.rights.clone();
         let mut server = Server::new(config, name, &account, registration, self.seed, now);
+        server.be_frugal(self.shared.is_urgent_only);
         if let Some(session) = session {
             server.take_up_session(&session, &mut self.shared);
         }

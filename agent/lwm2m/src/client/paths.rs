@@ -51,6 +51,12 @@ impl Client {
         self.bootstrap.path_up(&mut self.shared, now);
     }
 
+    pub(super) fn on_urgent_only(&mut self, is_urgent_only: bool) {
+        self.shared.is_urgent_only = is_urgent_only;
+        let servers = self.servers.values_mut();
+        servers.for_each(|server| server.be_frugal(is_urgent_only));
+    }
+
     pub(super) fn ping(&mut self, now: Now) {
         for server in self.servers.values_mut() {
             server.ping(now.mono);

@@ -312,6 +312,11 @@ impl Relation {
         Reliability::NonConfirmable
     }
 
+    /// Whether a state or an alarm is to be told.
+    pub(crate) const fn is_urgent(&self) -> bool {
+        self.confirm
+    }
+
     /// When the next thing is to be done.
     pub(super) fn due(&self) -> Option<Duration> {
         if self.queued || self.in_flight {

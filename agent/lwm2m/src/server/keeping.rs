@@ -33,6 +33,8 @@ pub(super) struct Uplink {
     pub(super) flight: Option<Flight>,
     /// Nothing shows that the server can be reached: nothing but the registration is sent.
     pub(super) is_suspect: bool,
+    /// Only what is urgent may leave.
+    pub(super) is_frugal: bool,
     /// Parts of which the server wants only so many kept.
     limits: BTreeMap<Part, Limit>,
     /// What this turn has lost, to be told to people.
@@ -119,6 +121,7 @@ impl Default for Uplink {
         Self {
             flight: None,
             is_suspect: true,
+            is_frugal: false,
             limits: BTreeMap::new(),
             lost: Vec::new(),
             marks: BTreeMap::new(),
@@ -247,6 +250,7 @@ impl Server {
         let mut samples = self.latest(resource, index, turn);
         // Devices tell again and again what they measure; the core only what has changed.
         samples.retain(|sample| is_core || !self.outbox.repeats(sample));
+        self.send_alarm(&samples, turn);
         let kept = self.outbox.queue(samples);
         self.hand_over(kept, turn.shared);
     }

@@ -131,6 +131,9 @@ impl Server {
         if !is_storing && !self.outbox.is_empty() {
             self.discard_all(turn.shared);
         }
+        if self.is_frugal() {
+            return self.observations.has_waiting() && self.notify_frugally(is_storing, turn);
+        }
         if self.observations.has_waiting() {
             let is_ready =
                 self.uplink.pace.ready_at() <= turn.now.mono && self.has_room_to_confirm();
@@ -352,7 +355,7 @@ impl Server {
     }
 
     /// What is observed holds now, from what was last heard.
-    fn current(&self, targets: &Targets, turn: &Turn<'_>) -> Result<Vec<Node>, Reject> {
+    pub(super) fn current(&self, targets: &Targets, turn: &Turn<'_>) -> Result<Vec<Node>, Reject> {
         let catalogue = turn.catalogue();
         let caller = self.caller();
         // A right that was taken since silences the observation, it does not end it.
@@ -384,7 +387,7 @@ impl Server {
         )?)
     }
 
-    fn notify(
+    pub(super) fn notify(
         &mut self,
         token: Token,
         response: Response,

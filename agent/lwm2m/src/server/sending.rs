@@ -59,6 +59,7 @@ impl Server {
         let is_paused = paused.is_some_and(|until| until > turn.now.mono);
         if self.registration.phase() != Phase::Registered
             || self.uplink.is_suspect
+            || self.uplink.is_frugal
             || self.uplink.flight.is_some()
             || is_paused
         {
@@ -155,6 +156,7 @@ impl Server {
     pub(super) fn replay_timeout(&self) -> Option<Duration> {
         let can_leave = self.uplink.flight.is_none()
             && !self.uplink.is_suspect
+            && !self.uplink.is_frugal
             && self.registration.phase() == Phase::Registered;
         if !can_leave {
             return None;

@@ -9,7 +9,7 @@ use crate::{
     boundary::{RequestId, SendRequest},
     format::ContentFormat,
     operation,
-    perform::Turn,
+    perform::{Shared, Turn},
     registration::{Enabler, Phase, Reply},
     reject::Reject,
 };
@@ -18,12 +18,21 @@ use crate::{
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Telling {
     exchange: ExchangeId,
-    id: RequestId,
+    /// None where nobody waits for its end.
+    id: Option<RequestId>,
     mark: Mark,
 }
 
 /// Requests of people that may be under way to one server at once.
 const MAX_TELLINGS: usize = 16;
+
+impl Telling {
+    fn ended(self, result: Result<(), Reject>, shared: &mut Shared) {
+        if let Some(id) = self.id {
+            shared.tellings.ended(id, result, &mut shared.out);
+        }
+    }
+}
 
 impl Server {
     /// Sends the latest values below the paths, and the values that come along.
@@ -44,6 +53,19 @@ impl Server {
         for sample in &request.samples {
             samples.push(self.checked(sample, turn)?);
         }
+        self.send_now(Some(id), &samples, turn)
+    }
+
+    /// Past all that is stored.
+    ///
+    /// # Errors
+    /// Where the samples cannot be written.
+    pub(super) fn send_now(
+        &mut self,
+        id: Option<RequestId>,
+        samples: &[Sample],
+        turn: &Turn<'_>,
+    ) -> Result<(), Reject> {
         let format = ContentFormat::SenmlCbor;
         let nodes: Vec<_> = samples
             .iter()
@@ -66,7 +88,7 @@ impl Server {
     }
 
     /// Whether the server takes a Send now, in words (lwm2m/30, 7).
-    fn check_send(&self, turn: &Turn<'_>) -> Result<(), Reject> {
+    pub(super) fn check_send(&self, turn: &Turn<'_>) -> Result<(), Reject> {
         if self.registration.phase() != Phase::Registered {
             return Err(Reject::temporary("not registered with this server", None));
         }
@@ -139,9 +161,7 @@ impl Server {
                 ..Reject::new(reply.code, detail)
             })
         };
-        turn.shared
-            .tellings
-            .ended(telling.id, result, &mut turn.shared.out);
+        telling.ended(result, turn.shared);
         true
     }
 
@@ -150,9 +170,7 @@ impl Server {
             return false;
         };
         let reject = Reject::new(Code::GATEWAY_TIMEOUT, "no answer from the server");
-        turn.shared
-            .tellings
-            .ended(telling.id, Err(reject), &mut turn.shared.out);
+        telling.ended(Err(reject), turn.shared);
         true
     }
 
@@ -161,9 +179,7 @@ impl Server {
         for telling in std::mem::take(&mut self.tellings) {
             self.endpoint.cancel(telling.exchange);
             let reject = Reject::temporary("the way to the server is gone", None);
-            turn.shared
-                .tellings
-                .ended(telling.id, Err(reject), &mut turn.shared.out);
+            telling.ended(Err(reject), turn.shared);
         }
     }
 

@@ -32,4 +32,5 @@ mod storing;
 mod storing_limits;
 mod storing_sends;
 mod telling;
+mod urgent;
 mod writes;

@@ -12,6 +12,7 @@ use lamplighter_netns::{
     site::{Site, Uplink},
     wait::{SOON, now, pass, until},
 };
+use serde_json::json;
 
 use super::{TOLD, link::settled};
 
@@ -84,6 +85,34 @@ fn a_cap_of_the_only_bearer_silences_the_box() {
     assert_eq!(filler.ask("1048576"), "sent");
     scene.shows(Uplink::Eth, "disconnected", &["cap-reached"], SOON * 3);
     stays_silent(&scene);
+}
+
+/// Where nothing else works, a cap may leave room for what is urgent: the server reads and the box
+/// updates its registration, and what is measured waits.
+#[test]
+fn a_cap_of_the_only_bearer_leaves_room_for_what_is_urgent() {
+    let setup = Setup {
+        uplinks: vec![Uplink::Eth],
+        tables: "[bearer.eth.cap]\nday = \"1MiB\"\nat_cap = \"urgent\"\n".to_owned(),
+        ..Setup::new("cap-urgent")
+    };
+    let mut scene = setup.start();
+    let server = format!("{SERVER}:9");
+    let mut filler = Peer::start(&scene.site.gateway, &["fill", "eth0", &server]);
+    assert_eq!(filler.ask("1048576"), "sent");
+    scene.listed(Uplink::Eth, SOON * 3, |bearer| {
+        bearer["urgent_only"] == true
+    });
+    let from = scene.numbers().last();
+    scene.refresh();
+    let is_done = || (scene.numbers().last() >= from + 20).then_some(());
+    until("twenty numbers", SOON, is_done);
+    let ask = json!({"do": "read", "path": "/3/0/0"});
+    let read = scene.leshan.ask(scene.name(), ask);
+    assert_eq!(read["code"], 205, "{read}");
+    let queued = scene.agent.json(&["server", "list"])[0]["queued"].clone();
+    assert!(queued.as_u64() >= Some(20), "{queued}");
+    assert!(scene.newest() <= from, "nothing of it has left");
 }
 
 /// Offline is asked for while no bearer works, and ends when that is asked for.

@@ -151,6 +151,10 @@ impl Watch {
         matches!(self.limit(), Limit::Demoted | Limit::Urgent)
     }
 
+    pub(super) fn is_urgent_only(&self) -> bool {
+        self.limit() == Limit::Urgent
+    }
+
     pub(super) fn is_blocked(&self) -> bool {
         self.limit() == Limit::Blocked
     }
@@ -451,7 +455,7 @@ impl Watch {
             reason,
             since: self.since,
             is_current,
-            is_urgent_only: self.limit() == Limit::Urgent,
+            is_urgent_only: self.is_urgent_only(),
             last_exchange: self.last_exchange,
             round_trip: self.round_trip,
             address: self.link.as_ref().and_then(|link| sources(link).next()),

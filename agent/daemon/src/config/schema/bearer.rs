@@ -79,8 +79,8 @@ pub struct Cap {
     pub day: Option<String>,
     /// Counted from the first of the month, UTC. Example: `"200MiB"`. Default: none.
     pub month: Option<String>,
-    /// `"warn"`, `"demote"` (behind all others), `"urgent"` (alarms and the registration only) or
-    /// `"block"`. Default: `"warn"`.
+    /// `"warn"`, `"demote"` (behind all others), `"urgent"` (the same, and over it go registration,
+    /// answers, states and alarms only; what is measured is stored) or `"block"`. Default: `"warn"`.
     pub at_cap: Option<AtCap>,
 }
 

@@ -71,7 +71,8 @@ function bearerRow(bearer, use, age) {
   const state = connected ? 'online' : untried ? '' : 'offline';
   const words = connected ? 'Connected' : untried ? 'Not tried' : `Disconnected: ${REASONS[bearer.reason] ?? bearer.reason}`;
   const signal = bearer.signal_dbm === null ? null : `${bearer.signal_dbm} dBm`.replace('-', '\u2212');
-  const about = [bearer.kind, bearer.interface, bearer.operator, signal, bearer.metered ? 'metered' : null].filter(Boolean);
+  const about = [bearer.kind, bearer.interface, bearer.operator, signal, bearer.metered ? 'metered' : null,
+    bearer.urgent_only ? 'cap reached: only what is urgent' : null].filter(Boolean);
   const counted = bearer.bytes_today || bearer.bytes_month;
   return make(
     'tr',
