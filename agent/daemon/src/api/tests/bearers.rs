@@ -44,6 +44,7 @@ async fn bearers_have_the_shape_that_scripts_rely_on() {
         "round_trip_ms": 41.5, "address": "192.0.2.7", "metered": false, "bytes_today": 1200,
         "bytes_month": 34000, "flaps": 2, "signal_dbm": -97, "quality": null, "snr_db": null,
         "operator": "21401", "roaming": null, "apn": null, "trouble": null,
+        "urgent_only": false,
     });
     assert_eq!(list[0], lan);
     let cell = &list[1];
