@@ -60,6 +60,8 @@ pub(super) struct Line {
     pub(super) attempts: VecDeque<Attempt>,
     /// What we have to complain about.
     trouble: Option<String>,
+    /// What is wrong with the addresses of its interface.
+    address_trouble: Option<String>,
 }
 
 /// A connection that was asked for.
@@ -94,6 +96,17 @@ impl Line {
             told: None,
             attempts: VecDeque::new(),
             trouble: None,
+            address_trouble: None,
+        }
+    }
+
+    /// The same bearer after a reload: everything is to be told again.
+    pub(super) fn renumbered(self, id: BearerId) -> Self {
+        Self {
+            id,
+            told: None,
+            others: BTreeSet::new(),
+            ..self
         }
     }
 
@@ -112,8 +125,9 @@ impl Line {
         let mut meta = modem.map(|modem| modem.meta(place)).unwrap_or_default();
         let weak = is_weak(&meta, levels);
         meta.is_weak = self.weak.see(weak, now).unwrap_or_default();
-        if self.trouble.is_some() {
-            meta.trouble.clone_from(&self.trouble);
+        let trouble = self.trouble.as_ref().or(self.address_trouble.as_ref());
+        if trouble.is_some() {
+            meta.trouble = trouble.cloned();
         }
         meta
     }
@@ -143,7 +157,7 @@ impl Line {
         self.note_death(now);
         let card = modem.card();
         let pin = self.bearer.pin.clone();
-        let is_new = |pin| modem.has_pin_tries() && !memory.is_wrong(&card, pin);
+        let is_new = |pin| modem.has_pin_tries() && !memory.is_wrong(&card, pin, modem.pin_tries);
         let view = View {
             state: modem.state,
             lock: modem.lock,
@@ -163,6 +177,7 @@ impl Line {
             sim: modem.sim_path.clone(),
             card,
             pin,
+            pin_tries: modem.pin_tries,
             apn: self.access.used().cloned(),
             memory: memory.clone(),
         };
@@ -287,9 +302,9 @@ impl Line {
         told
     }
 
-    /// What is wrong with the interface of a connection.
-    pub(super) fn note_trouble(&mut self, trouble: Option<String>) {
-        self.trouble = trouble;
+    /// What is wrong with the interface of its connection; nothing, where there is none.
+    pub(super) fn note_address(&mut self, trouble: Option<String>) {
+        self.address_trouble = trouble;
     }
 
     /// The connection whose interface is to be looked after.

@@ -14,6 +14,7 @@ use super::{
     bus::{Bus, CallError, Service},
     keep_looking,
     network::{self, Device},
+    tried::Tried,
 };
 use crate::{
     bearer::{BearerId, Meta},
@@ -55,15 +56,14 @@ pub(super) struct Networks {
     devices: Vec<Device>,
     failures: u32,
     told: BTreeMap<BearerId, Meta>,
+    left: Tried,
 }
 
 /// A bearer.
 #[derive(Debug)]
-struct Wire {
+pub(super) struct Wire {
     id: BearerId,
-    /// NetworkManager is to connect it.
-    is_ours: bool,
-    apn: Option<Apn>,
+    pub(super) bearer: Bearer,
     /// Since when it is idle, or was last tried.
     idle: Option<Instant>,
     tries: usize,
@@ -75,14 +75,17 @@ impl Networks {
         bearers: &Bearers,
         interfaces: watch::Receiver<Interfaces>,
         out: mpsc::Sender<News>,
+        left: Tried,
     ) -> Self {
-        let wire = |(id, bearer): &(BearerId, Bearer)| Wire {
-            id: *id,
-            is_ours: bearer.manage == Manage::NetworkManager,
-            apn: bearer.apn.clone(),
-            idle: None,
-            tries: 0,
-            trouble: None,
+        let wire = |(id, bearer): &(BearerId, Bearer)| {
+            let before = left.take_wire(*id, bearer);
+            before.unwrap_or_else(|| Wire {
+                id: *id,
+                bearer: bearer.clone(),
+                idle: None,
+                tries: 0,
+                trouble: None,
+            })
         };
         Self {
             bearers: bearers.iter().map(wire).collect(),
@@ -91,6 +94,7 @@ impl Networks {
             devices: Vec::new(),
             failures: 0,
             told: BTreeMap::new(),
+            left,
         }
     }
 
@@ -140,7 +144,7 @@ impl Networks {
     async fn act(&mut self, bus: &Bus) {
         let now = Instant::now();
         for at in 0..self.bearers.len() {
-            let Some(wire) = self.bearers.get(at).filter(|wire| wire.is_ours) else {
+            let Some(wire) = self.bearers.get(at).filter(|wire| wire.is_ours()) else {
                 continue;
             };
             let Some(device) = self.device(wire.id).cloned() else {
@@ -160,9 +164,26 @@ impl Networks {
     }
 }
 
+/// A reload takes nothing back of what was tried.
+impl Drop for Networks {
+    fn drop(&mut self) {
+        self.left.leave_wires(std::mem::take(&mut self.bearers));
+    }
+}
+
 impl Wire {
+    /// The same bearer after a reload.
+    pub(super) fn renumbered(self, id: BearerId) -> Self {
+        Self { id, ..self }
+    }
+
+    /// NetworkManager is to connect it.
+    fn is_ours(&self) -> bool {
+        self.bearer.manage == Manage::NetworkManager
+    }
+
     async fn act(&mut self, bus: &Bus, device: &Device, now: Instant) {
-        let wanted = self.apn.as_ref().filter(|_| device.is_modem);
+        let wanted = self.bearer.apn.as_ref().filter(|_| device.is_modem);
         let is_elsewhere = wanted.is_some_and(|apn| device.apn.as_ref() != Some(&apn.name));
         if !device.is_idle() && !is_elsewhere {
             self.idle = None;

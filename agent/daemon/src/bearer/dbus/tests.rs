@@ -30,14 +30,14 @@ async fn without_a_bus_nothing_is_told_and_it_is_looked_for_for_ever() {
         bus: Some("unix:path=/nowhere/at/all".into()),
         ..Place::default()
     };
-    let mut managers = Managers::start(&bearers, &place);
+    let mut managers = Managers::start(&bearers, &place, Tried::default());
     let event = poll_fn(|cx| managers.poll_event(cx));
     assert!(timeout(Duration::from_secs(86_400), event).await.is_err());
 }
 
 #[tokio::test(start_paused = true)]
 async fn without_bearers_nobody_looks() {
-    let mut managers = Managers::start(&[], &Place::default());
+    let mut managers = Managers::start(&[], &Place::default(), Tried::default());
     let event = poll_fn(|cx| managers.poll_event(cx));
     assert!(timeout(Duration::from_secs(86_400), event).await.is_err());
 }
