@@ -5,6 +5,7 @@
 //! the machine.
 
 use std::{
+    collections::BTreeMap,
     io,
     net::IpAddr,
     os::fd::{AsRawFd as _, OwnedFd},
@@ -22,6 +23,11 @@ use nix::{
 
 use super::modem::{Connection, IpConfig};
 
+/// What interfaces were given for a connection: it goes with it, or packets of the next one would
+/// leave with its address.
+#[derive(Debug, Default)]
+pub(super) struct Given(BTreeMap<(String, IpAddr), u8>);
+
 /// Behind the default routes of wires, as NetworkManager does it.
 const METRIC: u32 = 700;
 /// Seconds until the kernel has answered; it does so at once.
@@ -34,6 +40,7 @@ const DHCP: u32 = 3;
 const NLMSG_ERROR: u16 = 2;
 const RTM_NEWLINK: u16 = 16;
 const RTM_NEWADDR: u16 = 20;
+const RTM_DELADDR: u16 = 21;
 const RTM_NEWROUTE: u16 = 24;
 const REQUEST_ACK: u16 = 0x1 | 0x4;
 const REPLACE_CREATE: u16 = 0x100 | 0x400;
@@ -51,29 +58,88 @@ const RT_SCOPE_LINK: u8 = 253;
 const RTN_UNICAST: u8 = 1;
 const RTNH_F_ONLINK: u32 = 4;
 
-/// Sets addresses and default routes of a connection up. Says what is amiss.
-pub(super) fn set_up(connection: &Connection) -> Option<String> {
-    let interface = connection.interface.as_ref()?;
-    let configs = [&connection.v4, &connection.v6];
-    let there = addresses(interface);
-    let wants = |method| configs.iter().any(|config| config.method == method);
-    if wants(DHCP) && !wants(STATIC) {
-        let text =
-            format!("{interface} wants its address by DHCP: NetworkManager or another client");
-        return there.is_empty().then_some(text);
-    }
-    for config in configs.into_iter().filter(|config| config.method == STATIC) {
-        let Some(address) = config.address.filter(|address| !there.contains(address)) else {
-            continue;
-        };
-        if let Err(error) = apply(interface, address, config) {
+impl Given {
+    /// Sets up what a connection wants, and takes back what it does not want any more. Says what is
+    /// amiss.
+    pub(super) fn follow(&mut self, connection: Option<&Connection>) -> Option<String> {
+        let wanted = connection.and_then(Wanted::of);
+        self.take_back(wanted.as_ref());
+        let Wanted { interface, fixed } = wanted?;
+        let there = addresses(interface);
+        let connection = connection?;
+        let by_dhcp = [&connection.v4, &connection.v6]
+            .iter()
+            .any(|config| config.method == DHCP);
+        if by_dhcp && fixed.is_empty() && there.is_empty() {
             return Some(format!(
-                "nobody gives {interface} its address: NetworkManager could, or the capability \
-                 CAP_NET_ADMIN ({error})"
+                "{interface} wants its address by DHCP: NetworkManager or another client"
             ));
         }
+        for (address, config) in fixed {
+            if !there.contains(&address)
+                && let Err(error) = apply(interface, address, config)
+            {
+                return Some(format!(
+                    "nobody gives {interface} its address: NetworkManager could, or the capability \
+                     CAP_NET_ADMIN ({error})"
+                ));
+            }
+            let key = (interface.to_owned(), address);
+            self.0.insert(key, prefix(address, config.prefix));
+        }
+        None
     }
-    None
+
+    /// What is not wanted, with what a run of us before this one has left.
+    fn take_back(&mut self, wanted: Option<&Wanted<'_>>) {
+        for left in wanted.iter().flat_map(|wanted| wanted.others()) {
+            self.0.entry(left).or_default();
+        }
+        self.0.retain(|(interface, address), prefix| {
+            let is_wanted =
+                wanted.is_some_and(|wanted| wanted.interface == interface && wanted.has(*address));
+            if !is_wanted && let Err(error) = remove(interface, *address, *prefix) {
+                // With its interface it is gone already.
+                tracing::debug!(%error, interface, %address, "A former address is not taken back");
+            }
+            is_wanted
+        });
+    }
+}
+
+/// What a connection wants of its interface.
+struct Wanted<'a> {
+    interface: &'a str,
+    /// Addresses that the network has told.
+    fixed: Vec<(IpAddr, &'a IpConfig)>,
+}
+
+impl<'a> Wanted<'a> {
+    fn of(connection: &'a Connection) -> Option<Self> {
+        let fixed = |config: &'a IpConfig| {
+            let address = config.address.filter(|_| config.method == STATIC)?;
+            Some((address, config))
+        };
+        Some(Self {
+            interface: connection.interface.as_deref()?,
+            fixed: [&connection.v4, &connection.v6]
+                .into_iter()
+                .filter_map(fixed)
+                .collect(),
+        })
+    }
+
+    fn has(&self, address: IpAddr) -> bool {
+        self.fixed.iter().any(|(wanted, _)| *wanted == address)
+    }
+
+    /// Addresses of IPv4 in the place of the one that is wanted. IPv6 has several at a time.
+    fn others(&self) -> impl Iterator<Item = (String, IpAddr)> {
+        let has_v4 = self.fixed.iter().any(|(address, _)| address.is_ipv4());
+        let there = addresses(self.interface).into_iter();
+        let others = there.filter(move |there| has_v4 && there.is_ipv4() && !self.has(*there));
+        others.map(|there| (self.interface.to_owned(), there))
+    }
 }
 
 fn addresses(interface: &str) -> Vec<IpAddr> {
@@ -95,11 +161,17 @@ fn apply(interface: &str, address: IpAddr, config: &IpConfig) -> io::Result<()> 
     let index = if_nametoindex(interface)?;
     let kernel = Kernel::open()?;
     kernel.ask(&link(index, config.mtu))?;
-    kernel.ask(&new_address(index, address, config.prefix))?;
+    let prefix = prefix(address, config.prefix);
+    kernel.ask(&new_address(index, address, prefix))?;
     let gateway = config
         .gateway
         .filter(|gateway| gateway.is_ipv4() == address.is_ipv4());
     kernel.ask(&route(index, address, gateway))
+}
+
+fn remove(interface: &str, address: IpAddr, prefix: u8) -> io::Result<()> {
+    let index = if_nametoindex(interface)?;
+    Kernel::open()?.ask(&former_address(index, address, prefix))
 }
 
 struct Kernel(OwnedFd);
@@ -151,15 +223,27 @@ fn link(index: u32, mtu: Option<u32>) -> Vec<u8> {
     message(RTM_NEWLINK, 0, &body)
 }
 
-fn new_address(index: u32, address: IpAddr, prefix: Option<u8>) -> Vec<u8> {
+fn new_address(index: u32, address: IpAddr, prefix: u8) -> Vec<u8> {
     let (family, bytes) = parts(address);
-    let whole = 8 * bytes.len() as u8;
-    let prefix = prefix.filter(|prefix| *prefix <= whole).unwrap_or(whole);
     let mut body = vec![family, prefix, 0, RT_SCOPE_UNIVERSE];
     body.extend(index.to_ne_bytes());
     attribute(&mut body, IFA_LOCAL, &bytes);
     attribute(&mut body, IFA_ADDRESS, &bytes);
     message(RTM_NEWADDR, REPLACE_CREATE, &body)
+}
+
+/// Of IPv4 the prefix does not matter.
+fn former_address(index: u32, address: IpAddr, prefix: u8) -> Vec<u8> {
+    let (family, bytes) = parts(address);
+    let mut body = vec![family, prefix, 0, RT_SCOPE_UNIVERSE];
+    body.extend(index.to_ne_bytes());
+    attribute(&mut body, IFA_LOCAL, &bytes);
+    message(RTM_DELADDR, 0, &body)
+}
+
+fn prefix(address: IpAddr, told: Option<u8>) -> u8 {
+    let whole = if address.is_ipv4() { 32 } else { 128 };
+    told.filter(|prefix| *prefix <= whole).unwrap_or(whole)
 }
 
 /// Without a gateway the network is a line with one end: everything goes down it.
@@ -229,8 +313,10 @@ mod tests {
         let v4 = "10.0.0.1".parse().unwrap();
         for request in [
             link(1, Some(1428)),
-            new_address(1, v4, Some(30)),
-            new_address(1, v6, Some(200)),
+            new_address(1, v4, 30),
+            former_address(1, v4, 0),
+            new_address(1, v6, 64),
+            former_address(1, v6, 64),
             route(1, v4, Some(v4)),
             route(1, v6, None),
         ] {
@@ -238,7 +324,8 @@ mod tests {
             assert_eq!(length as usize, request.len());
             assert_eq!(request.len() % 4, 0);
         }
-        assert_eq!(new_address(1, v6, Some(200))[17], 128);
+        assert_eq!(prefix(v6, Some(200)), 128);
+        assert_eq!(prefix(v4, Some(30)), 30);
     }
 
     #[test]
@@ -256,7 +343,7 @@ mod tests {
             },
             ..Connection::default()
         };
-        let trouble = set_up(&nowhere).unwrap();
+        let trouble = Given::default().follow(Some(&nowhere)).unwrap();
         assert!(trouble.contains("no-such-if"), "{trouble}");
     }
 
@@ -270,7 +357,10 @@ mod tests {
             },
             ..Connection::default()
         };
-        assert!(set_up(&by_dhcp).unwrap().contains("DHCP"));
-        assert_eq!(set_up(&Connection::default()), None);
+        let mut given = Given::default();
+        let trouble = given.follow(Some(&by_dhcp)).unwrap();
+        assert!(trouble.contains("DHCP"), "{trouble}");
+        assert_eq!(given.follow(Some(&Connection::default())), None);
+        assert_eq!(given.follow(None), None);
     }
 }

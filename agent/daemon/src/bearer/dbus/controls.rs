@@ -21,8 +21,8 @@ use crate::{
     config::{Apn, secret::Secret},
 };
 
-/// Until the radio goes off that carries the answer to whoever wants it off.
-const GRACE: Duration = Duration::from_secs(3);
+/// Until the radio goes off, or a connection is changed, that carries the answer to whoever wants it so.
+pub(super) const GRACE: Duration = Duration::from_secs(3);
 /// Longest time that a server may switch the radio off for: whatever it has written, it reaches the
 /// box again after a day.
 const RADIO_OFF_MAX: Duration = Duration::from_secs(86_400);

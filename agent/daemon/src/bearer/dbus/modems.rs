@@ -13,7 +13,7 @@ use tokio::{
 use zbus::ObjectPath;
 
 use super::{
-    Bearers, Interfaces, Look, News, Order, Source, address,
+    Bearers, Interfaces, Look, News, Order, Source,
     bus::{Bus, CallError, Pokes, Service},
     connect::Job,
     controls::{Off, Profile, Sharing},
@@ -212,8 +212,10 @@ impl Modems {
     fn set_up_addresses(&mut self) {
         for line in &mut self.lines {
             let modem = self.owned.get(&line.id).and_then(|at| self.modems.get(*at));
-            if let Some(connection) = modem.and_then(|modem| line.to_set_up(modem)) {
-                line.note_trouble(address::set_up(connection));
+            let connection = modem.and_then(|modem| line.to_set_up(modem));
+            let trouble = line.given.follow(connection);
+            if connection.is_some() {
+                line.note_trouble(trouble);
             }
         }
     }
