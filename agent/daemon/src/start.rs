@@ -231,7 +231,7 @@ async fn life(
     places: &Places,
     prepared: Prepared,
     extras: Extras,
-    going_on: GoingOn,
+    before: GoingOn,
 ) -> Result<(Ended, GoingOn), StartError> {
     let Prepared {
         config,
@@ -256,11 +256,11 @@ async fn life(
     let events = EventLog::new(move || clock.now(), loaded.events, Some(sink));
     tell_start(&last_good, is_moved, &events);
     let (asker, asks) = Asker::new(ASKS);
-    let managers = managers(&config, places, going_on.commanded.tried());
+    let managers = managers(&config, places, before.commanded.tried());
     let mut system = system_parts(places, &events, &asker, &status);
     system.controls = (!config.bearers.is_empty()).then(|| managers.controls());
     let (run_dir, beat) = (&places.run_dir, clock.for_adapters());
-    let kept = going_on.devices;
+    let kept = before.devices;
     let mut devices = devices::start(&config, &status, system, run_dir, beat, seed, kept);
     let site = Site::new(with_seed(&config.site, seed), loaded.site, now);
 
@@ -280,14 +280,7 @@ async fn life(
             .await?;
     }
 
-    let (links, bearers) = ways(
-        &config,
-        places,
-        &status,
-        managers,
-        going_on.commanded,
-        clock,
-    )?;
+    let (links, bearers) = ways(&config, places, &status, managers, before.commanded, clock)?;
     let agent = Agent {
         account_warnings,
         adapters: std::mem::take(&mut devices.handles),
@@ -303,7 +296,7 @@ async fn life(
         links,
         names: events_names(&config),
         server_names: server_names(&config),
-        signals: going_on.signals,
+        signals: before.signals,
         site,
         status,
         store,

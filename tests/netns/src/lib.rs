@@ -3,6 +3,7 @@
 //! `conntrack`; a missing one is a failure, never a skipped test. `make namespaces` runs all of it.
 #![expect(clippy::unwrap_used, reason = "a panic is how a test fails")]
 
+pub mod cell;
 pub mod cloud;
 pub mod fault;
 pub mod figures;

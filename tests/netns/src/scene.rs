@@ -56,8 +56,10 @@ pub struct Setup {
     pub family: Family,
     /// What the server is called in its URI. Default: its address.
     pub host: Option<&'static str>,
-    /// Of each bearer whose name server is told.
-    pub name_servers: Vec<(Uplink, String)>,
+    /// Further lines of `[bearer.NAME]`.
+    pub lines: Vec<(Uplink, String)>,
+    /// Variables of the environment of the program.
+    pub environment: Vec<(&'static str, String)>,
     /// As a service of its own user runs, to which the kernel allows less.
     pub without_capabilities: bool,
     pub pace: Duration,
@@ -73,7 +75,8 @@ impl Setup {
             tables: String::new(),
             family: Family::V4,
             host: None,
-            name_servers: Vec::new(),
+            lines: Vec::new(),
+            environment: Vec::new(),
             without_capabilities: false,
             pace: PACE,
         }
@@ -101,22 +104,26 @@ impl Setup {
             leshan,
             ledger: Ledger::default(),
             site,
-            name: self.name,
+            setup: self,
+            file,
             directory,
-            pace: self.pace,
         };
         scene.begin();
         scene
     }
 
     fn program(&self, site: &Site) -> Command {
-        if !self.without_capabilities {
-            return site.gateway.command(program());
-        }
-        let mut command = site.gateway.command("setpriv");
-        command
-            .args(["--no-new-privs", "--bounding-set=-all", "--inh-caps=-all"])
-            .arg(program());
+        let mut command = match self.without_capabilities {
+            false => site.gateway.command(program()),
+            true => {
+                let mut command = site.gateway.command("setpriv");
+                command
+                    .args(["--no-new-privs", "--bounding-set=-all", "--inh-caps=-all"])
+                    .arg(program());
+                command
+            }
+        };
+        command.envs(self.environment.iter().map(|(name, value)| (name, value)));
         command
     }
 
@@ -173,12 +180,11 @@ resource = "{NUMBER}"
                 Uplink::Wwan => "cellular",
             };
             let (name, interface) = (uplink.name(), uplink.interface());
-            let mut asked = self.name_servers.iter().filter(|(of, _)| of == uplink);
-            let dns = asked.next();
-            let dns = dns.map_or_else(String::new, |(_, at)| format!("dns = [\"{at}\"]\n"));
+            let own = self.lines.iter().filter(|(of, _)| of == uplink);
+            let lines: String = own.map(|(_, line)| format!("{line}\n")).collect();
             format!(
                 "[bearer.{name}]\nkind = \"{kind}\"\ninterface = \"{interface}\"\n\
-                 priority = {priority}\nmetered = false\n{dns}[bearer.{name}.probe]\n{}\n",
+                 priority = {priority}\nmetered = false\n{lines}[bearer.{name}.probe]\n{}\n",
                 self.probe
             )
         });
@@ -195,9 +201,10 @@ pub struct Scene {
     pub leshan: Leshan,
     ledger: Ledger,
     pub site: Site,
-    name: &'static str,
+    setup: Setup,
+    /// Its configuration.
+    file: String,
     pub directory: PathBuf,
-    pace: Duration,
 }
 
 /// A moment, and what had been counted then.
@@ -224,22 +231,36 @@ impl Scene {
     fn begin(&mut self) {
         let is_registered = |event: &Value| event["event"] == "registered";
         self.leshan.event(SOON * 2, is_registered);
-        self.numbers = Some(Numbers::start(&self.agent.run_dir, self.pace));
+        self.numbers = Some(Numbers::start(&self.agent.run_dir, self.setup.pace));
         until("first number", SOON, || {
             let observe = json!({"do": "observe", "path": NUMBER, "format": "SENML_CBOR"});
-            let answer = self.leshan.ask(self.name, observe);
+            let answer = self.leshan.ask(self.setup.name, observe);
             (answer["code"] == 205).then_some(())
         });
         self.hears(1, SOON);
     }
 
     pub const fn name(&self) -> &'static str {
-        self.name
+        self.setup.name
     }
 
     /// A figure for the table.
     pub fn note(&self, what: &str, figure: Duration) {
-        figures::note(self.name, what, figure);
+        figures::note(self.setup.name, what, figure);
+    }
+
+    /// Ends the program as a service manager does, and starts it again. What was counted has reached it
+    /// before.
+    pub fn restart(&mut self) {
+        let last = self.numbers.as_mut().expect("it has begun").end();
+        self.agent.until(&["read", NUMBER], SOON, |read| {
+            read["value"].as_f64() == Some(f64::from(last))
+        });
+        self.agent.lines.signal("TERM");
+        let program = self.setup.program(&self.site);
+        self.agent = Agent::run_by(program, &self.directory, &self.file);
+        let numbers = Numbers::go_on(&self.agent.run_dir, self.setup.pace, last);
+        self.numbers = Some(numbers);
     }
 
     /// Forgets what the server said so far, but for the numbers.
@@ -386,7 +407,7 @@ impl Scene {
         let last = self.ends();
         let missing = self.ledger.missing(last).len();
         let figure = format!("{missing} of {last}");
-        figures::say(self.name, "numbers lost without a trace", &figure);
+        figures::say(self.setup.name, "numbers lost without a trace", &figure);
         assert!(
             missing as u32 * 100 <= last * percent,
             "{figure} numbers are missing"

@@ -1,44 +1,84 @@
 //! Who gives a modem's interface the address that ModemManager was told by the network: where
 //! NetworkManager does not, this does.
 
-use std::io;
+use std::{collections::BTreeMap, io, net::IpAddr};
 
 use super::modem::{Connection, IpConfig};
-use crate::bearer::netlink::{self, address::Wanted};
+use crate::bearer::netlink::address::{self, Wanted};
 
 /// MMBearerIpMethod
 const STATIC: u32 = 2;
 const DHCP: u32 = 3;
 
-/// Sets addresses and default routes of a connection up. Says what is amiss; nothing, once both are
-/// there. Waits for the kernel.
-pub(super) fn set_up(connection: &Connection) -> Option<String> {
-    let interface = connection.interface.as_ref()?;
-    let configs = [&connection.v4, &connection.v6];
-    let wants = |method| configs.iter().any(|config| config.method == method);
-    if wants(DHCP) && !wants(STATIC) {
-        let text =
-            format!("{interface} wants its address by DHCP: NetworkManager or another client");
-        return (!has_address(interface)).then_some(text);
+/// What interfaces were given for a connection, with the bits of its network: it goes with it, or
+/// packets of the next one would leave with its address.
+#[derive(Debug, Default)]
+pub(super) struct Given(BTreeMap<(String, IpAddr), u8>);
+
+impl Given {
+    pub(super) fn is_empty(&self) -> bool {
+        self.0.is_empty()
     }
-    let mut wanted = configs
-        .into_iter()
-        .filter_map(|config| wanted(interface, config));
-    wanted.find_map(|wanted| {
-        let failed = netlink::address::set_up(&wanted).err()?;
-        Some(words(interface, &failed))
-    })
+
+    /// Sets up what a connection wants, and takes back what it does not want any more. Says what is
+    /// amiss; nothing, once addresses and routes are there. Waits for the kernel.
+    pub(super) fn follow(&mut self, connection: Option<&Connection>) -> Option<String> {
+        let wanted = connection.map(wanted).unwrap_or_default();
+        let interface = connection.and_then(|connection| connection.interface.as_deref());
+        let there = interface.map(address::of).unwrap_or_default();
+        if let Some(interface) = interface.filter(|_| wanted.iter().any(Wanted::is_v4)) {
+            // Of a run of us before this one. IPv6 has several at a time.
+            for left in there.iter().filter(|address| address.is_ipv4()) {
+                self.0.entry((interface.to_owned(), *left)).or_default();
+            }
+        }
+        self.take_back(&wanted);
+        let (connection, interface) = (connection?, interface?);
+        let mut configs = [&connection.v4, &connection.v6].into_iter();
+        if wanted.is_empty() && there.is_empty() && configs.any(|config| config.method == DHCP) {
+            return Some(format!(
+                "{interface} wants its address by DHCP: NetworkManager or another client"
+            ));
+        }
+        wanted.into_iter().find_map(|wanted| {
+            let failed = address::set_up(&wanted).err();
+            let prefix = wanted.prefix();
+            self.0.insert((wanted.interface, wanted.address), prefix);
+            Some(words(interface, &failed?))
+        })
+    }
+
+    fn take_back(&mut self, wanted: &[Wanted]) {
+        self.0.retain(|(interface, address), prefix| {
+            let is_it =
+                |wanted: &Wanted| (&wanted.interface, &wanted.address) == (&*interface, &*address);
+            let is_wanted = wanted.iter().any(is_it);
+            if !is_wanted && let Err(error) = address::remove(interface, *address, *prefix) {
+                // With its interface it is gone already.
+                tracing::debug!(%error, interface, %address, "A former address is not taken back");
+            }
+            is_wanted
+        });
+    }
 }
 
-fn wanted(interface: &str, config: &IpConfig) -> Option<Wanted> {
-    let address = config.address.filter(|_| config.method == STATIC)?;
-    Some(Wanted {
-        interface: interface.to_owned(),
-        address,
-        prefix: config.prefix,
-        gateway: config.gateway,
-        mtu: config.mtu,
-    })
+/// Addresses that the network has told.
+fn wanted(connection: &Connection) -> Vec<Wanted> {
+    let Some(interface) = &connection.interface else {
+        return Vec::new();
+    };
+    let fixed = |config: &IpConfig| {
+        let address = config.address.filter(|_| config.method == STATIC)?;
+        Some(Wanted {
+            interface: interface.clone(),
+            address,
+            prefix: config.prefix,
+            gateway: config.gateway,
+            mtu: config.mtu,
+        })
+    };
+    let configs = [&connection.v4, &connection.v6];
+    configs.into_iter().filter_map(fixed).collect()
 }
 
 fn words(interface: &str, failed: &io::Error) -> String {
@@ -52,14 +92,6 @@ fn words(interface: &str, failed: &io::Error) -> String {
     } else {
         format!("{interface} cannot be given its address and route: {failed}")
     }
-}
-
-fn has_address(interface: &str) -> bool {
-    let seen = netlink::see().unwrap_or_default();
-    let mut own = seen
-        .iter()
-        .filter(|seen| seen.facts.interface == *interface);
-    own.any(|seen| !seen.networks.is_empty())
 }
 
 #[cfg(test)]
@@ -80,16 +112,21 @@ mod tests {
 
     #[test]
     fn what_is_amiss_is_told_apart() {
-        let gone = set_up(&connection(STATIC)).unwrap();
+        let mut given = Given::default();
+        let gone = given.follow(Some(&connection(STATIC))).unwrap();
         assert_eq!(gone, "there is no interface no-such-if");
         let said = |kind: io::ErrorKind| words("wwan0", &kind.into());
         assert!(said(io::ErrorKind::PermissionDenied).contains("CAP_NET_ADMIN"));
         assert!(said(io::ErrorKind::InvalidInput).contains("cannot be given"));
+        assert_eq!(given.follow(None), None);
+        assert!(given.is_empty());
     }
 
     #[test]
     fn dhcp_is_left_to_somebody_else() {
-        assert!(set_up(&connection(DHCP)).unwrap().contains("DHCP"));
-        assert_eq!(set_up(&Connection::default()), None);
+        let mut given = Given::default();
+        let trouble = given.follow(Some(&connection(DHCP))).unwrap();
+        assert!(trouble.contains("DHCP"), "{trouble}");
+        assert_eq!(given.follow(Some(&Connection::default())), None);
     }
 }

@@ -6,7 +6,7 @@ use std::{collections::BTreeMap, net::IpAddr, path::Path, sync::Arc, time::Durat
 use lamplighter_model::device::Fault;
 use tokio::{
     sync::{mpsc, watch},
-    time::Instant,
+    time::{Instant, sleep},
 };
 
 use super::{
@@ -22,8 +22,9 @@ use crate::{
     config::{Apn, secret::Secret},
 };
 
-/// Until the radio goes off that carries the answer to whoever wants it off.
-const GRACE: Duration = Duration::from_secs(3);
+/// Until the radio goes off, or another connection or bearer is used: what is used now carries the
+/// answer to whoever wants it so.
+pub(super) const GRACE: Duration = Duration::from_secs(3);
 /// Longest time that a server may switch the radio off for: whatever it has written, it reaches the
 /// box again after a day.
 const RADIO_OFF_MAX: Duration = Duration::from_secs(86_400);
@@ -147,7 +148,7 @@ impl Controls {
     pub(crate) async fn radio_off(&self, minutes: u16) {
         let time = Duration::from_secs(60 * u64::from(minutes)).min(RADIO_OFF_MAX);
         let off = (!time.is_zero()).then(|| RadioOff {
-            until: clock::unix().map(|unix| unix.seconds() + time.as_secs() as i64),
+            until: clock::unix().map(|unix| unix.seconds() + (GRACE + time).as_secs() as i64),
             seconds: time.as_secs(),
         });
         self.memory.change(|saved| saved.radio_off = off).await;
@@ -181,13 +182,20 @@ impl Controls {
         self.memory.look(|saved| saved.preferred.clone())
     }
 
+    /// Followed after the answer has left: it may be another bearer that is used then, from which no
+    /// server takes an answer.
     pub(crate) async fn prefer(&self, preferred: Vec<u8>) -> Result<(), Fault> {
         let before = self.preferred();
         if before == preferred {
             return Ok(());
         }
-        let wish = self.wishes.try_send(Choice::Prefer(preferred.clone()));
-        wish.map_err(|_| Fault::Busy)?;
+        let wish = self.wishes.clone().try_reserve_owned();
+        let wish = wish.map_err(|_| Fault::Busy)?;
+        let choice = Choice::Prefer(preferred.clone());
+        tokio::spawn(async move {
+            sleep(GRACE).await;
+            wish.send(choice);
+        });
         let change = |saved: &mut Saved| {
             saved.preferred = preferred;
             saved.preferred_before.get_or_insert(before);

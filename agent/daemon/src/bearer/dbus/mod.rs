@@ -100,7 +100,7 @@ pub struct Managers {
     /// What servers wish.
     wishes: mpsc::Receiver<Choice>,
     /// What was told of each bearer last.
-    serves: BTreeMap<BearerId, bool>,
+    serves: BTreeMap<BearerId, Option<bool>>,
     tried: Tried,
     /// Ends them with us.
     _tasks: JoinSet<()>,
@@ -140,7 +140,8 @@ enum Order {
     /// On trial.
     Change(BearerId, ApnChange),
     Enable(BearerId, bool),
-    Serves(BearerId, bool),
+    /// Whether a server can be reached over it; `None`: nothing is known of its network.
+    Serves(BearerId, Option<bool>),
 }
 
 impl Managers {
@@ -188,11 +189,11 @@ impl Managers {
     /// How the selector sees a bearer; may be told as often as wanted.
     pub fn serves(&mut self, bearer: BearerId, status: Status, reason: Option<Reason>) {
         let serves = match (status, reason) {
-            (Status::Connected, _) => true,
+            (Status::Connected, _) => Some(true),
             (
                 Status::Disconnected,
                 Some(Reason::Captive | Reason::Dns | Reason::NoAddress | Reason::Timeout),
-            ) => false,
+            ) => Some(false),
             // These say nothing of the network.
             (
                 Status::Disconnected,
@@ -207,7 +208,7 @@ impl Managers {
                     | Reason::Untried,
                 )
                 | None,
-            ) => return,
+            ) => None,
         };
         if self.serves.get(&bearer) == Some(&serves) {
             return;

@@ -13,7 +13,7 @@ use tokio::{
 use zbus::ObjectPath;
 
 use super::{
-    Bearers, Interfaces, Look, News, Order, Source, address,
+    Bearers, Interfaces, Look, News, Order, Source,
     bus::{Bus, CallError, Pokes, Service},
     connect::Job,
     controls::{Off, Profile, Sharing},
@@ -219,15 +219,20 @@ impl Modems {
         for line in &mut self.lines {
             let modem = self.owned.get(&line.id).and_then(|at| self.modems.get(*at));
             let connection = modem.and_then(|modem| line.to_set_up(modem)).cloned();
-            let trouble = match connection {
-                Some(connection) => {
-                    // The kernel may take its time.
-                    let done = spawn_blocking(move || address::set_up(&connection)).await;
-                    done.unwrap_or_else(|error| Some(error.to_string()))
-                }
-                None => None,
-            };
-            line.note_address(trouble);
+            if connection.is_none() && line.given.is_empty() {
+                line.note_address(None);
+                continue;
+            }
+            let mut given = std::mem::take(&mut line.given);
+            // The kernel may take its time.
+            let followed = spawn_blocking(move || {
+                let trouble = given.follow(connection.as_ref());
+                (given, trouble)
+            });
+            if let Ok((given, trouble)) = followed.await {
+                line.given = given;
+                line.note_address(trouble);
+            }
         }
     }
 

@@ -8,8 +8,8 @@ use super::{
     picture::Picture,
     rules::Kernel,
     wire::{
-        self, ACK, CREATE, IFF_UP, NEWADDR, NEWLINK, NEWROUTE, REPLACE, REQUEST, RT_SCOPE_LINK,
-        RTN_UNICAST, attribute, framed,
+        self, ACK, CREATE, DELADDR, IFF_UP, NEWADDR, NEWLINK, NEWROUTE, REPLACE, REQUEST,
+        RT_SCOPE_LINK, RTN_UNICAST, attribute, framed,
     },
 };
 use crate::bearer::AddressFamily;
@@ -17,6 +17,9 @@ use crate::bearer::AddressFamily;
 /// Behind the default routes of wires, as NetworkManager does it; each interface has its own, so that
 /// none takes the place of another's.
 const METRIC: u32 = 700;
+
+const IFA_LOCAL: u16 = 2;
+const RT_SCOPE_UNIVERSE: u8 = 0;
 
 /// What an interface shall have.
 #[derive(Clone, Debug, Eq, PartialEq)]
@@ -45,15 +48,63 @@ pub(crate) fn set_up(wanted: &Wanted) -> io::Result<()> {
     Ok(())
 }
 
+/// Takes an address away; routes that need it go with it. Waits for the kernel.
+///
+/// # Errors
+/// There is no such interface or address, we may not, or what the kernel says.
+pub(crate) fn remove(interface: &str, address: IpAddr, prefix: u8) -> io::Result<()> {
+    let mut kernel = Kernel::open()?;
+    let index = index_of(&look(&mut kernel)?, interface)?;
+    let request = former_address(index, address, prefix);
+    let refused = kernel.perform(&request)?;
+    refused.map_or(Ok(()), |error| Err(error.into()))
+}
+
+/// Those of an interface that can be used; none where there is none. Waits for the kernel.
+pub(crate) fn of(interface: &str) -> Vec<IpAddr> {
+    let picture = Kernel::open().and_then(|mut kernel| look(&mut kernel));
+    let found = picture.and_then(|picture| {
+        let facts = picture.facts(index_of(&picture, interface)?);
+        Ok(facts.map(|facts| (facts.v4, facts.v6)).unwrap_or_default())
+    });
+    let (v4, v6) = found.unwrap_or_default();
+    let v4 = v4.into_iter().map(IpAddr::V4);
+    v4.chain(v6.into_iter().map(IpAddr::V6)).collect()
+}
+
+fn index_of(picture: &Picture, interface: &str) -> io::Result<u32> {
+    let found = picture.interfaces().find(|(_, name)| *name == interface);
+    found.map(|(index, _)| index).ok_or_else(|| {
+        let what = format!("there is no interface {interface}");
+        io::Error::new(io::ErrorKind::NotFound, what)
+    })
+}
+
+/// Of IPv4 the prefix does not matter.
+fn former_address(index: u32, address: IpAddr, prefix: u8) -> Vec<u8> {
+    let (family, octets) = wire::octets(address);
+    let mut body = vec![family, prefix, 0, RT_SCOPE_UNIVERSE];
+    body.extend(index.to_ne_bytes());
+    attribute(&mut body, IFA_LOCAL, &octets);
+    framed(DELADDR, REQUEST | ACK, 0, &body)
+}
+
 impl Wanted {
+    pub(crate) const fn is_v4(&self) -> bool {
+        self.address.is_ipv4()
+    }
+
+    /// Bits of its network, or of the whole address.
+    pub(crate) fn prefix(&self) -> u8 {
+        let whole = if self.is_v4() { 32 } else { 128 };
+        self.prefix
+            .filter(|prefix| *prefix <= whole)
+            .unwrap_or(whole)
+    }
+
     /// What is to be asked of the kernel, in this order.
     fn missing(&self, picture: &Picture) -> io::Result<Vec<Vec<u8>>> {
-        let mut interfaces = picture.interfaces();
-        let found = interfaces.find(|(_, name)| *name == self.interface);
-        let (index, _) = found.ok_or_else(|| {
-            let what = format!("there is no interface {}", self.interface);
-            io::Error::new(io::ErrorKind::NotFound, what)
-        })?;
+        let index = index_of(picture, &self.interface)?;
         let family = match self.address {
             IpAddr::V4(_) => AddressFamily::V4,
             IpAddr::V6(_) => AddressFamily::V6,
@@ -79,19 +130,11 @@ impl Wanted {
 
     fn new_address(&self, index: u32) -> Vec<u8> {
         const IFA_ADDRESS: u16 = 1;
-        const IFA_LOCAL: u16 = 2;
         /// Nobody else is in the network of a connection. // 3GPP TS 23.060, 9.2.1.1
         const IFA_F_NODAD: u8 = 2;
-        const RT_SCOPE_UNIVERSE: u8 = 0;
-        let flags = if self.address.is_ipv6() {
-            IFA_F_NODAD
-        } else {
-            0
-        };
+        let flags = if self.is_v4() { 0 } else { IFA_F_NODAD };
         let (family, octets) = wire::octets(self.address);
-        let whole = 8 * octets.len() as u8;
-        let prefix = self.prefix.filter(|prefix| *prefix <= whole);
-        let mut body = vec![family, prefix.unwrap_or(whole), flags, RT_SCOPE_UNIVERSE];
+        let mut body = vec![family, self.prefix(), flags, RT_SCOPE_UNIVERSE];
         body.extend(index.to_ne_bytes());
         attribute(&mut body, IFA_LOCAL, &octets);
         attribute(&mut body, IFA_ADDRESS, &octets);
@@ -104,7 +147,6 @@ impl Wanted {
         const RTA_PRIORITY: u16 = 6;
         const RT_TABLE_MAIN: u8 = 254;
         const RTPROT_STATIC: u8 = 4;
-        const RT_SCOPE_UNIVERSE: u8 = 0;
         /// It need not be a neighbour by its prefix.
         const RTNH_F_ONLINK: u32 = 4;
         let (family, _) = wire::octets(self.address);

@@ -15,7 +15,7 @@ const OVERRUN: u16 = 4;
 pub(super) const NEWLINK: u16 = 16;
 const DELLINK: u16 = 17;
 pub(super) const NEWADDR: u16 = 20;
-const DELADDR: u16 = 21;
+pub(super) const DELADDR: u16 = 21;
 pub(super) const NEWROUTE: u16 = 24;
 const DELROUTE: u16 = 25;
 

@@ -381,6 +381,8 @@ fn an_interface_is_given_its_address_and_its_route_and_whatever_is_gone_of_them(
         ip("address del 2001:db8::2/64 dev wwan1");
         address::set_up(&six).unwrap();
         assert!(all.into_iter().all(is_whole), "{:?}", picture());
+        address::remove("wwan1", six.address, 64).unwrap();
+        assert_eq!(address::of("wwan1"), [line.address]);
         ip("link del wwan0");
         let gone = address::set_up(&behind).unwrap_err();
         assert_eq!(gone.kind(), io::ErrorKind::NotFound);
