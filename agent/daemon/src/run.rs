@@ -225,7 +225,7 @@ impl Agent {
             Ended::FactoryReset | Ended::Reboot | Ended::Stopped => {
                 self.farewell(&mut waits).await;
             }
-            Ended::Reload => {}
+            Ended::Reload => self.hear_managers(),
         }
         self.events.put_away();
         self.store.remember(self.history.put_away(self.clock.now()));

@@ -1,7 +1,7 @@
 //! What ModemManager and NetworkManager tell, and servers through objects 10, 11 and 13, in the loop.
 
 use std::{
-    task::{Context, Poll},
+    task::{Context, Poll, Waker},
     time::Duration,
 };
 
@@ -109,6 +109,17 @@ impl Agent {
                 self.events.tell(events::of_managed(&name, told));
             }
         }
+    }
+
+    /// What managers have told and nobody has heard yet, before the loop ends.
+    pub(super) fn hear_managers(&mut self) {
+        let mut context = Context::from_waker(Waker::noop());
+        while let Some(bearers) = &mut self.bearers
+            && let Poll::Ready(event) = bearers.poll_managers(&mut context)
+        {
+            self.on_manager(event);
+        }
+        self.drain();
     }
 
     fn update_servers(&mut self) {

@@ -107,6 +107,39 @@ async fn the_board_shows_who_decides_and_when_that_has_ended() {
 }
 
 #[tokio::test]
+async fn where_nobody_may_be_spoken_to_no_probe_goes_on() {
+    let mut agent = with_bearers();
+    let alive = || {
+        tokio::runtime::Handle::current()
+            .metrics()
+            .num_alive_tasks()
+    };
+    let before = alive();
+    let mute = std::net::UdpSocket::bind("127.0.0.1:0").unwrap();
+    let uri: ServerUri = format!("coap://{}", mute.local_addr().unwrap())
+        .parse()
+        .unwrap();
+    for silence in [
+        BearerEvent::Quiet(true),
+        BearerEvent::Choose(Choice::Offline(None)),
+    ] {
+        let bearers = agent.bearers.as_mut().unwrap();
+        let way = bearers.way(THE_CELL).unwrap();
+        let patience = Duration::from_secs(3600);
+        bearers
+            .prober
+            .start(THE_CELL, way, vec![uri.clone()], patience);
+        assert!(alive() > before);
+        agent.on_bearer(silence);
+        for _ in 0..100 {
+            tokio::task::yield_now().await;
+        }
+        assert_eq!(alive(), before);
+        agent.on_bearer(BearerEvent::Quiet(false));
+    }
+}
+
+#[tokio::test]
 async fn a_reload_takes_nothing_back_of_what_was_commanded() {
     let mut agent = with_bearers();
     let use_cell = BearerAsk::Use("cell".to_owned());
