@@ -8,6 +8,7 @@ pub mod cloud;
 pub mod fault;
 pub mod figures;
 pub mod namespace;
+pub mod network_manager;
 pub mod numbers;
 pub mod peer;
 pub mod scene;

@@ -56,6 +56,8 @@ pub struct Setup {
     pub family: Family,
     /// What the server is called in its URI. Default: its address.
     pub host: Option<&'static str>,
+    /// Whether they cost money; none: as a manager says.
+    pub metered: Option<bool>,
     /// Further lines of `[bearer.NAME]`.
     pub lines: Vec<(Uplink, String)>,
     /// Variables of the environment of the program.
@@ -75,6 +77,7 @@ impl Setup {
             tables: String::new(),
             family: Family::V4,
             host: None,
+            metered: Some(false),
             lines: Vec::new(),
             environment: Vec::new(),
             without_capabilities: false,
@@ -171,8 +174,11 @@ resource = "{NUMBER}"
         )
     }
 
-    /// None is metered: what that means for pauses is for the selector's own tests.
+    /// None is metered, if not asked for: what that means for pauses is for the selector's own tests.
     fn bearers(&self) -> String {
+        let metered = self
+            .metered
+            .map_or_else(String::new, |metered| format!("metered = {metered}\n"));
         let lines = self.uplinks.iter().zip(1..).map(|(uplink, priority)| {
             let kind = match uplink {
                 Uplink::Eth => "ethernet",
@@ -184,7 +190,7 @@ resource = "{NUMBER}"
             let lines: String = own.map(|(_, line)| format!("{line}\n")).collect();
             format!(
                 "[bearer.{name}]\nkind = \"{kind}\"\ninterface = \"{interface}\"\n\
-                 priority = {priority}\nmetered = false\n{lines}[bearer.{name}.probe]\n{}\n",
+                 priority = {priority}\n{metered}{lines}[bearer.{name}.probe]\n{}\n",
                 self.probe
             )
         });

@@ -9,6 +9,7 @@ mod b3_3_provider_is_subscriber;
 mod link;
 mod modem;
 mod nat;
+mod network_manager;
 mod other;
 mod path;
 mod switches;

@@ -38,6 +38,8 @@ const TRIES: [Duration; 5] = [
     Duration::from_secs(300),
     Duration::from_secs(600),
 ];
+/// How long a device may be on its way until it is told where it hangs.
+const PATIENCE: Duration = Duration::from_secs(15);
 /// How often, where nothing is said.
 const PERIOD: Duration = Duration::from_secs(60);
 /// Between two looks: it speaks of every access point that it sees.
@@ -66,6 +68,8 @@ pub(super) struct Wire {
     pub(super) bearer: Bearer,
     /// Since when it is idle, or was last tried.
     idle: Option<Instant>,
+    /// Since when it is on its way, again and again.
+    moving: Option<Instant>,
     tries: usize,
     trouble: Option<String>,
 }
@@ -83,6 +87,7 @@ impl Networks {
                 id: *id,
                 bearer: bearer.clone(),
                 idle: None,
+                moving: None,
                 tries: 0,
                 trouble: None,
             })
@@ -116,15 +121,34 @@ impl Networks {
                 }
             }
         }
+        self.note();
         self.act(bus).await;
         self.tell().await;
     }
 
+    fn note(&mut self) {
+        let now = Instant::now();
+        for at in 0..self.bearers.len() {
+            let device = self.bearers.get(at).and_then(|wire| self.device(wire.id));
+            let is_settled = device.is_none_or(Device::is_settled);
+            let is_moving = device.is_some_and(|device| device.on_its_way().is_some());
+            if let Some(wire) = self.bearers.get_mut(at) {
+                wire.note(is_moving, is_settled, now);
+            }
+        }
+    }
+
     async fn tell(&mut self) {
+        let now = Instant::now();
         for wire in &self.bearers {
             let id = wire.id;
-            let mut meta = self.device(id).map(Device::meta).unwrap_or_default();
-            meta.trouble = meta.trouble.or_else(|| wire.trouble.clone());
+            let device = self.device(id);
+            let mut meta = device.map(Device::meta).unwrap_or_default();
+            let hangs = device.filter(|_| wire.hangs(now));
+            meta.trouble = meta
+                .trouble
+                .or_else(|| wire.trouble.clone())
+                .or_else(|| hangs?.on_its_way().map(str::to_owned));
             if self.told.get(&id) == Some(&meta) {
                 continue;
             }
@@ -156,9 +180,10 @@ impl Networks {
         }
     }
 
-    /// When a device has been idle for too long.
+    /// When a device has been idle, or on its way, for too long.
     fn due(&self, looked: Instant) -> Instant {
-        let due = self.bearers.iter().filter_map(Wire::due);
+        let due = self.bearers.iter();
+        let due = due.flat_map(|wire| [wire.due(), wire.hangs_at()]).flatten();
         due.filter(|due| *due > looked)
             .fold(looked + PERIOD, Instant::min)
     }
@@ -180,6 +205,23 @@ impl Wire {
     /// NetworkManager is to connect it.
     fn is_ours(&self) -> bool {
         self.bearer.manage == Manage::NetworkManager
+    }
+
+    /// What fails begins anew: between two tries it is disconnected for a moment.
+    const fn note(&mut self, is_moving: bool, is_settled: bool, now: Instant) {
+        if is_settled {
+            self.moving = None;
+        } else if is_moving && self.moving.is_none() {
+            self.moving = Some(now);
+        }
+    }
+
+    fn hangs(&self, now: Instant) -> bool {
+        self.hangs_at().is_some_and(|at| at <= now)
+    }
+
+    fn hangs_at(&self) -> Option<Instant> {
+        Some(self.moving? + PATIENCE)
     }
 
     async fn act(&mut self, bus: &Bus, device: &Device, now: Instant) {
