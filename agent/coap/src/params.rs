@@ -111,7 +111,8 @@ impl Params {
         Duration::from_micros(micros as u64)
     }
 
-    pub(crate) fn block_szx(&self) -> u8 {
+    /// [`Self::block_szx`], within what there are blocks of. // RFC 7959, 2.2
+    pub fn block_szx(&self) -> u8 {
         self.block_szx.min(6)
     }
 

@@ -88,6 +88,9 @@ pub enum Ask {
     Why(String, oneshot::Sender<Option<Why>>),
 }
 
+/// Longest time that a person may have the box silent for: whoever wants more has forgotten it.
+pub(crate) const LONGEST_OFFLINE: Duration = Duration::from_secs(7 * 86_400);
+
 /// What a person wants of the bearers. // design, 5
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub enum BearerAsk {

@@ -112,6 +112,11 @@ impl Links {
         self.way = way;
     }
 
+    /// By which links leave that are asked for now.
+    pub const fn way(&self) -> Option<&Way> {
+        self.way.as_ref()
+    }
+
     /// Looks the name up and opens a socket; [`Links::poll_opened`] tells how it went.
     pub fn open(&mut self, id: LinkKey, uri: ServerUri) {
         match (self.way.clone(), self.needs_way) {
@@ -127,23 +132,12 @@ impl Links {
     /// once; the name is looked up behind.
     pub fn open_over(&mut self, id: LinkKey, uri: ServerUri, way: Way) {
         let known = self.addresses.find(&uri.host, &way);
-        let known = known.into_iter().find_map(|address| {
-            let socket = connect_to(Some(&way), (address, uri.port).into());
-            Some((address, socket.ok()?))
-        });
+        let known = opening::connect(&uri, &known, &way).ok();
         let is_open = known.is_some();
-        if let Some((address, socket)) = known {
+        if let Some(opened) = known {
             self.awaited.insert(id, None);
-            let origin = Origin {
-                address,
-                host: uri.host.clone(),
-                interface: way.interface.clone(),
-                is_heard: false,
-            };
             // The receiver is ours.
-            let _ = self
-                .opening
-                .send(News::Opened(id, Ok((socket, Some(origin)))));
+            let _ = self.opening.send(News::Opened(id, Ok(opened)));
             if uri.host.parse::<IpAddr>().is_ok() {
                 return;
             }

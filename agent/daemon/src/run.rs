@@ -60,9 +60,10 @@ mod reload;
 mod telling;
 mod waits;
 
-pub(crate) use bearers::Bearers;
+pub(crate) use bearers::{Bearers, Commanded};
 pub use reload::Check;
 pub(crate) use reload::LAST_GOOD_RUNS;
+pub use waits::Signals;
 use waits::Waits;
 
 /// How long the agent waits for servers to answer its de-registrations when it is stopped.
@@ -111,6 +112,8 @@ pub struct Agent {
     pub links: Links,
     pub names: events::Names,
     pub server_names: BTreeMap<String, (ClientId, Ssid)>,
+    /// Those of the life before; `None`: nobody has listened yet.
+    pub signals: Option<Signals>,
     pub site: Site,
     pub status: Status,
     pub store: Store,
@@ -171,6 +174,18 @@ pub enum Ended {
     Stopped,
 }
 
+/// What is left when the loop has ended.
+#[derive(Debug)]
+pub struct Left {
+    pub ended: Ended,
+    /// The ways to the adapters.
+    pub adapters: Handles,
+    /// What holds after a reload.
+    pub(crate) commanded: Commanded,
+    /// Listened to until the next life does: what comes meanwhile is not lost.
+    pub signals: Signals,
+}
+
 /// The one thing that happened.
 enum Happening {
     Adapter(AdapterId, Option<AdapterEvent>),
@@ -186,9 +201,9 @@ enum Happening {
 
 impl Agent {
     /// Runs until a signal, a reload, a reboot or a factory reset; but for a reload it then
-    /// de-registers everywhere. Gives back the ways to the adapters.
-    pub async fn run(mut self) -> std::io::Result<(Ended, Handles)> {
-        let mut waits = Waits::new()?;
+    /// de-registers everywhere.
+    pub async fn run(mut self) -> std::io::Result<Left> {
+        let mut waits = Waits::new(self.signals.take())?;
         self.watch_clock();
         self.hear_declarations().await;
         self.waiting.is_queue_changed = true;
@@ -212,12 +227,22 @@ impl Agent {
             Ended::FactoryReset | Ended::Reboot | Ended::Stopped => {
                 self.farewell(&mut waits).await;
             }
-            Ended::Reload => {}
+            Ended::Reload => self.hear_managers(),
         }
         self.events.put_away();
         self.store.remember(self.history.put_away(self.clock.now()));
         self.store.close();
-        Ok((ended, self.adapters))
+        let mut commanded = Commanded::default();
+        if let Some(bearers) = &mut self.bearers {
+            bearers.put_away(self.clock.now()).await;
+            commanded = bearers.commanded();
+        }
+        Ok(Left {
+            ended,
+            adapters: self.adapters,
+            commanded,
+            signals: waits.signals,
+        })
     }
 
     /// Adapters say at once what they have. Waiting for it a moment makes the first Register whole,

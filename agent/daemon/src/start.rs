@@ -29,7 +29,7 @@ use crate::{
     apart::apart,
     api::{Api, DemoServer, control::ControlSocket},
     ask::Asker,
-    bearer::dbus::{Managers, Place},
+    bearer::dbus::{Managers, Place, Tried},
     catalogue::{catalogue, companions},
     clock::{self, Clock},
     config::{Checked, Config, Hardware, Loaded, Problem, Severity, Source, UNSECURED},
@@ -37,7 +37,7 @@ use crate::{
     events::{self, Class, EventLog, Increments, News},
     history::Recorder,
     link::Links,
-    run::{Agent, Bearers, Check, Ended, LAST_GOOD_RUNS, THE_BOX, Waiting},
+    run::{Agent, Bearers, Check, Commanded, Ended, LAST_GOOD_RUNS, Signals, THE_BOX, Waiting},
     socket::SocketError,
     status::Status,
     store::{self, Store},
@@ -171,13 +171,19 @@ pub fn run(places: &Places, strict: bool) -> Result<(), StartError> {
 
 /// One after the other.
 fn lives(places: &Places, strict: bool) -> Result<(), StartError> {
-    let mut kept = Kept::default();
+    let mut going_on = GoingOn::default();
+    let mut is_first = true;
     loop {
-        let prepared = prepare(places, strict)?;
-        let life = life(places, prepared, Extras::default(), kept);
+        // What runs is not given up for an error that somebody makes later.
+        let prepared = prepare(places, strict && is_first)?;
+        is_first = false;
+        let life = life(places, prepared, Extras::default(), going_on);
         let (ended, left) = runtime()?.block_on(life)?;
-        kept = match ended {
-            Ended::FactoryReset | Ended::Reboot | Ended::Stopped => Kept::default(),
+        going_on = match ended {
+            Ended::FactoryReset | Ended::Reboot | Ended::Stopped => GoingOn {
+                signals: left.signals,
+                ..GoingOn::default()
+            },
             Ended::Reload => left,
         };
         match ended {
@@ -189,7 +195,16 @@ fn lives(places: &Places, strict: bool) -> Result<(), StartError> {
     }
 }
 
-/// One thread is enough: devices, disk and name look-up have their own.
+/// From one life to the next.
+#[derive(Default)]
+struct GoingOn {
+    devices: Kept,
+    commanded: Commanded,
+    signals: Option<Signals>,
+}
+
+/// One thread is enough: the disk, devices and the system's name look-up have their own, and managers
+/// of bearers are asked without waiting.
 pub fn runtime() -> Result<tokio::runtime::Runtime, StartError> {
     let built = tokio::runtime::Builder::new_current_thread()
         .enable_all()
@@ -207,7 +222,7 @@ pub async fn agent(
     prepared: Prepared,
     extras: Extras,
 ) -> Result<Ended, StartError> {
-    let (ended, _) = life(places, prepared, extras, Kept::default()).await?;
+    let (ended, _) = life(places, prepared, extras, GoingOn::default()).await?;
     Ok(ended)
 }
 
@@ -216,8 +231,8 @@ async fn life(
     places: &Places,
     prepared: Prepared,
     extras: Extras,
-    going_on: Kept,
-) -> Result<(Ended, Kept), StartError> {
+    before: GoingOn,
+) -> Result<(Ended, GoingOn), StartError> {
     let Prepared {
         config,
         last_good,
@@ -237,15 +252,16 @@ async fn life(
     if !last_good.is_empty() {
         client.handle(Input::Command(LAST_GOOD_RUNS), &mut tree, now);
     }
-    let kept = (store.event_sink(), places.state_dir.clone());
-    let events = EventLog::new(move || clock.now(), loaded.events, Some(kept));
+    let sink = (store.event_sink(), places.state_dir.clone());
+    let events = EventLog::new(move || clock.now(), loaded.events, Some(sink));
     tell_start(&last_good, is_moved, &events);
     let (asker, asks) = Asker::new(ASKS);
-    let managers = managers(&config, places);
+    let managers = managers(&config, places, before.commanded.tried());
     let mut system = system_parts(places, &events, &asker, &status);
     system.controls = (!config.bearers.is_empty()).then(|| managers.controls());
     let (run_dir, beat) = (&places.run_dir, clock.for_adapters());
-    let mut devices = devices::start(&config, &status, system, run_dir, beat, seed, going_on);
+    let kept = before.devices;
+    let mut devices = devices::start(&config, &status, system, run_dir, beat, seed, kept);
     let site = Site::new(with_seed(&config.site, seed), loaded.site, now);
 
     let api = Api {
@@ -264,7 +280,7 @@ async fn life(
             .await?;
     }
 
-    let (links, bearers) = ways(&config, places, &status, managers, clock)?;
+    let (links, bearers) = ways(&config, places, &status, managers, before.commanded, clock)?;
     let agent = Agent {
         account_warnings,
         adapters: std::mem::take(&mut devices.handles),
@@ -280,6 +296,7 @@ async fn life(
         links,
         names: events_names(&config),
         server_names: server_names(&config),
+        signals: before.signals,
         site,
         status,
         store,
@@ -289,9 +306,14 @@ async fn life(
     log_start(&config);
     // Whoever needs something of it has it.
     drop(config);
-    let (ended, handles) = agent.run().await.map_err(no_signals)?;
+    let left = agent.run().await.map_err(no_signals)?;
     drop(served);
-    Ok((ended, devices.keep(handles)))
+    let going_on = GoingOn {
+        devices: devices.keep(left.adapters),
+        commanded: left.commanded,
+        signals: Some(left.signals),
+    };
+    Ok((left.ended, going_on))
 }
 
 /// What is wrong with the files, before they are taken up anew.
@@ -311,12 +333,12 @@ fn check(places: &Places) -> Check {
     })
 }
 
-fn managers(config: &Config, places: &Places) -> Managers {
+fn managers(config: &Config, places: &Places, tried: Tried) -> Managers {
     let place = Place {
         bus: None,
         state_dir: Some(places.state_dir.clone()),
     };
-    Managers::start(&config.bearers, &place)
+    Managers::start(&config.bearers, &place, tried)
 }
 
 /// Sockets, and who chooses the bearers that they leave by.
@@ -325,13 +347,18 @@ fn ways(
     places: &Places,
     status: &Status,
     managers: Managers,
+    commanded: Commanded,
     clock: Clock,
 ) -> Result<(Links, Option<Bearers>), StartError> {
     let mut links = Links::default();
-    let bearers = Bearers::start(config, &places.state_dir, status.board(), managers, clock);
+    let (state_dir, board) = (&places.state_dir, status.board());
+    let bearers = Bearers::start(config, state_dir, board, managers, commanded, clock);
     let bearers = bearers.map_err(no_bearers)?;
-    if bearers.is_some() {
+    if let Some(bearers) = &bearers {
         links.require_way();
+        if bearers.is_offline() {
+            links.set_way(None);
+        }
     }
     Ok((links, bearers))
 }

@@ -3,8 +3,8 @@
 
 use std::{
     fs,
-    io::Write as _,
-    os::unix::net::UnixDatagram,
+    io::{Read as _, Write as _},
+    os::unix::net::{UnixDatagram, UnixStream},
     path::{Path, PathBuf},
     process::{Child, Command, Stdio},
     sync::atomic::{AtomicU32, Ordering},
@@ -38,6 +38,10 @@ struct Service {
 
 impl Service {
     fn start(config: &str) -> Self {
+        Self::start_with(config, &[])
+    }
+
+    fn start_with(config: &str, options: &[&str]) -> Self {
         static MADE: AtomicU32 = AtomicU32::new(0);
         let made = MADE.fetch_add(1, Ordering::Relaxed);
         let name = format!("service-{}-{made}", std::process::id());
@@ -52,6 +56,7 @@ impl Service {
         put(&directory, config);
         let child = Command::new(env!("CARGO_BIN_EXE_lamplighter"))
             .arg("run")
+            .args(options)
             .arg("--config")
             .arg(directory.join("lamplighter.toml"))
             .arg("--state-dir")
@@ -85,6 +90,29 @@ impl Service {
                 return heard;
             }
         }
+    }
+
+    /// What the command line says of the running agent.
+    fn ask(&self, words: &[&str]) -> String {
+        let said = Command::new(env!("CARGO_BIN_EXE_lamplighter"))
+            .args(words)
+            .arg("--run-dir")
+            .arg(&self.directory)
+            .output()
+            .unwrap();
+        assert!(said.status.success(), "{said:?}");
+        String::from_utf8(said.stdout).unwrap()
+    }
+
+    /// Answered once the files were looked at.
+    fn reload(&self) {
+        let mut stream = UnixStream::connect(self.directory.join("control.sock")).unwrap();
+        let request =
+            "POST /api/v1/reload HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n";
+        stream.write_all(request.as_bytes()).unwrap();
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).unwrap();
+        assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
     }
 
     fn signal(&self, signal: Signal) {
@@ -157,4 +185,26 @@ fn the_manager_hears_why_the_agent_does_not_start() {
     let heard = service.until("STATUS=");
     assert_eq!(heard, ["STATUS=the configuration has errors\n"]);
     assert_eq!(service.exit_code(), Some(3));
+}
+
+#[test]
+fn a_reload_takes_nothing_back_of_what_was_commanded_and_never_ends_the_agent() {
+    let bearer = "[bearer.lan]\nkind = \"ethernet\"\ninterface = \"none0\"\n";
+    let mut service = Service::start_with(&[CONFIG, bearer].concat(), &["--strict"]);
+    service.until("READY=1\n");
+    let said = service.ask(&["offline", "--for", "2h"]);
+    assert!(said.starts_with("offline for 2 h"), "{said}");
+    service.reload();
+    // Somebody makes an error after the files were found good: only the first start is strict.
+    put(&service.directory, "[client]\nendpiont = \"cab-17\"\n");
+    service.until("READY=1\n");
+    let said = service.ask(&["bearer", "list"]);
+    assert!(said.contains("offline for another 1 h 59"), "{said}");
+    service.signal(Signal::SIGTERM);
+    service.until("STOPPING=1\n");
+    assert_eq!(service.exit_code(), Some(0));
+    // What was counted is kept at the end.
+    assert!(service.directory.join("state/bearers.cbor").exists());
+    let log = fs::read_to_string(service.directory.join("log")).unwrap();
+    assert!(log.contains("the last good one runs"), "{log}");
 }

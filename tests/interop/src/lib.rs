@@ -8,6 +8,7 @@ pub mod agent;
 pub mod coap;
 pub mod leshan;
 pub mod lines;
+pub mod manager;
 pub mod modem;
 pub mod openssl;
 pub mod relay;

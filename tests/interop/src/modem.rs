@@ -161,11 +161,6 @@ impl Modem {
         self.state().pins_tried.clone()
     }
 
-    /// Access points that were defined.
-    pub fn access_points(&self) -> Vec<String> {
-        self.state().contexts.values().cloned().collect()
-    }
-
     fn tell_registration(&self) {
         let lines: Vec<_> = {
             let state = self.state();

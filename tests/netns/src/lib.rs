@@ -3,10 +3,12 @@
 //! `conntrack`; a missing one is a failure, never a skipped test. `make namespaces` runs all of it.
 #![expect(clippy::unwrap_used, reason = "a panic is how a test fails")]
 
+pub mod cell;
 pub mod cloud;
 pub mod fault;
 pub mod figures;
 pub mod namespace;
+pub mod network_manager;
 pub mod numbers;
 pub mod peer;
 pub mod scene;

@@ -7,7 +7,7 @@ use std::{
     os::unix::{fs::MetadataExt as _, process::CommandExt as _},
     path::Path,
     process::{Child, Command, Output, Stdio},
-    sync::OnceLock,
+    sync::{Arc, OnceLock},
 };
 
 use lamplighter_interop::agent::within;
@@ -25,11 +25,14 @@ for name in $(ip netns list | cut -d' ' -f1 | grep "^$0-"); do
 done
 "#;
 
-/// A namespace that is removed, with all that runs in it, when dropped.
-#[derive(Debug)]
+/// A namespace that is removed, with all that runs in it, with the last handle to it.
+#[derive(Clone, Debug)]
 pub struct Namespace {
-    name: String,
+    name: Arc<Made>,
 }
+
+#[derive(Debug)]
+struct Made(String);
 
 impl Namespace {
     /// A new one. `role` makes the name unique within this process.
@@ -42,7 +45,9 @@ impl Namespace {
         });
         let name = format!("{}-{role}", own());
         said(Command::new("ip").args(["netns", "add", &name]));
-        let namespace = Self { name };
+        let namespace = Self {
+            name: Arc::new(Made(name)),
+        };
         // Nobody else is there to have the same address: do not wait a second to find out.
         namespace.sysctl(&[
             ("net.ipv6.conf.default.accept_dad", "0"),
@@ -55,12 +60,12 @@ impl Namespace {
     }
 
     pub fn name(&self) -> &str {
-        &self.name
+        &self.name.0
     }
 
     /// A program that will run in here.
     pub fn command(&self, program: impl AsRef<OsStr>) -> Command {
-        within(&self.name, program)
+        within(self.name(), program)
     }
 
     /// Runs a program to its end; it must succeed.
@@ -79,7 +84,7 @@ impl Namespace {
     #[track_caller]
     pub fn ip(&self, lines: &str) {
         fed(
-            Command::new("ip").args(["-netns", &self.name, "-batch", "-"]),
+            Command::new("ip").args(["-netns", self.name(), "-batch", "-"]),
             lines,
         );
     }
@@ -101,9 +106,9 @@ impl Namespace {
     }
 }
 
-impl Drop for Namespace {
+impl Drop for Made {
     fn drop(&mut self) {
-        remove(&self.name);
+        remove(&self.0);
     }
 }
 

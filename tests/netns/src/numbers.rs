@@ -40,7 +40,15 @@ struct Shared {
 impl Numbers {
     /// Counts as soon as the agent has welcomed the program, one number each `pace`.
     pub fn start(run_dir: &Path, pace: Duration) -> Self {
-        let shared = Arc::new(Shared::default());
+        Self::go_on(run_dir, pace, 0)
+    }
+
+    /// As [`Self::start`], behind this number.
+    pub fn go_on(run_dir: &Path, pace: Duration, last: u32) -> Self {
+        let shared = Arc::new(Shared {
+            last: AtomicU32::new(last),
+            ..Shared::default()
+        });
         let mut program = Program::start(&run_dir.join("adapters.sock"));
         let counted = Arc::clone(&shared);
         let thread = thread::spawn(move || {

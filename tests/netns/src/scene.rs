@@ -59,8 +59,12 @@ pub struct Setup {
     pub family: Family,
     /// What the server is called in its URI. Default: its address.
     pub host: Option<&'static str>,
-    /// Of each bearer whose name server is told.
-    pub name_servers: Vec<(Uplink, String)>,
+    /// Whether they cost money; none: as a manager says.
+    pub metered: Option<bool>,
+    /// Further lines of `[bearer.NAME]`.
+    pub lines: Vec<(Uplink, String)>,
+    /// Variables of the environment of the program.
+    pub environment: Vec<(&'static str, String)>,
     /// As a service of its own user runs, to which the kernel allows less.
     pub without_capabilities: bool,
     pub pace: Duration,
@@ -76,7 +80,9 @@ impl Setup {
             tables: String::new(),
             family: Family::V4,
             host: None,
-            name_servers: Vec::new(),
+            metered: Some(false),
+            lines: Vec::new(),
+            environment: Vec::new(),
             without_capabilities: false,
             pace: PACE,
         }
@@ -104,22 +110,26 @@ impl Setup {
             leshan,
             ledger: Ledger::default(),
             site,
-            name: self.name,
+            setup: self,
+            file,
             directory,
-            pace: self.pace,
         };
         scene.begin();
         scene
     }
 
     fn program(&self, site: &Site) -> Command {
-        if !self.without_capabilities {
-            return site.gateway.command(program());
-        }
-        let mut command = site.gateway.command("setpriv");
-        command
-            .args(["--no-new-privs", "--bounding-set=-all", "--inh-caps=-all"])
-            .arg(program());
+        let mut command = match self.without_capabilities {
+            false => site.gateway.command(program()),
+            true => {
+                let mut command = site.gateway.command("setpriv");
+                command
+                    .args(["--no-new-privs", "--bounding-set=-all", "--inh-caps=-all"])
+                    .arg(program());
+                command
+            }
+        };
+        command.envs(self.environment.iter().map(|(name, value)| (name, value)));
         command
     }
 
@@ -167,8 +177,11 @@ resource = "{NUMBER}"
         )
     }
 
-    /// None is metered: what that means for pauses is for the selector's own tests.
+    /// None is metered, if not asked for: what that means for pauses is for the selector's own tests.
     fn bearers(&self) -> String {
+        let metered = self
+            .metered
+            .map_or_else(String::new, |metered| format!("metered = {metered}\n"));
         let lines = self.uplinks.iter().zip(1..).map(|(uplink, priority)| {
             let kind = match uplink {
                 Uplink::Eth => "ethernet",
@@ -176,12 +189,11 @@ resource = "{NUMBER}"
                 Uplink::Wwan => "cellular",
             };
             let (name, interface) = (uplink.name(), uplink.interface());
-            let mut asked = self.name_servers.iter().filter(|(of, _)| of == uplink);
-            let dns = asked.next();
-            let dns = dns.map_or_else(String::new, |(_, at)| format!("dns = [\"{at}\"]\n"));
+            let own = self.lines.iter().filter(|(of, _)| of == uplink);
+            let lines: String = own.map(|(_, line)| format!("{line}\n")).collect();
             format!(
                 "[bearer.{name}]\nkind = \"{kind}\"\ninterface = \"{interface}\"\n\
-                 priority = {priority}\nmetered = false\n{dns}[bearer.{name}.probe]\n{}\n",
+                 priority = {priority}\n{metered}{lines}[bearer.{name}.probe]\n{}\n",
                 self.probe
             )
         });
@@ -198,9 +210,10 @@ pub struct Scene {
     pub leshan: Leshan,
     ledger: Ledger,
     pub site: Site,
-    name: &'static str,
+    setup: Setup,
+    /// Its configuration.
+    file: String,
     pub directory: PathBuf,
-    pace: Duration,
 }
 
 /// A moment, and what had been counted then.
@@ -227,22 +240,36 @@ impl Scene {
     fn begin(&mut self) {
         let is_registered = |event: &Value| event["event"] == "registered";
         self.leshan.event(SOON * 2, is_registered);
-        self.numbers = Some(Numbers::start(&self.agent.run_dir, self.pace));
+        self.numbers = Some(Numbers::start(&self.agent.run_dir, self.setup.pace));
         until("first number", SOON, || {
             let observe = json!({"do": "observe", "path": NUMBER, "format": "SENML_CBOR"});
-            let answer = self.leshan.ask(self.name, observe);
+            let answer = self.leshan.ask(self.setup.name, observe);
             (answer["code"] == 205).then_some(())
         });
         self.hears(1, SOON);
     }
 
     pub const fn name(&self) -> &'static str {
-        self.name
+        self.setup.name
     }
 
     /// A figure for the table.
     pub fn note(&self, what: &str, figure: Duration) {
-        figures::note(self.name, what, figure);
+        figures::note(self.setup.name, what, figure);
+    }
+
+    /// Ends the program as a service manager does, and starts it again. What was counted has reached it
+    /// before.
+    pub fn restart(&mut self) {
+        let last = self.numbers.as_mut().expect("it has begun").end();
+        self.agent.until(&["read", NUMBER], SOON, |read| {
+            read["value"].as_f64() == Some(f64::from(last))
+        });
+        self.agent.lines.signal("TERM");
+        let program = self.setup.program(&self.site);
+        self.agent = Agent::run_by(program, &self.directory, &self.file);
+        let numbers = Numbers::go_on(&self.agent.run_dir, self.setup.pace, last);
+        self.numbers = Some(numbers);
     }
 
     /// Forgets what the server said so far, but for the numbers.
@@ -412,7 +439,7 @@ impl Scene {
         let (late, early): (Vec<u32>, Vec<u32>) =
             missing.iter().partition(|number| **number > noticed.number);
         let figure = format!("{} of {}", early.len(), noticed.number);
-        figures::say(self.name, "numbers lost before that", &figure);
+        figures::say(self.setup.name, "numbers lost before that", &figure);
         assert!(
             late.is_empty(),
             "noticed at {}, and still missing of {last}: {late:?}",

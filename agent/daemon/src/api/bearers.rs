@@ -11,10 +11,10 @@ use serde::Deserialize;
 use serde_json::{Value as JsonValue, json};
 
 use super::{Api, Person, Refusal, shortened};
-use crate::{ask::BearerAsk, bearer::Status, status::BearerView};
-
-/// Whoever wants a box to be silent for longer has forgotten it.
-const LONGEST_OFFLINE_S: u64 = 7 * 86_400;
+use crate::{
+    ask::{BearerAsk, LONGEST_OFFLINE},
+    status::BearerView,
+};
 
 #[derive(Default, Deserialize)]
 #[serde(default, deny_unknown_fields)]
@@ -41,16 +41,13 @@ pub(super) async fn choose(
         )));
     };
     configured(&api)?;
-    match facts.status {
-        Status::Connected => {}
-        Status::Disconnected => {
-            let reason = facts.reason.unwrap_or_default().as_str();
-            let text = format!(
-                "bearer {name} is disconnected ({reason}): one is used by hand only while it is \
-                 connected, and on trial: taken back unless a server is reached over it in time"
-            );
-            return Err(Refusal::conflict(text));
-        }
+    if let Some(reason) = facts.reason.filter(|reason| !reason.may_be_tried()) {
+        let reason = reason.as_str();
+        let text = format!(
+            "bearer {name} is disconnected ({reason}): one is used by hand only where it may reach a \
+             server, and on trial: taken back unless a server is reached over it in time"
+        );
+        return Err(Refusal::conflict(text));
     }
     ask(&api, person, BearerAsk::Use(name)).await
 }
@@ -96,10 +93,11 @@ fn configured(api: &Api) -> Result<(), Refusal> {
 }
 
 fn time_of(seconds: f64) -> Result<Duration, Refusal> {
-    if seconds >= 1.0 && seconds <= LONGEST_OFFLINE_S as f64 {
+    let longest = LONGEST_OFFLINE.as_secs();
+    if seconds >= 1.0 && seconds <= longest as f64 {
         return Ok(Duration::from_secs_f64(seconds));
     }
-    let text = format!("for_s is 1 to {LONGEST_OFFLINE_S} seconds (7 days)");
+    let text = format!("for_s is 1 to {longest} seconds (7 days)");
     Err(Refusal::bad_request(text))
 }
 

@@ -232,6 +232,24 @@ impl Status {
 }
 
 impl Reason {
+    /// Whether it is worth a trial over a bearer that is disconnected for this reason.
+    pub const fn may_be_tried(self) -> bool {
+        match self {
+            Self::CapReached
+            | Self::Disabled
+            | Self::NoAddress
+            | Self::NoLink
+            | Self::NoRoute
+            | Self::NotRegistered => false,
+            Self::Captive
+            | Self::Dns
+            | Self::Dtls
+            | Self::Refused
+            | Self::Timeout
+            | Self::Untried => true,
+        }
+    }
+
     /// The word of the local API and of the vendor object Bearer.
     pub const fn as_str(self) -> &'static str {
         match self {

@@ -18,7 +18,7 @@ pub(crate) mod objects;
 mod probe;
 pub(crate) mod resolve;
 mod selector;
-mod usage;
+pub(crate) mod usage;
 pub(crate) mod way;
 
 pub(crate) use board::Bearers;
@@ -28,6 +28,7 @@ pub use boundary::{
     Status, Switch, Want,
 };
 pub use netlink::Monitor;
-pub use probe::{Prober, Target};
+pub use probe::Prober;
+pub(crate) use selector::Level;
 pub use selector::Selector;
 pub use way::Way;

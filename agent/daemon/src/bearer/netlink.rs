@@ -4,6 +4,7 @@
 //! A task reads a socket of rtnetlink. All tables are read at the start, every minute, where the
 //! kernel is known to keep silent about a change, and after anything was lost.
 
+pub(crate) mod address;
 mod follower;
 mod picture;
 mod rules;
@@ -35,7 +36,7 @@ use self::{
 };
 use super::{
     AddressFamily, BearerEvent, BearerId, LinkFacts, classify,
-    usage::{Reading, Usage},
+    usage::{Reading, Saved, Usage},
 };
 use crate::{
     clock::Clock,
@@ -61,19 +62,19 @@ pub struct Monitor {
 
 impl Monitor {
     /// Each bearer is told of once at the start, also where it has no interface. `sysfs`: usually
-    /// `/sys`; `kept_usage`: what [`Self::saved_usage`] gave before. Within a runtime.
+    /// `/sys`; `saved`: what [`Self::saved_usage`] gave before. Within a runtime.
     ///
     /// # Errors
     /// The kernel gives no socket of rtnetlink.
-    pub fn start(
+    pub(crate) fn start(
         bearers: &[Bearer],
         sysfs: PathBuf,
-        kept_usage: Option<Vec<u8>>,
+        saved: Saved,
         clock: Clock,
     ) -> io::Result<Self> {
         let (sender, events) = mpsc::channel(EVENTS_MAX);
         let names = bearers.iter().map(|bearer| bearer.name.clone()).collect();
-        let usage = Arc::new(Mutex::new(Usage::restore(names, kept_usage.as_deref())));
+        let usage = Arc::new(Mutex::new(Usage::restore(names, saved)));
         let teller = Teller {
             wanted: wanted(bearers),
             sysfs,
@@ -91,7 +92,7 @@ impl Monitor {
 
     /// What has been counted, to be kept: at the end, and now and then for the case of a power cut.
     /// Where only the agent ends nothing is lost by an older one: the interfaces go on counting.
-    pub fn saved_usage(&self) -> Vec<u8> {
+    pub(crate) fn saved_usage(&self) -> Saved {
         lock(&self.usage).saved()
     }
 
@@ -108,6 +109,11 @@ impl Monitor {
 /// What there is now; waits for the kernel.
 pub(crate) fn see() -> io::Result<Vec<Seen>> {
     let mut kernel = Kernel::open()?;
+    let picture = look(&mut kernel)?;
+    Ok(picture.seen(|index| kernel.is_lost(AddressFamily::V4, index)))
+}
+
+fn look(kernel: &mut Kernel) -> io::Result<Picture> {
     let mut follower = Follower::default();
     let mut next = Next::Ask(follower.look());
     loop {
@@ -117,7 +123,7 @@ pub(crate) fn see() -> io::Result<Vec<Seen>> {
             Next::Anew(why) => return Err(io::Error::other(why)),
         };
         if let Some(picture) = follower.picture() {
-            return Ok(picture.seen(|index| kernel.is_lost(AddressFamily::V4, index)));
+            return Ok(picture.clone());
         }
     }
 }
@@ -302,10 +308,12 @@ async fn follow(
             Next::Ask(request) => socket.send(&request).map_err(text)?,
             Next::Anew(why) => return Err(why),
         }
-        let Some(picture) = follower.picture() else {
+        if !follower.is_looking() {
+            *pause = RETRY;
+        }
+        let Some(picture) = follower.news() else {
             continue;
         };
-        *pause = RETRY;
         if teller.tell(picture).await.is_err() {
             return Ok(());
         }

@@ -14,7 +14,7 @@ use std::{
     time::Duration,
 };
 
-use lamplighter_lwm2m::server::ServerUri;
+use lamplighter_lwm2m::server::{Scheme, ServerUri};
 use nix::errno::Errno;
 use tokio::{
     net::UdpSocket,
@@ -32,14 +32,6 @@ use super::{
 mod hello;
 mod portal;
 
-/// A server that shows whether a bearer works.
-#[derive(Clone, Debug, Eq, PartialEq)]
-pub struct Target {
-    pub uri: ServerUri,
-    /// It speaks DTLS.
-    pub is_secured: bool,
-}
-
 /// Probes of all bearers, one at a time for each.
 #[derive(Debug)]
 pub struct Prober {
@@ -47,6 +39,8 @@ pub struct Prober {
     ending: mpsc::UnboundedSender<Ended>,
     /// The number of the probe that runs, and what works at it.
     running: BTreeMap<BearerId, (u64, AbortHandle)>,
+    /// Those that have a result, and look for a portal.
+    looking: Vec<AbortHandle>,
     next: u64,
     shared: Arc<Shared>,
 }
@@ -97,6 +91,7 @@ impl Default for Prober {
             results,
             ending,
             running: BTreeMap::new(),
+            looking: Vec::new(),
             next: 0,
             shared: Arc::default(),
         }
@@ -106,7 +101,13 @@ impl Default for Prober {
 impl Prober {
     /// Asks the targets over the bearer until one answers; the next is asked as well where the one
     /// before takes its share of the time. One that runs for this bearer is given up.
-    pub fn start(&mut self, bearer: BearerId, way: Way, targets: Vec<Target>, timeout: Duration) {
+    pub fn start(
+        &mut self,
+        bearer: BearerId,
+        way: Way,
+        targets: Vec<ServerUri>,
+        timeout: Duration,
+    ) {
         self.stop(bearer);
         self.next += 1;
         let (number, ending) = (self.next, self.ending.clone());
@@ -126,8 +127,14 @@ impl Prober {
         self.running.insert(bearer, running);
     }
 
-    /// Nobody waits for an answer over this bearer.
-    pub fn stop(&mut self, bearer: BearerId) {
+    /// Nobody wants to know any more, and nothing is to leave this box: no result comes.
+    pub fn stop_all(&mut self) {
+        let running = std::mem::take(&mut self.running).into_values();
+        let tasks = running.map(|(_, task)| task).chain(self.looking.drain(..));
+        tasks.for_each(|task| task.abort());
+    }
+
+    fn stop(&mut self, bearer: BearerId) {
         if let Some((_, task)) = self.running.remove(&bearer) {
             task.abort();
         }
@@ -145,9 +152,14 @@ impl Prober {
                 result,
             } = ended;
             // One that was given up is of no interest.
-            if self.running.get(&bearer).map(|(running, _)| *running) == Some(number) {
-                return Poll::Ready((bearer, result));
+            let running = self.running.get(&bearer);
+            if running.is_none_or(|(running, _)| *running != number) {
+                continue;
             }
+            let ended = self.running.remove(&bearer);
+            self.looking.retain(|task| !task.is_finished());
+            self.looking.extend(ended.map(|(_, task)| task));
+            return Poll::Ready((bearer, result));
         }
         Poll::Pending
     }
@@ -157,7 +169,7 @@ impl Prober {
 async fn probe(
     shared: &Arc<Shared>,
     way: &Way,
-    targets: &[Target],
+    targets: &[ServerUri],
     patience: Duration,
 ) -> Result<Duration, Reason> {
     let end = Instant::now() + patience;
@@ -199,10 +211,10 @@ fn worse(before: Option<Reason>, now: Reason) -> Reason {
 async fn ask(
     shared: &Shared,
     way: &Way,
-    target: &Target,
+    target: &ServerUri,
     end: Instant,
 ) -> Result<Duration, Reason> {
-    let host = &target.uri.host;
+    let host = &target.host;
     let Ok(found) = timeout_at(end, shared.addresses(host, way)).await else {
         return Err(Reason::Dns);
     };
@@ -210,10 +222,17 @@ async fn ask(
     let found = found?;
     let count = found.len().min(MAX_ADDRESSES);
     for (index, address) in found.into_iter().take(count).enumerate() {
-        let to = SocketAddr::from((address, target.uri.port));
+        let to = SocketAddr::from((address, target.port));
         let left = end.saturating_duration_since(Instant::now());
         let share = left / u32::try_from(count - index).unwrap_or(1);
-        match ask_address(way, to, target.is_secured, Instant::now() + share).await {
+        match ask_address(
+            way,
+            to,
+            target.scheme == Scheme::Coaps,
+            Instant::now() + share,
+        )
+        .await
+        {
             Ok(round_trip) => return Ok(round_trip),
             Err(reason) => last = reason,
         }
@@ -332,7 +351,7 @@ impl Shared {
         bearer: BearerId,
         result: Result<Duration, Reason>,
         way: &Way,
-        targets: &[Target],
+        targets: &[ServerUri],
     ) {
         if !matches!(result, Err(Reason::Captive | Reason::Timeout)) {
             return;
@@ -349,7 +368,7 @@ impl Shared {
             is_there: false,
         };
         lock(&self.portals).insert(bearer, portal);
-        let host = &target.uri.host;
+        let host = &target.host;
         let Ok(addresses) = self.addresses(host, way).await else {
             return;
         };

@@ -8,9 +8,9 @@
 //! Nothing takes longer than [`PATIENCE`], and no answer is larger than [`MAX_ANSWER`].
 
 use std::{
-    fs,
+    fs::File,
     hash::{BuildHasher, Hasher, RandomState},
-    io,
+    io::{self, Read as _},
     net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},
     path::PathBuf,
     sync::Arc,
@@ -83,7 +83,7 @@ const MAX_ANSWER: usize = 8192;
 /// RFC 1035, 4.2.1, and what servers send all the same.
 const MAX_DATAGRAM: usize = 1500;
 /// Bytes of a file that are looked at.
-const MAX_FILE: usize = 1 << 20;
+const MAX_FILE: u64 = 1 << 20;
 
 impl Default for Resolver {
     fn default() -> Self {
@@ -281,7 +281,7 @@ async fn ask_all(
 }
 
 async fn ask_one(server: SocketAddr, name: &Name, kind: Kind, way: &Way) -> io::Result<Answer> {
-    let id = unforeseen();
+    let id = unforeseen() as u16;
     let socket = UdpSocket::from_std(way::udp(Some(way), server)?)?;
     let question = message::question(id, name, kind);
     socket.send(&question).await?;
@@ -319,14 +319,14 @@ async fn ask_at_length(server: SocketAddr, question: &[u8], way: &Way) -> io::Re
 }
 
 /// RFC 5452, 9.2: nobody can guess it.
-fn unforeseen() -> u16 {
-    RandomState::new().build_hasher().finish() as u16
+pub(crate) fn unforeseen() -> u64 {
+    RandomState::new().build_hasher().finish()
 }
 
 fn read(path: &PathBuf) -> io::Result<String> {
-    let bytes = fs::read(path)?;
-    let bytes = &bytes[..bytes.len().min(MAX_FILE)];
-    Ok(String::from_utf8_lossy(bytes).into_owned())
+    let mut bytes = Vec::new();
+    File::open(path)?.take(MAX_FILE).read_to_end(&mut bytes)?;
+    Ok(String::from_utf8_lossy(&bytes).into_owned())
 }
 
 /// Addresses of a name in a hosts file.

@@ -21,6 +21,7 @@ use std::{collections::VecDeque, time::Duration};
 
 use lamplighter_model::Now;
 
+pub(crate) use self::cap::Level;
 use self::{
     rank::Wish,
     session::{Session, Step},
@@ -143,6 +144,26 @@ impl Selector {
     /// Somebody has asked for silence.
     pub const fn is_offline(&self) -> bool {
         self.offline.is_some()
+    }
+
+    /// Who decides now.
+    pub fn choice(&self) -> Choice {
+        match (self.offline, self.wish.used) {
+            (Some(offline), _) => Choice::Offline(offline.until),
+            (None, Some(id)) => Choice::Use(id),
+            (None, None) if self.wish.preferred.is_empty() => Choice::Auto,
+            (None, None) => Choice::Prefer(self.wish.preferred.clone()),
+        }
+    }
+
+    /// Until when somebody has asked for silence; `Some(None)`: until [`Choice::Online`].
+    pub fn offline(&self) -> Option<Option<Duration>> {
+        self.offline.map(|offline| offline.until)
+    }
+
+    /// The one that a person has chosen.
+    pub const fn used(&self) -> Option<BearerId> {
+        self.wish.used
     }
 
     pub const fn current(&self) -> Option<BearerId> {
@@ -419,7 +440,8 @@ impl Selector {
         })
     }
 
-    fn is_silent(&self) -> bool {
+    /// Nothing may be asked now.
+    pub const fn is_silent(&self) -> bool {
         self.is_quiet || self.offline.is_some()
     }
 

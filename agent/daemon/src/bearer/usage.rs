@@ -5,15 +5,20 @@
 //! begun anew. Days and months are those of UTC; while the date is not known everything goes to the
 //! latest that was.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, io, path::Path};
 
 use lamplighter_model::{BootId, Now};
 use serde::{Deserialize, Serialize};
 
 use super::BearerId;
-use crate::status::time;
+use crate::{
+    status::time,
+    store::{StateDir, snapshot},
+};
 
-/// Of what is kept; another one is not understood and begins anew.
+/// In the state directory.
+const FILE: &str = "bearers.cbor";
+const FORMAT: &str = "lamplighter bearers";
 const VERSION: u32 = 1;
 
 /// What an interface has counted, both ways.
@@ -52,36 +57,35 @@ struct Last {
     bytes: u64,
 }
 
-#[derive(Deserialize, Serialize)]
-struct Saved {
-    version: u32,
-    counts: BTreeMap<String, Count>,
+/// What is kept over a restart, by the names of bearers.
+#[derive(Clone, Debug, Default, Deserialize, Eq, PartialEq, Serialize)]
+pub(crate) struct Saved(BTreeMap<String, Count>);
+
+impl Saved {
+    /// Nothing, where there is nothing that can be read.
+    pub(crate) fn read(state_dir: &Path) -> Self {
+        let found = snapshot::read(&mut StateDir::new(state_dir), FILE, FORMAT, VERSION);
+        found.map(|found| found.body).unwrap_or_default()
+    }
+
+    pub(crate) fn write(&self, state_dir: &Path) -> io::Result<()> {
+        let mut disk = StateDir::new(state_dir);
+        snapshot::write(&mut disk, FILE, FORMAT, VERSION, self).map(|_| ())
+    }
 }
 
 impl Usage {
-    /// Of these bearers; `kept`: what [`Self::saved`] gave before. What cannot be read, or belongs to
-    /// a bearer that is not configured any more, is left out.
-    pub(crate) fn restore(names: Vec<String>, kept: Option<&[u8]>) -> Self {
-        let saved = kept.and_then(|bytes| {
-            let saved: Option<Saved> = minicbor_serde::from_slice(bytes).ok();
-            let saved = saved.filter(|saved| saved.version == VERSION);
-            if saved.is_none() {
-                tracing::error!("What was counted of the bearers' traffic cannot be read");
-            }
-            saved
-        });
-        let mut counts = saved.map(|saved| saved.counts).unwrap_or_default();
+    /// Of these bearers; `saved`: what [`Self::saved`] gave before. What belongs to a bearer that is
+    /// not configured any more is left out.
+    pub(crate) fn restore(names: Vec<String>, saved: Saved) -> Self {
+        let Saved(mut counts) = saved;
         counts.retain(|name, _| names.contains(name));
         Self { names, counts }
     }
 
     /// To be kept for [`Self::restore`].
-    pub(crate) fn saved(&self) -> Vec<u8> {
-        let saved = Saved {
-            version: VERSION,
-            counts: self.counts.clone(),
-        };
-        minicbor_serde::to_vec(&saved).expect("numbers and texts can be written to memory")
+    pub(crate) fn saved(&self) -> Saved {
+        Saved(self.counts.clone())
     }
 
     /// Adds what has come since the last look; bytes of today and of this month.
@@ -158,7 +162,7 @@ mod tests {
     const BEARER: BearerId = BearerId(0);
 
     fn usage() -> Usage {
-        Usage::restore(vec!["lte".to_owned()], None)
+        Usage::restore(vec!["lte".to_owned()], Saved::default())
     }
 
     fn reading(index: u32, bytes: u64) -> Reading<'static> {
@@ -237,7 +241,7 @@ mod tests {
             usage.count(BEARER, reading(3, 100), on("2026-11-30"));
             usage.saved()
         };
-        let restored = || Usage::restore(vec!["lte".to_owned()], Some(&kept));
+        let restored = || Usage::restore(vec!["lte".to_owned()], kept.clone());
         let undated = at(2, None);
         for (date, expected) in [("2026-11-30", (117, 117)), ("2026-12-02", (17, 17))] {
             let mut usage = restored();
@@ -252,16 +256,19 @@ mod tests {
         let mut usage = usage();
         usage.count(BEARER, reading(3, 5), on("2026-11-30"));
         usage.count(BEARER, reading(3, 9), on("2026-11-30"));
-        let kept = usage.saved();
+        let directory = crate::fake::directory("usage");
+        usage.saved().write(&directory).unwrap();
+        let kept = || Saved::read(&directory);
         let names = || vec!["cable".to_owned(), "lte".to_owned()];
-        let mut moved = Usage::restore(names(), Some(&kept));
+        let mut moved = Usage::restore(names(), kept());
         let now = on("2026-11-30");
         assert_eq!(moved.count(BearerId(1), reading(3, 10), now), (5, 5));
         assert_eq!(moved.count(BearerId(0), reading(2, 10), now), (0, 0));
-        let gone = Usage::restore(vec!["cable".to_owned()], Some(&kept));
+        let gone = Usage::restore(vec!["cable".to_owned()], kept());
         assert!(gone.counts.is_empty());
-        for bytes in [&b""[..], b"nonsense", &kept[..kept.len() / 2]] {
-            assert!(Usage::restore(names(), Some(bytes)).counts.is_empty());
+        for bytes in [&b""[..], b"nonsense"] {
+            crate::atomic::write(&directory.join(FILE), bytes, 0o600).unwrap();
+            assert!(Usage::restore(names(), kept()).counts.is_empty());
         }
     }
 

@@ -8,7 +8,7 @@ use std::{net::SocketAddr, path::PathBuf, time::Duration};
 
 use clap::{Args, Parser, Subcommand};
 
-use crate::start::Places;
+use crate::{ask::LONGEST_OFFLINE, start::Places};
 
 pub(super) use modbus::{
     Port as ModbusPort, Read as ModbusRead, Scan as ModbusScan, Write as ModbusWrite,
@@ -326,7 +326,7 @@ pub enum Bearer {
     /// Show the bearers, whether messages can be exchanged with a server through each, and why not
     #[command(after_help = "Example:\n  lamplighter bearer list --json")]
     List,
-    /// Use one that is connected; taken back unless a server is reached over it in time
+    /// Use one that is connected, or only does not answer; taken back unless a server is reached in time
     #[command(after_help = "Example:\n  lamplighter bearer use cell")]
     Use { name: String },
     /// Let the agent choose again
@@ -447,10 +447,9 @@ pub(crate) fn parse_duration(text: &str) -> Result<Duration, String> {
     }
 }
 
-/// At most a week: whoever wants a box to be silent for longer has forgotten it.
 fn parse_offline(text: &str) -> Result<Duration, String> {
     let time = parse_duration(text)?;
-    if time > Duration::from_secs(7 * 86_400) {
+    if time > LONGEST_OFFLINE {
         return Err("7d at most".to_owned());
     }
     Ok(time)

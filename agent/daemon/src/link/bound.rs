@@ -17,7 +17,7 @@ use nix::{
 };
 
 use super::{LinkKey, Links};
-use crate::bearer::{BearerId, Prober, Reason, Target, Way};
+use crate::bearer::{BearerId, Prober, Reason, Way};
 
 const SERVER: &str = "198.18.0.1";
 const SERVER6: &str = "fd00:99::1";
@@ -193,10 +193,7 @@ fn a_probe_leaves_by_its_bearer_and_says_what_is_wrong_there() {
     in_box(async || {
         let probe = async |interface: &str, uri: &str| {
             let mut prober = Prober::default();
-            let target = Target {
-                uri: uri.parse().unwrap(),
-                is_secured: false,
-            };
+            let target = uri.parse().unwrap();
             let patience = Duration::from_millis(300);
             prober.start(BearerId(0), way(interface), vec![target], patience);
             poll_fn(|context| prober.poll_result(context)).await.1

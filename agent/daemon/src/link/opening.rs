@@ -129,7 +129,8 @@ fn is_translated(host: &str, addresses: &[IpAddr]) -> bool {
     !addresses.iter().any(|address| Ok(*address) == host.parse())
 }
 
-fn connect(
+/// A fresh socket to the first of these that one can be connected to.
+pub(super) fn connect(
     uri: &ServerUri,
     addresses: &[IpAddr],
     way: &Way,

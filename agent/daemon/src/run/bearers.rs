@@ -1,6 +1,8 @@
 //! Bearers in the loop: what the kernel, the probes and the servers say goes to the selector; what it
 //! wants goes to links, probes and the core.
 
+mod commanded;
+
 use std::{
     collections::BTreeMap,
     path::PathBuf,
@@ -14,18 +16,21 @@ use lamplighter_lwm2m::{
     boundary::{Command, Event, Input, LinkEvent, LinkId},
     client::Client,
     reject::Reject,
-    server::{Cause, Scheme, ServerState, ServerUri},
+    server::{Cause, ServerState, ServerUri},
 };
 use lamplighter_model::{Now, Ssid};
+use tokio::task::JoinHandle;
+
+pub(crate) use commanded::Commanded;
 
 use super::{Agent, managers::Managed};
 use crate::{
     ask::BearerAsk,
-    atomic,
     bearer::{
-        Action, BearerEvent, BearerId, Board, Choice, Chosen, Monitor, Prober, Reason, Selector,
-        Switch, Target, Want, Way,
+        Action, BearerEvent, BearerId, Board, Choice, Chosen, Level, Monitor, Prober, Reason,
+        Selector, Switch, Want, Way,
         dbus::{ManagerEvent, Managers},
+        usage,
     },
     clock::Clock,
     config, events,
@@ -35,10 +40,10 @@ use crate::{
 /// A server is reached over a bearer that was chosen by hand within this time, or the choice is taken
 /// back.
 pub(super) const TRIAL: Duration = Duration::from_secs(120);
-/// How often what was counted is kept.
-const KEEP_EVERY: Duration = Duration::from_secs(60);
-/// The file of the counters, in the state directory.
-const FILE: &str = "bearers.cbor";
+/// A server that was heard within this time is not silent.
+const SILENCE: Duration = Duration::from_secs(10);
+/// How often what was counted is kept, for the case of a power cut.
+const KEEP_EVERY: Duration = Duration::from_secs(300);
 
 /// The bearers of the configuration, and who looks after them.
 #[derive(Debug)]
@@ -49,8 +54,10 @@ pub struct Bearers {
     monitor: Monitor,
     prober: Prober,
     managed: Managed,
-    file: PathBuf,
+    state_dir: PathBuf,
     keep_at: Duration,
+    /// What was counted is on its way to the disk.
+    keeping: Option<JoinHandle<()>>,
     /// Where to probe for while there is no account but that of the bootstrap server.
     bootstrap: Option<ServerUri>,
     /// Links that the core has open, and to whom.
@@ -59,8 +66,6 @@ pub struct Bearers {
     replacing: BTreeMap<LinkKey, LinkKey>,
     /// One of the sockets of the last switch has come up.
     has_moved: bool,
-    /// By which new sockets leave now.
-    way: Option<Way>,
     next_link: u64,
     /// A choice by hand that no server has confirmed yet, and until when it may.
     trial: Option<Trial>,
@@ -88,30 +93,30 @@ impl Bearers {
         state_dir: &std::path::Path,
         board: Board,
         managers: Managers,
+        commanded: Commanded,
         clock: Clock,
     ) -> std::io::Result<Option<Self>> {
         if config.bearers.is_empty() {
             return Ok(None);
         }
         let now = clock.now();
-        let file = state_dir.join(FILE);
-        let kept = std::fs::read(&file).ok();
+        let saved = usage::Saved::read(state_dir);
         let bootstrap = config.bootstrap.as_ref();
         let bootstrap = bootstrap.and_then(|account| account.security.uri.parse().ok());
-        Ok(Some(Self {
+        let mut bearers = Self {
             board,
             selector: Selector::new(&config.bearers, now),
-            monitor: Monitor::start(&config.bearers, "/sys".into(), kept, clock)?,
+            monitor: Monitor::start(&config.bearers, "/sys".into(), saved, clock)?,
             prober: Prober::default(),
             managed: Managed::new(managers),
-            file,
+            state_dir: state_dir.to_owned(),
             keep_at: now.mono + KEEP_EVERY,
+            keeping: None,
             bootstrap,
             configs: config.bearers.clone(),
             open: BTreeMap::new(),
             replacing: BTreeMap::new(),
             has_moved: false,
-            way: None,
             next_link: 0,
             trial: None,
             told_usage: BTreeMap::new(),
@@ -119,7 +124,14 @@ impl Bearers {
             awaited: None,
             is_quiet: false,
             used: None,
-        }))
+        };
+        bearers.take_up(commanded, clock);
+        Ok(Some(bearers))
+    }
+
+    /// Somebody has asked for silence.
+    pub(crate) const fn is_offline(&self) -> bool {
+        self.selector.is_offline()
     }
 
     pub(super) fn poll(&mut self, context: &mut Context<'_>) -> Poll<BearerEvent> {
@@ -163,13 +175,12 @@ impl Bearers {
 
     /// One that may be used, or at least tried.
     fn usable(&self, name: &str) -> Result<BearerId, Reject> {
-        let found = self.configs.iter().position(|bearer| bearer.name == name);
-        let Some(id) = found.and_then(|at| u16::try_from(at).ok()).map(BearerId) else {
+        let Some(id) = self.named(name) else {
             let what = format!("there is no [bearer.{name}]");
             return Err(Reject::new(Code::NOT_FOUND, what));
         };
         let facts = self.selector.facts(id);
-        match facts.reason.filter(|reason| !may_be_tried(*reason)) {
+        match facts.reason.filter(|reason| !reason.may_be_tried()) {
             Some(reason) => {
                 let what = format!("{name} is disconnected: {}", reason.as_str());
                 Err(Reject::new(Code::CONFLICT, what))
@@ -179,34 +190,31 @@ impl Bearers {
     }
 
     /// Tells people who decides, and until when only.
-    fn show_choice(&self, choice: Choice) {
+    fn show_choice(&self) {
         self.board.choose(Chosen {
-            choice,
+            choice: self.selector.choice(),
             trial_until: self.trial.as_ref().map(|trial| trial.until),
         });
     }
 
     /// What people are told of a cap that comes near, or is reached.
     fn news_of_usage(&mut self, id: BearerId, today: u64, month: u64) -> Vec<events::News> {
-        let Some(config) = self.configs.get(usize::from(id.0)) else {
+        let former = self.told_usage.insert(id, (today, month));
+        let config = self.configs.get(usize::from(id.0));
+        // What was so at the start was told before it.
+        let (Some((told_today, told_month)), Some(config)) = (former, config) else {
             return Vec::new();
         };
-        let (told_today, told_month) = self
-            .told_usage
-            .insert(id, (today, month))
-            .unwrap_or_default();
-        let cap = config.cap.unwrap_or(config::Cap {
-            day: None,
-            month: None,
-            at_cap: config::AtCap::Warn,
-        });
+        let Some(cap) = config.cap else {
+            return Vec::new();
+        };
         let periods = [
             ("today", cap.day, told_today, today),
             ("this month", cap.month, told_month, month),
         ];
         let news = periods.into_iter().filter_map(|(period, cap, told, used)| {
             let cap = cap?;
-            (steps(told, cap) < steps(used, cap))
+            (Level::of_one(cap, told) < Level::of_one(cap, used))
                 .then(|| events::of_bearer_cap(&config.name, period, used, cap))
         });
         news.collect()
@@ -221,12 +229,34 @@ impl Bearers {
     /// Keeps the counters. A disk that fails costs them only.
     fn keep(&mut self, now: Now) {
         self.keep_at = now.mono + KEEP_EVERY;
-        let (file, content) = (self.file.clone(), self.monitor.saved_usage());
-        tokio::task::spawn_blocking(move || {
-            if let Err(error) = atomic::write(&file, &content, 0o600) {
+        // One writer at a time.
+        if self
+            .keeping
+            .as_ref()
+            .is_some_and(|task| !task.is_finished())
+        {
+            return;
+        }
+        let (directory, saved) = (self.state_dir.clone(), self.monitor.saved_usage());
+        self.keeping = Some(tokio::task::spawn_blocking(move || {
+            if let Err(error) = saved.write(&directory) {
                 tracing::warn!(%error, "Counters of bearers cannot be kept");
             }
-        });
+        }));
+    }
+
+    /// At the end: the counters are on the disk when it returns.
+    pub(super) async fn put_away(&mut self, now: Now) {
+        self.kept().await;
+        self.keep(now);
+        self.kept().await;
+    }
+
+    async fn kept(&mut self) {
+        if let Some(task) = self.keeping.take() {
+            // One that panicked has said so.
+            let _ = task.await;
+        }
     }
 }
 
@@ -264,7 +294,7 @@ impl Agent {
             | Choice::Use(_) => None,
         };
         let is_offline = matches!(choice, Choice::Offline(_));
-        self.choose(choice);
+        self.on_bearer(BearerEvent::Choose(choice));
         // There may be sockets also where no bearer works.
         if is_offline {
             self.links.set_way(None);
@@ -273,24 +303,33 @@ impl Agent {
         Ok(())
     }
 
-    pub(super) fn choose(&mut self, choice: Choice) {
-        if let Some(bearers) = &self.bearers {
-            bearers.show_choice(choice.clone());
-        }
-        self.on_bearer(BearerEvent::Choose(choice));
-    }
-
     pub(super) fn on_bearer(&mut self, event: BearerEvent) {
         let now = self.clock.now();
-        if let Some(bearers) = &mut self.bearers {
-            if let BearerEvent::Usage(id, today, month) = event {
-                let news = bearers.news_of_usage(id, today, month);
-                news.into_iter().for_each(|news| self.events.tell(news));
-            }
-            bearers.selector.handle(event, now);
+        let Some(bearers) = &mut self.bearers else {
+            return;
+        };
+        let is_of_choice = matches!(event, BearerEvent::Choose(_) | BearerEvent::Timeout);
+        let is_of_way = matches!(event, BearerEvent::Link(..) | BearerEvent::Meta(..));
+        let mut counted = None;
+        if let BearerEvent::Usage(id, today, month) = event {
+            counted = Some(id);
+            let news = bearers.news_of_usage(id, today, month);
+            news.into_iter().for_each(|news| self.events.tell(news));
+        }
+        bearers.selector.handle(event, now);
+        if is_of_choice {
+            bearers.show_choice();
+        }
+        if bearers.selector.is_silent() {
+            bearers.prober.stop_all();
         }
         self.perform_bearers();
-        self.renew_way();
+        if let Some(id) = counted {
+            self.show_bearer(id);
+        }
+        if is_of_way {
+            self.renew_way();
+        }
         self.restrict();
     }
 
@@ -305,18 +344,17 @@ impl Agent {
 
     /// The bearer in use has got another family, or other name servers: new sockets go by that.
     fn renew_way(&mut self) {
-        let Some(bearers) = &mut self.bearers else {
+        let Some(bearers) = &self.bearers else {
             return;
         };
         let way = bearers.used.and_then(|id| bearers.way(id));
-        let (Some(way), Some(former)) = (way, &bearers.way) else {
+        let (Some(way), Some(former)) = (way, self.links.way()) else {
             return;
         };
         if way == *former {
             return;
         }
         let has_more = (way.v4 && !former.v4) || (way.v6 && !former.v6);
-        bearers.way = Some(way.clone());
         self.links.set_way(Some(way));
         if has_more {
             self.every_client(&Input::PathUp);
@@ -334,11 +372,11 @@ impl Agent {
         }
         if let Some(trial) = bearers.trial.take_if(|trial| trial.until <= now.mono) {
             self.events.tell(events::of_bearer_taken_back(&trial.ask));
-            return self.choose(Choice::Auto);
+            return self.on_bearer(BearerEvent::Choose(Choice::Auto));
         }
         if let Some(choice) = bearers.managed.timeout(bearers.heard, now) {
             self.events.tell(events::of_preference_taken_back());
-            return self.choose(choice);
+            return self.on_bearer(BearerEvent::Choose(choice));
         }
         self.on_bearer(BearerEvent::Timeout);
     }
@@ -389,7 +427,7 @@ impl Agent {
             let trial = &mut bearers.trial;
             let ended = trial.take_if(|trial| is_there && current == Some(trial.bearer));
             if ended.is_some() {
-                bearers.show_choice(bearers.board.chosen().choice);
+                bearers.show_choice();
             }
             return self.on_bearer(BearerEvent::Taken);
         }
@@ -484,7 +522,7 @@ impl Agent {
     }
 
     /// Whom to probe for: servers that may be spoken to, else the bootstrap server.
-    fn targets(&self) -> Vec<Target> {
+    fn targets(&self) -> Vec<ServerUri> {
         let servers = self.clients.values().flat_map(Client::servers);
         let spoken_to = servers.filter(|server| may_be_probed(server.state));
         let mut uris: Vec<ServerUri> = spoken_to
@@ -493,11 +531,7 @@ impl Agent {
         if uris.is_empty() {
             uris.extend(self.bearers.iter().filter_map(|it| it.bootstrap.clone()));
         }
-        let target = |uri: ServerUri| Target {
-            is_secured: uri.scheme == Scheme::Coaps,
-            uri,
-        };
-        uris.into_iter().map(target).collect()
+        uris
     }
 
     fn show_bearer(&mut self, id: BearerId) {
@@ -527,7 +561,6 @@ impl Agent {
             switch.why,
         ));
         bearers.has_moved = false;
-        bearers.way.clone_from(&way);
         self.links.set_way(way.clone());
         let pending: Vec<LinkKey> = std::mem::take(&mut bearers.replacing).into_keys().collect();
         pending.into_iter().for_each(|new| self.links.close(new));
@@ -563,33 +596,6 @@ impl Agent {
     }
 }
 
-/// Whether it is worth a trial over a bearer that is disconnected for this reason.
-const fn may_be_tried(reason: Reason) -> bool {
-    match reason {
-        Reason::CapReached
-        | Reason::Disabled
-        | Reason::NoAddress
-        | Reason::NoLink
-        | Reason::NoRoute
-        | Reason::NotRegistered => false,
-        Reason::Captive
-        | Reason::Dns
-        | Reason::Dtls
-        | Reason::Refused
-        | Reason::Timeout
-        | Reason::Untried => true,
-    }
-}
-
-/// How many of the marks at which people are told of a cap are reached: 75 %, 100 %.
-fn steps(used: u64, cap: u64) -> u8 {
-    let (used, cap) = (u128::from(used), u128::from(cap));
-    u8::from(used * 4 >= cap * 3) + u8::from(used >= cap)
-}
-
-/// A server that was heard within this time is not silent.
-const SILENCE: Duration = Duration::from_secs(10);
-
 const fn may_be_probed(state: ServerState) -> bool {
     match state {
         ServerState::Disabled | ServerState::Left => false,
@@ -612,3 +618,6 @@ fn reason_of(cause: Cause) -> Option<Reason> {
         Cause::Account | Cause::Handshake(_) | Cause::Inconsistent | Cause::Refused(_) => None,
     }
 }
+
+#[cfg(test)]
+mod tests;

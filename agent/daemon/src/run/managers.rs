@@ -1,7 +1,7 @@
 //! What ModemManager and NetworkManager tell, and servers through objects 10, 11 and 13, in the loop.
 
 use std::{
-    task::{Context, Poll},
+    task::{Context, Poll, Waker},
     time::Duration,
 };
 
@@ -16,7 +16,7 @@ use super::{Agent, bearers::TRIAL};
 use crate::{
     bearer::{
         BearerEvent, BearerFacts, Choice,
-        dbus::{ManagerEvent, Managers},
+        dbus::{ManagerEvent, Managers, Tried},
     },
     events,
 };
@@ -60,8 +60,28 @@ impl Managed {
     pub(super) fn timeout(&mut self, heard: Option<Duration>, now: Now) -> Option<Choice> {
         let (since, _) = self.trial.take_if(|(_, until)| *until <= now.mono)?;
         let is_kept = heard.is_some_and(|at| at > since);
-        let former = self.managers.end_choice(is_kept);
-        (!is_kept).then_some(former)
+        self.managers.end_choice(is_kept)
+    }
+
+    /// The choice of a server that holds at the start. One that was on trial before a restart is so
+    /// again: for its whole time, or for what `trial` leaves of it.
+    pub(super) fn begin(
+        &mut self,
+        trial: Option<(Duration, Duration)>,
+        now: Now,
+    ) -> Option<Choice> {
+        let (preferred, is_on_trial) = self.managers.preference();
+        let anew = (now.mono, now.mono + TRIAL);
+        self.trial = is_on_trial.then(|| trial.unwrap_or(anew));
+        (!preferred.is_empty()).then_some(Choice::Prefer(preferred))
+    }
+
+    pub(super) const fn trial(&self) -> Option<(Duration, Duration)> {
+        self.trial
+    }
+
+    pub(super) fn tried(&self) -> Tried {
+        self.managers.tried()
     }
 }
 
@@ -80,7 +100,7 @@ impl Agent {
                 if let Some(managed) = self.managed() {
                     managed.trial = Some((now, now + TRIAL));
                 }
-                self.choose(choice);
+                self.on_bearer(BearerEvent::Choose(choice));
                 // So that somebody is heard where the bearer stays the same.
                 self.every_client(&Input::Command(Command::Ping));
             }
@@ -89,6 +109,17 @@ impl Agent {
                 self.events.tell(events::of_managed(&name, told));
             }
         }
+    }
+
+    /// What managers have told and nobody has heard yet, before the loop ends.
+    pub(super) fn hear_managers(&mut self) {
+        let mut context = Context::from_waker(Waker::noop());
+        while let Some(bearers) = &mut self.bearers
+            && let Poll::Ready(event) = bearers.poll_managers(&mut context)
+        {
+            self.on_manager(event);
+        }
+        self.drain();
     }
 
     fn update_servers(&mut self) {

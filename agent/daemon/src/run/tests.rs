@@ -12,7 +12,7 @@ use lamplighter_site::saved::{SavedChange, SavedPart};
 use super::*;
 use crate::{
     catalogue::catalogue,
-    config::{Hardware, Place, Problem, Severity, Source},
+    config::{Config, Hardware, Place, Problem, Severity, Source},
     events::LoadedLog,
     store::StoreConfig,
 };
@@ -35,10 +35,8 @@ security = { mode = "none" }
 allow_unsecured = true
 "#;
 
-/// An agent whose adapters have not said anything yet.
-fn agent(text: &str) -> Agent {
-    let directory = crate::fake::directory("run");
-    let main = directory.join("lamplighter.toml");
+pub(super) fn config(text: &str) -> Config {
+    let main = crate::fake::directory("run").join("lamplighter.toml");
     crate::atomic::write(&main, text.as_bytes(), 0o600).unwrap();
     let source = Source {
         main,
@@ -47,7 +45,15 @@ fn agent(text: &str) -> Agent {
         hardware: Hardware::default(),
         templates: "/nowhere".into(),
     };
-    let config = source.check().config.unwrap();
+    let checked = source.check();
+    let problems = checked.problems;
+    checked.config.unwrap_or_else(|| panic!("{problems:?}"))
+}
+
+/// An agent whose adapters have not said anything yet.
+pub(super) fn agent(text: &str) -> Agent {
+    let directory = crate::fake::directory("run");
+    let config = config(text);
     let clock = Clock::start(&directory);
     let now = clock.now();
     let client = ClientConfig {
@@ -75,6 +81,7 @@ fn agent(text: &str) -> Agent {
         links: Links::default(),
         names: events::Names::default(),
         server_names: BTreeMap::new(),
+        signals: None,
         site: Site::new(config.site.clone(), None, now),
         status: Status::new(catalogue(&config), now),
         store: Store::open(&directory, StoreConfig::default(), clock).0,

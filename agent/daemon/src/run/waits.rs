@@ -13,7 +13,7 @@ use nix::sys::{
 };
 use tokio::{
     io::unix::AsyncFd,
-    signal::unix::{Signal, SignalKind, signal},
+    signal::unix::{SignalKind, signal},
 };
 
 use super::bell::Bell;
@@ -34,9 +34,10 @@ pub(super) struct Waits {
     pub(super) watchdog: Watchdog,
 }
 
-/// The signals that end the agent or would, unhandled.
+/// The signals that end the agent or would, unhandled. They outlast the runtime: what comes while
+/// there is none is heard by the next.
 #[derive(Debug)]
-pub(super) struct Signals([(&'static str, Signal); 3]);
+pub struct Signals([(&'static str, tokio::signal::unix::Signal); 3]);
 
 /// One timer of the kernel for all deadlines, by the clock that they are counted by: it goes on while
 /// the machine is suspended. It is only moved to an earlier time: where what it was for is gone, it
@@ -53,18 +54,12 @@ pub(super) struct Timer {
 struct Alarm(TimerFd);
 
 impl Waits {
-    pub(super) fn new() -> io::Result<Self> {
-        let hangup = signal(SignalKind::hangup())?;
-        let interrupt = signal(SignalKind::interrupt())?;
-        let terminate = signal(SignalKind::terminate())?;
+    /// `signals`: those that were listened to before.
+    pub(super) fn new(signals: Option<Signals>) -> io::Result<Self> {
         Ok(Self {
             bell: Bell::default(),
             are_links_first: false,
-            signals: Signals([
-                ("SIGHUP", hangup),
-                ("SIGINT", interrupt),
-                ("SIGTERM", terminate),
-            ]),
+            signals: signals.map_or_else(Signals::listen, Ok)?,
             timer: Timer::new()?,
             watchdog: Watchdog::of_process(),
         })
@@ -83,6 +78,20 @@ impl Waits {
 }
 
 impl Signals {
+    /// Within a runtime.
+    fn listen() -> io::Result<Self> {
+        Self::of([
+            ("SIGHUP", SignalKind::hangup()),
+            ("SIGINT", SignalKind::interrupt()),
+            ("SIGTERM", SignalKind::terminate()),
+        ])
+    }
+
+    fn of(kinds: [(&'static str, SignalKind); 3]) -> io::Result<Self> {
+        let [a, b, c] = kinds.map(|(name, kind)| signal(kind).map(|signal| (name, signal)));
+        Ok(Self([a?, b?, c?]))
+    }
+
     pub(super) fn poll_recv(&mut self, context: &mut Context<'_>) -> Poll<&'static str> {
         for (name, signal) in &mut self.0 {
             if signal.poll_recv(context).is_ready() {
@@ -136,11 +145,13 @@ impl AsRawFd for Alarm {
 mod tests {
     use std::future::poll_fn;
 
+    use nix::sys::signal::{Signal, raise};
+
     use super::*;
 
     #[tokio::test]
     async fn the_timer_is_moved_to_earlier_times_only() {
-        let mut waits = Waits::new().unwrap();
+        let mut waits = Waits::new(None).unwrap();
         let far = clock::mono() + Duration::from_secs(3600);
         let seconds = Duration::from_secs;
         waits.wake_at(far);
@@ -150,9 +161,28 @@ mod tests {
         assert_eq!(waits.timer.due, far - seconds(1));
     }
 
+    /// Also one that comes while there is no runtime at all.
+    #[test]
+    fn no_signal_is_lost_between_two_lives() {
+        let runtime = || {
+            let runtime = tokio::runtime::Builder::new_current_thread();
+            { runtime }.enable_all().build().unwrap()
+        };
+        // Nobody else in this process listens to these.
+        let kinds = [
+            ("first", SignalKind::user_defined1()),
+            ("second", SignalKind::user_defined2()),
+            ("third", SignalKind::window_change()),
+        ];
+        let mut signals = runtime().block_on(async { Signals::of(kinds) }).unwrap();
+        raise(Signal::SIGUSR2).unwrap();
+        let heard = runtime().block_on(poll_fn(|context| signals.poll_recv(context)));
+        assert_eq!(heard, "second");
+    }
+
     #[tokio::test]
     async fn a_timer_fires_once_and_can_be_set_again() {
-        let mut waits = Waits::new().unwrap();
+        let mut waits = Waits::new(None).unwrap();
         for due in [Duration::ZERO, clock::mono()] {
             waits.wake_at(due);
             poll_fn(|context| waits.timer.poll_fired(context)).await;
@@ -164,7 +194,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_timer_that_fires_rings_the_bell() {
-        let mut waits = Waits::new().unwrap();
+        let mut waits = Waits::new(None).unwrap();
         let silent = |waits: &mut Waits, context: &mut Context<'_>| {
             let Waits { bell, timer, .. } = waits;
             bell.poll(context, |context| timer.poll_fired(context))
@@ -177,7 +207,7 @@ mod tests {
 
     #[tokio::test]
     async fn no_deadline_is_too_far_or_too_near() {
-        let mut waits = Waits::new().unwrap();
+        let mut waits = Waits::new(None).unwrap();
         waits.wake_at(Duration::MAX);
         waits.wake_at(Duration::MAX - Duration::from_secs(1));
         assert!(waits.timer.due < Duration::MAX);

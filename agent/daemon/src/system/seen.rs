@@ -12,7 +12,7 @@ use lamplighter_model::Stamp;
 use nix::{ifaddrs::getifaddrs, net::if_::InterfaceFlags};
 
 use crate::{
-    bearer::{AddressFamily, BearerFacts, BearerId, LinkFacts, Meta, Reason, Status},
+    bearer::{AddressFamily, BearerFacts, BearerId, LinkFacts, Meta, Reason, Status, classify},
     config::BearerKind,
 };
 
@@ -103,7 +103,8 @@ impl Seen {
         let is_as_before = |was: &&BearerFacts| (was.status, was.reason) == (status, reason);
         let is_lost = was.is_some_and(|was| was.status == Status::Connected)
             && status == Status::Disconnected;
-        let kind = self.kind_of(&interface);
+        let kind = classify::kind(&self.root.join("sys"), &interface);
+        let kind = kind.unwrap_or(BearerKind::Ethernet);
         let v4 = link.v4.first().map(|v4| IpAddr::V4(*v4));
         BearerFacts {
             id,
@@ -126,22 +127,6 @@ impl Seen {
                 .saturating_add(is_lost.into()),
             meta: Meta::default(),
             link: Some(link),
-        }
-    }
-
-    /// What kind of interface this is, by what the kernel says of it.
-    fn kind_of(&self, interface: &str) -> BearerKind {
-        let event = self.class_text(interface, "uevent");
-        let is = |kind: &str| event.lines().any(|line| line == format!("DEVTYPE={kind}"));
-        let starts = |name: &str| interface.starts_with(name);
-        if is("wwan") || starts("wwan") || starts("ppp") {
-            BearerKind::Cellular
-        } else if is("wlan") || self.class(interface, "wireless").exists() {
-            BearerKind::Wifi
-        } else if is("bluetooth") || starts("bnep") {
-            BearerKind::TetherBluetooth
-        } else {
-            BearerKind::Ethernet
         }
     }
 

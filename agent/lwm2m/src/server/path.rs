@@ -219,14 +219,14 @@ impl Server {
 
     /// Where large datagrams are swallowed without a word, smaller ones may pass.
     pub(super) fn go_round_hole(&mut self, turn: &Turn<'_>) {
-        let szx = self.endpoint.params().block_szx.min(6);
+        let szx = self.endpoint.params().block_szx();
         if szx > SMALLEST_SZX && self.session.is_open() && self.endpoint.has_lost_large() {
             self.narrow(szx - 1, turn);
         }
     }
 
     fn narrow(&mut self, szx: u8, turn: &Turn<'_>) {
-        if szx >= self.endpoint.params().block_szx.min(6) {
+        if szx >= self.endpoint.params().block_szx() {
             return;
         }
         let block = 16 << szx;

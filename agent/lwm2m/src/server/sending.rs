@@ -269,7 +269,7 @@ impl Server {
         most: usize,
         turn: &Turn<'_>,
     ) -> Option<(Vec<u8>, usize)> {
-        let size = 16 << self.endpoint.params().block_szx.min(6);
+        let size = 16 << self.endpoint.params().block_szx();
         let mut count = most.min(self.outbox.waiting().len());
         let mut told = BTreeSet::new();
         let nodes: Vec<Node> = self

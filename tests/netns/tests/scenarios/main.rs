@@ -5,8 +5,11 @@
 //! room for a loaded machine; the figures themselves are printed at the end of `tests/run namespaces`.
 #![expect(clippy::unwrap_used, reason = "a panic is how a test fails")]
 
+mod b3_3_provider_is_subscriber;
 mod link;
+mod modem;
 mod nat;
+mod network_manager;
 mod other;
 mod path;
 mod switches;

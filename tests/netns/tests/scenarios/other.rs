@@ -154,17 +154,24 @@ fn a_name_server_is_silent() {
     let mut site = Site::new();
     let answers = site.name_server(Uplink::Usb, &[SERVER]);
     // Nobody listens there, and nobody says so.
-    let silent = "192.168.10.200".to_owned();
+    let silent = "192.168.10.200";
     let setup = Setup {
         uplinks: vec![Uplink::Eth, Uplink::Usb],
         host: Some(NAME),
-        name_servers: vec![(Uplink::Eth, silent), (Uplink::Usb, answers)],
+        lines: vec![
+            (Uplink::Eth, name_server(silent)),
+            (Uplink::Usb, name_server(&answers)),
+        ],
         ..Setup::new("dns-silent")
     };
     let scene = setup.start_at(site, |_, _| ());
     scene.uses(Uplink::Usb, SOON);
     scene.shows(Uplink::Eth, "disconnected", &["dns"], SOON);
     scene.complete();
+}
+
+fn name_server(address: &str) -> String {
+    format!("dns = [\"{address}\"]")
 }
 
 /// The cable has both families, the modem IPv6 only, and a server that has IPv4 only is reached
@@ -178,7 +185,7 @@ fn a_server_without_ipv6_is_reached_through_a_translator() {
     let there = site.name_server(wwan, &[]);
     let setup = Setup {
         uplinks: vec![Uplink::Eth, wwan],
-        name_servers: vec![(wwan, there)],
+        lines: vec![(wwan, name_server(&there))],
         ..Setup::new("nat64")
     };
     let mut scene = setup.start_at(site, |_, _| ());

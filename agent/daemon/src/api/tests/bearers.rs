@@ -82,7 +82,7 @@ async fn bearers_are_chosen_by_name_on_trial_with_who_wants_it() {
 }
 
 #[tokio::test]
-async fn a_bearer_that_is_not_connected_is_not_used_by_hand() {
+async fn a_bearer_that_cannot_reach_anybody_is_not_used_by_hand() {
     let cabinet = with(["lan", "cell"]);
     let board = cabinet.site.status.board();
     board.show(BearerFacts {
@@ -98,9 +98,15 @@ async fn a_bearer_that_is_not_connected_is_not_used_by_hand() {
         error.contains("disconnected (no-link)") && error.contains("on trial"),
         "{error}"
     );
+    board.show(BearerFacts {
+        reason: Some(Reason::Timeout),
+        ..bearer(1, "cell")
+    });
+    let answer = cabinet.post("/api/v1/bearers/cell/use", "").await;
+    assert_eq!(answer.status, 200, "a trial may show that it works");
     let unknown = cabinet.post("/api/v1/bearers/wlan/use", "").await;
     assert_eq!(unknown.status, 404);
-    assert!(cabinet.site.server_actions().is_empty());
+    assert_eq!(cabinet.site.server_actions().len(), 1);
 }
 
 #[tokio::test]

@@ -8,21 +8,28 @@ use crate::config::Apn;
 /// How long a new access point may take to show that it works: it has to be found by the network,
 /// connect, and carry an exchange with a server.
 pub(super) const TRIAL: Duration = Duration::from_secs(300);
+/// Refused so often in a row, in each family of addresses, it is none of this network.
+const REFUSALS: u32 = 3;
+/// How long it may be connected without a server behind it that was looked for.
+const ISLAND: Duration = Duration::from_secs(60);
 
 #[derive(Debug)]
 pub(super) struct Access {
     used: Option<Apn>,
     trial: Option<Trial>,
+    /// Whether a server can be reached over this bearer, and when that was said; only what is other
+    /// than before is said.
+    serves: Option<(bool, Duration)>,
 }
 
 #[derive(Debug)]
 struct Trial {
     former: Option<Apn>,
     ends: Duration,
+    /// Times in a row that the network did not connect it.
+    refusals: u32,
     /// The modem is connected to the new one.
     connected: Option<Duration>,
-    /// A server was reached over this bearer, or is not any more, and when that was said.
-    serves: Option<(bool, Duration)>,
 }
 
 /// How a trial ends.
@@ -34,7 +41,11 @@ pub(super) enum Outcome {
 
 impl Access {
     pub(super) const fn new(used: Option<Apn>) -> Self {
-        Self { used, trial: None }
+        Self {
+            used,
+            trial: None,
+            serves: None,
+        }
     }
 
     /// The one to be used; `None`: that of the SIM.
@@ -63,17 +74,22 @@ impl Access {
             self.trial = Some(Trial {
                 former,
                 ends: now + TRIAL,
+                refusals: 0,
                 connected: None,
-                serves: None,
             });
         }
     }
 
-    /// Whether a server can be reached over the bearer, as the selector sees it.
-    pub(super) fn serves(&mut self, serves: bool, now: Duration) {
+    /// The network was asked for the one in use, and did not connect it.
+    pub(super) const fn refused(&mut self) {
         if let Some(trial) = &mut self.trial {
-            trial.serves = Some((serves, now));
+            trial.refusals = trial.refusals.saturating_add(1);
         }
+    }
+
+    /// Whether a server can be reached over the bearer, as the selector sees it; `None`: nobody knows.
+    pub(super) fn serves(&mut self, serves: Option<bool>, now: Duration) {
+        self.serves = serves.map(|serves| (serves, now));
     }
 
     /// Whether the modem is connected to the access point in use.
@@ -83,17 +99,17 @@ impl Access {
             Some(since) if is_connected => Some(since),
             Some(_) | None => is_connected.then_some(now),
         };
-        // What was said before the connection was made is about the former one.
-        let serves = trial.connected.and_then(|since| {
-            let (serves, at) = trial.serves?;
-            (at >= since).then_some(serves)
-        });
-        let outcome = match (serves, trial.connected) {
+        if is_connected {
+            trial.refusals = 0;
+        }
+        let outcome = match (trial.shown(self.serves), self.serves) {
             (Some(true), _) => Outcome::Kept,
-            _ if now < trial.ends => return None,
+            _ if trial.refusals >= REFUSALS => Outcome::Reverted,
+            _ if trial.due(self.serves) > now => return None,
+            (Some(false), _) | (None, Some((false, _))) => Outcome::Reverted,
             // Nothing has gone over it, because there are better bearers.
-            (None, Some(_)) => Outcome::Kept,
-            (Some(false), _) | (None, None) => Outcome::Reverted,
+            (None, _) if trial.connected.is_some() => Outcome::Kept,
+            (None, _) => Outcome::Reverted,
         };
         let trial = self.trial.take()?;
         if outcome == Outcome::Reverted {
@@ -103,7 +119,23 @@ impl Access {
     }
 
     pub(super) fn due(&self) -> Option<Duration> {
-        self.trial.as_ref().map(|trial| trial.ends)
+        let trial = self.trial.as_ref()?;
+        Some(trial.due(self.serves))
+    }
+}
+
+impl Trial {
+    /// What was said before the connection was made is about the former one.
+    fn shown(&self, serves: Option<(bool, Duration)>) -> Option<bool> {
+        let (serves, at) = serves?;
+        (at >= self.connected?).then_some(serves)
+    }
+
+    fn due(&self, serves: Option<(bool, Duration)>) -> Duration {
+        match (self.shown(serves), self.connected) {
+            (Some(false), Some(since)) => self.ends.min(since + ISLAND),
+            (Some(_) | None, _) => self.ends,
+        }
     }
 }
 
@@ -127,9 +159,8 @@ mod tests {
         apn.map(|apn| apn.name.as_str())
     }
 
-    // Use case B.3.3: the subscription is changed from afar, and the box must not be lost by it.
     #[test]
-    fn b3_3_provider_is_subscriber() {
+    fn one_that_carries_is_kept_and_one_that_never_connects_is_left() {
         let mut access = Access::new(apn("old"));
         access.set(apn("new"), s(0));
         assert_eq!(name(access.used()), Some("new"));
@@ -140,11 +171,11 @@ mod tests {
         );
         assert_eq!(access.see(false, s(10)), None);
         // That was the old one, which has just been left.
-        access.serves(true, s(11));
+        access.serves(Some(true), s(11));
         assert_eq!(access.see(true, s(20)), None);
-        access.serves(false, s(21));
+        access.serves(Some(false), s(21));
         assert_eq!(access.see(true, s(22)), None);
-        access.serves(true, s(30));
+        access.serves(Some(true), s(30));
         assert_eq!(access.see(true, s(30)), Some(Outcome::Kept));
         assert_eq!(name(access.settled()), Some("new"));
         assert_eq!(access.due(), None);
@@ -164,10 +195,37 @@ mod tests {
         let mut access = Access::new(None);
         access.set(apn("island"), s(0));
         access.see(true, s(5));
-        access.serves(false, s(60));
-        assert_eq!(access.see(true, s(299)), None);
-        assert_eq!(access.see(true, s(300)), Some(Outcome::Reverted));
+        access.serves(Some(false), s(20));
+        assert_eq!(access.due(), Some(s(65)));
+        assert_eq!(access.see(true, s(64)), None);
+        assert_eq!(access.see(true, s(65)), Some(Outcome::Reverted));
         assert_eq!(name(access.used()), None);
+        // It was silent before and still is: nothing is said of it.
+        access.set(apn("island"), s(100));
+        access.see(true, s(105));
+        assert_eq!(access.see(true, s(399)), None);
+        assert_eq!(access.see(true, s(400)), Some(Outcome::Reverted));
+    }
+
+    #[test]
+    fn one_that_the_network_refuses_is_left_early() {
+        let mut access = Access::new(apn("works"));
+        access.refused();
+        access.set(apn("unknown"), s(0));
+        for now in [1, 11] {
+            access.refused();
+            assert_eq!(access.see(false, s(now)), None, "the other family may do");
+        }
+        access.refused();
+        assert_eq!(access.see(false, s(41)), Some(Outcome::Reverted));
+        assert_eq!(name(access.used()), Some("works"));
+        // What does connect in the end is not refused.
+        access.set(apn("slow"), s(100));
+        access.refused();
+        access.refused();
+        assert_eq!(access.see(true, s(150)), None);
+        access.refused();
+        assert_eq!(access.see(false, s(160)), None);
     }
 
     #[test]

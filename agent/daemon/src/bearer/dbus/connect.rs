@@ -220,6 +220,7 @@ impl Connector {
     pub(super) fn anew(&mut self, now: Duration) {
         self.failures = 0;
         self.retry_at = now;
+        self.undo_at = now;
     }
 
     /// When something may be due although nothing has happened.
@@ -230,6 +231,7 @@ impl Connector {
         let patience = self.at.map(|(_, since)| since + PATIENCE);
         let times = [
             Some(self.retry_at),
+            Some(self.undo_at),
             patience,
             self.resets.back().map(|at| *at + RESET_GAP),
         ];

@@ -6,14 +6,15 @@ use std::{collections::BTreeMap, net::IpAddr, path::Path, sync::Arc, time::Durat
 use lamplighter_model::device::Fault;
 use tokio::{
     sync::{mpsc, watch},
-    time::Instant,
+    time::{Instant, sleep},
 };
 
 use super::{
     Order,
     line::{Attempt, Line},
-    memory::{Memory, RadioOff},
+    memory::{Memory, RadioOff, Saved},
     modem::{Connection, IpConfig, Modem},
+    tried::Tried,
 };
 use crate::{
     bearer::{BearerId, Choice},
@@ -21,8 +22,9 @@ use crate::{
     config::{Apn, secret::Secret},
 };
 
-/// Until the radio goes off that carries the answer to whoever wants it off.
-const GRACE: Duration = Duration::from_secs(3);
+/// Until the radio goes off, or another connection or bearer is used: what is used now carries the
+/// answer to whoever wants it so.
+pub(super) const GRACE: Duration = Duration::from_secs(3);
 /// Longest time that a server may switch the radio off for: whatever it has written, it reaches the
 /// box again after a day.
 const RADIO_OFF_MAX: Duration = Duration::from_secs(86_400);
@@ -36,6 +38,7 @@ pub(super) struct Sharing {
     pub(super) memory: Memory,
     pub(super) off: watch::Receiver<Off>,
     pub(super) cellular: watch::Sender<Vec<Profile>>,
+    pub(super) tried: Tried,
 }
 
 /// A handle for the objects.
@@ -46,8 +49,6 @@ pub(crate) struct Controls {
     cellular: watch::Receiver<Vec<Profile>>,
     orders: mpsc::Sender<Order>,
     wishes: mpsc::Sender<Choice>,
-    /// What was preferred before the choice that is on trial.
-    former: Arc<std::sync::Mutex<Option<Vec<u8>>>>,
 }
 
 /// A cellular bearer and its connection.
@@ -55,8 +56,6 @@ pub(crate) struct Controls {
 pub(crate) struct Profile {
     pub(crate) bearer: u16,
     pub(crate) name: String,
-    /// We connect it: servers may change how.
-    pub(crate) is_ours: bool,
     pub(crate) is_enabled: bool,
     pub(crate) is_connected: bool,
     pub(crate) apn: Option<String>,
@@ -98,33 +97,28 @@ pub(super) fn open(
     state_dir: Option<&Path>,
     orders: mpsc::Sender<Order>,
     wishes: mpsc::Sender<Choice>,
+    tried: &Tried,
 ) -> (Controls, Sharing) {
-    let memory = Memory::open(state_dir);
+    let memory = tried.memory(|| Memory::open(state_dir));
     let unix = clock::unix().map(|unix| unix.seconds());
-    let (off, preferred) = memory.look(|saved| {
-        let left = saved.radio_off.map(|off| off.left(unix));
-        (left.filter(|left| *left > 0), saved.preferred.clone())
-    });
+    let off = memory.look(|saved| saved.radio_off.map(|off| off.left(unix)));
+    let off = off.filter(|left| *left > 0);
     let now = Instant::now();
     let off = off.map(|left| (now, now + Duration::from_secs(left).min(RADIO_OFF_MAX)));
     let (off, is_off) = watch::channel(off);
     let (cellular, shown) = watch::channel(Vec::new());
-    if !preferred.is_empty() {
-        // There is room: nobody else has it yet.
-        let _ = wishes.try_send(Choice::Prefer(preferred));
-    }
     let controls = Controls {
         memory: memory.clone(),
         off: Arc::new(off),
         cellular: shown,
         orders,
         wishes,
-        former: Arc::default(),
     };
     let sharing = Sharing {
         memory,
         off: is_off,
         cellular,
+        tried: tried.clone(),
     };
     (controls, sharing)
 }
@@ -154,7 +148,7 @@ impl Controls {
     pub(crate) async fn radio_off(&self, minutes: u16) {
         let time = Duration::from_secs(60 * u64::from(minutes)).min(RADIO_OFF_MAX);
         let off = (!time.is_zero()).then(|| RadioOff {
-            until: clock::unix().map(|unix| unix.seconds() + time.as_secs() as i64),
+            until: clock::unix().map(|unix| unix.seconds() + (GRACE + time).as_secs() as i64),
             seconds: time.as_secs(),
         });
         self.memory.change(|saved| saved.radio_off = off).await;
@@ -188,26 +182,46 @@ impl Controls {
         self.memory.look(|saved| saved.preferred.clone())
     }
 
+    /// Followed after the answer has left: it may be another bearer that is used then, from which no
+    /// server takes an answer.
     pub(crate) async fn prefer(&self, preferred: Vec<u8>) -> Result<(), Fault> {
         let before = self.preferred();
         if before == preferred {
             return Ok(());
         }
-        let wish = self.wishes.try_send(Choice::Prefer(preferred.clone()));
-        wish.map_err(|_| Fault::Busy)?;
-        self.former().get_or_insert(before);
-        self.memory
-            .change(|saved| saved.preferred = preferred)
-            .await;
+        let wish = self.wishes.clone().try_reserve_owned();
+        let wish = wish.map_err(|_| Fault::Busy)?;
+        let choice = Choice::Prefer(preferred.clone());
+        tokio::spawn(async move {
+            sleep(GRACE).await;
+            wish.send(choice);
+        });
+        let change = |saved: &mut Saved| {
+            saved.preferred = preferred;
+            saved.preferred_before.get_or_insert(before);
+        };
+        self.memory.change(change).await;
         Ok(())
     }
 
-    pub(super) fn end_choice(&self, is_kept: bool) -> Choice {
-        let former = self.former().take();
-        if let Some(former) = former.filter(|_| !is_kept) {
-            self.memory.change_soon(|saved| saved.preferred = former);
-        }
-        Choice::Prefer(self.preferred())
+    /// With whether it is on trial.
+    pub(super) fn preference(&self) -> (Vec<u8>, bool) {
+        self.memory.look(|saved| {
+            let is_on_trial = saved.preferred_before.is_some();
+            (saved.preferred.clone(), is_on_trial)
+        })
+    }
+
+    /// What holds again, where it is not kept.
+    pub(super) fn end_choice(&self, is_kept: bool) -> Option<Choice> {
+        let former = self.memory.look(|saved| saved.preferred_before.clone())?;
+        self.memory.change_soon(|saved| {
+            saved.preferred_before = None;
+            if !is_kept {
+                saved.preferred.clone_from(&former);
+            }
+        });
+        (!is_kept).then_some(Choice::Prefer(former))
     }
 
     /// Levels of object 13, by the numbers of its resources.
@@ -224,26 +238,18 @@ impl Controls {
     fn order(&self, order: Order) -> Result<(), Fault> {
         self.orders.try_send(order).map_err(|_| Fault::Busy)
     }
-
-    fn former(&self) -> std::sync::MutexGuard<'_, Option<Vec<u8>>> {
-        self.former
-            .lock()
-            .unwrap_or_else(std::sync::PoisonError::into_inner)
-    }
 }
 
 impl Profile {
     pub(super) fn of(line: &Line, modem: Option<&Modem>) -> Self {
         let connection = modem.and_then(Modem::connection);
-        let is_ours = line.is_ours();
-        let used = line.access.used().filter(|_| is_ours);
+        let used = line.access.used().filter(|_| line.is_ours());
         let of_connection = |read: fn(&Connection) -> Option<String>| connection.and_then(read);
         let addresses = connection.filter(|connection| connection.is_connected);
         let addresses = addresses.map(|connection| [&connection.v4, &connection.v6]);
         Self {
             bearer: line.id.0,
             name: line.bearer.name.clone(),
-            is_ours,
             is_enabled: line.is_enabled,
             is_connected: connection.is_some_and(|connection| connection.is_connected),
             apn: used

@@ -29,6 +29,8 @@ pub(super) struct Work {
     /// What tells the card from others.
     pub(super) card: String,
     pub(super) pin: Option<Secret>,
+    /// Tries that are left for it.
+    pub(super) pin_tries: Option<i64>,
     pub(super) apn: Option<Apn>,
     pub(super) memory: Memory,
 }
@@ -83,7 +85,7 @@ async fn unlock(bus: &Bus, work: &Work) -> Result<(), CallError> {
     };
     let text = str::from_utf8(pin.bytes());
     let text = text.map_err(|_| CallError::Refused("the PIN is no text".into()))?;
-    work.memory.suspect(&work.card, pin).await;
+    work.memory.suspect(&work.card, pin, work.pin_tries).await;
     let send = bus.call(
         MODEM_MANAGER,
         sim,
@@ -92,9 +94,13 @@ async fn unlock(bus: &Bus, work: &Work) -> Result<(), CallError> {
         &text,
         deadline(Job::Unlock),
     );
-    let () = send.await?;
-    work.memory.acquit(&work.card, pin).await;
-    Ok(())
+    let sent: Result<(), CallError> = send.await;
+    match &sent {
+        Ok(()) => work.memory.acquit(&work.card, pin).await,
+        Err(CallError::Refused(_)) => work.memory.convict(&work.card, pin).await,
+        Err(CallError::Late) => {}
+    }
+    sent
 }
 
 fn wanted(apn: Option<&Apn>, families: Families) -> BTreeMap<&'static str, Variant<'_>> {

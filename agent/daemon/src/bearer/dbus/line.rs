@@ -10,8 +10,10 @@ use lamplighter_model::UnixTime;
 
 use super::{
     Told,
+    address::Given,
     apn::{Access, Outcome, TRIAL},
     connect::{Connector, Families, Job, View},
+    controls::GRACE,
     jobs::Work,
     memory::Memory,
     modem::{Connection, Modem, Place, State},
@@ -50,6 +52,10 @@ pub(super) struct Line {
     /// Whether less is received than a server wants.
     weak: Settling<bool>,
     connector: Connector,
+    /// Until then a connection carries the answer to whoever wants it changed.
+    answer_until: Duration,
+    /// What its interface was given.
+    pub(super) given: Given,
     /// Whom the connection was asked for.
     asked: Option<Option<Apn>>,
     /// Since when it is connected.
@@ -60,6 +66,8 @@ pub(super) struct Line {
     pub(super) attempts: VecDeque<Attempt>,
     /// What we have to complain about.
     trouble: Option<String>,
+    /// What is wrong with the addresses of its interface.
+    address_trouble: Option<String>,
 }
 
 /// A connection that was asked for.
@@ -88,12 +96,25 @@ impl Line {
             place: Settling::new(MIXTURE),
             weak: Settling::new(WEAK_AFTER),
             connector: Connector::default(),
+            answer_until: Duration::ZERO,
+            given: Given::default(),
             asked: None,
             connected: None,
             serves: None,
             told: None,
             attempts: VecDeque::new(),
             trouble: None,
+            address_trouble: None,
+        }
+    }
+
+    /// The same bearer after a reload: everything is to be told again.
+    pub(super) fn renumbered(self, id: BearerId) -> Self {
+        Self {
+            id,
+            told: None,
+            others: BTreeSet::new(),
+            ..self
         }
     }
 
@@ -112,8 +133,9 @@ impl Line {
         let mut meta = modem.map(|modem| modem.meta(place)).unwrap_or_default();
         let weak = is_weak(&meta, levels);
         meta.is_weak = self.weak.see(weak, now).unwrap_or_default();
-        if self.trouble.is_some() {
-            meta.trouble.clone_from(&self.trouble);
+        let trouble = self.trouble.as_ref().or(self.address_trouble.as_ref());
+        if trouble.is_some() {
+            meta.trouble = trouble.cloned();
         }
         meta
     }
@@ -143,14 +165,15 @@ impl Line {
         self.note_death(now);
         let card = modem.card();
         let pin = self.bearer.pin.clone();
-        let is_new = |pin| modem.has_pin_tries() && !memory.is_wrong(&card, pin);
+        let is_new = |pin| modem.has_pin_tries() && !memory.is_wrong(&card, pin, modem.pin_tries);
+        let is_answering = modem.state == State::Connected && now < self.answer_until;
         let view = View {
             state: modem.state,
             lock: modem.lock,
             may_unlock: modem.sim_path.is_some() && pin.as_ref().is_some_and(is_new),
             is_off,
-            is_wanted: self.is_enabled,
-            is_elsewhere: self.is_elsewhere(modem),
+            is_wanted: self.is_enabled || is_answering,
+            is_elsewhere: self.is_elsewhere(modem) && !is_answering,
         };
         let Some(job) = self.connector.next(&view, now) else {
             return (None, told);
@@ -163,6 +186,7 @@ impl Line {
             sim: modem.sim_path.clone(),
             card,
             pin,
+            pin_tries: modem.pin_tries,
             apn: self.access.used().cloned(),
             memory: memory.clone(),
         };
@@ -174,6 +198,7 @@ impl Line {
         if is_enabled != self.is_enabled {
             self.is_enabled = is_enabled;
             self.off_trial = Some(now + TRIAL).filter(|_| !is_enabled);
+            self.answer_until = now + GRACE;
         }
     }
 
@@ -257,6 +282,9 @@ impl Line {
     ) -> Option<Told> {
         self.connector.done(job, result.is_ok(), now);
         if let Job::Connect(_) = job {
+            if result.is_err() {
+                self.access.refused();
+            }
             if self.attempts.len() >= ATTEMPTS_MAX {
                 self.attempts.pop_front();
             }
@@ -287,9 +315,9 @@ impl Line {
         told
     }
 
-    /// What is wrong with the interface of a connection.
-    pub(super) fn note_trouble(&mut self, trouble: Option<String>) {
-        self.trouble = trouble;
+    /// What is wrong with the interface of its connection; nothing, where there is none.
+    pub(super) fn note_address(&mut self, trouble: Option<String>) {
+        self.address_trouble = trouble;
     }
 
     /// The connection whose interface is to be looked after.
@@ -302,12 +330,14 @@ impl Line {
     pub(super) fn set_apn(&mut self, apn: Option<Apn>, now: Duration) {
         self.access.set(apn, now);
         self.connector.anew(now);
+        self.answer_until = now + GRACE;
     }
 
-    /// Whether a server can be reached over a bearer, this one or another.
-    pub(super) fn serves(&mut self, bearer: BearerId, serves: bool, now: Duration) {
+    /// Whether a server can be reached over a bearer, this one or another; `None`: what is in the way
+    /// says nothing of the network.
+    pub(super) fn serves(&mut self, bearer: BearerId, serves: Option<bool>, now: Duration) {
         if bearer != self.id {
-            if serves {
+            if serves == Some(true) {
                 self.others.insert(bearer);
             } else {
                 self.others.remove(&bearer);
@@ -315,6 +345,9 @@ impl Line {
             return;
         }
         self.access.serves(serves, now);
+        let Some(serves) = serves else {
+            return;
+        };
         match self.serves {
             Some((former, _)) if former == serves => {}
             Some(_) | None => self.serves = Some((serves, now)),
@@ -327,7 +360,13 @@ impl Line {
 
     /// When something is due although nothing has happened.
     pub(super) fn due(&self, now: Duration) -> Option<Duration> {
-        let own = [self.connector.due(now), self.access.due(), self.off_trial];
+        let answer = Some(self.answer_until).filter(|until| *until > now);
+        let own = [
+            self.connector.due(now),
+            self.access.due(),
+            self.off_trial,
+            answer,
+        ];
         let own = own.into_iter().flatten().filter(|_| self.is_ours());
         let any = [self.place.due(), self.weak.due(), self.inbox.due()];
         own.chain(any.into_iter().flatten()).min()

@@ -22,6 +22,7 @@ const FORMAT: &str = "lamplighter managers";
 const PIN_FILE: &str = "pins.cbor";
 const PIN_FORMAT: &str = "lamplighter pins";
 const VERSION: u32 = 1;
+const PIN_VERSION: u32 = 2;
 /// PINs that were found wrong; the oldest is forgotten, after as many cards.
 const PINS_MAX: usize = 32;
 
@@ -35,9 +36,33 @@ pub(super) struct Memory {
     directory: Option<PathBuf>,
 }
 
-/// Cards and PINs that did not fit: hashes of both together, so that another PIN is tried.
+/// PINs that were tried.
 #[derive(Clone, Debug, Default, Deserialize, Serialize)]
-pub(super) struct Pins(Vec<String>);
+struct Pins(Vec<Suspect>);
+
+#[derive(Clone, Debug, Deserialize, Serialize)]
+struct Suspect {
+    /// A hash of card and PIN together, so that another PIN is tried.
+    both: String,
+    /// How many tries the card had left before, as long as nobody knows what it has said; `None`: the
+    /// PIN is wrong, or nobody will ever know.
+    tries: Option<i64>,
+    /// By this process; the card may not have counted it yet.
+    #[serde(skip)]
+    is_of_now: bool,
+}
+
+impl Suspect {
+    /// A card that has as many tries left as before has not seen a wrong PIN: the power was cut before,
+    /// or the PIN was right.
+    fn is_wrong(&self, tries: Option<i64>) -> bool {
+        let is_uncounted = self
+            .tries
+            .zip(tries)
+            .is_some_and(|(before, now)| now >= before);
+        self.is_of_now || !is_uncounted
+    }
+}
 
 #[derive(Clone, Debug, Default, Deserialize, Serialize)]
 pub(super) struct Saved {
@@ -53,6 +78,9 @@ pub(super) struct Saved {
     /// 13/0/0
     #[serde(default)]
     pub(super) preferred: Vec<u8>,
+    /// What was preferred before, as long as that is on trial.
+    #[serde(default)]
+    pub(super) preferred_before: Option<Vec<u8>>,
     /// 13/0/1 to 13/0/4 and 13/0/10, by their numbers.
     #[serde(default)]
     pub(super) levels: BTreeMap<u16, i32>,
@@ -97,8 +125,13 @@ impl Memory {
     /// Without a directory nothing survives.
     pub(super) fn open(directory: Option<&Path>) -> Self {
         Self {
-            saved: Arc::new(Mutex::new(read(directory, FILE, FORMAT))),
-            pins: Arc::new(Mutex::new(read(directory, PIN_FILE, PIN_FORMAT))),
+            saved: Arc::new(Mutex::new(read(directory, FILE, FORMAT, VERSION))),
+            pins: Arc::new(Mutex::new(read(
+                directory,
+                PIN_FILE,
+                PIN_FORMAT,
+                PIN_VERSION,
+            ))),
             writing: Arc::default(),
             directory: directory.map(Path::to_owned),
         }
@@ -112,7 +145,7 @@ impl Memory {
     pub(super) async fn change(&self, change: impl FnOnce(&mut Saved) + Send) {
         let _turn = self.writing.lock().await;
         let saved = changed(&self.saved, change);
-        self.write(FILE, FORMAT, saved).await;
+        self.write(FILE, FORMAT, VERSION, saved).await;
     }
 
     /// At once; on the disk soon. Within a runtime.
@@ -122,16 +155,24 @@ impl Memory {
         tokio::spawn(async move { memory.change(|_| ()).await });
     }
 
-    pub(super) fn is_wrong(&self, card: &str, pin: &Secret) -> bool {
-        locked(&self.pins).0.contains(&both(card, pin))
+    /// `tries`: that the card has left.
+    pub(super) fn is_wrong(&self, card: &str, pin: &Secret, tries: Option<i64>) -> bool {
+        let both = both(card, pin);
+        let pins = locked(&self.pins);
+        let mut known = pins.0.iter().filter(|suspect| suspect.both == both);
+        known.any(|suspect| suspect.is_wrong(tries))
     }
 
     /// Told before a PIN is tried, so that a power cut does not try it again.
-    pub(super) async fn suspect(&self, card: &str, pin: &Secret) {
-        let both = both(card, pin);
+    pub(super) async fn suspect(&self, card: &str, pin: &Secret, tries: Option<i64>) {
+        let suspect = Suspect {
+            both: both(card, pin),
+            tries,
+            is_of_now: true,
+        };
         self.change_pins(|pins| {
-            pins.retain(|known| *known != both);
-            pins.push(both);
+            pins.retain(|known| known.both != suspect.both);
+            pins.push(suspect);
             let surplus = pins.len().saturating_sub(PINS_MAX);
             pins.drain(..surplus);
         })
@@ -140,20 +181,31 @@ impl Memory {
 
     pub(super) async fn acquit(&self, card: &str, pin: &Secret) {
         let both = both(card, pin);
-        self.change_pins(|pins| pins.retain(|known| *known != both))
+        self.change_pins(|pins| pins.retain(|known| known.both != both))
             .await;
     }
 
-    async fn change_pins(&self, change: impl FnOnce(&mut Vec<String>) + Send) {
+    /// The card has said so: whatever it counts from now on.
+    pub(super) async fn convict(&self, card: &str, pin: &Secret) {
+        let both = both(card, pin);
+        self.change_pins(|pins| {
+            let found = pins.iter_mut().filter(|known| known.both == both);
+            found.for_each(|known| known.tries = None);
+        })
+        .await;
+    }
+
+    async fn change_pins(&self, change: impl FnOnce(&mut Vec<Suspect>) + Send) {
         let _turn = self.writing.lock().await;
         let pins = changed(&self.pins, |pins| change(&mut pins.0));
-        self.write(PIN_FILE, PIN_FORMAT, pins).await;
+        self.write(PIN_FILE, PIN_FORMAT, PIN_VERSION, pins).await;
     }
 
     async fn write<T: Serialize + Send + 'static>(
         &self,
         file: &'static str,
         format: &'static str,
+        version: u32,
         body: T,
     ) {
         let Some(directory) = self.directory.clone() else {
@@ -161,7 +213,7 @@ impl Memory {
         };
         let write = move || {
             let mut disk = StateDir::new(&directory);
-            snapshot::write(&mut disk, file, format, VERSION, &body)
+            snapshot::write(&mut disk, file, format, version, &body)
         };
         let written = tokio::task::spawn_blocking(write).await;
         let written = written.map_err(std::io::Error::other);
@@ -171,11 +223,16 @@ impl Memory {
     }
 }
 
-fn read<T: Default + DeserializeOwned>(directory: Option<&Path>, file: &str, format: &str) -> T {
+fn read<T: Default + DeserializeOwned>(
+    directory: Option<&Path>,
+    file: &str,
+    format: &str,
+    version: u32,
+) -> T {
     let Some(directory) = directory else {
         return T::default();
     };
-    let found = snapshot::read(&mut StateDir::new(directory), file, format, VERSION);
+    let found = snapshot::read(&mut StateDir::new(directory), file, format, version);
     found.map(|found| found.body).unwrap_or_default()
 }
 
@@ -251,18 +308,34 @@ mod tests {
     async fn a_pin_that_was_tried_is_not_tried_again_after_a_restart() {
         let directory = crate::fake::directory("managers");
         let memory = Memory::open(Some(&directory));
-        memory.suspect("8934", &pin("1234")).await;
+        memory.suspect("8934", &pin("1234"), None).await;
         crate::store::erase(&directory).unwrap();
         let again = Memory::open(Some(&directory));
         assert!(
-            again.is_wrong("8934", &pin("1234")),
+            again.is_wrong("8934", &pin("1234"), Some(3)),
             "not even after a factory reset"
         );
         // Another PIN, another card.
-        assert!(!again.is_wrong("8934", &pin("4321")));
-        assert!(!again.is_wrong("8935", &pin("1234")));
+        assert!(!again.is_wrong("8934", &pin("4321"), Some(3)));
+        assert!(!again.is_wrong("8935", &pin("1234"), Some(3)));
         again.acquit("8934", &pin("1234")).await;
-        assert!(!Memory::open(Some(&directory)).is_wrong("8934", &pin("1234")));
+        assert!(!Memory::open(Some(&directory)).is_wrong("8934", &pin("1234"), None));
+    }
+
+    #[tokio::test]
+    async fn a_pin_whose_try_was_cut_short_is_judged_by_what_the_card_counts() {
+        let directory = crate::fake::directory("managers");
+        let memory = Memory::open(Some(&directory));
+        memory.suspect("8934", &pin("1234"), Some(3)).await;
+        let wrong = |memory: &Memory, tries| memory.is_wrong("8934", &pin("1234"), tries);
+        assert!(wrong(&memory, Some(3)), "it may not have counted yet");
+        let again = Memory::open(Some(&directory));
+        assert!(!wrong(&again, Some(3)));
+        assert!(wrong(&again, Some(2)));
+        assert!(wrong(&again, None), "nobody can say");
+        // A person has entered another one since, and the card counts anew.
+        again.convict("8934", &pin("1234")).await;
+        assert!(wrong(&Memory::open(Some(&directory)), Some(3)));
     }
 
     #[tokio::test]
@@ -281,10 +354,10 @@ mod tests {
     async fn wrong_pins_are_few() {
         let memory = Memory::open(None);
         for card in 0..1000 {
-            memory.suspect(&card.to_string(), &pin("1234")).await;
+            memory.suspect(&card.to_string(), &pin("1234"), None).await;
         }
         assert_eq!(locked(&memory.pins).0.len(), PINS_MAX);
-        assert!(memory.is_wrong("999", &pin("1234")));
+        assert!(memory.is_wrong("999", &pin("1234"), None));
     }
 
     #[test]

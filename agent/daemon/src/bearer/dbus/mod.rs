@@ -22,6 +22,7 @@ mod network;
 mod networks;
 mod settle;
 mod sms;
+mod tried;
 
 use std::{
     collections::BTreeMap,
@@ -30,6 +31,7 @@ use std::{
     time::Duration,
 };
 
+use lamplighter_adapters::bus::Backoff;
 use tokio::{
     sync::{mpsc, watch},
     task::JoinSet,
@@ -37,7 +39,10 @@ use tokio::{
 };
 
 use super::{BearerId, Choice, Meta, Reason, Status};
-use crate::config::{Apn, Bearer, BearerKind};
+use crate::{
+    clock,
+    config::{Bearer, BearerKind},
+};
 use bus::Bus;
 
 #[cfg(test)]
@@ -46,6 +51,7 @@ pub(crate) use controls::{ApnChange, Controls, Profile};
 #[cfg(test)]
 pub(crate) use line::Attempt;
 pub(crate) use memory::FILE as MANAGERS_FILE;
+pub(crate) use tried::Tried;
 
 /// News that wait for the loop; who tells more waits.
 const NEWS_MAX: usize = 64;
@@ -94,7 +100,8 @@ pub struct Managers {
     /// What servers wish.
     wishes: mpsc::Receiver<Choice>,
     /// What was told of each bearer last.
-    serves: BTreeMap<BearerId, bool>,
+    serves: BTreeMap<BearerId, Option<bool>>,
+    tried: Tried,
     /// Ends them with us.
     _tasks: JoinSet<()>,
 }
@@ -130,16 +137,16 @@ enum News {
 /// For the task of the modems.
 #[derive(Debug)]
 enum Order {
-    /// On trial; `None`: that of the SIM.
-    Apn(BearerId, Option<Apn>),
+    /// On trial.
     Change(BearerId, ApnChange),
     Enable(BearerId, bool),
-    Serves(BearerId, bool),
+    /// Whether a server can be reached over it; `None`: nothing is known of its network.
+    Serves(BearerId, Option<bool>),
 }
 
 impl Managers {
-    /// Starts the tasks. Without bearers there are none.
-    pub fn start(bearers: &[Bearer], place: &Place) -> Self {
+    /// Starts the tasks. Without bearers there are none. `tried`: of those before, which have ended.
+    pub(crate) fn start(bearers: &[Bearer], place: &Place, tried: Tried) -> Self {
         let (out, news) = mpsc::channel(NEWS_MAX);
         let (orders, wanted) = mpsc::channel(ORDERS_MAX);
         let numbered = (0..).map(BearerId).zip(bearers.iter().cloned());
@@ -150,7 +157,8 @@ impl Managers {
         });
         let (interfaces, found) = watch::channel(named.collect::<Interfaces>());
         let (wish, wishes) = mpsc::channel(ORDERS_MAX);
-        let (controls, sharing) = controls::open(place.state_dir.as_deref(), orders.clone(), wish);
+        let (controls, sharing) =
+            controls::open(place.state_dir.as_deref(), orders.clone(), wish, &tried);
         let mut tasks = JoinSet::new();
         let cellular = numbered
             .iter()
@@ -161,7 +169,7 @@ impl Managers {
             tasks.spawn(modems.run(place.bus.clone()));
         }
         if !numbered.is_empty() {
-            let networks = networks::Networks::new(&numbered, found, out);
+            let networks = networks::Networks::new(&numbered, found, out, tried.clone());
             tasks.spawn(networks.run(place.bus.clone()));
         }
         Self {
@@ -173,26 +181,19 @@ impl Managers {
             controls,
             wishes,
             serves: BTreeMap::new(),
+            tried,
             _tasks: tasks,
         }
-    }
-
-    /// Tries another access point, `None`: that of the SIM. It is kept where the bearer connects and
-    /// nothing says that no server is reached over it; else the former one is used again.
-    /// [`ManagerEvent::Told`] says how it ends. False: nobody here connects this bearer, or too much
-    /// is asked for at once.
-    pub fn set_apn(&self, bearer: BearerId, apn: Option<Apn>) -> bool {
-        self.orders.try_send(Order::Apn(bearer, apn)).is_ok()
     }
 
     /// How the selector sees a bearer; may be told as often as wanted.
     pub fn serves(&mut self, bearer: BearerId, status: Status, reason: Option<Reason>) {
         let serves = match (status, reason) {
-            (Status::Connected, _) => true,
+            (Status::Connected, _) => Some(true),
             (
                 Status::Disconnected,
                 Some(Reason::Captive | Reason::Dns | Reason::NoAddress | Reason::Timeout),
-            ) => false,
+            ) => Some(false),
             // These say nothing of the network.
             (
                 Status::Disconnected,
@@ -207,7 +208,7 @@ impl Managers {
                     | Reason::Untried,
                 )
                 | None,
-            ) => return,
+            ) => None,
         };
         if self.serves.get(&bearer) == Some(&serves) {
             return;
@@ -240,10 +241,20 @@ impl Managers {
         self.controls.clone()
     }
 
-    /// How it ended that a server's choice ([`ManagerEvent::Choose`]) was tried: the one that holds
-    /// now. Within a runtime.
-    pub fn end_choice(&self, is_kept: bool) -> Choice {
+    /// Ends the trial of a server's choice ([`ManagerEvent::Choose`]); the one that holds again where
+    /// it is not kept. Within a runtime.
+    pub fn end_choice(&self, is_kept: bool) -> Option<Choice> {
         self.controls.end_choice(is_kept)
+    }
+
+    /// What a server prefers (13/0/0), and whether that is on trial.
+    pub(crate) fn preference(&self) -> (Vec<u8>, bool) {
+        self.controls.preference()
+    }
+
+    /// For those that come after.
+    pub(crate) fn tried(&self) -> Tried {
+        self.tried.clone()
     }
 
     /// What is new. Never ready where there is no manager.
@@ -295,21 +306,6 @@ fn together(modem: Option<Meta>, network: Option<Meta>) -> Meta {
     }
 }
 
-/// Waits longer each time that the bus is not there.
-#[derive(Debug)]
-struct Retry(Duration);
-
-impl Retry {
-    const fn new() -> Self {
-        Self(FIRST_RETRY)
-    }
-
-    async fn wait(&mut self) {
-        sleep(self.0).await;
-        self.0 = (self.0 * 2).min(LAST_RETRY);
-    }
-}
-
 /// One who looks at a manager.
 trait Look: Send {
     /// Returns when the bus is gone.
@@ -320,17 +316,17 @@ trait Look: Send {
 
 /// For ever.
 async fn keep_looking(mut at: impl Look, address: Option<String>) {
-    let mut retry = Retry::new();
+    let mut pauses = Backoff::new(FIRST_RETRY, LAST_RETRY, clock::seed());
     loop {
         match Bus::open(address.as_deref()).await {
             Ok(bus) => {
-                retry = Retry::new();
+                pauses.reset();
                 at.session(&bus).await;
             }
             Err(error) => tracing::debug!(%error, "No system bus"),
         }
         at.lost().await;
-        retry.wait().await;
+        sleep(pauses.next_pause()).await;
     }
 }
 

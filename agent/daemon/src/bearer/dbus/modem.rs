@@ -50,7 +50,7 @@ pub(super) struct Modem {
     /// Its serial number.
     equipment: Option<String>,
     /// Tries that are left for the PIN.
-    pin_tries: Option<i64>,
+    pub(super) pin_tries: Option<i64>,
     pub(super) bearer_paths: Vec<String>,
     pub(super) bearers: Vec<Connection>,
     pub(super) messages: Vec<String>,

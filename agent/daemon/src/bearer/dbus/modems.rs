@@ -7,13 +7,13 @@ use std::{
 
 use tokio::{
     sync::{mpsc, watch},
-    task::JoinSet,
+    task::{JoinSet, spawn_blocking},
     time::{Instant, sleep_until},
 };
 use zbus::ObjectPath;
 
 use super::{
-    Bearers, Interfaces, Look, News, Order, Source, address,
+    Bearers, Interfaces, Look, News, Order, Source,
     bus::{Bus, CallError, Pokes, Service},
     connect::Job,
     controls::{Off, Profile, Sharing},
@@ -23,6 +23,7 @@ use super::{
     memory::Memory,
     modem::{Connection, Feature, LAC_AND_CELL, LOCATION, MESSAGING, Modem, SIGNAL, Sim, State},
     sms::{Sms, Verdict},
+    tried::Tried,
 };
 use crate::bearer::BearerId;
 
@@ -58,12 +59,13 @@ pub(super) struct Modems {
     out: mpsc::Sender<News>,
     memory: Memory,
     start: Instant,
+    left: Tried,
     modems: Vec<Modem>,
     failures: u32,
     /// Which modem is whose, of [`Self::modems`].
     owned: BTreeMap<BearerId, usize>,
     /// When a feature of a modem was last switched on.
-    tried: BTreeMap<(String, &'static str), Instant>,
+    switched: BTreeMap<(String, &'static str), Instant>,
     jobs: JoinSet<(BearerId, Job, Result<(), CallError>)>,
     off: watch::Receiver<Off>,
     cellular: watch::Sender<Vec<Profile>>,
@@ -83,20 +85,24 @@ impl Modems {
             memory,
             off,
             cellular,
+            tried,
         } = sharing;
-        let lines = bearers.into_iter();
-        let lines = lines.map(|(id, bearer)| Line::new(id, bearer, &memory));
+        let lines = bearers.into_iter().map(|(id, bearer)| {
+            let left = tried.take_line(id, &bearer);
+            left.unwrap_or_else(|| Line::new(id, bearer, &memory))
+        });
         Self {
             lines: lines.collect(),
             interfaces,
             orders,
             out,
             memory,
-            start: Instant::now(),
+            start: tried.start(),
+            left: tried,
             modems: Vec::new(),
             failures: 0,
             owned: BTreeMap::new(),
-            tried: BTreeMap::new(),
+            switched: BTreeMap::new(),
             jobs: JoinSet::new(),
             off,
             cellular,
@@ -127,7 +133,7 @@ impl Modems {
         self.tell().await;
         self.read_messages(bus).await;
         self.switch_on(bus).await;
-        self.set_up_addresses();
+        self.set_up_addresses().await;
         self.act(bus).await;
         self.show();
     }
@@ -182,7 +188,7 @@ impl Modems {
     /// Cells and levels are told by modems only after somebody has asked for it.
     async fn switch_on(&mut self, bus: &Bus) {
         let now = Instant::now();
-        self.tried.retain(|_, at| now - *at < FEATURE_RETRY);
+        self.switched.retain(|_, at| now - *at < FEATURE_RETRY);
         for at in self.owned.values() {
             let Some(modem) = self.modems.get(*at) else {
                 continue;
@@ -192,7 +198,7 @@ impl Modems {
             }
             for (interface, feature) in [(LOCATION, modem.has_place), (SIGNAL, modem.has_signal)] {
                 let key = (modem.path.clone(), interface);
-                if feature != Feature::Off || self.tried.contains_key(&key) {
+                if feature != Feature::Off || self.switched.contains_key(&key) {
                     continue;
                 }
                 let done = if interface == LOCATION {
@@ -204,16 +210,28 @@ impl Modems {
                 if let Err(error) = done {
                     tracing::debug!(%error, interface, "A modem does not tell everything");
                 }
-                self.tried.insert(key, now);
+                self.switched.insert(key, now);
             }
         }
     }
 
-    fn set_up_addresses(&mut self) {
+    async fn set_up_addresses(&mut self) {
         for line in &mut self.lines {
             let modem = self.owned.get(&line.id).and_then(|at| self.modems.get(*at));
-            if let Some(connection) = modem.and_then(|modem| line.to_set_up(modem)) {
-                line.note_trouble(address::set_up(connection));
+            let connection = modem.and_then(|modem| line.to_set_up(modem)).cloned();
+            if connection.is_none() && line.given.is_empty() {
+                line.note_address(None);
+                continue;
+            }
+            let mut given = std::mem::take(&mut line.given);
+            // The kernel may take its time.
+            let followed = spawn_blocking(move || {
+                let trouble = given.follow(connection.as_ref());
+                (given, trouble)
+            });
+            if let Ok((given, trouble)) = followed.await {
+                line.given = given;
+                line.note_address(trouble);
             }
         }
     }
@@ -293,11 +311,6 @@ impl Modems {
     fn obey(&mut self, order: Order) {
         let now = self.start.elapsed();
         match order {
-            Order::Apn(id, apn) => {
-                if let Some(line) = self.line(id) {
-                    line.set_apn(apn, now);
-                }
-            }
             Order::Change(id, change) => {
                 if let Some(line) = self.line(id) {
                     line.set_apn(change.of(line.access.used()), now);
@@ -354,6 +367,20 @@ impl Modems {
     }
 }
 
+/// A reload takes nothing back of what was tried or asked for.
+impl Drop for Modems {
+    fn drop(&mut self) {
+        while let Ok(order) = self.orders.try_recv() {
+            self.obey(order);
+        }
+        let now = self.start.elapsed();
+        for line in &mut self.lines {
+            line.abandoned(now);
+        }
+        self.left.leave_lines(std::mem::take(&mut self.lines));
+    }
+}
+
 impl Look for Modems {
     async fn session(&mut self, bus: &Bus) {
         let Ok(pokes) = bus.follow(MODEM_MANAGER).await else {
@@ -375,7 +402,7 @@ impl Look for Modems {
         }
         self.modems.clear();
         self.owned.clear();
-        self.tried.clear();
+        self.switched.clear();
         self.tell().await;
         self.show();
     }

@@ -44,7 +44,11 @@ pub(super) enum State {
     Unmanaged,
     Unavailable,
     Disconnected,
-    Connecting,
+    /// On the device itself.
+    Preparing,
+    /// For a password.
+    Asking,
+    Addressing,
     Activated,
     Failed,
 }
@@ -114,6 +118,29 @@ impl Device {
         self.state == State::Activated
     }
 
+    /// Nothing is to be done with it now.
+    pub(super) const fn is_settled(&self) -> bool {
+        matches!(
+            self.state,
+            State::Unmanaged | State::Unavailable | State::Activated
+        )
+    }
+
+    /// Where it is on its way. NetworkManager begins anew at once where it does not get further: the
+    /// reason of the failure is seen for a moment only.
+    pub(super) const fn on_its_way(&self) -> Option<&'static str> {
+        match self.state {
+            State::Preparing => Some("NetworkManager does not get it connected"),
+            State::Asking => Some("NetworkManager has no password for it"),
+            State::Addressing => Some("NetworkManager gets no address for it"),
+            State::Unmanaged
+            | State::Unavailable
+            | State::Disconnected
+            | State::Activated
+            | State::Failed => None,
+        }
+    }
+
     /// The profile that is used, or could be.
     pub(super) fn usable(&self) -> Option<&String> {
         self.profile.as_ref().or_else(|| self.available.first())
@@ -121,7 +148,11 @@ impl Device {
 
     fn trouble(&self) -> Option<String> {
         match self.state {
-            State::Unmanaged | State::Connecting | State::Activated => return None,
+            State::Unmanaged
+            | State::Preparing
+            | State::Asking
+            | State::Addressing
+            | State::Activated => return None,
             State::Unavailable | State::Disconnected | State::Failed => {}
         }
         // NMDeviceStateReason
@@ -151,7 +182,9 @@ impl State {
             Some(20) => Self::Unavailable,
             // One that is about to go is not used any more.
             Some(30 | 110) => Self::Disconnected,
-            Some(40..=90) => Self::Connecting,
+            Some(40 | 50) => Self::Preparing,
+            Some(60) => Self::Asking,
+            Some(70..=90) => Self::Addressing,
             Some(100) => Self::Activated,
             Some(120) => Self::Failed,
             _ => Self::Unmanaged,

@@ -14,6 +14,7 @@ use super::{
     bus::{Bus, CallError, Service},
     keep_looking,
     network::{self, Device},
+    tried::Tried,
 };
 use crate::{
     bearer::{BearerId, Meta},
@@ -37,6 +38,8 @@ const TRIES: [Duration; 5] = [
     Duration::from_secs(300),
     Duration::from_secs(600),
 ];
+/// How long a device may be on its way until it is told where it hangs.
+const PATIENCE: Duration = Duration::from_secs(15);
 /// How often, where nothing is said.
 const PERIOD: Duration = Duration::from_secs(60);
 /// Between two looks: it speaks of every access point that it sees.
@@ -55,17 +58,18 @@ pub(super) struct Networks {
     devices: Vec<Device>,
     failures: u32,
     told: BTreeMap<BearerId, Meta>,
+    left: Tried,
 }
 
 /// A bearer.
 #[derive(Debug)]
-struct Wire {
+pub(super) struct Wire {
     id: BearerId,
-    /// NetworkManager is to connect it.
-    is_ours: bool,
-    apn: Option<Apn>,
+    pub(super) bearer: Bearer,
     /// Since when it is idle, or was last tried.
     idle: Option<Instant>,
+    /// Since when it is on its way, again and again.
+    moving: Option<Instant>,
     tries: usize,
     trouble: Option<String>,
 }
@@ -75,14 +79,18 @@ impl Networks {
         bearers: &Bearers,
         interfaces: watch::Receiver<Interfaces>,
         out: mpsc::Sender<News>,
+        left: Tried,
     ) -> Self {
-        let wire = |(id, bearer): &(BearerId, Bearer)| Wire {
-            id: *id,
-            is_ours: bearer.manage == Manage::NetworkManager,
-            apn: bearer.apn.clone(),
-            idle: None,
-            tries: 0,
-            trouble: None,
+        let wire = |(id, bearer): &(BearerId, Bearer)| {
+            let before = left.take_wire(*id, bearer);
+            before.unwrap_or_else(|| Wire {
+                id: *id,
+                bearer: bearer.clone(),
+                idle: None,
+                moving: None,
+                tries: 0,
+                trouble: None,
+            })
         };
         Self {
             bearers: bearers.iter().map(wire).collect(),
@@ -91,6 +99,7 @@ impl Networks {
             devices: Vec::new(),
             failures: 0,
             told: BTreeMap::new(),
+            left,
         }
     }
 
@@ -112,15 +121,34 @@ impl Networks {
                 }
             }
         }
+        self.note();
         self.act(bus).await;
         self.tell().await;
     }
 
+    fn note(&mut self) {
+        let now = Instant::now();
+        for at in 0..self.bearers.len() {
+            let device = self.bearers.get(at).and_then(|wire| self.device(wire.id));
+            let is_settled = device.is_none_or(Device::is_settled);
+            let is_moving = device.is_some_and(|device| device.on_its_way().is_some());
+            if let Some(wire) = self.bearers.get_mut(at) {
+                wire.note(is_moving, is_settled, now);
+            }
+        }
+    }
+
     async fn tell(&mut self) {
+        let now = Instant::now();
         for wire in &self.bearers {
             let id = wire.id;
-            let mut meta = self.device(id).map(Device::meta).unwrap_or_default();
-            meta.trouble = meta.trouble.or_else(|| wire.trouble.clone());
+            let device = self.device(id);
+            let mut meta = device.map(Device::meta).unwrap_or_default();
+            let hangs = device.filter(|_| wire.hangs(now));
+            meta.trouble = meta
+                .trouble
+                .or_else(|| wire.trouble.clone())
+                .or_else(|| hangs?.on_its_way().map(str::to_owned));
             if self.told.get(&id) == Some(&meta) {
                 continue;
             }
@@ -140,7 +168,7 @@ impl Networks {
     async fn act(&mut self, bus: &Bus) {
         let now = Instant::now();
         for at in 0..self.bearers.len() {
-            let Some(wire) = self.bearers.get(at).filter(|wire| wire.is_ours) else {
+            let Some(wire) = self.bearers.get(at).filter(|wire| wire.is_ours()) else {
                 continue;
             };
             let Some(device) = self.device(wire.id).cloned() else {
@@ -152,17 +180,52 @@ impl Networks {
         }
     }
 
-    /// When a device has been idle for too long.
+    /// When a device has been idle, or on its way, for too long.
     fn due(&self, looked: Instant) -> Instant {
-        let due = self.bearers.iter().filter_map(Wire::due);
+        let due = self.bearers.iter();
+        let due = due.flat_map(|wire| [wire.due(), wire.hangs_at()]).flatten();
         due.filter(|due| *due > looked)
             .fold(looked + PERIOD, Instant::min)
     }
 }
 
+/// A reload takes nothing back of what was tried.
+impl Drop for Networks {
+    fn drop(&mut self) {
+        self.left.leave_wires(std::mem::take(&mut self.bearers));
+    }
+}
+
 impl Wire {
+    /// The same bearer after a reload.
+    pub(super) fn renumbered(self, id: BearerId) -> Self {
+        Self { id, ..self }
+    }
+
+    /// NetworkManager is to connect it.
+    fn is_ours(&self) -> bool {
+        self.bearer.manage == Manage::NetworkManager
+    }
+
+    /// What fails begins anew: between two tries it is disconnected for a moment.
+    const fn note(&mut self, is_moving: bool, is_settled: bool, now: Instant) {
+        if is_settled {
+            self.moving = None;
+        } else if is_moving && self.moving.is_none() {
+            self.moving = Some(now);
+        }
+    }
+
+    fn hangs(&self, now: Instant) -> bool {
+        self.hangs_at().is_some_and(|at| at <= now)
+    }
+
+    fn hangs_at(&self) -> Option<Instant> {
+        Some(self.moving? + PATIENCE)
+    }
+
     async fn act(&mut self, bus: &Bus, device: &Device, now: Instant) {
-        let wanted = self.apn.as_ref().filter(|_| device.is_modem);
+        let wanted = self.bearer.apn.as_ref().filter(|_| device.is_modem);
         let is_elsewhere = wanted.is_some_and(|apn| device.apn.as_ref() != Some(&apn.name));
         if !device.is_idle() && !is_elsewhere {
             self.idle = None;

@@ -30,14 +30,14 @@ async fn without_a_bus_nothing_is_told_and_it_is_looked_for_for_ever() {
         bus: Some("unix:path=/nowhere/at/all".into()),
         ..Place::default()
     };
-    let mut managers = Managers::start(&bearers, &place);
+    let mut managers = Managers::start(&bearers, &place, Tried::default());
     let event = poll_fn(|cx| managers.poll_event(cx));
     assert!(timeout(Duration::from_secs(86_400), event).await.is_err());
 }
 
 #[tokio::test(start_paused = true)]
 async fn without_bearers_nobody_looks() {
-    let mut managers = Managers::start(&[], &Place::default());
+    let mut managers = Managers::start(&[], &Place::default(), Tried::default());
     let event = poll_fn(|cx| managers.poll_event(cx));
     assert!(timeout(Duration::from_secs(86_400), event).await.is_err());
 }
@@ -104,4 +104,52 @@ fn each_modem_has_one_bearer() {
     // PPP: the interface is not a port of the modem.
     let serial = [modem("/0", &[])];
     assert_eq!(owned(&[(0, "ppp0"), (1, "x"), (2, "y")], &serial), [(0, 0)]);
+}
+
+/// Each life has a runtime of its own, with which its tasks end.
+fn in_a_life<T>(bearers: &[Bearer], tried: &Tried, test: impl AsyncFnOnce(&Managers) -> T) -> T {
+    let place = Place {
+        bus: Some("unix:path=/nowhere/at/all".into()),
+        ..Place::default()
+    };
+    let runtime = tokio::runtime::Builder::new_current_thread();
+    let runtime = { runtime }.enable_all().build().unwrap();
+    runtime.block_on(async {
+        let managers = Managers::start(bearers, &place, tried.clone());
+        test(&managers).await
+    })
+}
+
+#[test]
+fn a_reload_takes_nothing_back_of_what_was_tried_or_asked_for() {
+    let cell = Bearer {
+        manage: crate::config::Manage::ModemManager,
+        ..bearer("cell", BearerKind::Cellular, None)
+    };
+    let tried = Tried::default();
+    in_a_life(std::slice::from_ref(&cell), &tried, async |managers| {
+        let change = ApnChange {
+            name: Some("new".into()),
+            ..ApnChange::default()
+        };
+        // There is no bus, so that it waits.
+        managers.controls().change_apn(0, change).unwrap();
+    });
+    let told = |bearers: &[Bearer]| {
+        in_a_life(bearers, &tried, async |managers| {
+            let mut controls = managers.controls();
+            controls.changed().await;
+            let profile = controls.profiles().remove(0);
+            (profile.bearer, profile.apn)
+        })
+    };
+    // Another bearer stands before it now.
+    let bearers = [bearer("a", BearerKind::Ethernet, None), cell.clone()];
+    assert_eq!(told(&bearers), (1, Some("new".to_owned())));
+    // Who edits the file wants something else.
+    let edited = Bearer {
+        sms_from: vec!["+4312345".into()],
+        ..cell
+    };
+    assert_eq!(told(&[edited]), (0, None));
 }

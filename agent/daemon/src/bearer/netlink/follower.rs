@@ -17,6 +17,7 @@ pub(super) struct Follower {
     look: Option<Look>,
     sequence: u32,
     wants_look: bool,
+    is_news: bool,
 }
 
 /// Tables being read.
@@ -65,6 +66,12 @@ impl Follower {
         self.picture.as_ref()
     }
 
+    /// The picture, where it is not the one that was given here last.
+    pub(super) fn news(&mut self) -> Option<&Picture> {
+        let is_news = std::mem::take(&mut self.is_news);
+        self.picture.as_ref().filter(|_| is_news)
+    }
+
     pub(super) fn handle(&mut self, datagram: &[u8]) -> Next {
         let mut next = Next::Go;
         for message in wire::messages(datagram) {
@@ -110,7 +117,9 @@ impl Follower {
             return;
         }
         if let Some(picture) = &mut self.picture {
-            effect = effect.max(picture.apply(content));
+            let changed = picture.apply(content);
+            self.is_news |= changed != Effect::None;
+            effect = effect.max(changed);
         }
         self.wants_look |= effect == Effect::Doubtful;
     }
@@ -125,6 +134,7 @@ impl Follower {
             Table::Addresses => Table::Routes,
             Table::Routes => {
                 self.wants_look |= look.is_interrupted;
+                self.is_news |= self.picture.as_ref() != Some(&look.fresh);
                 self.picture = Some(look.fresh);
                 return Next::Go;
             }

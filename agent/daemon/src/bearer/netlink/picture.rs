@@ -149,6 +149,16 @@ impl Picture {
         outside.map(|link| (link.index, link.name.as_str()))
     }
 
+    pub(super) fn has_address(&self, index: u32, ip: IpAddr) -> bool {
+        self.addresses.contains_key(&(index, ip))
+    }
+
+    /// A default route, in any table.
+    pub(super) fn has_route(&self, index: u32, family: AddressFamily) -> bool {
+        let mut routes = self.routes.iter();
+        routes.any(|route| route.index == index && route.family == family)
+    }
+
     /// Received and sent over it since it was made.
     pub(super) fn bytes(&self, index: u32) -> Option<u64> {
         self.links.get(&index).map(|link| link.bytes)

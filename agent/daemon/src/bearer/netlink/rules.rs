@@ -141,8 +141,8 @@ impl Kernel {
         }
     }
 
-    /// What was refused, and why.
-    fn perform(&mut self, request: &[u8]) -> io::Result<Option<Errno>> {
+    /// Why it was refused; `None`: it is done.
+    pub(super) fn perform(&mut self, request: &[u8]) -> io::Result<Option<Errno>> {
         let answer = self.ask(request)?;
         let code = wire::messages(answer).find_map(|message| match message.content {
             Content::Failed(errno) => Some(errno),

@@ -428,18 +428,23 @@ fn a_new_look_takes_the_place_of_the_old_one_only_when_it_is_whole() {
     assert_eq!(next, Next::Go);
     let whole = follower.picture().unwrap().clone();
     assert_eq!(whole.facts(3).unwrap().routes, [V4]);
+    assert!(follower.news().is_some());
+    follower.handle(&address_of);
+    assert!(follower.news().is_none(), "that is known");
 
     let request = follower.look();
     let sequence = u32::from_ne_bytes(request[8..12].try_into().unwrap());
     // What comes in between is in both.
     follower.handle(&address(NEWADDR, 3, "192.168.42.78", 0));
+    assert!(follower.news().is_some());
+    assert!(follower.news().is_none());
     assert_eq!(follower.picture().unwrap().facts(3).unwrap().v4.len(), 2);
     assert_ne!(follower.picture(), Some(&whole));
     let done = message(DONE, 2, sequence.wrapping_add(7), &[0; 4]);
     assert_eq!(follower.handle(&done), Next::Go, "an answer to nobody");
     let next = answer(&mut follower, request, [&[usb], &[], &[]]);
     assert_eq!(next, Next::Go);
-    let facts = follower.picture().unwrap().facts(3).unwrap();
+    let facts = follower.news().unwrap().facts(3).unwrap();
     assert_eq!(facts.v4, [Ipv4Addr::new(192, 168, 42, 78)]);
     assert_eq!(facts.routes, []);
     assert!(!follower.wants_look());

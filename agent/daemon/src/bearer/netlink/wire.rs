@@ -12,11 +12,11 @@ const HEADER: usize = 16;
 const DONE: u16 = 3;
 const ERROR: u16 = 2;
 const OVERRUN: u16 = 4;
-const NEWLINK: u16 = 16;
+pub(super) const NEWLINK: u16 = 16;
 const DELLINK: u16 = 17;
-const NEWADDR: u16 = 20;
-const DELADDR: u16 = 21;
-const NEWROUTE: u16 = 24;
+pub(super) const NEWADDR: u16 = 20;
+pub(super) const DELADDR: u16 = 21;
+pub(super) const NEWROUTE: u16 = 24;
 const DELROUTE: u16 = 25;
 
 const GETLINK: u16 = 18;
@@ -24,14 +24,14 @@ const GETADDR: u16 = 22;
 const GETROUTE: u16 = 26;
 const NEWRULE: u16 = 32;
 const DELRULE: u16 = 33;
-const REQUEST: u16 = 1;
-const ACK: u16 = 4;
+pub(super) const REQUEST: u16 = 1;
+pub(super) const ACK: u16 = 4;
 const EXCLUSIVE: u16 = 0x200;
-const CREATE: u16 = 0x400;
+pub(super) const CREATE: u16 = 0x400;
 const DUMP: u16 = 0x300;
 /// What was dumped changed meanwhile.
 const INTERRUPTED: u16 = 0x10;
-const REPLACE: u16 = 0x100;
+pub(super) const REPLACE: u16 = 0x100;
 
 const AF_INET: u8 = 2;
 const AF_INET6: u8 = 10;
@@ -48,8 +48,8 @@ const IFA_F_DADFAILED: u32 = 0x08;
 const IFA_F_DEPRECATED: u32 = 0x20;
 const IFA_F_TENTATIVE: u32 = 0x40;
 
-const RT_SCOPE_LINK: u8 = 253;
-const RTN_UNICAST: u8 = 1;
+pub(super) const RT_SCOPE_LINK: u8 = 253;
+pub(super) const RTN_UNICAST: u8 = 1;
 const RTM_F_CLONED: u32 = 0x200;
 
 /// Before the rule of the main table, which is 32766, and behind what people make.
@@ -160,10 +160,7 @@ pub(super) fn request(table: Table, sequence: u32) -> Vec<u8> {
 pub(super) fn way_request(to: IpAddr, index: u32) -> Vec<u8> {
     const RTA_DST: u16 = 1;
     const RTA_OIF: u16 = 4;
-    let (family, octets) = match to {
-        IpAddr::V4(v4) => (AF_INET, v4.octets().to_vec()),
-        IpAddr::V6(v6) => (AF_INET6, v6.octets().to_vec()),
-    };
+    let (family, octets) = octets(to);
     let mut body = vec![family, (octets.len() * 8) as u8];
     body.resize(12, 0);
     attribute(&mut body, RTA_DST, &octets);
@@ -208,14 +205,14 @@ fn rule_body(rule: &Rule) -> Vec<u8> {
     body
 }
 
-fn attribute(body: &mut Vec<u8>, kind: u16, value: &[u8]) {
+pub(super) fn attribute(body: &mut Vec<u8>, kind: u16, value: &[u8]) {
     body.extend(((4 + value.len()) as u16).to_ne_bytes());
     body.extend(kind.to_ne_bytes());
     body.extend(value);
     body.resize(align(body.len()), 0);
 }
 
-fn framed(kind: u16, flags: u16, sequence: u32, body: &[u8]) -> Vec<u8> {
+pub(super) fn framed(kind: u16, flags: u16, sequence: u32, body: &[u8]) -> Vec<u8> {
     let mut bytes = Vec::with_capacity(HEADER + body.len());
     bytes.extend(((HEADER + body.len()) as u32).to_ne_bytes());
     bytes.extend(kind.to_ne_bytes());
@@ -451,6 +448,14 @@ fn family(number: u8) -> Option<AddressFamily> {
         AF_INET => Some(AddressFamily::V4),
         AF_INET6 => Some(AddressFamily::V6),
         _ => None,
+    }
+}
+
+/// With the number of its family.
+pub(super) fn octets(ip: IpAddr) -> (u8, Vec<u8>) {
+    match ip {
+        IpAddr::V4(v4) => (AF_INET, v4.octets().to_vec()),
+        IpAddr::V6(v6) => (AF_INET6, v6.octets().to_vec()),
     }
 }
 

@@ -9,7 +9,7 @@ use lamplighter_model::{
 use super::{PROFILE, Told, bad, list};
 use crate::{
     bearer::dbus::{ApnChange, Controls, Profile},
-    config::secret::Secret,
+    config::{Apn, secret::Secret},
 };
 
 const NAME: u16 = 0;
@@ -51,8 +51,6 @@ pub(super) const RESOURCES: [u16; 18] = [
     TECHNOLOGIES,
 ];
 
-/// Of an access point name. // 3GPP TS 23.003, 9.1
-const APN_MAX: usize = 100;
 /// Of a name or a secret; no network asks for more.
 const TEXT_MAX: usize = 127;
 
@@ -203,8 +201,7 @@ pub(super) async fn apply(number: u16, wanted: Wanted, controls: &Controls) -> R
 
 /// Empty: that of the SIM.
 fn apn(name: &str) -> Result<String, Fault> {
-    let is_plain = |c: char| c.is_ascii_alphanumeric() || c == '.' || c == '-';
-    let fits = name.len() <= APN_MAX && name.chars().all(is_plain);
+    let fits = name.is_empty() || Apn::is_name(name);
     fits.then(|| name.to_owned())
         .ok_or_else(|| bad("an access point has letters, digits, `-` and `.`"))
 }

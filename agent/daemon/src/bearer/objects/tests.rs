@@ -3,7 +3,7 @@ use lamplighter_model::UnixTime;
 use super::*;
 use crate::bearer::{
     BearerId, Choice,
-    dbus::{Address, Attempt, ManagerEvent, Managers, Place, Profile},
+    dbus::{Address, Attempt, ManagerEvent, Managers, Place, Profile, Tried},
 };
 
 fn bearer(name: &str, kind: BearerKind, manage: Manage) -> Bearer {
@@ -36,7 +36,7 @@ fn started(state_dir: Option<&std::path::Path>) -> (Managers, Objects) {
         bus: Some("unix:path=/nowhere/at/all".into()),
         state_dir: state_dir.map(Into::into),
     };
-    let managers = Managers::start(&ours(), &place);
+    let managers = Managers::start(&ours(), &place, Tried::default());
     let clock = Clock::new(Stamp::default);
     let objects = Objects::new(clock, &ours(), managers.controls());
     (managers, objects)
@@ -62,6 +62,13 @@ fn event(managers: &mut Managers) -> Option<ManagerEvent> {
         std::task::Poll::Ready(event) => Some(event),
         std::task::Poll::Pending => None,
     }
+}
+
+/// What comes of a write once its answer has left.
+async fn then(managers: &mut Managers) -> Option<ManagerEvent> {
+    assert_eq!(event(managers), None, "the answer goes first");
+    tokio::time::sleep(Duration::from_secs(10)).await;
+    event(managers)
 }
 
 /// Paths and what can be done with them.
@@ -118,8 +125,10 @@ async fn what_a_server_prefers_is_kept_unless_it_cuts_the_box_off() {
     ];
     objects.write(&wifi).await.unwrap();
     let prefer = |codes: &[u8]| Some(ManagerEvent::Choose(Choice::Prefer(codes.to_vec())));
-    assert_eq!(event(&mut managers), prefer(&[7, 8]));
-    assert_eq!(managers.end_choice(true), Choice::Prefer(vec![7, 8]));
+    assert_eq!(then(&mut managers).await, prefer(&[7, 8]));
+    assert_eq!(managers.preference(), (vec![7, 8], true));
+    assert_eq!(managers.end_choice(true), None);
+    assert_eq!(managers.preference(), (vec![7, 8], false));
     // One that nobody comes back from.
     objects
         .write(&[assign(13, 0, 0, Some(0), Value::Integer(10))])
@@ -130,8 +139,10 @@ async fn what_a_server_prefers_is_kept_unless_it_cuts_the_box_off() {
         [10],
         "a list from its beginning is the whole list"
     );
-    assert_eq!(event(&mut managers), prefer(&[10]));
-    assert_eq!(managers.end_choice(false), Choice::Prefer(vec![7, 8]));
+    assert_eq!(then(&mut managers).await, prefer(&[10]));
+    let back = Some(Choice::Prefer(vec![7, 8]));
+    assert_eq!(managers.end_choice(false), back);
+    assert_eq!(managers.end_choice(false), None, "once");
     // On the disk soon.
     managers
         .controls()
@@ -139,13 +150,29 @@ async fn what_a_server_prefers_is_kept_unless_it_cuts_the_box_off() {
         .await;
     assert_eq!(objects.controls.preferred(), [7, 8]);
     drop((managers, objects));
-    let (mut managers, objects) = started(Some(&directory));
-    assert_eq!(
-        event(&mut managers),
-        prefer(&[7, 8]),
-        "after a restart as well"
-    );
+    let (managers, objects) = started(Some(&directory));
+    let again = managers.preference();
+    assert_eq!(again, (vec![7, 8], false), "after a restart as well");
     assert_eq!(objects.controls.preferred(), [7, 8]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_is_on_trial_is_so_after_a_restart() {
+    let directory = crate::fake::directory("objects");
+    let (managers, mut objects) = started(Some(&directory));
+    for code in [10, 7] {
+        let prefer = assign(13, 0, 0, Some(0), Value::Integer(code));
+        objects.write(&[prefer]).await.unwrap();
+    }
+    drop((managers, objects));
+    let (managers, objects) = started(Some(&directory));
+    assert_eq!(managers.preference(), (vec![7], true));
+    assert_eq!(managers.end_choice(false), Some(Choice::Prefer(Vec::new())));
+    // On the disk soon.
+    objects.controls.set_levels(&BTreeMap::new()).await;
+    drop((managers, objects));
+    let (managers, _) = started(Some(&directory));
+    assert_eq!(managers.preference(), (Vec::new(), false));
 }
 
 #[tokio::test(start_paused = true)]
@@ -225,7 +252,6 @@ fn a_profile_tells_its_connection_and_never_its_secret() {
     let told = profile::look(&Profile {
         bearer: 3,
         name: "cell".into(),
-        is_ours: true,
         is_enabled: true,
         is_connected: true,
         apn: Some("iot.example".into()),

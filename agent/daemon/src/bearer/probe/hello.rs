@@ -1,6 +1,6 @@
 //! The first words of a conversation that is not continued.
 
-use std::hash::{BuildHasher, Hasher, RandomState};
+use crate::bearer::resolve::unforeseen;
 
 /// DTLS 1.2, what comes first: the least that servers accept. Suites and groups are those that
 /// LwM2M asks for (Transport 1.2, 5.2), so that a server has no reason to refuse before it asks for
@@ -34,7 +34,7 @@ const ANSWERS: std::ops::RangeInclusive<u8> = 20..=22;
 pub(super) fn dtls() -> Vec<u8> {
     let mut body = VERSION_1_2.to_vec();
     for _ in 0..4 {
-        body.extend(chance().to_be_bytes());
+        body.extend(unforeseen().to_be_bytes());
     }
     // No session, no cookie.
     body.extend([0, 0]);
@@ -69,7 +69,7 @@ pub(super) fn is_dtls(answer: &[u8]) -> bool {
 
 /// An empty confirmable message. // RFC 7252, 4.3
 pub(super) fn coap() -> Vec<u8> {
-    let [high, low, ..] = chance().to_be_bytes();
+    let [high, low, ..] = unforeseen().to_be_bytes();
     vec![0x40, 0, high, low]
 }
 
@@ -80,8 +80,4 @@ pub(super) fn is_coap(answer: &[u8], question: &[u8]) -> bool {
     };
     // Version 1, acknowledgement or reset.
     first & 0xe0 == 0x60 && question.ends_with(&[*high, *low])
-}
-
-fn chance() -> u64 {
-    RandomState::new().build_hasher().finish()
 }

@@ -19,12 +19,9 @@ fn way() -> Way {
     }
 }
 
-fn target(socket: &StdSocket, is_secured: bool) -> Target {
+fn target(socket: &StdSocket, scheme: &str) -> ServerUri {
     let address = socket.local_addr().unwrap();
-    Target {
-        uri: format!("coap://{address}").parse().unwrap(),
-        is_secured,
-    }
+    format!("{scheme}://{address}").parse().unwrap()
 }
 
 async fn result(prober: &mut Prober) -> Result<Duration, Reason> {
@@ -33,7 +30,7 @@ async fn result(prober: &mut Prober) -> Result<Duration, Reason> {
     result
 }
 
-async fn probe(targets: &[Target], patience_ms: u64) -> Result<Duration, Reason> {
+async fn probe(targets: &[ServerUri], patience_ms: u64) -> Result<Duration, Reason> {
     let mut prober = Prober::default();
     let patience = Duration::from_millis(patience_ms);
     prober.start(BEARER, way(), targets.to_vec(), patience);
@@ -90,7 +87,7 @@ fn reset(question: &[u8]) -> Vec<u8> {
 
 #[tokio::test]
 async fn a_server_that_answers_makes_a_bearer_connected() {
-    let coap = target(&answering(reset), false);
+    let coap = target(&answering(reset), "coap");
     let round_trip = probe(&[coap], 5000).await.unwrap();
     assert!(round_trip < Duration::from_secs(5));
 }
@@ -98,7 +95,7 @@ async fn a_server_that_answers_makes_a_bearer_connected() {
 #[tokio::test]
 async fn a_server_with_dtls_answers_the_first_message_of_a_handshake() {
     for hello_verify in [true, false] {
-        let secured = target(&dtls(hello_verify), true);
+        let secured = target(&dtls(hello_verify), "coaps");
         assert!(probe(&[secured], 5000).await.is_ok(), "{hello_verify}");
     }
 }
@@ -106,14 +103,14 @@ async fn a_server_with_dtls_answers_the_first_message_of_a_handshake() {
 #[tokio::test(start_paused = true)]
 async fn a_mute_server_is_waited_for_as_long_as_asked() {
     let (socket, begun) = (bound(), Instant::now());
-    let mute = target(&socket, true);
+    let mute = target(&socket, "coaps");
     assert_eq!(probe(&[mute], 300).await, Err(Reason::Timeout));
     assert!(begun.elapsed() >= Duration::from_millis(300));
 }
 
 #[tokio::test]
 async fn where_nobody_listens_that_is_told_at_once() {
-    let gone = target(&bound(), false);
+    let gone = target(&bound(), "coap");
     let begun = Instant::now();
     assert_eq!(probe(&[gone], 20_000).await, Err(Reason::Refused));
     assert!(begun.elapsed() < Duration::from_secs(5));
@@ -121,22 +118,22 @@ async fn where_nobody_listens_that_is_told_at_once() {
 
 #[tokio::test]
 async fn nonsense_is_no_answer() {
-    let wrong = target(&answering(|_| vec![0x70, 0, 1]), false);
+    let wrong = target(&answering(|_| vec![0x70, 0, 1]), "coap");
     assert_eq!(probe(&[wrong], 200).await, Err(Reason::Timeout));
-    let coap = target(&answering(reset), true);
+    let coap = target(&answering(reset), "coaps");
     assert_eq!(probe(&[coap], 200).await, Err(Reason::Timeout));
 }
 
 #[tokio::test]
 async fn the_next_server_is_asked_where_the_first_is_mute_or_refuses() {
     let (mute, gone, good) = (bound(), bound(), answering(reset));
-    let [mute, good] = [&mute, &good].map(|socket| target(socket, false));
+    let [mute, good] = [&mute, &good].map(|socket| target(socket, "coap"));
     let begun = Instant::now();
     assert!(probe(&[mute.clone(), good.clone()], 1000).await.is_ok());
     assert!(begun.elapsed() >= Duration::from_millis(500));
     let gone = {
         let gone = gone;
-        target(&gone, false)
+        target(&gone, "coap")
     };
     let begun = Instant::now();
     assert!(probe(&[gone.clone(), good], 20_000).await.is_ok());
@@ -146,11 +143,7 @@ async fn the_next_server_is_asked_where_the_first_is_mute_or_refuses() {
 
 #[tokio::test]
 async fn what_the_bearer_does_not_carry_is_not_asked() {
-    let uri = "coap://[2001:db8::1]".parse().unwrap();
-    let target = Target {
-        uri,
-        is_secured: false,
-    };
+    let target = "coap://[2001:db8::1]".parse().unwrap();
     assert_eq!(probe(&[target], 1000).await, Err(Reason::NoAddress));
     assert_eq!(probe(&[], 1000).await, Err(Reason::Timeout));
 }
@@ -168,10 +161,7 @@ async fn a_name_that_nobody_knows_is_a_matter_of_dns() {
         }),
         ..Prober::default()
     };
-    let name = Target {
-        uri: "coap://lw.example".parse().unwrap(),
-        is_secured: false,
-    };
+    let name = "coap://lw.example".parse().unwrap();
     let way = Way {
         name_servers: vec![[127, 0, 0, 1].into()],
         ..way()
@@ -183,11 +173,54 @@ async fn a_name_that_nobody_knows_is_a_matter_of_dns() {
 #[tokio::test]
 async fn a_probe_takes_the_place_of_the_one_before() {
     let (mute, good) = (bound(), answering(reset));
-    let [mute, good] = [&mute, &good].map(|socket| target(socket, false));
+    let [mute, good] = [&mute, &good].map(|socket| target(socket, "coap"));
     let mut prober = Prober::default();
     prober.start(BEARER, way(), vec![mute], Duration::from_millis(100));
     prober.start(BEARER, way(), vec![good], Duration::from_secs(5));
     assert!(result(&mut prober).await.is_ok());
+}
+
+#[tokio::test]
+async fn where_nobody_may_be_asked_nothing_goes_on() {
+    let (mute, good) = (bound(), answering(reset));
+    let [mute, good] = [&mute, &good].map(|socket| target(socket, "coap"));
+    let mut prober = Prober::default();
+    prober.start(BEARER, way(), vec![mute], Duration::from_secs(60));
+    let (_, task) = prober.running[&BEARER].clone();
+    prober.stop_all();
+    while !task.is_finished() {
+        tokio::task::yield_now().await;
+    }
+    // What was asked for after it is answered, and nothing before that.
+    prober.start(BEARER, way(), vec![good], Duration::from_secs(5));
+    assert!(result(&mut prober).await.is_ok());
+}
+
+/// It takes longer than the pause between two probes.
+#[tokio::test]
+async fn a_portal_is_looked_for_to_the_end_whatever_is_asked_meanwhile() {
+    let good = target(&answering(reset), "coap");
+    let mut prober = Prober::default();
+    let looking = tokio::spawn(std::future::pending::<()>()).abort_handle();
+    prober
+        .running
+        .insert(BEARER, (prober.next, looking.clone()));
+    let told = Ended {
+        bearer: BEARER,
+        number: prober.next,
+        result: Err(Reason::Timeout),
+    };
+    prober.ending.send(told).unwrap();
+    assert_eq!(result(&mut prober).await, Err(Reason::Timeout));
+    for _ in 0..2 {
+        prober.start(BEARER, way(), vec![good.clone()], Duration::from_secs(5));
+        assert!(result(&mut prober).await.is_ok());
+    }
+    assert!(!looking.is_finished());
+    prober.stop_all();
+    while !looking.is_finished() {
+        tokio::task::yield_now().await;
+    }
 }
 
 #[tokio::test]

@@ -1,6 +1,6 @@
 //! Against name servers of this process, on the loopback.
 
-use std::{net::TcpListener, path::Path};
+use std::{fs, net::TcpListener, path::Path};
 
 use tokio::time::Instant;
 

@@ -7,7 +7,7 @@ const WARN_PERCENT: u128 = 75;
 
 /// How much of a cap is used; of two caps, the fuller one.
 #[derive(Clone, Copy, Debug, Default, Eq, Ord, PartialEq, PartialOrd)]
-pub(super) enum Level {
+pub(crate) enum Level {
     #[default]
     Free,
     Warned,
@@ -36,7 +36,8 @@ impl Level {
         day.max(month).unwrap_or_default()
     }
 
-    fn of_one(cap: u64, used: u64) -> Self {
+    /// Of one cap.
+    pub(crate) fn of_one(cap: u64, used: u64) -> Self {
         if used >= cap {
             Self::Reached
         } else if u128::from(used) * 100 >= u128::from(cap) * WARN_PERCENT {

@@ -5,7 +5,7 @@ use std::{cmp::Reverse, time::Duration};
 use lamplighter_model::Now;
 
 use super::{Selector, Start, Watch, rank::Rank, watch::Reach};
-use crate::bearer::{Action, BearerId, Switch, Want};
+use crate::bearer::{Action, BearerId, Choice, Switch, Want};
 
 impl Selector {
     pub(super) fn choose(&mut self, now: Now) {
@@ -25,7 +25,7 @@ impl Selector {
 
     fn wanted(&self, now: Duration) -> Option<Switch> {
         let to = |to: BearerId, why| Some(Switch { to: Some(to), why });
-        if self.offline.is_some() {
+        if let Choice::Offline(_) = self.choice() {
             let why = Want::Offline;
             return self.current.map(|_| Switch { to: None, why });
         }

@@ -17,8 +17,6 @@ use crate::{
 const MAX_BEARERS: usize = 16;
 /// Of a name, as the kernel has it.
 const INTERFACE_MAX: usize = 15;
-/// Of an access point name. // 3GPP TS 23.003, 9.1
-const APN_MAX: usize = 100;
 /// Name servers that are asked one after the other.
 const DNS_MAX: usize = 4;
 const SENDERS_MAX: usize = 16;
@@ -163,8 +161,7 @@ impl Checker<'_> {
             let hint = "manage = \"modemmanager\" or \"networkmanager\"";
             self.error(&below(at, "apn"), "nobody connects this bearer", hint);
         }
-        let is_plain = |c: char| c.is_ascii_alphanumeric() || c == '.' || c == '-';
-        if name.is_empty() || name.len() > APN_MAX || !name.chars().all(is_plain) {
+        if !Apn::is_name(name) {
             let what = format!("`{name}` is no access point name");
             self.error(&below(at, "apn"), what, "letters, digits, `-` and `.`");
         }

@@ -37,6 +37,14 @@ pub struct Apn {
     pub password: Option<Secret>,
 }
 
+impl Apn {
+    /// Letters, digits, `-` and `.`, 100 at most. // 3GPP TS 23.003, 9.1
+    pub fn is_name(name: &str) -> bool {
+        let is_plain = |c: char| c.is_ascii_alphanumeric() || c == '.' || c == '-';
+        (1..=100).contains(&name.len()) && name.chars().all(is_plain)
+    }
+}
+
 /// Bytes; at least one is given.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub struct Cap {

@@ -102,6 +102,34 @@ fn a_device_says_why_it_is_not_connected() {
 }
 
 #[test]
+fn a_device_says_where_it_is_on_its_way() {
+    let on_its_way = |state: u32| {
+        let objects = one(Bag::from([
+            ("Interface", Variant::from("eth0")),
+            ("State", Variant::U32(state)),
+        ]));
+        devices(&objects)[0].on_its_way()
+    };
+    assert_eq!(
+        on_its_way(50),
+        Some("NetworkManager does not get it connected")
+    );
+    assert_eq!(
+        on_its_way(60),
+        Some("NetworkManager has no password for it")
+    );
+    for state in [70, 80, 90] {
+        assert_eq!(
+            on_its_way(state),
+            Some("NetworkManager gets no address for it")
+        );
+    }
+    for state in [0, 10, 20, 30, 100, 110, 120, 7777] {
+        assert_eq!(on_its_way(state), None, "{state}");
+    }
+}
+
+#[test]
 fn what_points_nowhere_is_as_if_it_was_not_there() {
     let objects = one(Bag::from([
         ("Interface", Variant::from("eth0")),

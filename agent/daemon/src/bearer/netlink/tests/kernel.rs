@@ -3,7 +3,7 @@
 use std::{
     future::poll_fn,
     io::Write as _,
-    net::UdpSocket,
+    net::{IpAddr, UdpSocket},
     path::Path,
     process::{Command, Stdio},
     thread,
@@ -17,7 +17,10 @@ use nix::{
 };
 
 use super::*;
-use crate::config::{BearerKind, Manage};
+use crate::{
+    bearer::netlink::address::{self, Wanted},
+    config::{BearerKind, Manage},
+};
 
 /// Everything here takes milliseconds.
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -96,7 +99,7 @@ impl Seen {
     fn start(bearers: &[Bearer], sysfs: &Path) -> Self {
         let clock = Clock::of(BootId(1));
         Self {
-            monitor: Monitor::start(bearers, sysfs.to_owned(), None, clock).unwrap(),
+            monitor: Monitor::start(bearers, sysfs.to_owned(), Saved::default(), clock).unwrap(),
             links: bearers.iter().map(|_| None).collect(),
             usage: 0,
         }
@@ -325,7 +328,64 @@ fn what_is_plugged_in_again_has_a_new_number_and_its_bytes_are_counted_on() {
         while seen.usage < 20_000 {
             seen.event().await;
         }
-        assert!(!seen.monitor.saved_usage().is_empty());
+        assert_ne!(seen.monitor.saved_usage(), Saved::default());
+    });
+}
+
+#[test]
+fn an_interface_is_given_its_address_and_its_route_and_whatever_is_gone_of_them() {
+    in_a_network(async || {
+        ip("link add wwan0 type veth peer name net0");
+        ip("link add wwan1 type veth peer name net1");
+        for peer in ["net0", "net1"] {
+            ip(&format!("link set {peer} up"));
+        }
+        let wanted = |interface: &str, address: &str, prefix, gateway: Option<&str>| Wanted {
+            interface: interface.to_owned(),
+            address: address.parse().unwrap(),
+            prefix: Some(prefix),
+            gateway: gateway.map(|gateway| gateway.parse().unwrap()),
+            mtu: Some(1400),
+        };
+        let behind = wanted("wwan0", "10.0.0.2", 30, Some("10.9.9.9"));
+        let line = wanted("wwan1", "10.1.0.2", 32, None);
+        let six = wanted("wwan1", "2001:db8::2", 64, Some("fe80::1"));
+        let all = [&behind, &line, &six];
+        let picture = || look(&mut Kernel::open().unwrap()).unwrap();
+        let is_whole = |wanted: &Wanted| {
+            let picture = picture();
+            let found = picture
+                .interfaces()
+                .find(|(_, name)| *name == wanted.interface);
+            let (index, _) = found.unwrap();
+            let facts = picture.facts(index).unwrap();
+            let family = match wanted.address {
+                IpAddr::V4(_) => V4,
+                IpAddr::V6(_) => V6,
+            };
+            let gateways = wanted
+                .gateway
+                .is_none_or(|gateway| facts.gateways.contains(&gateway));
+            picture.has_address(index, wanted.address)
+                && picture.has_route(index, family)
+                && (facts.is_up, facts.mtu, gateways) == (true, 1400, true)
+        };
+        for wanted in all {
+            assert!(!is_whole(wanted));
+            address::set_up(wanted).unwrap();
+        }
+        assert!(all.into_iter().all(is_whole), "{:?}", picture());
+        // Only the route is gone; only the address is.
+        ip("route del default dev wwan0");
+        address::set_up(&behind).unwrap();
+        ip("address del 2001:db8::2/64 dev wwan1");
+        address::set_up(&six).unwrap();
+        assert!(all.into_iter().all(is_whole), "{:?}", picture());
+        address::remove("wwan1", six.address, 64).unwrap();
+        assert_eq!(address::of("wwan1"), [line.address]);
+        ip("link del wwan0");
+        let gone = address::set_up(&behind).unwrap_err();
+        assert_eq!(gone.kind(), io::ErrorKind::NotFound);
     });
 }
 
