@@ -370,3 +370,6 @@ fn is_weak(meta: &Meta, levels: &BTreeMap<u16, i32>) -> Option<bool> {
     };
     Some(meta.signal? < *levels.get(&resource)?)
 }
+
+#[cfg(test)]
+mod tests;
