@@ -178,7 +178,7 @@ impl Manager {
         let calls = self.calls().into_iter();
         let asked = calls.filter_map(|(_, call)| match call {
             Call::Connect(wanted) => Some(wanted.apn),
-            _ => None,
+            Call::Enable(_) | Call::Power(_) | Call::Disconnect | Call::Reset => None,
         });
         asked.collect()
     }

@@ -179,7 +179,7 @@ impl ModemObject {
         Ok(modem.go_to(connection, REGISTERED).await?)
     }
 
-    async fn set_power_state(&self, state: u32) -> Result<(), Error> {
+    fn set_power_state(&self, state: u32) -> Result<(), Error> {
         self.0.note(Call::Power(state));
         if self.0.state().modem > DISABLED {
             return Err(Error::WrongState("the modem is enabled".into()));
