@@ -112,3 +112,18 @@ fn a_modem_is_not_left_off_because_of_a_bearer_that_has_gone() {
     assert_eq!(disabled_beside(true), Some(Told::Disabled));
     assert_eq!(disabled_beside(false), Some(Told::EnabledAgain));
 }
+
+#[test]
+fn a_modem_that_was_away_is_tried_at_once() {
+    let memory = Memory::default();
+    let mut line = line(&memory);
+    let mut modem = modem(State::Registered, None);
+    for now in [0, 10] {
+        let connect = job(&mut line, &modem, &memory, s(now)).expect("it is due");
+        line.done(connect, Err("unknown".into()), s(now));
+    }
+    assert_eq!(job(&mut line, &modem, &memory, s(20)), None);
+    modem.path = "/another".into();
+    modem.state = State::Disabled;
+    assert_eq!(job(&mut line, &modem, &memory, s(21)), Some(Job::Enable));
+}
