@@ -7,12 +7,12 @@ mod objects;
 use std::{
     net::Ipv4Addr,
     path::Path,
-    sync::{Arc, Mutex, MutexGuard, PoisonError, mpsc},
+    sync::{Arc, Mutex, MutexGuard, PoisonError, mpsc::channel},
     thread::{self, JoinHandle},
     time::{Duration, Instant},
 };
 
-use tokio::sync::oneshot;
+use tokio::sync::mpsc::{UnboundedSender, unbounded_channel};
 
 use crate::modem::Bus;
 
@@ -49,6 +49,8 @@ pub struct Lease {
 /// Why the network does not connect it.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum Refusal {
+    /// The modem itself does not work.
+    Stuck,
     UnknownApn,
     WrongPassword,
 }
@@ -70,7 +72,8 @@ pub struct Manager {
     /// Of the bus.
     pub address: String,
     modem: Arc<Modem>,
-    end: Option<oneshot::Sender<()>>,
+    /// Ends with it.
+    hang_ups: Option<UnboundedSender<()>>,
     thread: Option<JoinHandle<()>>,
 }
 
@@ -92,6 +95,8 @@ struct State {
     bearers: u32,
     bearer: Option<Bearer>,
     calls: Vec<(Instant, Call)>,
+    /// Nothing but a reset makes it connect.
+    is_stuck: bool,
 }
 
 /// The connection that was asked for last.
@@ -115,11 +120,12 @@ impl Manager {
                 bearers: 0,
                 bearer: None,
                 calls: Vec::new(),
+                is_stuck: false,
             }),
             air: Mutex::new(Box::new(air)),
         });
-        let (end, ended) = oneshot::channel();
-        let (ready, started) = mpsc::channel();
+        let (hang_ups, mut hang_up) = unbounded_channel();
+        let (ready, started) = channel();
         let (ours, directory) = (Arc::clone(&modem), directory.to_owned());
         // A runtime of its own: it goes on whatever a test does with its clock.
         let thread = thread::spawn(move || {
@@ -127,18 +133,32 @@ impl Manager {
             let runtime = runtime.enable_all().build().unwrap();
             runtime.block_on(async move {
                 let bus = Bus::start(&directory).await;
-                let connection = objects::serve(&bus, ours).await;
+                let connection = objects::serve(&bus, &ours).await;
                 let _ = ready.send(bus.address.clone());
-                let _ = ended.await;
-                drop(connection);
+                while hang_up.recv().await.is_some() {
+                    ours.lose(&connection).await.unwrap();
+                }
             });
         });
         Self {
             address: started.recv_timeout(START).expect("the bus starts"),
             modem,
-            end: Some(end),
+            hang_ups: Some(hang_ups),
             thread: Some(thread),
         }
+    }
+
+    /// The network takes the connection away.
+    pub fn hang_up(&self) {
+        let hang_ups = self.hang_ups.as_ref();
+        let said = hang_ups.and_then(|it| it.send(()).ok());
+        said.expect("it runs");
+    }
+
+    /// The modem does not connect any more, until it is reset.
+    pub fn stick(&self) {
+        self.modem.state().is_stuck = true;
+        self.hang_up();
     }
 
     /// What the modem was told so far, and when.
@@ -158,7 +178,7 @@ impl Manager {
         let calls = self.calls().into_iter();
         let asked = calls.filter_map(|(_, call)| match call {
             Call::Connect(wanted) => Some(wanted.apn),
-            _ => None,
+            Call::Enable(_) | Call::Power(_) | Call::Disconnect | Call::Reset => None,
         });
         asked.collect()
     }
@@ -166,8 +186,7 @@ impl Manager {
 
 impl Drop for Manager {
     fn drop(&mut self) {
-        // It has ended where nobody hears.
-        let _ = self.end.take().map(|end| end.send(()));
+        self.hang_ups = None;
         let _ = self.thread.take().map(JoinHandle::join);
     }
 }

@@ -130,13 +130,15 @@ fn needs() {
         ("sysctl", "procps"),
         ("dnsmasq", "dnsmasq-base"),
         ("tayga", "tayga"),
+        ("dbus-daemon", "dbus-daemon"),
+        ("NetworkManager", "network-manager"),
     ] {
         let found = Command::new("sh")
             .args(["-c", &format!("command -v {tool}")])
             .output();
         assert!(
             found.is_ok_and(|output| output.status.success()),
-            "`{tool}` is missing: tests/install namespaces (Debian's package {package})"
+            "`{tool}` is missing: tests/install namespaces managers (Debian's package {package})"
         );
     }
 }

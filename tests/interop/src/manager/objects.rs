@@ -42,6 +42,8 @@ enum Error {
     ZBus(zbus::Error),
     #[zbus(name = "Core.WrongState")]
     WrongState(String),
+    #[zbus(name = "MobileEquipment.Unknown")]
+    Stuck(String),
     #[zbus(name = "MobileEquipment.MissingOrUnknownApn")]
     UnknownApn(String),
     #[zbus(name = "MobileEquipment.UserAuthenticationFailed")]
@@ -51,18 +53,19 @@ enum Error {
 impl From<Refusal> for Error {
     fn from(refusal: Refusal) -> Self {
         match refusal {
+            Refusal::Stuck => Self::Stuck("Unknown error".into()),
             Refusal::UnknownApn => Self::UnknownApn("Missing or unknown APN".into()),
             Refusal::WrongPassword => Self::WrongPassword("User authentication failed".into()),
         }
     }
 }
 
-pub(super) async fn serve(bus: &Bus, modem: Arc<Modem>) -> Connection {
+pub(super) async fn serve(bus: &Bus, modem: &Arc<Modem>) -> Connection {
     let connection = bus.connect().await;
     let server = connection.object_server();
     server.at(ROOT, fdo::ObjectManager).await.unwrap();
     server.at(SIM, SimObject).await.unwrap();
-    appear(server, &modem).await.unwrap();
+    appear(server, modem).await.unwrap();
     let name = "org.freedesktop.ModemManager1";
     connection.request_name(name).await.unwrap();
     connection
@@ -107,6 +110,12 @@ impl Modem {
             "org.freedesktop.ModemManager1.Modem",
         )
         .await
+    }
+
+    /// By the network.
+    pub(super) async fn lose(&self, connection: &Connection) -> zbus::Result<()> {
+        self.hang_up(connection).await?;
+        self.go_to(connection, REGISTERED).await
     }
 
     async fn hang_up(&self, connection: &Connection) -> zbus::Result<()> {
@@ -170,7 +179,7 @@ impl ModemObject {
         Ok(modem.go_to(connection, REGISTERED).await?)
     }
 
-    async fn set_power_state(&self, state: u32) -> Result<(), Error> {
+    fn set_power_state(&self, state: u32) -> Result<(), Error> {
         self.0.note(Call::Power(state));
         if self.0.state().modem > DISABLED {
             return Err(Error::WrongState("the modem is enabled".into()));
@@ -194,6 +203,7 @@ impl ModemObject {
             state.modem = DISABLED;
             state.power = POWER_ON;
             state.number += 1;
+            state.is_stuck = false;
         }
         // After the answer: this object is locked until then.
         tokio::spawn(async move {
@@ -320,7 +330,11 @@ impl Simple {
         let object = BearerObject(Arc::clone(modem));
         server.at(bearer.clone(), object).await?;
         modem.go_to(connection, CONNECTING).await?;
-        let answer = modem.air().connect(&wanted);
+        let is_stuck = modem.state().is_stuck;
+        let answer = match is_stuck {
+            true => Err(Refusal::Stuck),
+            false => modem.air().connect(&wanted),
+        };
         if let Some(bearer) = &mut modem.state().bearer {
             bearer.lease = answer.ok();
             bearer.refusal = answer.err();

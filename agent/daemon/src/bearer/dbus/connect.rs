@@ -216,6 +216,12 @@ impl Connector {
         }
     }
 
+    /// It was away, and is another one for ModemManager: that it failed before says little.
+    pub(super) const fn is_back(&mut self, now: Duration) {
+        self.retry_at = now;
+        self.at = None;
+    }
+
     /// Another access point is wanted: former failures say nothing of it.
     pub(super) fn anew(&mut self, now: Duration) {
         self.failures = 0;

@@ -52,6 +52,8 @@ pub(super) struct Line {
     /// Whether less is received than a server wants.
     weak: Settling<bool>,
     connector: Connector,
+    /// The path of its modem; another one after it was away.
+    modem: String,
     /// Until then a connection carries the answer to whoever wants it changed.
     answer_until: Duration,
     /// What its interface was given.
@@ -96,6 +98,7 @@ impl Line {
             place: Settling::new(MIXTURE),
             weak: Settling::new(WEAK_AFTER),
             connector: Connector::default(),
+            modem: String::new(),
             answer_until: Duration::ZERO,
             given: Given::default(),
             asked: None,
@@ -150,6 +153,10 @@ impl Line {
     ) -> (Option<(Job, Work)>, Option<Told>) {
         if !self.is_ours() {
             return (None, None);
+        }
+        if self.modem != modem.path {
+            self.modem.clone_from(&modem.path);
+            self.connector.is_back(now);
         }
         self.note_connection(modem, now);
         let is_elsewhere = self.is_elsewhere(modem);
@@ -385,3 +392,6 @@ fn is_weak(meta: &Meta, levels: &BTreeMap<u16, i32>) -> Option<bool> {
     };
     Some(meta.signal? < *levels.get(&resource)?)
 }
+
+#[cfg(test)]
+mod tests;
