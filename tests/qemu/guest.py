@@ -13,9 +13,7 @@ import subprocess
 import threading
 import time
 
-# What the kernel calls the GPIO chip of this machine; line 3 of its 8 is the power button.
-CHIP = "9030000.pl061"
-# Where its registers are.
+# Registers of the GPIO chip, which the kernel calls 9030000.pl061. Line 3 of its 8 is the power button.
 BASE = 0x9030000
 DATA, DIRECTION = BASE + 0x3FC, BASE + 0x400
 
@@ -159,13 +157,18 @@ class Guest:
         """Plugs in a USB serial adapter with the socket `path` at its other end."""
         backend = {"type": "socket", "data": {"addr": {"type": "unix", "data": {"path": path}}, "server": False}}
         self.qmp("chardev-add", id="adapter", backend=backend)
-        self.qmp("device_add", driver="usb-serial", id="adapter", bus="usb.0", chardev="adapter")
+        self.qmp("device_add", driver="usb-serial", id="adapter", bus="usb.0", serial="A1", chardev="adapter")
 
     def pull(self):
         """Pulls it out."""
+        def released():
+            try:
+                return self.qmp("chardev-remove", id="adapter") == {}
+            except Failed:
+                # The machine lets go of it some time later.
+                return False
         self.qmp("device_del", id="adapter")
-        until("the adapter is gone", 20, lambda: all(it["name"] != "adapter" for it in self.qmp("qom-list", path="/machine/peripheral")))
-        self.qmp("chardev-remove", id="adapter")
+        until("the adapter is gone", 20, released)
 
     # ── the shell ──
 

@@ -56,11 +56,16 @@ class Leshan:
     def named(self, seconds, name):
         return self.event(seconds, lambda line: line.get("event") == name)
 
-    def forget(self):
-        """Forgets the events that came so far."""
-        self.events.clear()
+    def all(self):
+        """What came so far and nobody has asked for; it is forgotten."""
         while not self.lines.empty():
-            self.lines.get()
+            self.events.append(self.lines.get())
+        came = list(self.events)
+        self.events.clear()
+        return came
+
+    def forget(self):
+        self.all()
 
     def begin(self, command, **more):
         """Sends a command and does not wait: its number."""
