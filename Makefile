@@ -8,7 +8,7 @@ SEED ?= 1
 PEERS ?= $(CURDIR)/target/peers
 export PEERS_DIR := $(PEERS)
 
-.PHONY: help demo test lint fmt doc unit interop namespaces peers deny release deb figures long fuzz mutants bench clean
+.PHONY: help demo test lint fmt doc unit interop namespaces qemu peers deny release deb figures long fuzz mutants bench clean
 
 help: ## This list
 	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' Makefile | sort | expand -t 12
@@ -31,6 +31,9 @@ interop: ## Tests against Leshan, pymodbus and a browser
 
 namespaces: ## Tests in network namespaces whose networks break; needs root, or sudo
 	@tests/run namespaces
+
+qemu: ## The arm64 package on a Debian that QEMU emulates; needs root
+	@tests/run qemu
 
 peers: ## Brings the foreign software that `interop` needs into target/peers
 	@tests/install rust python java node secured gpsd browser broker managers
