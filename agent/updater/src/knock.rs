@@ -1,4 +1,4 @@
-//! The first words of a conversation that is not continued.
+//! Whether a server is there: the first words of a conversation that is not continued.
 
 use std::hash::{BuildHasher, Hasher, RandomState};
 
@@ -31,7 +31,7 @@ const RECORD_HEADER: usize = 13;
 const ANSWERS: std::ops::RangeInclusive<u8> = 20..=22;
 
 /// A ClientHello without a cookie. // RFC 6347, 4.2.1 and 4.2.2
-pub(super) fn dtls() -> Vec<u8> {
+pub fn dtls() -> Vec<u8> {
     let mut body = VERSION_1_2.to_vec();
     for _ in 0..4 {
         body.extend(chance().to_be_bytes());
@@ -60,7 +60,7 @@ pub(super) fn dtls() -> Vec<u8> {
 }
 
 /// HelloVerifyRequest, ServerHello or an alert: somebody speaks DTLS there.
-pub(super) fn is_dtls(answer: &[u8]) -> bool {
+pub fn is_dtls(answer: &[u8]) -> bool {
     let [kind, major, ..] = answer else {
         return false;
     };
@@ -68,13 +68,13 @@ pub(super) fn is_dtls(answer: &[u8]) -> bool {
 }
 
 /// An empty confirmable message. // RFC 7252, 4.3
-pub(super) fn coap() -> Vec<u8> {
+pub fn coap() -> Vec<u8> {
     let [high, low, ..] = chance().to_be_bytes();
     vec![0x40, 0, high, low]
 }
 
 /// A reset, or whatever else belongs to it.
-pub(super) fn is_coap(answer: &[u8], question: &[u8]) -> bool {
+pub fn is_coap(answer: &[u8], question: &[u8]) -> bool {
     let [first, _, high, low, ..] = answer else {
         return false;
     };
