@@ -11,8 +11,8 @@ use std::{
 };
 
 use lamplighter_coap::{
-    Delivery, Endpoint, Event as Coap, ExchangeId, Failure, NotificationId, Reliability, Request,
-    RequestKey, Token,
+    Delivery, Endpoint, Event as Coap, ExchangeId, Failure, NotificationId, Params, Reliability,
+    Request, RequestKey, Token,
 };
 use lamplighter_dtls::{Session, SessionEvent};
 use lamplighter_model::{Address, Now, Path, Ssid, Stamp, tables::bundled_version};
@@ -22,7 +22,10 @@ use crate::{
     client::ServerConfig,
     object::{self, Account, Direction, Spoken},
     observe::{AttributeStore, Defaults, Observations, Rules},
-    operation::links::{self, Versions},
+    operation::{
+        links::{self, Versions},
+        part,
+    },
     outbox::Outbox,
     perform::{News, Shared, Turn},
     registration::{self, Phase, Purpose, Registration, Step, Terms},
@@ -68,6 +71,8 @@ pub(crate) struct Server {
     attributes: AttributeStore,
     config: ServerConfig,
     endpoint: Endpoint,
+    /// Of what is being written in pieces.
+    envelope: part::Envelope,
     exchanges: BTreeMap<ExchangeId, Purpose>,
     /// Bytes of IP and UDP in front of a datagram.
     headers: u64,
@@ -126,7 +131,13 @@ impl Server {
         now: Now,
     ) -> Self {
         let mut rng = Rng::new(seed ^ u64::from(config.ssid.0));
-        let mut endpoint = Endpoint::new(config.coap.clone(), rng.next());
+        let params = Params {
+            streamed: part::LARGE
+                .map(|path| path.map(str::to_owned).to_vec())
+                .to_vec(),
+            ..config.coap.clone()
+        };
+        let mut endpoint = Endpoint::new(params, rng.next());
         endpoint.follow_clock(ahead(now));
         let terms = Terms {
             choice: config.version,
@@ -150,6 +161,7 @@ impl Server {
             headers: headers(&config.uri),
             config,
             endpoint,
+            envelope: part::Envelope::default(),
             exchanges: BTreeMap::new(),
             intrusions: Intrusions::default(),
             held: VecDeque::new(),
