@@ -7,7 +7,7 @@ use std::{
     time::Duration,
 };
 
-use minisign_verify::PublicKey;
+pub use minisign_verify::PublicKey;
 use toml_edit::{DocumentMut, Item};
 
 use crate::files;
