@@ -21,6 +21,8 @@ use crate::config::Update;
 const STATE: &str = "state";
 /// What has come so far.
 const PART: &str = "part";
+/// All of it, not checked yet.
+const WHOLE: &str = "whole";
 /// Where it comes from.
 const ORIGIN: &str = "origin";
 /// The package taken out to be checked.
@@ -124,22 +126,33 @@ impl Depot {
         Ok(())
     }
 
-    /// The whole is there: it is handed over where it is signed for this box.
+    /// Nothing follows: what has come survives a power cut from here on.
+    pub(crate) fn complete(&self) -> io::Result<()> {
+        let Some((file, _)) = self.part().take() else {
+            return Err(io::ErrorKind::NotFound.into());
+        };
+        file.sync_all()?;
+        files::put_in_place(&self.own(PART), &self.own(WHOLE))
+    }
+
+    /// There is something to be checked.
+    pub(crate) fn is_complete(&self) -> bool {
+        self.own(WHOLE).exists()
+    }
+
+    /// What has come is handed over where it is signed for this box.
     pub(crate) fn finish(&self) -> Result<Package, Refusal> {
-        if let Some((file, _)) = self.part().take() {
-            file.sync_all().map_err(|error| unwritten(&error))?;
-        }
         let Update {
             key,
             installer,
             max_size,
             ..
         } = &self.settings;
-        let (part, taken_out) = (self.own(PART), self.own(TAKEN_OUT));
-        let package = verify::extract(&part, &taken_out, key, installer, *max_size);
+        let (whole, taken_out) = (self.own(WHOLE), self.own(TAKEN_OUT));
+        let package = verify::extract(&whole, &taken_out, key, installer, *max_size);
         let _ = files::remove(&taken_out);
         let package = package?;
-        let placed = files::put_in_place(&part, &self.own(PACKAGE));
+        let placed = files::put_in_place(&whole, &self.own(PACKAGE));
         placed.map_err(|error| unwritten(&error))?;
         Ok(package)
     }
@@ -147,7 +160,7 @@ impl Depot {
     /// Forgets everything that has come.
     pub(crate) fn discard(&self) -> io::Result<()> {
         *self.part() = None;
-        for name in [PART, ORIGIN, PACKAGE, TAKEN_OUT, REQUEST] {
+        for name in [PART, WHOLE, ORIGIN, PACKAGE, TAKEN_OUT, REQUEST] {
             files::remove(&self.own(name))?;
         }
         Ok(())

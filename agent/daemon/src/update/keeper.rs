@@ -52,7 +52,9 @@ pub(super) struct Keeper {
     show: watch::Sender<Shown>,
     machine: Machine,
     pull: Option<JoinHandle<Result<(), Failed>>>,
-    /// Since when nothing has come of a push, or nobody has taken up what was handed over.
+    /// When the updater was asked last.
+    asked: Instant,
+    /// Since when nothing has come of a push, or of the updater.
     waits: Instant,
 }
 
@@ -80,6 +82,7 @@ impl Keeper {
             show,
             machine: Machine::default(),
             pull: None,
+            asked: Instant::now(),
             waits: Instant::now(),
         }
     }
@@ -92,8 +95,7 @@ impl Keeper {
             shown.machine = machine;
             shown.is_known = true;
         });
-        let act = self.machine.restarted();
-        self.perform(act).await;
+        self.go_on().await;
         let mut tick = Instant::now();
         loop {
             tokio::select! {
@@ -110,6 +112,16 @@ impl Keeper {
         }
     }
 
+    /// With what a restart has interrupted.
+    async fn go_on(&mut self) {
+        let is_complete = self.on_disk(|depot| Ok(depot.is_complete())).await;
+        if self.machine.state == State::Downloading && is_complete.unwrap_or(false) {
+            return drop(self.finish().await);
+        }
+        let act = self.machine.restarted();
+        self.perform(act).await;
+    }
+
     async fn on_ask(&mut self, ask: Ask) {
         // Whoever has asked may have gone.
         match ask {
@@ -122,9 +134,12 @@ impl Keeper {
                 let _ = reply.send(self.follow(act).await);
             }
             Ask::Part(part, reply) => {
-                let has_more = part.has_more;
-                let added = self.add(part).await;
-                let is_whole = added.is_ok() && !has_more;
+                let is_last = !part.has_more;
+                let mut added = self.add(part).await;
+                if added.is_ok() && is_last {
+                    added = self.complete().await;
+                }
+                let is_whole = added.is_ok() && is_last;
                 // The check may take longer than a server waits; its result is told by 5/0/5.
                 let _ = reply.send(added);
                 if is_whole {
@@ -160,7 +175,10 @@ impl Keeper {
                 }
                 (id::PACKAGE, Value::Opaque(bytes)) => {
                     is_whole = true;
-                    self.push(0, None, bytes.clone()).await
+                    match self.push(0, None, bytes.clone()).await {
+                        Ok(()) => self.complete().await,
+                        refused => refused,
+                    }
                 }
                 (id::URI, Value::String(uri)) => {
                     let act = self.machine.write_uri(uri);
@@ -228,6 +246,11 @@ impl Keeper {
         self.judge(added).await
     }
 
+    async fn complete(&mut self) -> Result<(), Fault> {
+        let completed = self.on_disk(|depot| depot.complete()).await;
+        self.judge(completed).await
+    }
+
     /// Nothing can be written: what was begun ends.
     async fn judge(&mut self, written: io::Result<()>) -> Result<(), Fault> {
         let Err(error) = written else {
@@ -249,7 +272,10 @@ impl Keeper {
                 self.begin().await
             }
             Wish::Add(offset, bytes) => self.put(offset, bytes).await,
-            Wish::End => self.finish().await,
+            Wish::End => {
+                self.complete().await?;
+                self.finish().await
+            }
             Wish::Rollback => {
                 let act = self.machine.roll_back();
                 self.follow(act).await
@@ -283,7 +309,11 @@ impl Keeper {
     async fn on_pulled(&mut self, pulled: Result<(), Failed>) {
         match pulled {
             // What is wrong with it stands in the machine.
-            Ok(()) => drop(self.finish().await),
+            Ok(()) => {
+                if self.complete().await.is_ok() {
+                    let _ = self.finish().await;
+                }
+            }
             Err((outcome, words)) => {
                 let act = self.machine.fail(outcome, &words);
                 let _ = self.follow(Ok(act)).await;
@@ -325,11 +355,7 @@ impl Keeper {
         });
         match report {
             Some(report) => self.machine.on_report(&report),
-            None if self.waits.elapsed().as_secs() % ASK_AGAIN.as_secs()
-                == ASK_AGAIN.as_secs() - 1 =>
-            {
-                Act::Install(self.machine.number())
-            }
+            None if self.asked.elapsed() > ASK_AGAIN => Act::Install(self.machine.number()),
             None => Act::Nothing,
         }
     }
@@ -360,7 +386,7 @@ impl Keeper {
                 self.pull = Some(tokio::spawn(pull::pull(depot, fetching, uri)));
             }
             Act::Install(number) => {
-                self.waits = Instant::now();
+                self.asked = Instant::now();
                 let wish = match self.machine.package {
                     Some(_) => handover::Wish::Install,
                     None => handover::Wish::Rollback,
@@ -375,6 +401,7 @@ impl Keeper {
     async fn keep(&mut self) {
         let before = self.show.borrow().machine.clone();
         if before.state != self.machine.state {
+            self.waits = Instant::now();
             let unix = self.events.now().unix;
             self.machine.changed = unix.map(|unix| unix.seconds());
         }

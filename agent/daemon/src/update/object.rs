@@ -73,6 +73,11 @@ impl Object {
         }
     }
 
+    #[cfg(test)]
+    pub(super) const fn desk(&self) -> &Desk {
+        &self.desk
+    }
+
     fn news(&mut self) -> Vec<Sample> {
         let values = values(&self.desk.shown());
         let stamp = self.clock.stamp();

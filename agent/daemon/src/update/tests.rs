@@ -233,6 +233,41 @@ async fn a_pushed_package_is_handed_over_and_what_becomes_of_it_is_told() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn what_has_come_as_a_whole_is_checked_after_a_restart() {
+    let rig = Rig::new("whole");
+    let running = rig.start();
+    let desk = running.object.desk().clone();
+    desk.begin().await.unwrap();
+    desk.add(0, package()).await.unwrap();
+    running.stop().await;
+    // The last thing that happened before the power went.
+    let directory = handover::directory(&rig.state_dir());
+    fs::rename(directory.join("part"), directory.join("whole")).unwrap();
+    let mut running = rig.start();
+    running.becomes(3, 0).await;
+    assert!(rig.has("package"));
+    running.stop().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn where_nobody_installs_it_is_told() {
+    let rig = Rig::new("nobody");
+    let mut running = rig.start();
+    running.push(&package(), 1024).await.unwrap();
+    running.becomes(2, 0).await;
+    running.execute(2).await.unwrap();
+    // The request may get lost.
+    let request = handover::directory(&rig.state_dir()).join(handover::REQUEST);
+    fs::remove_file(&request).unwrap();
+    sleep(Duration::from_secs(70)).await;
+    assert_eq!(rig.request().unwrap().id, "1");
+    running.becomes(3, 0).await;
+    sleep(Duration::from_secs(600)).await;
+    running.becomes(2, 8).await;
+    running.stop().await;
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_package_that_is_not_right_is_told_by_the_result() {
     let rig = Rig::new("wrong");
     let mut running = rig.start();

@@ -25,13 +25,13 @@ use serde_json::{Value, json};
 const SIZE: usize = 1_200_000;
 
 /// A box with a key, and what installs there.
-struct Box {
+struct Rig {
     station: Station,
     /// Of the programs that are not the box's own.
     tools: PathBuf,
 }
 
-fn start(name: &'static str) -> Box {
+fn start(name: &'static str) -> Rig {
     let tools = scratch(&format!("{name}-tools"));
     let key = tools.join("update.pub");
     write(&key, Signer::new(1).public_key());
@@ -55,7 +55,7 @@ fn start(name: &'static str) -> Box {
         write(&path, text);
         std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o755)).unwrap();
     }
-    Box { station, tools }
+    Rig { station, tools }
 }
 
 /// What is as large as a program, and its signature.
@@ -64,7 +64,7 @@ fn package() -> Vec<u8> {
     Signer::new(1).pack("image", &image, "version:9.9 architecture:all")
 }
 
-impl Box {
+impl Rig {
     fn state(&mut self) -> Value {
         self.station.content("/5/0/3")
     }
