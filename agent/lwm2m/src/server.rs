@@ -11,8 +11,8 @@ use std::{
 };
 
 use lamplighter_coap::{
-    Delivery, Endpoint, Event as Coap, ExchangeId, Failure, NotificationId, Params, Reliability,
-    Request, RequestKey, Token,
+    Delivery, Endpoint, Event as Coap, ExchangeId, Failure, NotificationId, Reliability, Request,
+    RequestKey, Token,
 };
 use lamplighter_dtls::{Session, SessionEvent};
 use lamplighter_model::{Address, Now, Path, Ssid, Stamp, tables::bundled_version};
@@ -131,12 +131,10 @@ impl Server {
         now: Now,
     ) -> Self {
         let mut rng = Rng::new(seed ^ u64::from(config.ssid.0));
-        let params = Params {
-            streamed: part::LARGE
-                .map(|path| path.map(str::to_owned).to_vec())
-                .to_vec(),
-            ..config.coap.clone()
-        };
+        let mut params = config.coap.clone();
+        params.streamed = part::LARGE
+            .map(|path| path.map(str::to_owned).to_vec())
+            .to_vec();
         let mut endpoint = Endpoint::new(params, rng.next());
         endpoint.follow_clock(ahead(now));
         let terms = Terms {
