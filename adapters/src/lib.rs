@@ -36,7 +36,7 @@ use std::{fmt, future::Future, sync::Arc};
 
 use lamplighter_model::{
     InstanceAddress, ResourceAddress, ResourceId, Sample, Stamp,
-    device::{Assignment, Declaration, Declared, Fault, Note},
+    device::{Assignment, Declaration, Declared, Fault, Note, Part},
 };
 
 pub use supervise::{AdapterHandle, Ended, Handles, Limits, Port, supervise};
@@ -59,6 +59,11 @@ pub trait Adapter: Send + 'static {
 
     /// Writes and, where so configured, verifies.
     fn write(&mut self, values: &[Assignment]) -> impl Future<Output = Result<(), Fault>> + Send;
+
+    /// A piece of a value that is too large for [`Self::write`]; only what takes files has such.
+    fn write_part(&mut self, _: &Part) -> impl Future<Output = Result<(), Fault>> + Send {
+        std::future::ready(Err(Fault::Unsupported))
+    }
 
     /// What the last [`Self::write`] has read back, once: readers need not wait for a read of its own.
     fn take_read_back(&mut self) -> Vec<Sample> {

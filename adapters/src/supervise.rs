@@ -349,6 +349,13 @@ impl Counter {
                 self.desk
                     .on_written(op, &values, result, read_back, Instant::now());
             }
+            Work::WritePart { op, part, deadline } => {
+                let result = self
+                    .attend(Box::pin(adapter.write_part(&part)), deadline)
+                    .await?
+                    .in_time();
+                self.desk.on_executed(op, result, Instant::now());
+            }
             Work::Rest { until } => {
                 let _ = self.idle(std::future::pending::<()>(), Some(until)).await?;
             }

@@ -9,7 +9,7 @@ use lamplighter_model::{
     InstanceAddress, Packed, Quality, ResourceAddress, ResourceId, ResourceInstanceId, Sample,
     device::{
         Action, AdapterEvent, AdapterRequest, Answer, Assignment, Declaration, Declared, Fault,
-        LinkState, Note, OpId,
+        LinkState, Note, OpId, Part,
     },
     object::Operations,
 };
@@ -49,6 +49,11 @@ pub(super) enum Work {
     Write {
         op: OpId,
         values: Vec<Assignment>,
+        deadline: Instant,
+    },
+    WritePart {
+        op: OpId,
+        part: Part,
         deadline: Instant,
     },
 }
@@ -107,6 +112,7 @@ struct Command {
 enum CommandKind {
     Execute(ResourceAddress, Vec<u8>),
     Write(Vec<Assignment>),
+    WritePart(Part),
 }
 
 /// A Read that waits for the device.
@@ -197,6 +203,7 @@ impl Desk {
                     values,
                     deadline,
                 },
+                CommandKind::WritePart(part) => Work::WritePart { op, part, deadline },
             };
         }
         while let Some((instance, mut resources)) = self.asked.0.pop_front() {
@@ -276,8 +283,14 @@ impl Desk {
             {
                 return self.refuse(op, Fault::Unsupported);
             }
+            Action::WritePart(part)
+                if !self.allows(part.resource, |operations| operations.write) =>
+            {
+                return self.refuse(op, Fault::Unsupported);
+            }
             Action::Execute { resource, args } => CommandKind::Execute(resource, args),
             Action::Write { values, .. } => CommandKind::Write(values),
+            Action::WritePart(part) => CommandKind::WritePart(part),
         };
         self.commands.push_back(Command { op, deadline, kind });
     }

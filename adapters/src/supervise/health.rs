@@ -51,7 +51,9 @@ impl Pulse {
                 Fault::Unreachable => &mut health.unreachable,
                 Fault::Busy | Fault::Device(_) => &mut health.refused,
                 Fault::BadValue(_) => &mut health.malformed,
-                Fault::NoValue | Fault::Refused { .. } | Fault::Unsupported => return,
+                Fault::NoValue | Fault::Refused { .. } | Fault::TooLarge | Fault::Unsupported => {
+                    return;
+                }
             };
             *counter = counter.saturating_add(1);
         });

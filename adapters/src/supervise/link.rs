@@ -126,8 +126,10 @@ pub(super) fn meaning(fault: &Fault) -> Meaning {
     match fault {
         Fault::Timeout | Fault::Unreachable => Meaning::Silence,
         Fault::Busy | Fault::Device(_) => Meaning::Refused,
-        Fault::BadValue(_) | Fault::NoValue | Fault::Refused { .. } | Fault::Unsupported => {
-            Meaning::None
-        }
+        Fault::BadValue(_)
+        | Fault::NoValue
+        | Fault::Refused { .. }
+        | Fault::TooLarge
+        | Fault::Unsupported => Meaning::None,
     }
 }

@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, time::Duration};
 
 use crate::{
     context::Context,
-    message::{Code, ETag, Message, Method, Options, Token},
+    message::{Code, ETag, Message, Method, Options, Part, Token},
     params::Params,
     random::Fingerprint,
     timer::{Timer, Timers},
@@ -236,12 +236,12 @@ fn is_other_version(first: &Message, next: &Message) -> bool {
 /// Unfinished bodies of the peer's requests, by what they are addressed to.
 #[derive(Debug, Default)]
 pub(crate) struct Assemblies {
-    parts: BTreeMap<u64, Part>,
+    parts: BTreeMap<u64, Unfinished>,
     bytes: usize,
 }
 
 #[derive(Debug)]
-struct Part {
+struct Unfinished {
     body: Vec<u8>,
     deadline: Duration,
 }
@@ -273,7 +273,7 @@ impl Assemblies {
             ..block
         };
         let mut part = match self.take(target, &mut cx.timers) {
-            _ if block.num == 0 => Part {
+            _ if block.num == 0 => Unfinished {
                 body: Vec::new(),
                 deadline: cx.now,
             },
@@ -320,14 +320,14 @@ impl Assemblies {
         self.take(target, timers);
     }
 
-    fn take(&mut self, target: u64, timers: &mut Timers) -> Option<Part> {
+    fn take(&mut self, target: u64, timers: &mut Timers) -> Option<Unfinished> {
         let part = self.parts.remove(&target)?;
         self.bytes -= part.body.len();
         timers.disarm(part.deadline, Timer::Assembly(target));
         Some(part)
     }
 
-    fn put(&mut self, target: u64, mut part: Part, cx: &mut Context) {
+    fn put(&mut self, target: u64, mut part: Unfinished, cx: &mut Context) {
         while self.parts.len() >= cx.params.max_bodies.max(1) {
             let oldest = self
                 .parts
@@ -341,6 +341,92 @@ impl Assemblies {
         part.deadline = cx.arm_in(cx.params.exchange_lifetime(), Timer::Assembly(target));
         self.bytes += part.body.len();
         self.parts.insert(target, part);
+    }
+}
+
+/// Bodies of the peer's requests that are passed on block by block: how far they are.
+#[derive(Debug, Default)]
+pub(crate) struct Streams(BTreeMap<u64, Stream>);
+
+#[derive(Debug)]
+struct Stream {
+    next: usize,
+    deadline: Duration,
+}
+
+/// What to do after one block of such a body.
+#[derive(Debug, Eq, PartialEq)]
+pub(crate) enum StreamStep {
+    /// Answer this code, with this Block1 option.
+    Answer(Code, Option<Block>),
+    /// This part is next; the answer carries this Block1 option.
+    Next(Part, Block),
+}
+
+impl Streams {
+    pub(crate) fn on_block(
+        &mut self,
+        target: u64,
+        message: &Message,
+        block: Block,
+        cx: &mut Context,
+    ) -> StreamStep {
+        if !block.fits(&message.payload) {
+            return StreamStep::Answer(Code::BAD_REQUEST, None);
+        }
+        let echo = Block {
+            szx: block.szx.min(cx.params.block_szx()),
+            ..block
+        };
+        let end = block.offset() + message.payload.len();
+        let known = self.take(target, &mut cx.timers).map(|stream| stream.next);
+        match known {
+            _ if block.num == 0 => {}
+            Some(next) if block.offset() == next => {}
+            // Our answer was lost, and the peer has begun a new exchange for the same block.
+            Some(next) if end == next && block.more => {
+                self.put(target, next, cx);
+                return StreamStep::Answer(Code::CONTINUE, Some(echo));
+            }
+            // RFC 7959, 2.9.2: we have not got the blocks before.
+            Some(_) | None => return StreamStep::Answer(Code::REQUEST_ENTITY_INCOMPLETE, None),
+        }
+        if block.more {
+            self.put(target, end, cx);
+        }
+        let part = Part {
+            offset: block.offset(),
+            has_more: block.more,
+            total: message.options.size1,
+        };
+        StreamStep::Next(part, echo)
+    }
+
+    pub(crate) fn drop_one(&mut self, target: u64, timers: &mut Timers) {
+        self.take(target, timers);
+    }
+
+    #[cfg(test)]
+    pub(crate) fn check_bounds(&self, params: &Params) {
+        assert!(self.0.len() <= params.max_bodies);
+    }
+
+    fn take(&mut self, target: u64, timers: &mut Timers) -> Option<Stream> {
+        let stream = self.0.remove(&target)?;
+        timers.disarm(stream.deadline, Timer::Assembly(target));
+        Some(stream)
+    }
+
+    fn put(&mut self, target: u64, next: usize, cx: &mut Context) {
+        while self.0.len() >= cx.params.max_bodies.max(1) {
+            let oldest = self.0.iter().min_by_key(|(_, stream)| stream.deadline);
+            let oldest = oldest.map(|(target, _)| *target);
+            oldest
+                .into_iter()
+                .for_each(|target| self.drop_one(target, &mut cx.timers));
+        }
+        let deadline = cx.arm_in(cx.params.exchange_lifetime(), Timer::Assembly(target));
+        self.0.insert(target, Stream { next, deadline });
     }
 }
 

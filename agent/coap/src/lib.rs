@@ -28,7 +28,7 @@ mod wire;
 
 pub use endpoint::{Counters, Delivery, Endpoint, Event, Failure};
 pub use exchange::ExchangeId;
-pub use message::{Code, ETag, Method, Reliability, Request, Response, Token};
+pub use message::{Code, ETag, Method, Part, Reliability, Request, Response, Token};
 pub use observe::NotificationId;
 pub use params::Params;
 pub use udp::RequestKey;

@@ -211,7 +211,17 @@ pub enum Reliability {
     NonConfirmable,
 }
 
-/// A request with its whole body.
+/// Where a piece of a body stands in it.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct Part {
+    pub offset: usize,
+    /// Others follow.
+    pub has_more: bool,
+    /// Bytes of the whole body, where the peer has said so.
+    pub total: Option<u32>,
+}
+
+/// A request with its whole body, or a part of it.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Request {
     pub method: Method,
@@ -224,6 +234,9 @@ pub struct Request {
     /// 0 observes, 1 cancels.
     pub observe: Option<u32>,
     pub payload: Vec<u8>,
+    /// Of a received request: what is told of its body, which is too large to be told as a whole
+    /// ([`crate::Params::streamed`]). Of our own: only this part of the answer is wanted.
+    pub part: Option<Part>,
     /// Of a received request: the peer's. Of our own: chosen by the endpoint.
     pub token: Token,
     pub reliability: Reliability,
@@ -240,13 +253,14 @@ impl Request {
             accept: None,
             observe: None,
             payload: Vec::new(),
+            part: None,
             token: Token::default(),
             reliability: Reliability::Confirmable,
         }
     }
 }
 
-/// A response, or a notification, with its whole body.
+/// A response, or a notification, with its whole body, or the part that was asked for.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Response {
     pub code: Code,
@@ -259,6 +273,8 @@ pub struct Response {
     pub observe: Option<u32>,
     pub etag: Option<ETag>,
     pub payload: Vec<u8>,
+    /// Of an answer to a request for a part.
+    pub part: Option<Part>,
 }
 
 impl Response {
@@ -272,6 +288,7 @@ impl Response {
             observe: None,
             etag: None,
             payload: Vec::new(),
+            part: None,
         }
     }
 
@@ -330,6 +347,7 @@ impl Message {
             observe: self.options.observe,
             etag: self.options.etag,
             payload: self.payload,
+            part: None,
         }
     }
 
@@ -342,6 +360,7 @@ impl Message {
             accept: self.options.accept,
             observe: self.options.observe,
             payload: self.payload,
+            part: None,
             token: self.token,
             reliability,
         }

@@ -29,6 +29,9 @@ pub struct Params {
     /// Largest body that is assembled from blocks, in bytes; also the bound of all unfinished ones
     /// together. More is 4.13 for the peer, [`crate::Failure::TooLarge`] for our own requests.
     pub max_body: usize,
+    /// Requests to these paths have bodies of any length, which are told block by block
+    /// ([`crate::Request::part`]): each is acknowledged once its part was answered with success.
+    pub streamed: Vec<Vec<String>>,
     /// Preferred block size as `log2(size) - 4`: 0 (16 bytes) to 6 (1024 bytes).
     pub block_szx: u8,
     /// Random bytes in our tokens, 4 to 8.
@@ -60,6 +63,7 @@ impl Default for Params {
             separate_after: Duration::from_secs(1),
             response_timeout: Duration::from_secs(93),
             max_body: 1 << 20,
+            streamed: Vec::new(),
             block_szx: 6,
             token_length: 4,
             max_incoming: 64,

@@ -15,6 +15,7 @@ mod refusal;
 mod send;
 #[cfg(test)]
 mod tests;
+mod update;
 mod value;
 mod watch;
 mod why;
@@ -39,6 +40,7 @@ use crate::{
     events::EventLog,
     status::{DeviceView, ReadView, ServerView, Status, StatusView, TrendView},
     store::History,
+    update::Desk,
 };
 
 pub use demo::{DemoClient, DemoExchange, DemoFuture, DemoServer};
@@ -63,6 +65,8 @@ pub struct Api {
     /// `None`: none is kept.
     pub(crate) history: Option<History>,
     pub status: Status,
+    /// `None` where no key is configured.
+    pub(crate) update: Option<Desk>,
 }
 
 /// Who calls. Put into the request by whoever let it in; without one a call fails.
@@ -101,6 +105,9 @@ pub fn routes() -> Router<Api> {
         .route("/events", get(events::get))
         .route("/events/follow", get(events::follow))
         .route("/history", get(history::get))
+        .route("/update", get(update::status))
+        .route("/update/package", post(update::package))
+        .route("/update/rollback", post(update::rollback))
         .route("/why", get(why))
         .route("/watch", get(watch::get))
         .route("/trend", get(trend))

@@ -20,6 +20,7 @@ use crate::{
     devices,
     status::{Catalogue, DeviceEntry, GroupEntry, PointEntry, ServerEntry},
     system,
+    update::object,
 };
 
 /// Built once per configuration.
@@ -54,6 +55,7 @@ pub(crate) fn catalogue(config: &Config) -> Catalogue {
             .map(device_entry)
             .chain([monitor(config)])
             .chain(bearers(config))
+            .chain(update(config))
             .collect(),
         endpoint: config.endpoint.name.clone(),
         groups: groups(config),
@@ -150,6 +152,15 @@ fn bearers(config: &Config) -> Option<DeviceEntry> {
         id: devices::bearers_id(config),
         name: objects::ADAPTER.to_owned(),
         adapter: objects::ADAPTER.to_owned(),
+    })
+}
+
+/// So does object 5, where a key is configured.
+fn update(config: &Config) -> Option<DeviceEntry> {
+    config.update.as_ref().map(|_| DeviceEntry {
+        id: devices::update_id(config),
+        name: object::ADAPTER.to_owned(),
+        adapter: object::ADAPTER.to_owned(),
     })
 }
 

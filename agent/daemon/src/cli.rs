@@ -18,6 +18,7 @@ mod server;
 mod setup;
 mod show;
 mod terminal;
+mod update;
 mod web;
 
 use std::{
@@ -110,11 +111,10 @@ fn perform(cli: Cli) -> Result<Exit, Failure> {
         Command::Watch { paths } => operate::watch(&global, &paths, &mut out),
         Command::Web(args::Web::Enable(options)) => web::enable(&global, &options, &mut out),
         Command::Why { name } => show::why(&global, &name, &mut out),
-        Command::Backup(_)
-        | Command::Bundle(_)
-        | Command::Restore(_)
-        | Command::Simulate(_)
-        | Command::Update(_) => Err(Failure::not_built("this command")),
+        Command::Update { what } => update::update(&global, &what, &mut out),
+        Command::Backup(_) | Command::Bundle(_) | Command::Restore(_) | Command::Simulate(_) => {
+            Err(Failure::not_built("this command"))
+        }
     };
     done.map(|()| Exit::Ok).or_else(closed_pipe)
 }

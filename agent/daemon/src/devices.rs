@@ -41,6 +41,7 @@ use crate::{
     config::{BusId, Config, Device, DeviceKind},
     status::{Status, WearSource},
     system::{self, Counters, Parts, System},
+    update::object,
 };
 
 /// How often simulated values are told.
@@ -97,6 +98,11 @@ pub fn bearers_id(config: &Config) -> AdapterId {
     AdapterId(system_id(config).0.saturating_add(1))
 }
 
+/// That of object 5, behind it.
+pub fn update_id(config: &Config) -> AdapterId {
+    AdapterId(bearers_id(config).0.saturating_add(1))
+}
+
 /// Starts everything that is configured. A device that cannot be started is reported as offline
 /// with the reason; the others run. Must be called inside the runtime.
 pub(crate) fn start(
@@ -147,11 +153,16 @@ pub(crate) fn start(
     starter.let_programs_in(system.log.clone());
     let counters = std::mem::take(&mut starter.counters);
     let controls = system.controls.take();
+    let update = system.update.take();
     let system = System::new(starter.clock.clone(), config, counters, system);
     starter.supervise(system_id(config), system.look_around(), system::limits());
     if let Some(controls) = controls {
         let objects = Objects::new(starter.clock.clone(), &config.bearers, controls);
         starter.supervise(bearers_id(config), objects, objects::limits());
+    }
+    if let Some(desk) = update {
+        let object = object::Object::new(starter.clock.clone(), desk);
+        starter.supervise(update_id(config), object, object::limits());
     }
     status.ask_wear_of(std::mem::take(&mut starter.wear));
     starter.devices

@@ -104,6 +104,7 @@ impl Site {
             events: self.events.clone(),
             history: self.history.clone(),
             status: self.status.clone(),
+            update: None,
         }
     }
 

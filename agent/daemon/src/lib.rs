@@ -29,6 +29,7 @@ pub mod status;
 mod store;
 mod system;
 mod systemd;
+mod update;
 pub mod web;
 
 pub use store::{PackError, unpack};

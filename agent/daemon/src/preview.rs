@@ -21,6 +21,7 @@ use crate::{
     bearer::objects,
     config::{Config, Hardware, Point},
     devices, start, system,
+    update::object,
 };
 
 const NOW: Now = Now {
@@ -48,6 +49,13 @@ pub(crate) fn register_bytes(config: &Config) -> usize {
         devices::bearers_id(config),
         objects::declarations(&config.bearers),
     );
+    if config.update.is_some() {
+        declare(
+            &mut site,
+            devices::update_id(config),
+            object::declarations(),
+        );
+    }
     while let Some(output) = site.poll() {
         if let SiteOutput::Core(DeviceEvent::Declared(declared)) = output {
             tree.declare(&declared);

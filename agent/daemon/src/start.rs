@@ -25,6 +25,8 @@ use nix::{
     fcntl::{Flock, FlockArg},
 };
 
+use tokio::task::JoinHandle;
+
 use crate::{
     apart::apart,
     api::{Api, DemoServer, control::ControlSocket},
@@ -42,6 +44,7 @@ use crate::{
     status::Status,
     store::{self, Store},
     system, systemd,
+    update::{self, Desk, Fetching},
     web::{self, Page, WebConfig},
 };
 
@@ -259,6 +262,8 @@ async fn life(
     let managers = managers(&config, places, before.commanded.tried());
     let mut system = system_parts(places, &events, &asker, &status);
     system.controls = (!config.bearers.is_empty()).then(|| managers.controls());
+    let (update, keeper) = updates(&config, places, &status, &events, seed).unzip();
+    system.update.clone_from(&update);
     let (run_dir, beat) = (&places.run_dir, clock.for_adapters());
     let kept = before.devices;
     let mut devices = devices::start(&config, &status, system, run_dir, beat, seed, kept);
@@ -272,8 +277,10 @@ async fn life(
         events: events.clone(),
         history: (config.store.history_max > 0).then(|| store.history()),
         status: status.clone(),
+        update,
     };
     let mut served = serve(control, &api, extras.follow, clock);
+    served.0.extend(keeper);
     if let Some(web) = &config.web {
         served
             .page(web.listen, places, api, extras.announce)
@@ -339,6 +346,34 @@ fn managers(config: &Config, places: &Places, tried: Tried) -> Managers {
         state_dir: Some(places.state_dir.clone()),
     };
     Managers::start(&config.bearers, &place, tried)
+}
+
+/// Who takes packages in, where a key is configured.
+fn updates(
+    config: &Config,
+    places: &Places,
+    status: &Status,
+    events: &EventLog,
+    seed: u64,
+) -> Option<(Desk, JoinHandle<()>)> {
+    let settings = config.update.as_ref()?;
+    let fetching = Fetching {
+        board: status.board(),
+        bearers: config.bearers.clone(),
+        servers: config.servers.clone(),
+        metered: settings.metered,
+        authorities: settings.ca.clone(),
+        seed,
+        pause: update::FIRST_PAUSE,
+    };
+    let (status, events) = (status.clone(), events.clone());
+    Some(update::start(
+        settings,
+        &places.state_dir,
+        fetching,
+        status,
+        events,
+    ))
 }
 
 /// Sockets, and who chooses the bearers that they leave by.
@@ -446,6 +481,7 @@ fn system_parts(
         state_dir: places.state_dir.clone(),
         log: events.clone(),
         status: status.clone(),
+        update: None,
         on_errors: Box::new(move |holding| errors.device_errors(&system::CODES, holding.clone())),
         on_zone: Box::new(move |told| zone.device_zone(told.name.clone(), told.utc_offset.clone())),
     }
@@ -555,7 +591,7 @@ fn warnings(config: &Config) -> BTreeMap<String, String> {
 
 /// The tasks that answer people; they end with it.
 #[derive(Debug)]
-struct Served(Vec<tokio::task::JoinHandle<()>>);
+struct Served(Vec<JoinHandle<()>>);
 
 impl Served {
     /// A port in use is told and never fatal, but for somebody who waits for the link.
@@ -589,7 +625,7 @@ impl Served {
 
 impl Drop for Served {
     fn drop(&mut self) {
-        self.0.iter().for_each(tokio::task::JoinHandle::abort);
+        self.0.iter().for_each(JoinHandle::abort);
     }
 }
 

@@ -260,6 +260,13 @@ impl Status {
         self.model().solved(about);
     }
 
+    /// Whether somebody works at the box: there are maintenance locks, or may be.
+    pub(crate) fn is_locked(&self) -> bool {
+        let model = self.model();
+        let mut problems = model.problems.keys();
+        problems.any(|about| about.starts_with("lock ") || about == LOCKS_UNKNOWN)
+    }
+
     /// Changes what is known of the bearers; whoever follows is told where `change` says so.
     pub(crate) fn change_bearers(&self, change: impl FnOnce(&mut Bearers) -> bool) {
         let mut model = self.model();

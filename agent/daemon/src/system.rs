@@ -39,6 +39,7 @@ use crate::{
     config::{Config, POWER_RESOURCES, Position},
     events::EventLog,
     status::{ServerState, Status},
+    update::Desk,
 };
 use bearers::Bearers;
 use connectivity::Connectivity;
@@ -114,6 +115,8 @@ pub(crate) struct Parts {
     pub(crate) state_dir: PathBuf,
     pub(crate) log: EventLog,
     pub(crate) status: Status,
+    /// Where updates are asked for; `None` where no key is configured.
+    pub(crate) update: Option<Desk>,
     /// Takes those of [`CODES`] that hold when they change; false: to be told again.
     pub(crate) on_errors: TellErrors,
     /// The same with the zone of the machine.

@@ -156,7 +156,7 @@ fn commands_that_are_not_built_are_refused_by_name() {
     let place = Place::new(CONFIG);
     for arguments in [
         &["backup", "x.tar"][..],
-        &["update", "x.deb", "--force"],
+        &["restore", "x.tar", "--force"],
         &["simulate", "fleet"],
     ] {
         let said = place.run(arguments);

@@ -421,6 +421,9 @@ fn detail(action: Option<&Action>, then: &Then) -> String {
     let mut words: Vec<String> = match action {
         Some(Action::Execute { args, .. }) => vec![String::from_utf8_lossy(args).into_owned()],
         Some(Action::Read(_)) | None => Vec::new(),
+        Some(Action::WritePart(part)) => {
+            vec![format!("{} bytes", part.offset + part.bytes.len() as u64)]
+        }
         Some(Action::Write { values, .. }) => values
             .iter()
             .map(|value| format!("{} = {}", value.address, value.value))

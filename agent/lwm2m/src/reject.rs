@@ -77,6 +77,7 @@ impl From<Fault> for Reject {
             Fault::NoValue => Self::temporary(detail, Some(NO_VALUE)),
             Fault::Refused { retry_after, .. } => Self::temporary(detail, retry_after),
             Fault::Timeout | Fault::Unreachable => Self::new(Code::GATEWAY_TIMEOUT, detail),
+            Fault::TooLarge => Self::new(Code::REQUEST_ENTITY_TOO_LARGE, detail),
             Fault::Unsupported => Self::method_not_allowed(detail),
         }
     }

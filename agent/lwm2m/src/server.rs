@@ -22,7 +22,10 @@ use crate::{
     client::ServerConfig,
     object::{self, Account, Direction, Spoken},
     observe::{AttributeStore, Defaults, Observations, Rules},
-    operation::links::{self, Versions},
+    operation::{
+        links::{self, Versions},
+        part,
+    },
     outbox::Outbox,
     perform::{News, Shared, Turn},
     registration::{self, Phase, Purpose, Registration, Step, Terms},
@@ -69,6 +72,8 @@ pub(crate) struct Server {
     attributes: AttributeStore,
     config: ServerConfig,
     endpoint: Endpoint,
+    /// Of what is being written in pieces.
+    envelope: part::Envelope,
     exchanges: BTreeMap<ExchangeId, Purpose>,
     /// Bytes of IP and UDP in front of a datagram.
     headers: u64,
@@ -127,7 +132,11 @@ impl Server {
         now: Now,
     ) -> Self {
         let mut rng = Rng::new(seed ^ u64::from(config.ssid.0));
-        let mut endpoint = Endpoint::new(config.coap.clone(), rng.next());
+        let mut params = config.coap.clone();
+        params.streamed = part::LARGE
+            .map(|path| path.map(str::to_owned).to_vec())
+            .to_vec();
+        let mut endpoint = Endpoint::new(params, rng.next());
         endpoint.follow_clock(ahead(now));
         let terms = Terms {
             choice: config.version,
@@ -151,6 +160,7 @@ impl Server {
             headers: headers(&config.uri),
             config,
             endpoint,
+            envelope: part::Envelope::default(),
             exchanges: BTreeMap::new(),
             intrusions: Intrusions::default(),
             held: VecDeque::new(),

@@ -47,6 +47,21 @@ pub enum Action {
         values: Vec<Assignment>,
         hold: Option<Duration>,
     },
+    /// A piece of a value that is too large to be passed on as a whole.
+    WritePart(Part),
+}
+
+/// A piece of the value of a resource.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Part {
+    pub resource: ResourceAddress,
+    /// Where it stands in the value. 0 begins anew, whatever came before.
+    pub offset: u64,
+    pub bytes: Vec<u8>,
+    /// Others follow, without a gap.
+    pub has_more: bool,
+    /// Bytes of the whole value, where that is known.
+    pub total: Option<u64>,
 }
 
 /// A request of the core, or of a person through the core.
@@ -97,6 +112,8 @@ pub enum Fault {
     },
     /// No answer within the time.
     Timeout,
+    /// The value has more bytes than there is room for.
+    TooLarge,
     /// The line or the device is gone.
     Unreachable,
     /// The device cannot do this.
@@ -161,6 +178,7 @@ impl std::fmt::Display for Fault {
             Self::NoValue => f.write_str("no value was read yet"),
             Self::Refused { reason, .. } => f.write_str(reason),
             Self::Timeout => f.write_str("the device did not answer in time"),
+            Self::TooLarge => f.write_str("it is too large"),
             Self::Unreachable => f.write_str("the device cannot be reached"),
             Self::Unsupported => f.write_str("the device cannot do this"),
         }

@@ -114,7 +114,7 @@ impl Devices {
             return DeviceEvent::Done(op, Err(fault.clone()));
         }
         let told = match request.action {
-            Action::Execute { .. } => Vec::new(),
+            Action::Execute { .. } | Action::WritePart(_) => Vec::new(),
             Action::Read(addresses) => addresses,
             Action::Write { values, .. } => {
                 let mut told = Vec::new();

@@ -14,7 +14,9 @@ use serde_json::Value;
 const EDGES: &[(&str, &[&str])] = &[
     (
         "lamplighter",
-        &["adapters", "coap", "dtls", "lwm2m", "model", "sim", "site"],
+        &[
+            "adapters", "coap", "dtls", "lwm2m", "model", "sim", "site", "updater",
+        ],
     ),
     ("lamplighter-adapters", &["model"]),
     ("lamplighter-bench", &["adapters", "sim"]),
@@ -44,6 +46,7 @@ const EDGES: &[(&str, &[&str])] = &[
     ("lamplighter-sim-tests", &["coap", "lwm2m", "model", "sim"]),
     ("lamplighter-site", &["model"]),
     ("lamplighter-tidy", &[]),
+    ("lamplighter-updater", &[]),
     ("lamplighter-web", &[]),
 ];
 
@@ -132,8 +135,12 @@ fn every_source_file_is_on_the_map() {
         "agent/lwm2m/src",
     ]
     .into_iter()
-    .chain(["agent/model/src", "agent/sim/src", "agent/site/src"])
-    {
+    .chain([
+        "agent/model/src",
+        "agent/sim/src",
+        "agent/site/src",
+        "agent/updater/src",
+    ]) {
         rust_files(&root().join(source), &mut files);
     }
     for file in files {

@@ -11,7 +11,7 @@ use crate::{
     context::Context,
     endpoint::{Event, Failure},
     exchange::ExchangeId,
-    message::{Code, Message, Method, Options, Reliability, Request, Token},
+    message::{Code, Message, Method, Options, Part, Reliability, Request, Token},
     observe::Freshness,
     params::Params,
     random::Random,
@@ -249,6 +249,9 @@ impl Ours {
         if let Some(download) = exchange.download.take() {
             return self.on_download(id, download.on_block(answer, &cx.params), cx);
         }
+        if exchange.request.part.is_some() {
+            return self.tell_part(id, answer, &mut cx.timers);
+        }
         exchange.observation = exchange.observation.or_else(|| {
             let is_wanted = exchange.request.observe == Some(0) && answer.code.is_success();
             let sequence = answer.options.observe.filter(|_| is_wanted)?;
@@ -261,6 +264,24 @@ impl Ours {
             self.tokens.insert(token, id);
         }
         self.on_download(id, Download::begin(answer, &cx.params), cx)
+    }
+
+    /// The part that was asked for, and nothing is fetched besides.
+    fn tell_part(&mut self, id: ExchangeId, answer: Message, timers: &mut Timers) -> Todo {
+        self.remove(id, timers);
+        let whole = Part {
+            offset: 0,
+            has_more: false,
+            total: None,
+        };
+        let part = answer.options.block2.map_or(whole, |block| Part {
+            offset: block.offset(),
+            has_more: block.more,
+            ..whole
+        });
+        let mut response = answer.into_response();
+        response.part = Some(part);
+        Todo::Tell(Event::Response(id, response))
     }
 
     fn on_notification(&mut self, id: ExchangeId, message: Message, cx: &mut Context) -> Todo {
@@ -518,6 +539,10 @@ fn headless_message(request: &Request, token: Token) -> Message {
 fn whole_message(request: &Request, token: Token, params: &Params) -> Message {
     let mut message = headless_message(request, token);
     message.payload.clone_from(&request.payload);
+    if let Some(part) = request.part {
+        message.options.block2 = Some(Block::at(part.offset, params.block_szx(), 0));
+        return message;
+    }
     // RFC 7959, 2.4: the size we wish, known to the peer before it answers.
     let szx = params.block_szx();
     let is_wish = szx < 6 && request.method.is_safe();

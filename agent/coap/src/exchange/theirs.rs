@@ -4,9 +4,9 @@
 //! 2. Answered; what is larger than a block is kept and fetched block by block.
 
 use crate::{
-    block::{self, Assemblies, AssemblyStep, Block, Snapshots, Target},
+    block::{self, Assemblies, AssemblyStep, Block, Snapshots, StreamStep, Streams, Target},
     context::Context,
-    message::{Code, Message, Method, Options, Reliability, Request, Response, Token},
+    message::{Code, Message, Method, Options, Part, Reliability, Request, Response, Token},
     observe::{Observed, Observers},
     open::Open,
     params::Params,
@@ -21,6 +21,7 @@ pub(crate) struct Theirs {
     asked: Open<Asked>,
     assemblies: Assemblies,
     snapshots: Snapshots,
+    streams: Streams,
     hash_seed: u64,
 }
 
@@ -32,6 +33,8 @@ struct Asked {
     block1: Option<Block>,
     block2: Option<Block>,
     is_observing: bool,
+    /// The body that this is a part of, and whether others follow.
+    stream: Option<(u64, bool)>,
 }
 
 /// What to do with a request of the peer.
@@ -47,6 +50,8 @@ pub(crate) enum Verdict {
 enum Body {
     /// To be answered with this, as it is not the end.
     Part(Message),
+    /// To be told as it is: a part of the body with this number.
+    Streamed(u64, Part, Block),
     /// The answer carries this Block1 option.
     Whole(Option<Block>),
 }
@@ -57,6 +62,7 @@ impl Theirs {
             asked: Open::default(),
             assemblies: Assemblies::default(),
             snapshots: Snapshots::default(),
+            streams: Streams::default(),
             hash_seed: random.next(),
         }
     }
@@ -84,8 +90,9 @@ impl Theirs {
         if let Some(answer) = self.on_block2(method, bare, &mut message, cx) {
             return Verdict::Answer(Message { token, ..answer });
         }
-        let block1 = match self.on_block1(bare, &mut message, cx) {
-            Body::Whole(block1) => block1,
+        let (block1, part) = match self.on_block1(bare, &mut message, cx) {
+            Body::Streamed(body, part, block1) => (Some(block1), Some((body, part))),
+            Body::Whole(block1) => (block1, None),
             Body::Part(answer) => return Verdict::Answer(Message { token, ..answer }),
         };
         let target = Target::new(bare, method, &message.payload);
@@ -98,9 +105,12 @@ impl Theirs {
                 block1,
                 block2: message.options.block2,
                 is_observing,
+                stream: part.map(|(body, part)| (body, part.has_more)),
             },
         );
-        Verdict::Deliver(message.into_request(method, reliability))
+        let mut request = message.into_request(method, reliability);
+        request.part = part.map(|(_, part)| part);
+        Verdict::Deliver(request)
     }
 
     /// The message that carries a response; `None` if nobody asked.
@@ -117,7 +127,16 @@ impl Theirs {
             block1,
             block2,
             is_observing,
+            stream,
         } = self.asked.remove(key)?;
+        match stream {
+            // RFC 7959, 2.9.1.
+            Some((_, true)) if response.code.is_success() => {
+                response = Response::new(Code::CONTINUE);
+            }
+            Some((body, true)) => self.streams.drop_one(body, &mut cx.timers),
+            Some((_, false)) | None => {}
+        }
         let observes = response.observe.is_some() && is_observing && response.code.is_success();
         response.observe = observes.then(|| observers.next_sequence(cx.now));
         if observes {
@@ -162,6 +181,7 @@ impl Theirs {
 
     pub(crate) fn on_assembly_due(&mut self, target: u64, timers: &mut Timers) {
         self.assemblies.drop_one(target, timers);
+        self.streams.drop_one(target, timers);
     }
 
     pub(crate) fn on_snapshot_due(&mut self, target: u64, timers: &mut Timers) {
@@ -173,6 +193,7 @@ impl Theirs {
         assert!(self.asked.len() <= params.max_incoming);
         self.assemblies.check_bounds(params);
         self.snapshots.check_bounds(params);
+        self.streams.check_bounds(params);
     }
 
     /// An answer from a kept body, or `None` if the request has to be carried out.
@@ -218,6 +239,16 @@ impl Theirs {
                     .map_or(&[], |tag| tag.as_bytes()),
             )
             .finish();
+        if cx.params.streamed.contains(&message.options.path) {
+            return match self.streams.on_block(body, message, block, cx) {
+                StreamStep::Answer(code, block1) => {
+                    let mut answer = Message::new(code, message.token);
+                    answer.options.block1 = block1;
+                    Body::Part(answer)
+                }
+                StreamStep::Next(part, block1) => Body::Streamed(body, part, block1),
+            };
+        }
         match self.assemblies.on_block(body, message, block, cx) {
             AssemblyStep::Answer(Code::REQUEST_ENTITY_TOO_LARGE, _) => {
                 Body::Part(too_large(&cx.params))

@@ -9,3 +9,4 @@ mod refusal;
 mod reliability;
 mod script;
 mod separate;
+mod streamed;

@@ -10,8 +10,8 @@
 use std::time::Duration;
 
 use lamplighter_coap::{
-    Code, Delivery, Endpoint, Event, Failure, Method, Params, Reliability, Request, RequestKey,
-    Response, Token,
+    Code, Delivery, Endpoint, Event, Failure, Method, Params, Part, Reliability, Request,
+    RequestKey, Response, Token,
 };
 
 pub(crate) struct Script {
@@ -133,9 +133,10 @@ impl Script {
                 let observe = request
                     .observe
                     .map_or(String::new(), |n| format!(" observe={n}"));
+                let part = part_text(request.part);
                 let payload = payload_text(&request.payload);
                 format!(
-                    "asked {} /{}{observe}{payload}",
+                    "asked {} /{}{observe}{part}{payload}",
                     request.method.code(),
                     request.path.join("/")
                 )
@@ -241,13 +242,24 @@ pub(crate) fn content(payload: &str) -> Response {
     }
 }
 
+/// ` part START..TOTAL` where others follow, ` part START` of the last.
+fn part_text(part: Option<Part>) -> String {
+    let Some(part) = part else {
+        return String::new();
+    };
+    let total = part.total.map_or(String::new(), |total| total.to_string());
+    let more = if part.has_more { ".." } else { "" };
+    format!(" part {}{more}{total}", part.offset)
+}
+
 fn response_line(response: &Response) -> String {
     let observe = response
         .observe
         .map_or(String::new(), |n| format!(" observe={n}"));
     format!(
-        "{}{observe}{}",
+        "{}{observe}{}{}",
         response.code,
+        part_text(response.part),
         payload_text(&response.payload)
     )
 }

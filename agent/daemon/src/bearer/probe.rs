@@ -15,6 +15,7 @@ use std::{
 };
 
 use lamplighter_lwm2m::server::{Scheme, ServerUri};
+use lamplighter_updater::knock;
 use nix::errno::Errno;
 use tokio::{
     net::UdpSocket,
@@ -29,7 +30,6 @@ use super::{
     way::{self, Way},
 };
 
-mod hello;
 mod portal;
 
 /// Probes of all bearers, one at a time for each.
@@ -252,9 +252,9 @@ async fn ask_address(
     let socket = way::udp(Some(way), to).and_then(UdpSocket::from_std);
     let socket = socket.map_err(|error| reason(&error))?;
     let question = if is_secured {
-        hello::dtls()
+        knock::dtls()
     } else {
-        hello::coap()
+        knock::coap()
     };
     let begun = Instant::now();
     let sent = socket.send(&question).await;
@@ -267,9 +267,9 @@ async fn ask_address(
         let length = received.map_err(|error| reason(&error))?;
         let answer = &buffer[..length];
         let is_answer = if is_secured {
-            hello::is_dtls(answer)
+            knock::is_dtls(answer)
         } else {
-            hello::is_coap(answer, &question)
+            knock::is_coap(answer, &question)
         };
         if is_answer {
             return Ok(begun.elapsed());

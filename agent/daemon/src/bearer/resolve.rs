@@ -9,7 +9,6 @@
 
 use std::{
     fs::File,
-    hash::{BuildHasher, Hasher, RandomState},
     io::{self, Read as _},
     net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},
     path::PathBuf,
@@ -17,6 +16,7 @@ use std::{
     time::Duration,
 };
 
+use lamplighter_updater::knock::unforeseen;
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::{TcpSocket, UdpSocket},
@@ -316,11 +316,6 @@ async fn ask_at_length(server: SocketAddr, question: &[u8], way: &Way) -> io::Re
     let mut answer = vec![0; length];
     stream.read_exact(&mut answer).await?;
     Ok(answer)
-}
-
-/// RFC 5452, 9.2: nobody can guess it.
-pub(crate) fn unforeseen() -> u64 {
-    RandomState::new().build_hasher().finish()
 }
 
 fn read(path: &PathBuf) -> io::Result<String> {

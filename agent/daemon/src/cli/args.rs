@@ -191,6 +191,13 @@ pub enum Command {
     /// Object definitions
     #[command(subcommand)]
     Objects(Objects),
+    /// Install a new version of this program, or the one before
+    #[command(after_help = UPDATE_HELP)]
+    Update {
+        /// A package with its signature (*.lamp), `status`, or `rollback`
+        #[arg(value_name = "FILE|status|rollback")]
+        what: String,
+    },
 
     // Of the contract, not built in this version: refused by name, not shown in the help.
     #[command(hide = true)]
@@ -201,8 +208,6 @@ pub enum Command {
     Restore(NotBuilt),
     #[command(hide = true)]
     Simulate(NotBuilt),
-    #[command(hide = true)]
-    Update(NotBuilt),
 }
 
 const DOCTOR_HELP: &str = "\
@@ -210,6 +215,14 @@ Exits with 0 where nothing is wrong, 1 where something is, 3 where the configura
 
 Example:
   lamplighter doctor";
+
+const UPDATE_HELP: &str = "\
+A package is installed by lamplighter-updater, if it is signed by the key of [update]. The new version has to be as well as the one before, else that is installed again. Without systemd: start lamplighter-updater by hand.
+
+Examples:
+  lamplighter update lamplighter_0.2.0_arm64.lamp
+  lamplighter update status
+  lamplighter update rollback";
 
 const SETUP_HELP: &str = "\
 Without a terminal everything that is not given must have a default.

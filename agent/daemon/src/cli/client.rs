@@ -21,6 +21,8 @@ use super::exit::{Exit, Failure};
 
 /// The agent gives its own answer within 30 s, also that it has none.
 const PATIENCE: Duration = Duration::from_secs(45);
+/// For a package that is written to a slow card, and checked.
+const UPLOAD: Duration = Duration::from_secs(600);
 const MAX_ANSWER: usize = 32 << 20;
 const MAX_LINE: usize = 1 << 20;
 const SOCKET: &str = "control.sock";
@@ -63,6 +65,24 @@ impl Client {
 
     pub(super) fn post(&self, call: &str, body: &Value) -> Result<Value, Failure> {
         self.json(Method::POST, call, Some(body))
+    }
+
+    /// Sends a file; checking it may take a while.
+    pub(super) fn upload(&self, call: &str, content: Vec<u8>) -> Result<(), Failure> {
+        let sent = async {
+            let response = self.send_bytes(Method::POST, call, content.into()).await?;
+            let status = response.status();
+            let body = collect(response).await?;
+            match status.is_success() {
+                true => Ok(()),
+                false => Err(refusal(status, &body)),
+            }
+        };
+        self.runtime.block_on(async {
+            timeout(UPLOAD, sent)
+                .await
+                .unwrap_or_else(|_| Err(Failure::failed("the agent does not answer")))
+        })
     }
 
     /// The text of an answer that is not JSON.
@@ -142,6 +162,16 @@ impl Client {
         call: &str,
         body: Option<&Value>,
     ) -> Result<Response<Incoming>, Failure> {
+        let body = body.map(Value::to_string).unwrap_or_default();
+        self.send_bytes(method, call, body.into()).await
+    }
+
+    async fn send_bytes(
+        &self,
+        method: Method,
+        call: &str,
+        body: Bytes,
+    ) -> Result<Response<Incoming>, Failure> {
         let stream = UnixStream::connect(&self.socket)
             .await
             .map_err(|error| self.unreachable(&error))?;
@@ -151,13 +181,12 @@ impl Client {
             .map_err(broken)?;
         // Ends by itself with the connection; what goes wrong shows in the request.
         tokio::spawn(connection);
-        let body = body.map(Value::to_string).unwrap_or_default();
         let request = Request::builder()
             .method(method)
             .uri(format!("/api/v1/{call}"))
             .header("host", "localhost")
             .header("content-type", "application/json")
-            .body(Full::new(Bytes::from(body)))
+            .body(Full::new(body))
             .map_err(|error| Failure::usage(format!("`{call}` cannot be asked for: {error}")))?;
         sender.send_request(request).await.map_err(broken)
     }

@@ -32,6 +32,7 @@ mod site;
 mod standstill;
 mod store;
 mod units;
+mod update;
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -159,6 +160,7 @@ impl<'a> Checker<'a> {
         let mqtt = self.mqtt(root, endpoint.as_ref());
         let creation = self.creation(&root.client, &site);
         let store = self.store(&root.store);
+        let update = root.update.as_ref().map(|update| self.update(update));
         let web = root.web.as_ref().map(|web| self.web(web));
         Some(Config {
             bootstrap: bootstrap
@@ -176,6 +178,7 @@ impl<'a> Checker<'a> {
             site,
             names: std::mem::take(&mut self.names),
             store,
+            update: update.flatten(),
             web: web.flatten(),
             definitions,
         })

@@ -22,6 +22,7 @@ use lamplighter_model::{
     object::{Definitions, ObjectDef},
 };
 use lamplighter_site::boundary::{PointKind, SiteConfig};
+use lamplighter_updater::settings::{Installer, PublicKey};
 
 use super::secret::Secret;
 use crate::store::StoreConfig;
@@ -54,6 +55,7 @@ pub struct Config {
     pub site: SiteConfig,
     pub names: Names,
     pub store: StoreConfig,
+    pub update: Option<Update>,
     pub web: Option<Web>,
     pub definitions: Arc<Definitions>,
 }
@@ -343,6 +345,19 @@ pub struct Files {
 pub struct SimPoint {
     pub point: Point,
     pub value: Value,
+}
+
+/// `[update]`, as far as the agent itself needs it.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Update {
+    pub key: PublicKey,
+    pub installer: Installer,
+    /// Largest package in bytes.
+    pub max_size: u64,
+    /// Packages are fetched over bearers that cost, too.
+    pub metered: bool,
+    /// File with the authorities of HTTPS servers.
+    pub ca: PathBuf,
 }
 
 /// `[web]`

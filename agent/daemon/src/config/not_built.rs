@@ -34,7 +34,6 @@ const NOT_BUILT: &[(&str, Refused)] = &[
         "server.*.security.mode",
         Refused::Words(&["est", "oscore", "rpk"]),
     ),
-    ("update", Refused::Always),
 ];
 
 /// The text of every refusal.

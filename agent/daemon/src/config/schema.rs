@@ -69,6 +69,8 @@ pub struct Root {
     pub mqtt: Option<Mqtt>,
     pub site: Site,
     pub store: Store,
+    /// `[update]`: new versions of this program. Without this table there are none.
+    pub update: Option<Update>,
     /// `[web]`: the page. Without this table no TCP port is opened.
     pub web: Option<Web>,
 }
@@ -350,6 +352,31 @@ pub struct Store {
     pub history_max: Option<String>,
     /// Most that is kept of the log of events; the oldest go first. Default: `"16MiB"`.
     pub events_max: Option<String>,
+}
+
+/// `[update]`: new versions of this program, from servers (object 5) and people (`lamplighter update`).
+/// The files are read by `lamplighter-updater` too, which installs.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Update {
+    /// File with the public key of minisign that packages are signed with, an absolute path, required.
+    /// Example: `"/etc/lamplighter/update.pub"`.
+    pub key: Option<String>,
+    /// Who installs: `"deb"` (dpkg), `"rauc"`, `"swupdate"`, or `"script"`. Default: `"deb"`.
+    pub installer: Option<String>,
+    /// Program of `installer = "script"` and its arguments; `install FILE`, `good` or `rollback` is
+    /// added. Example: `["/usr/local/sbin/image"]`.
+    pub command: Option<Vec<String>>,
+    /// How long in seconds a new version has to be as well as the one before, 0–86400; then the one
+    /// before is installed again. Default: 300.
+    pub prove_s: Option<u32>,
+    /// Largest package. Default: `"64MiB"`.
+    pub max_size: Option<String>,
+    /// Packages are fetched over bearers that cost, too. Default: false.
+    pub metered: Option<bool>,
+    /// File with the authorities that HTTPS servers' certificates must come from, an absolute path.
+    /// Default: `"/etc/ssl/certs/ca-certificates.crt"`.
+    pub ca: Option<String>,
 }
 
 #[derive(Clone, Debug, Default, Deserialize)]

@@ -265,6 +265,7 @@ mod tests {
         let status = Status::new(catalogue(config), clock.now());
         let directory = crate::fake::directory("keep");
         let parts = Parts {
+            update: None,
             controls: None,
             state_dir: directory.clone(),
             log: EventLog::new(move || clock.now(), LoadedLog::default(), None),

@@ -50,6 +50,7 @@ fn system_with(
         mono: Duration::ZERO,
     });
     let parts = Parts {
+        update: None,
         controls: None,
         state_dir: "/".into(),
         log: log.clone(),

@@ -228,7 +228,6 @@ fn keys_that_are_not_built_are_refused_by_name() {
             "[bootstrap]\nuri = \"coaps://a\"\nsecurity = { mode = \"est\" }\n",
             "`mode = \"est\"`",
         ),
-        ("[update]\nkey = \"a\"\n", "`update`"),
         ("[bus.a]\nkind = \"udp\"\n", "`kind = \"udp\"`"),
         (
             "[server.main.coap]\nprobing_rate_bytes_s = 1\n",

@@ -33,6 +33,7 @@ mod edit;
 mod execute;
 pub(crate) mod links;
 mod local;
+pub(crate) mod part;
 mod read;
 pub(crate) mod request;
 mod target;
@@ -82,6 +83,8 @@ pub(crate) enum Operation {
     },
     WriteAttributes(Vec<String>),
     WriteComposite(Body),
+    /// A piece of what a Write brings.
+    WritePart(part::Piece),
     /// A method or combination that has no meaning here, with the reason.
     Unsupported(Code, &'static str),
 }
@@ -174,6 +177,7 @@ pub(crate) fn plan(
         Operation::Write { body, mode, hold } => write::plan(address, body, *mode, *hold, context),
         Operation::WriteAttributes(queries) => write_attributes::plan(address, queries, context),
         Operation::WriteComposite(body) => composite::plan_write(address, body, context),
+        Operation::WritePart(piece) => part::plan(address, piece, context),
     }
 }
 
@@ -191,7 +195,7 @@ impl Operation {
                 Watch::No => "read",
             },
             Self::Unsupported(..) => "unsupported",
-            Self::Write { .. } | Self::WriteComposite(_) => "write",
+            Self::Write { .. } | Self::WriteComposite(_) | Self::WritePart(_) => "write",
             Self::WriteAttributes(_) => "write attributes",
         }
     }
@@ -206,7 +210,8 @@ impl Operation {
             | Self::Unsupported(..)
             | Self::Write { .. }
             | Self::WriteAttributes(_)
-            | Self::WriteComposite(_) => Watch::No,
+            | Self::WriteComposite(_)
+            | Self::WritePart(_) => Watch::No,
         }
     }
 
@@ -218,6 +223,8 @@ impl Operation {
             | Self::Execute { .. }
             | Self::Write { .. }
             | Self::WriteComposite(_) => true,
+            // One line for all of them.
+            Self::WritePart(piece) => !piece.has_more,
             Self::Discover(_)
             | Self::Read { .. }
             | Self::ReadComposite { .. }

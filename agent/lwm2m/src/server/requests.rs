@@ -7,7 +7,7 @@ use lamplighter_model::{Address, device::Origin};
 
 use super::Server;
 use crate::{
-    operation::{self, Caller, Watch, request},
+    operation::{self, Caller, Operation, Watch, request},
     perform::{Reply, Turn, Wish},
     registration::Phase,
     reject::Reject,
@@ -65,7 +65,20 @@ impl Server {
                     .respond(key, reject.into_response(), turn.now.mono);
             }
         };
-        let operation = request::operation(request, address.path);
+        let operation = match request.part {
+            None => Ok(request::operation(request, address.path)),
+            Some(part) => {
+                operation::part::piece(request, part, &mut self.envelope).map(Operation::WritePart)
+            }
+        };
+        let operation = match operation {
+            Ok(operation) => operation,
+            Err(reject) => {
+                return self
+                    .endpoint
+                    .respond(key, reject.into_response(), turn.now.mono);
+            }
+        };
         if operation.watch() == Watch::End {
             // RFC 7641, 3.6: whatever becomes of the Read.
             self.end_observation(request.token, turn);

@@ -368,7 +368,7 @@ impl World {
     /// The device does what it is asked, at once.
     fn device(&mut self, op: OpId, request: DeviceRequest) -> Input {
         let wanted: Vec<ResourceAddress> = match request.action {
-            Action::Execute { .. } => Vec::new(),
+            Action::Execute { .. } | Action::WritePart(_) => Vec::new(),
             Action::Read(addresses) => addresses,
             Action::Write { values, .. } => {
                 let write = values.into_iter().map(|assignment| {

@@ -9,6 +9,7 @@ use lamplighter_model::{
     Now, ResourceAddress,
     device::{
         Action, AdapterId, AdapterRequest, Answer, DeviceEvent, DeviceRequest, Fault, OpId, Origin,
+        Part,
     },
 };
 
@@ -85,6 +86,7 @@ impl Site {
             Action::Execute { resource, args } => self.execute(op, resource, args, &origin, now),
             Action::Read(resources) => self.read(op, resources, now),
             Action::Write { values, hold } => self.write(op, origin, values, hold, now),
+            Action::WritePart(part) => self.write_part(op, part, now),
         }
     }
 
@@ -102,7 +104,7 @@ impl Site {
     ) -> OpId {
         let op = self.new_op();
         let deadline = match action {
-            Action::Execute { .. } | Action::Write { .. } => WRITE_DEADLINE,
+            Action::Execute { .. } | Action::Write { .. } | Action::WritePart(_) => WRITE_DEADLINE,
             Action::Read(_) => READ_DEADLINE,
         };
         self.deadlines
@@ -234,6 +236,18 @@ impl Site {
             | None => {
                 self.answer(op, Err(Fault::Unsupported));
             }
+        }
+    }
+
+    /// What is large is no output: nothing of the site has a say in it.
+    fn write_part(&mut self, op: OpId, part: Part, now: Now) {
+        match self.routes.get(&part.resource).copied() {
+            Some(Route::Adapter(adapter, operations)) if operations.write => {
+                self.requests.insert(op, Request::Execute);
+                let purpose = Purpose::Execute { request: op };
+                self.ask(adapter, Action::WritePart(part), purpose, now);
+            }
+            Some(_) | None => self.answer(op, Err(Fault::Unsupported)),
         }
     }
 

@@ -29,5 +29,6 @@ mod send;
 mod shelf;
 mod storing;
 mod town;
+mod update;
 mod versions;
 mod write;

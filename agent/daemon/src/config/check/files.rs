@@ -123,7 +123,7 @@ impl Checker<'_> {
         }
     }
 
-    fn absolute(&mut self, at: &Key, path: &str) -> Option<PathBuf> {
+    pub(super) fn absolute(&mut self, at: &Key, path: &str) -> Option<PathBuf> {
         if !path.starts_with('/') {
             self.error(at, format!("`{path}` is no absolute path"), "");
             return None;

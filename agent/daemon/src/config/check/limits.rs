@@ -71,7 +71,7 @@ impl Checked {
         }
     }
 
-    const fn of_messages(self, params: Params) -> Params {
+    fn of_messages(self, params: Params) -> Params {
         Params {
             max_body: self.body,
             max_observers: self.limits.observations,

@@ -1,6 +1,6 @@
-//! The first words of a conversation that is not continued.
+//! Whether a server is there: the first words of a conversation that is not continued.
 
-use crate::bearer::resolve::unforeseen;
+use std::hash::{BuildHasher, Hasher, RandomState};
 
 /// DTLS 1.2, what comes first: the least that servers accept. Suites and groups are those that
 /// LwM2M asks for (Transport 1.2, 5.2), so that a server has no reason to refuse before it asks for
@@ -31,7 +31,7 @@ const RECORD_HEADER: usize = 13;
 const ANSWERS: std::ops::RangeInclusive<u8> = 20..=22;
 
 /// A ClientHello without a cookie. // RFC 6347, 4.2.1 and 4.2.2
-pub(super) fn dtls() -> Vec<u8> {
+pub fn dtls() -> Vec<u8> {
     let mut body = VERSION_1_2.to_vec();
     for _ in 0..4 {
         body.extend(unforeseen().to_be_bytes());
@@ -60,7 +60,7 @@ pub(super) fn dtls() -> Vec<u8> {
 }
 
 /// HelloVerifyRequest, ServerHello or an alert: somebody speaks DTLS there.
-pub(super) fn is_dtls(answer: &[u8]) -> bool {
+pub fn is_dtls(answer: &[u8]) -> bool {
     let [kind, major, ..] = answer else {
         return false;
     };
@@ -68,16 +68,21 @@ pub(super) fn is_dtls(answer: &[u8]) -> bool {
 }
 
 /// An empty confirmable message. // RFC 7252, 4.3
-pub(super) fn coap() -> Vec<u8> {
+pub fn coap() -> Vec<u8> {
     let [high, low, ..] = unforeseen().to_be_bytes();
     vec![0x40, 0, high, low]
 }
 
 /// A reset, or whatever else belongs to it.
-pub(super) fn is_coap(answer: &[u8], question: &[u8]) -> bool {
+pub fn is_coap(answer: &[u8], question: &[u8]) -> bool {
     let [first, _, high, low, ..] = answer else {
         return false;
     };
     // Version 1, acknowledgement or reset.
     first & 0xe0 == 0x60 && question.ends_with(&[*high, *low])
+}
+
+/// A number that nobody can guess. // RFC 5452, 9.2
+pub fn unforeseen() -> u64 {
+    RandomState::new().build_hasher().finish()
 }
