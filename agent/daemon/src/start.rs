@@ -36,7 +36,7 @@ use crate::{
     clock::{self, Clock},
     config::{Checked, Config, Hardware, Loaded, Problem, Severity, Source, UNSECURED},
     devices::{self, Kept},
-    events::{self, Class, EventLog, Increments, News},
+    events::{self, Class, EventLog, Increments, LoadedLog, News},
     history::Recorder,
     link::Links,
     run::{Agent, Bearers, Check, Commanded, Ended, LAST_GOOD_RUNS, Signals, THE_BOX, Waiting},
@@ -232,15 +232,14 @@ pub async fn agent(
 /// As [`agent`], with what goes on from the life before, and what may in the next.
 async fn life(
     places: &Places,
-    prepared: Prepared,
-    extras: Extras,
-    before: GoingOn,
-) -> Result<(Ended, GoingOn), StartError> {
-    let Prepared {
+    Prepared {
         config,
         last_good,
         hardware,
-    } = prepared;
+    }: Prepared,
+    extras: Extras,
+    before: GoingOn,
+) -> Result<(Ended, GoingOn), StartError> {
     let control = ControlSocket::bind(&places.run_dir)?;
     let _ours = claim(&places.state_dir)?;
     let clock = Clock::start(&places.state_dir);
@@ -255,8 +254,7 @@ async fn life(
     if !last_good.is_empty() {
         client.handle(Input::Command(LAST_GOOD_RUNS), &mut tree, now);
     }
-    let sink = (store.event_sink(), places.state_dir.clone());
-    let events = EventLog::new(move || clock.now(), loaded.events, Some(sink));
+    let events = event_log(&store, loaded.events, places, clock);
     tell_start(&last_good, is_moved, &events);
     let (asker, asks) = Asker::new(ASKS);
     let managers = managers(&config, places, before.commanded.tried());
@@ -265,8 +263,15 @@ async fn life(
     let (update, keeper) = updates(&config, places, &status, &events, seed).unzip();
     system.update.clone_from(&update);
     let (run_dir, beat) = (&places.run_dir, clock.for_adapters());
-    let kept = before.devices;
-    let mut devices = devices::start(&config, &status, system, run_dir, beat, seed, kept);
+    let mut devices = devices::start(
+        &config,
+        &status,
+        system,
+        run_dir,
+        beat,
+        seed,
+        before.devices,
+    );
     let site = Site::new(with_seed(&config.site, seed), loaded.site, now);
 
     let api = Api {
@@ -279,13 +284,9 @@ async fn life(
         status: status.clone(),
         update,
     };
-    let mut served = serve(control, &api, extras.follow, clock);
-    served.0.extend(keeper);
-    if let Some(web) = &config.web {
-        served
-            .page(web.listen, places, api, extras.announce)
-            .await?;
-    }
+    let mut served = serve(control, keeper, &api, extras.follow, clock);
+    let listen = config.web.as_ref().map(|web| web.listen);
+    served.page(listen, places, api, extras.announce).await?;
 
     let (links, bearers) = ways(&config, places, &status, managers, before.commanded, clock)?;
     let agent = Agent {
@@ -310,9 +311,7 @@ async fn life(
         tree,
         waiting: Waiting::default(),
     };
-    log_start(&config);
-    // Whoever needs something of it has it.
-    drop(config);
+    log_start(config);
     let left = agent.run().await.map_err(no_signals)?;
     drop(served);
     let going_on = GoingOn {
@@ -321,6 +320,11 @@ async fn life(
         signals: Some(left.signals),
     };
     Ok((left.ended, going_on))
+}
+
+fn event_log(store: &Store, known: LoadedLog, places: &Places, clock: Clock) -> EventLog {
+    let sink = (store.event_sink(), places.state_dir.clone());
+    EventLog::new(move || clock.now(), known, Some(sink))
 }
 
 /// What is wrong with the files, before they are taken up anew.
@@ -428,7 +432,13 @@ fn with_seed(site: &SiteConfig, seed: u64) -> SiteConfig {
 }
 
 /// What always runs beside the loop.
-fn serve(control: ControlSocket, api: &Api, follow: Option<Follow>, clock: Clock) -> Served {
+fn serve(
+    control: ControlSocket,
+    keeper: Option<JoinHandle<()>>,
+    api: &Api,
+    follow: Option<Follow>,
+    clock: Clock,
+) -> Served {
     if api.demo.is_some() {
         api.status.mark_demo();
     }
@@ -445,7 +455,7 @@ fn serve(control: ControlSocket, api: &Api, follow: Option<Follow>, clock: Clock
         tokio::spawn(increments.run()),
     ];
     let follow = follow.map(tokio::spawn);
-    Served(always.into_iter().chain(follow).collect())
+    Served(always.into_iter().chain(follow).chain(keeper).collect())
 }
 
 fn recorder(config: &Config, next: u64) -> Recorder {
@@ -594,14 +604,18 @@ fn warnings(config: &Config) -> BTreeMap<String, String> {
 struct Served(Vec<JoinHandle<()>>);
 
 impl Served {
-    /// A port in use is told and never fatal, but for somebody who waits for the link.
+    /// Nothing where no address is configured. A port in use is told and never fatal, but for
+    /// somebody who waits for the link.
     async fn page(
         &mut self,
-        listen: SocketAddr,
+        listen: Option<SocketAddr>,
         places: &Places,
         api: Api,
         announce: Option<Announce>,
     ) -> Result<(), StartError> {
+        let Some(listen) = listen else {
+            return Ok(());
+        };
         let config = WebConfig {
             hosts: Vec::new(),
             listen,
@@ -698,7 +712,8 @@ fn make(directory: &Path) -> Result<(), StartError> {
     })
 }
 
-fn log_start(config: &Config) {
+/// The last look at the configuration: whoever needs something of it has it.
+fn log_start(config: Config) {
     tracing::info!(
         endpoint = config.endpoint.name,
         devices = config.devices.len(),

@@ -6,7 +6,7 @@ use std::{future::poll_fn, path::Path, time::Duration};
 use lamplighter::{
     bearer::{
         BearerId, Meta,
-        dbus::{ManagerEvent, Managers, Place, Told},
+        dbus::{ManagerEvent, Managers, Place, Told, Tried},
     },
     config::{Bearer, BearerKind, Manage, secret::Secret},
 };
@@ -42,7 +42,7 @@ fn managers(bus: &Bus, bearer: Bearer, state_dir: Option<&Path>) -> Managers {
         bus: Some(bus.address.clone()),
         state_dir: state_dir.map(Path::to_owned),
     };
-    Managers::start(&[bearer], &place)
+    Managers::start(&[bearer], &place, Tried::default())
 }
 
 async fn next(managers: &mut Managers) -> ManagerEvent {

@@ -90,7 +90,7 @@ impl Rig {
     }
 
     /// As systemd does when the agent has left its request.
-    fn install(&mut self) {
+    fn install(&self) {
         let directory = &self.station.directory;
         let path = format!("{}:/usr/bin:/bin", self.tools.display());
         let done = Command::new(beside("lamplighter-updater"))

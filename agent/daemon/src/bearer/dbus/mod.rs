@@ -51,7 +51,7 @@ pub(crate) use controls::{ApnChange, Controls, Profile};
 #[cfg(test)]
 pub(crate) use line::Attempt;
 pub(crate) use memory::FILE as MANAGERS_FILE;
-pub(crate) use tried::Tried;
+pub use tried::Tried;
 
 /// News that wait for the loop; who tells more waits.
 const NEWS_MAX: usize = 64;
@@ -146,7 +146,7 @@ enum Order {
 
 impl Managers {
     /// Starts the tasks. Without bearers there are none. `tried`: of those before, which have ended.
-    pub(crate) fn start(bearers: &[Bearer], place: &Place, tried: Tried) -> Self {
+    pub fn start(bearers: &[Bearer], place: &Place, tried: Tried) -> Self {
         let (out, news) = mpsc::channel(NEWS_MAX);
         let (orders, wanted) = mpsc::channel(ORDERS_MAX);
         let numbered = (0..).map(BearerId).zip(bearers.iter().cloned());

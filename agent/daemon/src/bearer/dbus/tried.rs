@@ -10,7 +10,7 @@ use crate::{bearer::BearerId, config::Bearer};
 
 /// A handle; the tasks leave theirs here when they end, and take up what is left of those before.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Tried(Arc<Mutex<Left>>);
+pub struct Tried(Arc<Mutex<Left>>);
 
 #[derive(Debug, Default)]
 struct Left {
