@@ -61,6 +61,10 @@ fn the_main_file_shows_every_key() {
         .map(|line| format!("{line}\n"))
         .collect();
     let directory = crate::directory("every-key");
+    let public = "untrusted comment: minisign public key\nRWQBAgMEBQYHCFhmZmZmZmZmZmZmZmZmZmZmZmZmZmZmZmZmZmZmZmZm\n";
+    crate::put(&directory, "update.pub", public);
+    let here = directory.join("update.pub");
+    let all = all.replace("/etc/lamplighter/update.pub", here.to_str().unwrap());
     crate::put(&directory, "lamplighter.toml", &all);
     crate::put_secret(&directory, "credentials/mqtt", b"text:swordfish\n");
     crate::put_secret(&directory, "credentials/bs-psk", b"text:swordfish\n");
