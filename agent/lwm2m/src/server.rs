@@ -295,6 +295,7 @@ impl Server {
         self.doubt_session(turn);
         self.go_round_hole(turn);
         self.notice_loss(turn.now.mono);
+        self.tell_owed(turn);
         if std::mem::take(&mut self.link.in_vain)
             && let Some(why) = self.unusable.clone()
         {

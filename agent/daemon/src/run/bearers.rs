@@ -25,7 +25,7 @@ pub(crate) use commanded::Commanded;
 
 use super::{Agent, managers::Managed};
 use crate::{
-    ask::BearerAsk,
+    ask::{BearerAsk, LONGEST_OFFLINE},
     bearer::{
         Action, BearerEvent, BearerId, Board, Choice, Chosen, Level, Monitor, Prober, Reason,
         Selector, Switch, Want, Way,
@@ -280,18 +280,21 @@ impl Agent {
         };
         self.events.tell(events::of_bearer_ask(&what, user));
         let until = now.mono + TRIAL;
-        // Where it is in use already there is nothing to find out.
+        let on_trial = bearers.trial.take();
         bearers.trial = match choice {
+            // Where it is in use already there is nothing to find out.
             Choice::Use(bearer) if bearers.selector.current() != Some(bearer) => Some(Trial {
                 until,
                 bearer,
                 ask: what,
             }),
-            Choice::Auto
-            | Choice::Offline(_)
-            | Choice::Online
-            | Choice::Prefer(_)
-            | Choice::Use(_) => None,
+            Choice::Auto | Choice::Prefer(_) | Choice::Use(_) => None,
+            // Nothing can be found out meanwhile: it goes on afterwards.
+            Choice::Offline(end) => on_trial.map(|trial| Trial {
+                until: end.unwrap_or(now.mono + LONGEST_OFFLINE) + TRIAL,
+                ..trial
+            }),
+            Choice::Online => on_trial.map(|trial| Trial { until, ..trial }),
         };
         let is_offline = matches!(choice, Choice::Offline(_));
         self.on_bearer(BearerEvent::Choose(choice));

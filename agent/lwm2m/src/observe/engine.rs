@@ -157,6 +157,11 @@ impl Observations {
         self.update(token, |relation| relation.skipped(rules));
     }
 
+    /// All of it is to be told as it is now.
+    pub(crate) fn owe(&mut self, token: Token, rules: Rules<'_>) {
+        self.update(token, |relation| relation.owe(rules));
+    }
+
     /// A confirmable notification has ended.
     pub(crate) fn delivered(&mut self, token: Token, acknowledged: bool, rules: Rules<'_>) {
         self.update(token, |relation| relation.delivered(acknowledged, rules));

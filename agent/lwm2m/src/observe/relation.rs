@@ -481,6 +481,13 @@ impl Relation {
             // It was stored, and is told again by the one who stored it.
             return;
         }
+        // What was to be confirmed still is.
+        self.confirm = true;
+        self.owe(rules);
+    }
+
+    /// All of it is to be told as it is now.
+    pub(super) fn owe(&mut self, rules: Rules<'_>) {
         self.members
             .values_mut()
             .for_each(|member| member.pending = true);

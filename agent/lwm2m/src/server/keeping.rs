@@ -35,6 +35,8 @@ pub(super) struct Uplink {
     pub(super) is_suspect: bool,
     /// Only what is urgent may leave.
     pub(super) is_frugal: bool,
+    /// Observations of which something was neither told nor stored meanwhile.
+    pub(super) owed: BTreeSet<Token>,
     /// Parts of which the server wants only so many kept.
     limits: BTreeMap<Part, Limit>,
     /// What this turn has lost, to be told to people.
@@ -122,6 +124,7 @@ impl Default for Uplink {
             flight: None,
             is_suspect: true,
             is_frugal: false,
+            owed: BTreeSet::new(),
             limits: BTreeMap::new(),
             lost: Vec::new(),
             marks: BTreeMap::new(),
@@ -506,8 +509,11 @@ impl Server {
 
     /// When something stored may leave that could not before.
     pub(super) fn uplink_timeout(&self) -> Option<Duration> {
-        let is_paced =
-            self.observations.has_waiting() && self.registration.phase() == Phase::Registered;
+        // An acknowledgement makes room, or the end of waiting for one. What is urgent is not paced.
+        let is_paced = self.observations.has_waiting()
+            && self.registration.phase() == Phase::Registered
+            && !self.uplink.is_frugal
+            && self.has_room_to_confirm();
         let paced = is_paced.then(|| self.uplink.pace.ready_at());
         self.replay_timeout().into_iter().chain(paced).min()
     }

@@ -134,6 +134,9 @@ impl Server {
         if self.is_frugal() {
             return self.observations.has_waiting() && self.notify_frugally(is_storing, turn);
         }
+        if self.uplink.is_frugal && !is_storing {
+            return false;
+        }
         if self.observations.has_waiting() {
             let is_ready =
                 self.uplink.pace.ready_at() <= turn.now.mono && self.has_room_to_confirm();

@@ -151,7 +151,10 @@ impl Server {
             self.arrived(telling.mark, turn);
             Ok(())
         } else {
-            if matches!(reply.code, Code::BAD_REQUEST | Code::NOT_FOUND) {
+            let may_be_unknown = matches!(reply.code, Code::BAD_REQUEST | Code::NOT_FOUND);
+            let asks_once = telling.id.is_none();
+            if may_be_unknown && !(asks_once && std::mem::replace(&mut self.uplink.has_asked, true))
+            {
                 // It may not know us: see `refused` of what is stored.
                 self.registration.suspect(turn.now);
             }

@@ -74,16 +74,46 @@ fn an_alarm_that_nobody_observes_goes_past_what_is_stored() {
 }
 
 #[test]
-fn without_a_store_the_next_change_after_it_is_told() {
+fn without_a_store_the_latest_is_told_afterwards() {
     let mut world = restricted();
     assert_eq!(world.put("/1/0/6", "0").code, Code::CHANGED);
     numbers(&mut world, 1..4, 1);
+    // There and back: both are told.
     set_point(&mut world, 22.0);
-    assert_eq!(world.notifications.len(), 1);
+    set_point(&mut world, 20.0);
+    assert_eq!(world.notifications.len(), 2);
     world.notifications.clear();
     world.input(Input::UrgentOnly(false));
-    number(&mut world, 4);
-    assert_eq!(values(&notified(&world, "/3303/0/5700")), [4]);
+    assert_eq!(values(&notified(&world, "/3303/0/5700")), [3]);
+}
+
+#[test]
+fn without_a_store_a_state_that_was_lost_is_told_again() {
+    let mut world = restricted();
+    assert_eq!(world.put("/1/0/6", "0").code, Code::CHANGED);
+    world.lossy = true;
+    set_point(&mut world, 22.0);
+    number(&mut world, 7);
+    world.seconds(100);
+    world.lossy = false;
+    world.notifications.clear();
+    world.seconds(3600);
+    assert!(!world.notifications.is_empty());
+}
+
+/// More states than may wait for their confirmation: the agent waits, and does not ask again and again.
+#[test]
+fn without_room_nothing_is_due_until_something_is_confirmed() {
+    let mut world = restricted();
+    world.lossy = true;
+    for value in 0..40 {
+        set_point(&mut world, f64::from(value));
+        let due = world.client.poll_timeout();
+        assert!(
+            due.is_none_or(|(due, _)| due > world.now),
+            "{value}: {due:?}"
+        );
+    }
 }
 
 #[test]

@@ -40,12 +40,16 @@ impl Given {
                 "{interface} wants its address by DHCP: NetworkManager or another client"
             ));
         }
-        wanted.into_iter().find_map(|wanted| {
-            let failed = address::set_up(&wanted).err();
-            let prefix = wanted.prefix();
-            self.0.insert((wanted.interface, wanted.address), prefix);
-            Some(words(interface, &failed?))
-        })
+        let failed: Vec<String> = wanted
+            .into_iter()
+            .filter_map(|wanted| {
+                let failed = address::set_up(&wanted).err();
+                let prefix = wanted.prefix();
+                self.0.insert((wanted.interface, wanted.address), prefix);
+                Some(words(interface, &failed?))
+            })
+            .collect();
+        failed.into_iter().next()
     }
 
     fn take_back(&mut self, wanted: &[Wanted]) {

@@ -151,9 +151,10 @@ impl Controls {
             until: clock::unix().map(|unix| unix.seconds() + (GRACE + time).as_secs() as i64),
             seconds: time.as_secs(),
         });
-        self.memory.change(|saved| saved.radio_off = off).await;
+        // Whoever looks before the disk has it sees that it is wanted.
         let from = Instant::now() + GRACE;
         self.off.send_replace(off.map(|_| (from, from + time)));
+        self.memory.change(|saved| saved.radio_off = off).await;
     }
 
     /// Tries another access point.

@@ -78,6 +78,9 @@ pub(super) async fn perform(bus: Bus, job: Job, work: Work) -> Result<(), CallEr
     }
 }
 
+/// Part of the name of the error by which a card refuses a PIN, not ModemManager or the bus.
+const WRONG_PIN: &str = "IncorrectPassword";
+
 /// Once for each card and PIN, and told to the disk before, whatever happens then.
 async fn unlock(bus: &Bus, work: &Work) -> Result<(), CallError> {
     let (Some(sim), Some(pin)) = (&work.sim, &work.pin) else {
@@ -97,8 +100,11 @@ async fn unlock(bus: &Bus, work: &Work) -> Result<(), CallError> {
     let sent: Result<(), CallError> = send.await;
     match &sent {
         Ok(()) => work.memory.acquit(&work.card, pin).await,
-        Err(CallError::Refused(_)) => work.memory.convict(&work.card, pin).await,
-        Err(CallError::Late) => {}
+        Err(CallError::Refused(why)) if why.contains(WRONG_PIN) => {
+            work.memory.convict(&work.card, pin).await;
+        }
+        // Nobody knows whether the card has seen it.
+        Err(CallError::Refused(_) | CallError::Late) => {}
     }
     sent
 }

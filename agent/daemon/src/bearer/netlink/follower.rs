@@ -134,7 +134,8 @@ impl Follower {
             Table::Addresses => Table::Routes,
             Table::Routes => {
                 self.wants_look |= look.is_interrupted;
-                self.is_news |= self.picture.as_ref() != Some(&look.fresh);
+                // Also where nothing has changed: a day, or a month of bytes, may have ended meanwhile.
+                self.is_news = true;
                 self.picture = Some(look.fresh);
                 return Next::Go;
             }

@@ -92,7 +92,12 @@ async fn the_board_shows_who_decides_and_when_that_has_ended() {
     let offline = BearerAsk::Offline(Some(time));
     agent.ask_bearers(offline, "anna").unwrap();
     assert!(matches!(chosen(&agent), Choice::Offline(Some(_))));
-    assert_eq!(agent.status.board().chosen().trial_until, None);
+    let trial_until = |agent: &Agent| agent.status.board().chosen().trial_until;
+    let until = trial_until(&agent).unwrap();
+    assert!(
+        until > agent.clock.now().mono + time,
+        "it goes on afterwards"
+    );
     let now = agent.clock.now();
     let later = Now {
         mono: now.mono + time,
@@ -102,6 +107,8 @@ async fn the_board_shows_who_decides_and_when_that_has_ended() {
     bearers.selector.handle(BearerEvent::Timeout, later);
     agent.on_bearer(BearerEvent::Timeout);
     assert_eq!(chosen(&agent), Choice::Use(THE_CELL));
+    agent.ask_bearers(BearerAsk::Online, "anna").unwrap();
+    assert!(trial_until(&agent).unwrap() < until, "from now on");
     agent.ask_bearers(BearerAsk::Auto, "anna").unwrap();
     assert_eq!(chosen(&agent), Choice::Auto);
 }
