@@ -393,6 +393,14 @@ impl Scene {
         self.shows(uplink, "connected", &[], SOON);
     }
 
+    /// Waits until the server has taken the registration.
+    #[track_caller]
+    pub fn registered(&self) {
+        self.agent.until(&["server", "list"], SOON, |servers| {
+            servers[0]["state"] == "registered"
+        });
+    }
+
     /// Waits until sessions go over this one.
     #[track_caller]
     pub fn uses(&self, uplink: Uplink, within: Duration) {

@@ -55,6 +55,7 @@ fn b3_3_provider_is_subscriber() {
     a_wrong_one_is_left(&mut scene, &manager);
     scene.restart();
     scene.connected(WWAN);
+    scene.registered();
     assert_eq!(connected_to(&mut scene), PROVIDER.name);
     scene.complete();
 }
