@@ -2,7 +2,7 @@
 
 use std::{
     io::{self, Read as _},
-    process::{Child, Command, Stdio},
+    process::{Child, Command, ExitStatus, Stdio},
     thread,
     time::{Duration, Instant},
 };
@@ -16,6 +16,8 @@ const MAX_OUTPUT: u64 = 1 << 20;
 #[derive(Debug)]
 pub(crate) struct Ran {
     pub(crate) is_ok: bool,
+    /// `None`: a signal has ended it.
+    code: Option<i32>,
     pub(crate) output: String,
     /// The end of what it complained about.
     complaint: String,
@@ -55,7 +57,8 @@ pub(crate) fn run_within(
     let mut child = command.spawn().map_err(named)?;
     let output = child.stdout.take().map(heard);
     let complaint = child.stderr.take().map(heard);
-    let is_ok = ended(&mut child, time).map_err(named)?;
+    let status = ended(&mut child, time).map_err(named)?;
+    let is_ok = status.success();
     let text = |heard: Option<thread::JoinHandle<String>>| {
         let text = heard.and_then(|heard| heard.join().ok());
         text.unwrap_or_default()
@@ -75,6 +78,7 @@ pub(crate) fn run_within(
     };
     Ok(Ran {
         is_ok,
+        code: status.code(),
         output,
         complaint,
     })
@@ -91,12 +95,12 @@ fn heard(mut stream: impl io::Read + Send + 'static) -> thread::JoinHandle<Strin
     })
 }
 
-fn ended(child: &mut Child, time: Duration) -> io::Result<bool> {
+fn ended(child: &mut Child, time: Duration) -> io::Result<ExitStatus> {
     let end = now() + time;
     let mut pause = Duration::from_millis(1);
     loop {
         if let Some(status) = child.try_wait()? {
-            return Ok(status.success());
+            return Ok(status);
         }
         if now() >= end {
             child.kill()?;
@@ -142,7 +146,9 @@ pub(crate) fn is_older(version: &str, than: &str) -> io::Result<bool> {
         command.args(["--compare-versions", version, "lt", than])
     });
     match compared {
-        Ok(ran) => Ok(ran.is_ok),
+        // dpkg(1): 1 is "no", 2 is an error.
+        Ok(ran) if ran.code == Some(1) => Ok(false),
+        Ok(ran) => ran.succeeded().map(|_| true),
         Err(error) if error.kind() == io::ErrorKind::NotFound => {
             Ok(numbers(version) < numbers(than))
         }

@@ -47,9 +47,15 @@ pub fn read(path: &Path, max: u64) -> io::Result<Vec<u8>> {
 /// Of the file system.
 pub fn replace(path: &Path, content: &[u8], mode: u32) -> io::Result<()> {
     let temporary = path.with_extension("new");
-    let mut file = create(&temporary, mode)?;
-    file.write_all(content)?;
-    file.sync_all()?;
+    let written = create(&temporary, mode).and_then(|mut file| {
+        file.write_all(content)?;
+        file.sync_all()
+    });
+    if written.is_err() {
+        // Half of it only takes room.
+        let _ = remove(&temporary);
+    }
+    written?;
     put_in_place(&temporary, path)
 }
 

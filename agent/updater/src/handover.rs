@@ -22,6 +22,9 @@ pub const UPDATER_DIR: &str = "/var/lib/lamplighter-updater";
 
 /// Longest request or report that is read.
 const MAX_SMALL: u64 = 64 << 10;
+/// Letters of an id, and of the words of a report.
+const MAX_ID: usize = 64;
+const MAX_WORDS: usize = 1000;
 
 /// What the agent wants.
 #[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
@@ -116,22 +119,27 @@ pub fn put_request(directory: &Path, request: &Request) -> io::Result<()> {
 
 /// `None`: there is none, or what is there is no request.
 pub fn request(directory: &Path) -> Option<Request> {
-    small(&directory.join(REQUEST))
+    let request: Request = read(&directory.join(REQUEST), MAX_SMALL)?;
+    (request.id.len() <= MAX_ID).then_some(request)
 }
 
 /// What the updater has told last; `None` where it has told nothing.
 pub fn report(updater_dir: &Path) -> Option<Report> {
-    small(&updater_dir.join(REPORT))
+    read(&updater_dir.join(REPORT), MAX_SMALL)
 }
 
-pub(crate) fn put_report(updater_dir: &Path, report: &Report) -> io::Result<()> {
-    files::replace(&updater_dir.join(REPORT), &json(report)?, 0o644)
+/// What is too long to be read again is cut.
+pub(crate) fn put_report(updater_dir: &Path, mut report: Report) -> io::Result<()> {
+    if let Some((end, _)) = report.words.char_indices().nth(MAX_WORDS) {
+        report.words.truncate(end);
+    }
+    files::replace(&updater_dir.join(REPORT), &json(&report)?, 0o644)
 }
 
 pub(crate) fn json(value: &impl Serialize) -> io::Result<Vec<u8>> {
     serde_json::to_vec(value).map_err(io::Error::other)
 }
 
-pub(crate) fn small<T: for<'a> Deserialize<'a>>(path: &Path) -> Option<T> {
-    serde_json::from_slice(&files::read(path, MAX_SMALL).ok()?).ok()
+pub(crate) fn read<T: for<'a> Deserialize<'a>>(path: &Path, max: u64) -> Option<T> {
+    serde_json::from_slice(&files::read(path, max).ok()?).ok()
 }

@@ -23,17 +23,25 @@ const PACKING: Duration = Duration::from_secs(600);
 /// Puts the installed package to `to`; `kept` may be the one that was installed by us.
 pub(crate) fn installed(version: &str, kept: &Path, to: &Path) -> io::Result<()> {
     let temporary = to.with_extension("new");
-    if version_of(kept).as_deref() == Some(version) {
-        files::copy(&mut fs::File::open(kept)?, &temporary, u64::MAX, 0o600)?;
-    } else {
-        let tree = to.with_extension("tree");
-        clear(&tree)?;
-        let packed = pack(&tree, &temporary);
-        clear(&tree)?;
-        packed?;
-        fs::File::open(&temporary)?.sync_all()?;
+    let written = write(version, kept, &temporary);
+    if written.is_err() {
+        // Half of it only takes room.
+        let _ = files::remove(&temporary);
     }
+    written?;
     files::put_in_place(&temporary, to)
+}
+
+fn write(version: &str, kept: &Path, to: &Path) -> io::Result<()> {
+    if version_of(kept).as_deref() == Some(version) {
+        return files::copy(&mut fs::File::open(kept)?, to, u64::MAX, 0o600).map(|_| ());
+    }
+    let tree = to.with_extension("tree");
+    clear(&tree)?;
+    let packed = pack(&tree, to);
+    clear(&tree)?;
+    packed?;
+    fs::File::open(to)?.sync_all()
 }
 
 /// `None`: there is no package.

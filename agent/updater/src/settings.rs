@@ -8,6 +8,7 @@ use std::{
 };
 
 pub use minisign_verify::PublicKey;
+use serde::{Deserialize, Serialize};
 use toml_edit::{DocumentMut, Item};
 
 use crate::files;
@@ -32,7 +33,7 @@ pub struct Settings {
 }
 
 /// Who installs.
-#[derive(Clone, Debug, Eq, PartialEq)]
+#[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
 pub enum Installer {
     /// dpkg, here.
     Deb,
@@ -41,7 +42,7 @@ pub enum Installer {
 }
 
 /// The commands of such a system; the file is added to the first.
-#[derive(Clone, Debug, Eq, PartialEq)]
+#[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
 pub struct Image {
     pub install: Vec<String>,
     /// What runs is to stay.

@@ -13,9 +13,9 @@
 //! package which brings a broken one cannot prevent the way back.
 
 use std::{
-    fs::{self, File},
+    fs::{self, File, OpenOptions, Permissions},
     io,
-    os::unix::fs::DirBuilderExt as _,
+    os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _, PermissionsExt as _},
     path::{Path, PathBuf},
     thread::sleep,
     time::{Duration, Instant},
@@ -49,7 +49,6 @@ pub struct Places {
 #[derive(Debug)]
 pub struct Updater {
     places: Places,
-    settings: Settings,
     _lock: Flock<File>,
 }
 
@@ -60,6 +59,9 @@ struct Transaction {
     stage: Stage,
     from: String,
     to: String,
+    /// As configured when it began: what is configured now may be broken.
+    installer: Installer,
+    prove: Duration,
     before: Health,
     /// When it began.
     begun: Moment,
@@ -94,6 +96,8 @@ const INSTALLED: &str = "installed.deb";
 /// Version of the image that was installed last.
 const IMAGE: &str = "image";
 const TRANSACTION: &str = "transaction";
+/// Much longer than what the agent says of itself.
+const MAX_TRANSACTION: u64 = 4 << 20;
 /// Of this program.
 const COPY: &str = "updater";
 
@@ -118,11 +122,10 @@ impl Updater {
             .create(directory);
         let failed = |error: io::Error| format!("{}: {error}", directory.display());
         made.map_err(failed)?;
-        let lock = File::create(directory.join("lock")).map_err(failed)?;
+        let lock = lock(&directory.join("lock")).map_err(failed)?;
         let lock = Flock::lock(lock, FlockArg::LockExclusive)
             .map_err(|(_, error)| failed(error.into()))?;
         Ok(Self {
-            settings: Settings::read(&places.config)?,
             places,
             _lock: lock,
         })
@@ -143,7 +146,9 @@ impl Updater {
             let Some(request) = self.request() else {
                 return Ok(());
             };
-            self.take_up(&request).map_err(|error| error.to_string())?;
+            let settings = Settings::read(&self.places.config)?;
+            self.take_up(&request, &settings)
+                .map_err(|error| error.to_string())?;
         }
     }
 
@@ -156,7 +161,7 @@ impl Updater {
         (!is_done).then_some(request)
     }
 
-    fn take_up(&self, request: &Request) -> io::Result<()> {
+    fn take_up(&self, request: &Request, settings: &Settings) -> io::Result<()> {
         let tell = |phase, words: &str| {
             let report = Report {
                 id: request.id.clone(),
@@ -165,50 +170,61 @@ impl Updater {
                 to: None,
                 words: words.to_owned(),
             };
-            handover::put_report(&self.places.own_dir, &report)
+            handover::put_report(&self.places.own_dir, report)
         };
         tell(Phase::Checking, "")?;
-        match self.checked(request) {
-            Ok((from, to)) => {
-                let transaction = Transaction {
-                    id: request.id.clone(),
-                    stage: Stage::Installing,
-                    from,
-                    to,
-                    before: Health::ask().unwrap_or_default(),
-                    begun: Moment::now(),
-                    tries: 0,
-                    words: String::new(),
-                };
-                files::copy(
-                    &mut File::open("/proc/self/exe")?,
-                    &self.own(COPY),
-                    u64::MAX,
-                    0o700,
-                )?;
-                self.save(&transaction)
-            }
-            Err((Some(reason), words)) => {
-                files::remove(&self.own(NEW))?;
-                tell(Phase::Refused(reason), &words)
-            }
-            Err((None, words)) => tell(Phase::Failed, &words),
+        let begun = self.checked(request, settings).and_then(|versions| {
+            let begun = self.begin(request, settings, versions);
+            begun.map_err(|error| (None, error.to_string()))
+        });
+        let Err((reason, words)) = begun else {
+            return Ok(());
+        };
+        for file in [TRANSACTION, NEW, COPY] {
+            files::remove(&self.own(file))?;
         }
+        tell(reason.map_or(Phase::Failed, Phase::Refused), &words)
+    }
+
+    fn begin(
+        &self,
+        request: &Request,
+        settings: &Settings,
+        (from, to): (String, String),
+    ) -> io::Result<()> {
+        let mut program = File::open("/proc/self/exe")?;
+        files::copy(&mut program, &self.own(COPY), u64::MAX, 0o700)?;
+        self.save(&Transaction {
+            id: request.id.clone(),
+            stage: Stage::Installing,
+            from,
+            to,
+            installer: settings.installer.clone(),
+            prove: settings.prove,
+            before: Health::ask().unwrap_or_default(),
+            begun: Moment::now(),
+            tries: 0,
+            words: String::new(),
+        })
     }
 
     /// Everything that can be said before anything is changed: the versions from which and to which.
-    fn checked(&self, request: &Request) -> Result<(String, String), (Option<Reason>, String)> {
+    fn checked(
+        &self,
+        request: &Request,
+        settings: &Settings,
+    ) -> Result<(String, String), (Option<Reason>, String)> {
         let failed = |error: io::Error| (None, error.to_string());
-        let from = self.installed().map_err(failed)?;
+        let from = self.installed(&settings.installer).map_err(failed)?;
         let package = match request.wish {
             Wish::Install => {
-                self.received(&from)
+                self.received(&from, settings)
                     .map_err(|(reason, words)| (Some(reason), words))?
                     .version
             }
             Wish::Rollback => self.previous().map_err(|words| (None, words))?,
         };
-        if let Installer::Deb = self.settings.installer {
+        if let Installer::Deb = settings.installer {
             keep::installed(&from, &self.own(INSTALLED), &self.own(BEFORE)).map_err(|error| {
                 let words = format!("cannot keep the installed package: {error}");
                 (None, words)
@@ -217,21 +233,21 @@ impl Updater {
         Ok((from, package))
     }
 
-    fn received(&self, installed: &str) -> Result<Package, Refusal> {
+    fn received(&self, installed: &str, settings: &Settings) -> Result<Package, Refusal> {
         let Settings {
             key,
             installer,
             max_size,
             ..
-        } = &self.settings;
+        } = settings;
         let container = handover::directory(&self.places.state_dir).join(PACKAGE);
         let package = verify::extract(&container, &self.own(NEW), key, installer, *max_size)?;
         verify::may_replace(&package, installed)?;
         Ok(package)
     }
 
-    fn installed(&self) -> io::Result<String> {
-        match self.settings.installer {
+    fn installed(&self, installer: &Installer) -> io::Result<String> {
+        match installer {
             Installer::Deb => {
                 let version = commands::installed(NAME)?;
                 version.ok_or_else(|| io::Error::other("no package is installed"))
@@ -273,7 +289,7 @@ impl Updater {
             Next::Restart(stage) => {
                 (transaction.stage, transaction.tries) = (stage, 0);
                 self.save(&transaction)?;
-                if let Installer::Image(image) = &self.settings.installer {
+                if let Installer::Image(image) = &transaction.installer {
                     execute(&image.restart, None)?;
                 }
                 Ok(false)
@@ -287,11 +303,11 @@ impl Updater {
 
     fn install(&self, transaction: &mut Transaction) -> io::Result<Next> {
         self.tell(transaction, Phase::Installing)?;
-        let installed = match &self.settings.installer {
+        let installed = match &transaction.installer {
             Installer::Deb => dpkg(&self.own(NEW)),
             Installer::Image(image) => execute(&image.install, Some(&self.own(NEW))),
         };
-        match (installed, &self.settings.installer) {
+        match (installed, &transaction.installer) {
             (Err(error), _) => {
                 transaction.words = format!("it cannot be installed: {error}");
                 Ok(Next::Stage(Stage::GoingBack))
@@ -306,8 +322,8 @@ impl Updater {
     /// It must be well for a while, so that one that ends again and again does not pass.
     fn prove(&self, transaction: &mut Transaction) -> io::Result<Next> {
         self.tell(transaction, Phase::Proving)?;
-        let end = now() + self.settings.prove;
-        let stays = (self.settings.prove / 10).min(Duration::from_secs(30));
+        let end = now() + transaction.prove;
+        let stays = (transaction.prove / 10).min(Duration::from_secs(30));
         let pause = (stays / 5).min(LOOK);
         let mut since: Option<Instant> = None;
         loop {
@@ -320,7 +336,7 @@ impl Updater {
             };
             let Some(lacks) = lacks else {
                 if *since.get_or_insert_with(now) + stays <= now() {
-                    return self.proved();
+                    return proved(transaction);
                 }
                 sleep(pause);
                 continue;
@@ -334,29 +350,30 @@ impl Updater {
         }
     }
 
-    fn proved(&self) -> io::Result<Next> {
-        if let Installer::Image(image) = &self.settings.installer {
-            execute(&image.good, None)?;
-        }
-        Ok(Next::Stage(Stage::Ending(Phase::Installed)))
-    }
-
     fn go_back(&self, transaction: &Transaction) -> io::Result<Next> {
         self.tell(transaction, Phase::GoingBack)?;
-        match &self.settings.installer {
-            Installer::Deb => {
-                dpkg(&self.own(BEFORE))?;
-                Ok(Next::Stage(Stage::Ending(Phase::RolledBack)))
+        let gone_back = match &transaction.installer {
+            Installer::Deb => dpkg(&self.own(BEFORE)),
+            Installer::Image(image) => execute(&image.bad, None),
+        };
+        if let Err(error) = gone_back {
+            let words = format!(
+                "{}; the version before cannot be installed, which is tried again: {error}",
+                transaction.words
+            );
+            let transaction = Transaction {
+                words,
+                ..transaction.clone()
+            };
+            self.tell(&transaction, Phase::GoingBack)?;
+            return Err(error);
+        }
+        let ending = Stage::Ending(Phase::RolledBack);
+        match &transaction.installer {
+            Installer::Image(Image { restart, .. }) if !restart.is_empty() => {
+                Ok(Next::Restart(ending))
             }
-            Installer::Image(image) => {
-                execute(&image.bad, None)?;
-                let ending = Stage::Ending(Phase::RolledBack);
-                if image.restart.is_empty() {
-                    Ok(Next::Stage(ending))
-                } else {
-                    Ok(Next::Restart(ending))
-                }
-            }
+            Installer::Deb | Installer::Image(_) => Ok(Next::Stage(ending)),
         }
     }
 
@@ -367,7 +384,7 @@ impl Updater {
             Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
             Ok(()) | Err(_) => Ok(()),
         };
-        match (phase, &self.settings.installer) {
+        match (phase, &transaction.installer) {
             (Phase::Installed, Installer::Deb) => {
                 rename(BEFORE, PREVIOUS)?;
                 rename(NEW, INSTALLED)?;
@@ -392,7 +409,7 @@ impl Updater {
             to: Some(transaction.to.clone()),
             words: transaction.words.clone(),
         };
-        handover::put_report(&self.places.own_dir, &report)
+        handover::put_report(&self.places.own_dir, report)
     }
 
     /// A file that cannot be read must not be taken for none: the box may be half updated.
@@ -401,7 +418,7 @@ impl Updater {
         match path.try_exists() {
             Ok(false) => Ok(None),
             Ok(true) => {
-                let read = handover::small(&path);
+                let read = handover::read(&path, MAX_TRANSACTION);
                 read.map(Some)
                     .ok_or_else(|| format!("{} cannot be understood", path.display()))
             }
@@ -417,6 +434,21 @@ impl Updater {
     fn own(&self, name: &str) -> PathBuf {
         self.places.own_dir.join(name)
     }
+}
+
+/// Opens the lock; whoever can open it as well could keep us waiting.
+fn lock(path: &Path) -> io::Result<File> {
+    let mut options = OpenOptions::new();
+    let file = options.append(true).create(true).mode(0o600).open(path)?;
+    file.set_permissions(Permissions::from_mode(0o600))?;
+    Ok(file)
+}
+
+fn proved(transaction: &Transaction) -> io::Result<Next> {
+    if let Installer::Image(image) = &transaction.installer {
+        execute(&image.good, None)?;
+    }
+    Ok(Next::Stage(Stage::Ending(Phase::Installed)))
 }
 
 /// Installs a package; the configuration stays as the administrator has it. Where somebody else is

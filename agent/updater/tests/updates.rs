@@ -33,7 +33,10 @@ cut before
 const DPKG: &str = r#"
 case $1 in
 --print-architecture) echo testarch; exit ;;
---compare-versions) exec /usr/bin/dpkg "$@" ;;
+--compare-versions)
+	[ ! -e "$root/cannot-compare" ] || exit 2
+	exec /usr/bin/dpkg "$@"
+	;;
 esac
 for file; do :; done
 version=$(dpkg-deb -f "$file" Version)
@@ -308,6 +311,103 @@ fn an_older_version_replaces_only_the_one_it_is_signed_for() {
 }
 
 #[test]
+fn what_cannot_be_compared_is_not_installed() {
+    let mut rig = Rig::new("compare");
+    rig.is("0.9", "registered online");
+    rig.put("cannot-compare", "");
+    rig.offer_version("0.9", COMMENT);
+    let report = rig.update(Wish::Install);
+    assert_eq!(report.phase, Phase::Refused(Reason::Integrity));
+    assert_eq!(rig.installed(), "1.0");
+}
+
+#[test]
+fn a_broken_configuration_does_not_prevent_the_way_back() {
+    let mut rig = Rig::new("broken");
+    rig.is("1.1", "mute");
+    rig.offer_version("1.1", COMMENT);
+    rig.request(Wish::Install);
+    rig.put("cut", &format!("before {}", dry_calls("broken-dry")));
+    assert!(!rig.run().success());
+    assert_eq!(rig.report().phase, Phase::Proving);
+    rig.put("lamplighter.toml", "[update");
+    assert!(rig.run().success());
+    assert_eq!(rig.report().phase, Phase::RolledBack);
+    assert_eq!(rig.installed(), "1.0");
+    assert!(rig.is_tidy());
+}
+
+#[test]
+fn a_way_back_that_fails_is_told_and_tried_again() {
+    let mut rig = Rig::new("back");
+    rig.is("1.1", "mute");
+    rig.put("refuses-1.0", "");
+    rig.offer_version("1.1", COMMENT);
+    rig.request(Wish::Install);
+    for _ in 0..5 {
+        assert!(!rig.run().success());
+        let Report { phase, words, .. } = rig.report();
+        assert_eq!(phase, Phase::GoingBack);
+        assert!(words.contains("does not run"), "{words}");
+        assert!(words.contains("does not want to"), "{words}");
+    }
+    files::remove(&rig.root.join("refuses-1.0")).unwrap();
+    assert!(rig.run().success());
+    assert_eq!(rig.report().phase, Phase::RolledBack);
+    assert_eq!(rig.installed(), "1.0");
+}
+
+#[test]
+fn what_cannot_be_begun_is_told() {
+    let mut rig = Rig::new("begin");
+    rig.is("1.1", "registered online");
+    rig.offer_version("1.1", COMMENT);
+    // The transaction cannot be written.
+    let obstacle = rig.root.join("own/transaction.new");
+    fs::create_dir(&obstacle).unwrap();
+    let report = rig.update(Wish::Install);
+    assert_eq!(report.phase, Phase::Failed);
+    assert!(!report.words.is_empty());
+    assert!(rig.is_tidy());
+    fs::remove_dir(&obstacle).unwrap();
+    assert_eq!(rig.update(Wish::Install).phase, Phase::Installed);
+}
+
+#[test]
+fn what_is_too_long_prevents_nothing() {
+    let mut rig = Rig::new("long");
+    // 200 kB of what the agent says of itself.
+    let state = format!(
+        "registered online\"}},{{\"name\":\"{}\",\"state\":\"offline",
+        "x".repeat(200_000)
+    );
+    rig.put("health-1.0", &state);
+    rig.put("health-1.1", &state);
+    rig.offer_version("1.1", COMMENT);
+    assert_eq!(rig.update(Wish::Install).phase, Phase::Installed);
+    let directory = handover::directory(&rig.root.join("state"));
+    let request = Request {
+        id: "1".repeat(65),
+        wish: Wish::Install,
+    };
+    handover::put_request(&directory, &request).unwrap();
+    assert!(rig.run().success());
+    assert_eq!(rig.report().phase, Phase::Installed, "it is not taken up");
+}
+
+#[test]
+fn nobody_else_can_hold_the_lock() {
+    let rig = Rig::new("lock");
+    let lock = rig.root.join("own/lock");
+    rig.put("own/lock", "");
+    assert!(rig.run().success());
+    assert_eq!(
+        fs::metadata(lock).unwrap().permissions().mode() & 0o777,
+        0o600
+    );
+}
+
+#[test]
 fn links_of_the_agent_lead_nowhere() {
     let mut rig = Rig::new("links");
     rig.offer_version("1.1", COMMENT);
@@ -377,7 +477,7 @@ fn a_version_that_takes_the_machine_down_goes() {
         if is_installed {
             rig.put("cut", &format!("before {next}"));
         } else if runs == 0 {
-            let calls = dry_calls();
+            let calls = dry_calls("dry");
             rig.put("cut", &format!("before {calls}"));
         }
         runs += 1;
@@ -392,8 +492,8 @@ fn a_version_that_takes_the_machine_down_goes() {
 }
 
 /// Which call is the first after the installation.
-fn dry_calls() -> usize {
-    let mut rig = Rig::new("dry");
+fn dry_calls(name: &str) -> usize {
+    let mut rig = Rig::new(name);
     rig.is("1.1", "registered online");
     rig.offer_version("1.1", COMMENT);
     rig.update(Wish::Install);

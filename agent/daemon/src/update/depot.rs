@@ -28,6 +28,8 @@ const ORIGIN: &str = "origin";
 /// The package taken out to be checked.
 const TAKEN_OUT: &str = "checked";
 const MAX_STATE: u64 = 64 << 10;
+/// So many bytes go to the disk at once, so that the last of them do not wait for all others.
+const SYNC_EACH: u64 = 1 << 20;
 
 #[derive(Debug)]
 pub(crate) struct Depot {
@@ -65,7 +67,14 @@ impl Depot {
 
     pub(crate) fn load(&self) -> Machine {
         let content = files::read(&self.own(STATE), MAX_STATE).unwrap_or_default();
-        serde_json::from_slice(&content).unwrap_or_default()
+        let mut machine: Machine = serde_json::from_slice(&content).unwrap_or_default();
+        // Its state may be lost while the updater still knows its numbers.
+        let asked = handover::request(&self.directory).map(|request| request.id);
+        let answered = self.report().map(|report| report.id);
+        for used in asked.into_iter().chain(answered) {
+            machine.count_on_from(used.parse().unwrap_or_default());
+        }
+        machine
     }
 
     pub(crate) fn save(&self, machine: &Machine) -> io::Result<()> {
@@ -122,6 +131,9 @@ impl Depot {
             return Err(io::ErrorKind::InvalidInput.into());
         }
         file.write_all(bytes)?;
+        if *length / SYNC_EACH != end / SYNC_EACH {
+            file.sync_data()?;
+        }
         *length = end;
         Ok(())
     }
@@ -171,6 +183,11 @@ impl Depot {
         let id = number.to_string();
         fs::create_dir_all(&self.directory)?;
         handover::put_request(&self.directory, &Request { id, wish })
+    }
+
+    /// Nobody has taken up what was asked for, and nobody is to do it later.
+    pub(crate) fn withdraw(&self) -> io::Result<()> {
+        files::remove(&self.own(REQUEST))
     }
 
     pub(crate) fn report(&self) -> Option<Report> {

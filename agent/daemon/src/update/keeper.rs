@@ -8,7 +8,7 @@ use lamplighter_model::{
     Value,
     device::{Assignment, Fault, Part},
 };
-use lamplighter_updater::handover::{self, Phase, Report};
+use lamplighter_updater::handover;
 use tokio::{
     sync::{mpsc, watch},
     task::{JoinHandle, spawn_blocking},
@@ -18,9 +18,10 @@ use tokio::{
 use super::{
     Ask, Shown, Wish,
     depot::{Depot, Origin},
-    machine::{Act, Machine, NotNow, Outcome, Severity, State},
-    object::id,
+    machine::{Act, Machine, NotNow, Outcome, Severity, Source, State, nobody},
+    object::{check, id, is_nothing},
     pull::{self, Failed},
+    view,
 };
 use crate::{
     bearer::Board,
@@ -54,8 +55,9 @@ pub(super) struct Keeper {
     pull: Option<JoinHandle<Result<(), Failed>>>,
     /// When the updater was asked last.
     asked: Instant,
-    /// Since when nothing has come of a push, or of the updater.
+    /// Since when nothing new has come of a push, of a person, or of the updater.
     waits: Instant,
+    saved: Instant,
 }
 
 /// How often it is looked at what changes by itself.
@@ -65,6 +67,10 @@ const PUSH_PATIENCE: Duration = Duration::from_secs(600);
 /// The updater takes a request up at once; where it does not, it is asked again, and then no more.
 const ASK_AGAIN: Duration = Duration::from_secs(60);
 const NOBODY: Duration = Duration::from_secs(600);
+/// Longer than any of its steps: people may begin anew then.
+const STUCK: Duration = Duration::from_secs(3600);
+/// How often it is kept how long people have been waited for.
+const SAVE_AGAIN: Duration = Duration::from_secs(60);
 
 impl Keeper {
     pub(super) fn new(
@@ -84,6 +90,7 @@ impl Keeper {
             pull: None,
             asked: Instant::now(),
             waits: Instant::now(),
+            saved: Instant::now(),
         }
     }
 
@@ -133,6 +140,10 @@ impl Keeper {
                 };
                 let _ = reply.send(self.follow(act).await);
             }
+            Ask::Part(part, reply) if is_reset(&part) => {
+                let act = self.machine.reset();
+                let _ = reply.send(self.follow(act).await);
+            }
             Ask::Part(part, reply) => {
                 let is_last = !part.has_more;
                 let mut added = self.add(part).await;
@@ -169,7 +180,7 @@ impl Keeper {
         let mut is_whole = false;
         for Assignment { address, value, .. } in values {
             let done = match (address.path.resource.0, value) {
-                (id::PACKAGE, Value::Opaque(bytes)) if matches!(bytes.as_slice(), [] | [0]) => {
+                (id::PACKAGE, Value::Opaque(bytes)) if is_nothing(bytes) => {
                     let act = self.machine.reset();
                     self.follow(act).await
                 }
@@ -217,7 +228,14 @@ impl Keeper {
 
     /// A piece of what a server pushes.
     async fn push(&mut self, offset: u64, total: Option<u64>, bytes: Vec<u8>) -> Result<(), Fault> {
-        let length = total.unwrap_or_default().max(offset + bytes.len() as u64);
+        if offset == 0 {
+            let act = self.machine.begin_push();
+            self.follow(act).await?;
+        } else if !self.machine.is_pushed() {
+            return Err(Fault::Unsupported);
+        }
+        let length = total.unwrap_or_default();
+        let length = length.max(offset.saturating_add(bytes.len() as u64));
         if length > self.depot.max_size() {
             let act = self
                 .machine
@@ -226,11 +244,7 @@ impl Keeper {
             return Err(Fault::TooLarge);
         }
         if offset == 0 {
-            let act = self.machine.begin_push();
-            self.follow(act).await?;
             self.begin().await?;
-        } else if !self.machine.is_pushed() {
-            return Err(Fault::Unsupported);
         }
         self.waits = Instant::now();
         self.put(offset, bytes).await
@@ -243,7 +257,13 @@ impl Keeper {
 
     async fn put(&mut self, offset: u64, bytes: Vec<u8>) -> Result<(), Fault> {
         let added = self.on_disk(move |depot| depot.add(offset, &bytes)).await;
-        self.judge(added).await
+        match added {
+            // What is there is good still.
+            Err(error) if error.kind() == io::ErrorKind::InvalidInput => Err(Fault::BadValue(
+                "a part before this one is missing".to_owned(),
+            )),
+            added => self.judge(added).await,
+        }
     }
 
     async fn complete(&mut self) -> Result<(), Fault> {
@@ -267,11 +287,17 @@ impl Keeper {
     async fn on_person(&mut self, wish: Wish) -> Result<(), Fault> {
         match wish {
             Wish::Begin => {
-                let act = self.machine.begin_local();
+                let is_stuck = self.waits.elapsed() > STUCK;
+                let act = self.machine.begin_local(is_stuck);
                 self.follow(act).await?;
+                self.waits = Instant::now();
                 self.begin().await
             }
-            Wish::Add(offset, bytes) => self.put(offset, bytes).await,
+            Wish::Add(..) | Wish::End if !self.machine.is_local() => Err(Fault::Unsupported),
+            Wish::Add(offset, bytes) => {
+                self.waits = Instant::now();
+                self.put(offset, bytes).await
+            }
             Wish::End => {
                 self.complete().await?;
                 self.finish().await
@@ -324,7 +350,7 @@ impl Keeper {
     async fn on_tick(&mut self) {
         let act = match self.machine.state {
             State::Idle => Act::Nothing,
-            State::Downloading if self.machine.is_pushed() => {
+            State::Downloading if self.machine.is_pushed() || self.machine.is_local() => {
                 if self.waits.elapsed() < PUSH_PATIENCE {
                     Act::Nothing
                 } else {
@@ -343,11 +369,13 @@ impl Keeper {
         let report = self.on_disk(|depot| Ok(depot.report())).await;
         let number = self.machine.number().to_string();
         let report = report.ok().flatten().filter(|report| report.id == number);
-        if report.is_some() {
+        if report.is_some() && report != self.show.borrow().phase {
             self.waits = Instant::now();
         }
-        let is_nobody_there = self.waits.elapsed() > NOBODY;
-        let report = report.or_else(|| is_nobody_there.then(|| nobody(&number)));
+        let is_nobody_there = report.is_none() && self.waits.elapsed() > NOBODY;
+        if is_nobody_there && self.on_disk(|depot| depot.withdraw()).await.is_ok() {
+            return self.machine.on_report(&nobody(&number));
+        }
         self.show.send_if_modified(|shown| {
             let is_news = shown.phase != report;
             shown.phase.clone_from(&report);
@@ -379,7 +407,7 @@ impl Keeper {
                 self.tried(self.on_disk(|depot| depot.discard()).await);
             }
             Act::Download => {
-                let super::machine::Source::Uri(uri) = self.machine.source.clone() else {
+                let Source::Uri(uri) = self.machine.source.clone() else {
                     return;
                 };
                 let (depot, fetching) = (Arc::clone(&self.depot), Arc::clone(&self.fetching));
@@ -408,8 +436,11 @@ impl Keeper {
         if before == self.machine {
             return;
         }
-        let machine = self.machine.clone();
-        self.tried(self.on_disk(move |depot| depot.save(&machine)).await);
+        if !self.machine.only_waits(&before) || self.saved.elapsed() > SAVE_AGAIN {
+            self.saved = Instant::now();
+            let machine = self.machine.clone();
+            self.tried(self.on_disk(move |depot| depot.save(&machine)).await);
+        }
         self.tell(&before);
         let machine = self.machine.clone();
         self.show.send_modify(|shown| {
@@ -421,26 +452,10 @@ impl Keeper {
     }
 
     fn tell(&self, before: &Machine) {
-        let is = (self.machine.state, self.machine.outcome);
-        if is == (before.state, before.outcome) {
-            return;
+        if let Some(text) = view::news(&self.machine, before) {
+            let news = News::new(Class::System, "update").text(text);
+            self.events.tell(news.detail(self.machine.words.clone()));
         }
-        let version = self.machine.package.as_ref().or(before.package.as_ref());
-        let version = version.map_or_else(String::new, |(_, version)| format!(" {version}"));
-        let text = match is {
-            (State::Downloading, _) => "a package is on its way".to_owned(),
-            (State::Downloaded, Outcome::Deferred) => {
-                format!("version{version} waits until nobody works at the box")
-            }
-            (State::Downloaded, Outcome::Failed) => format!("version{version} failed"),
-            (State::Downloaded, _) => format!("version{version} is ready to be installed"),
-            (State::Updating, _) => format!("version{version} is being installed"),
-            (State::Idle, Outcome::Success) => format!("version{version} runs"),
-            (State::Idle, Outcome::Initial | Outcome::Cancelled) => "no update".to_owned(),
-            (State::Idle, _) => format!("version{version} is not installed"),
-        };
-        let news = News::new(Class::System, "update").text(text);
-        self.events.tell(news.detail(self.machine.words.clone()));
     }
 
     fn tried(&self, done: io::Result<()>) {
@@ -477,28 +492,7 @@ async fn ended(pull: &mut Option<JoinHandle<Result<(), Failed>>>) -> Result<(), 
     ended.unwrap_or_else(|error| Err((Outcome::ConnectionLost, error.to_string())))
 }
 
-fn check(value: &Assignment) -> Result<(), Fault> {
-    let bad = |why: &str| Err(Fault::BadValue(why.to_owned()));
-    match (value.address.path.resource.0, &value.value) {
-        (id::PACKAGE, Value::Opaque(_))
-        | (id::URI, Value::String(_))
-        | (id::MAX_DEFER, Value::Unsigned(_))
-        | (id::AUTOMATIC, Value::Boolean(_)) => Ok(()),
-        (id::SEVERITY, Value::Integer(number)) => match Severity::try_from(*number) {
-            Ok(_) => Ok(()),
-            Err(()) => bad("0 critical, 1 mandatory or 2 optional is wanted"),
-        },
-        _ => bad("a value of another type is wanted"),
-    }
-}
-
-/// What is said in the place of an updater that says nothing.
-fn nobody(id: &str) -> Report {
-    Report {
-        id: id.to_owned(),
-        phase: Phase::Failed,
-        from: None,
-        to: None,
-        words: "nobody installs it: systemctl status lamplighter-updater".to_owned(),
-    }
+/// Object 5 is to forget what is there, by a transfer in blocks that has but one.
+fn is_reset(part: &Part) -> bool {
+    part.offset == 0 && !part.has_more && is_nothing(&part.bytes)
 }

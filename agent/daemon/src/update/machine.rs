@@ -130,6 +130,24 @@ impl Machine {
         self.number
     }
 
+    /// This number was used, whatever is known of it: what became of it is not told of the next.
+    pub(crate) fn count_on_from(&mut self, used: u64) {
+        if self.state != State::Updating {
+            self.number = self.number.max(used);
+        }
+    }
+
+    /// Nothing is new, but that it has waited for people a little longer.
+    pub(crate) fn only_waits(&self, before: &Self) -> bool {
+        self.deferred.is_some()
+            && before.deferred.is_some()
+            && *self
+                == Self {
+                    deferred: self.deferred,
+                    ..before.clone()
+                }
+    }
+
     /// After a restart: a download goes on, a push does not; what was handed over may be lost.
     pub(crate) fn restarted(&mut self) -> Act {
         match (self.state, &self.source) {
@@ -165,9 +183,10 @@ impl Machine {
         }
     }
 
-    /// A person brings a package, which is installed at once.
-    pub(crate) fn begin_local(&mut self) -> Result<Act, NotNow> {
-        if self.state == State::Updating {
+    /// A person brings a package, which is installed at once. `is_stuck`: the updater has said
+    /// nothing new for long.
+    pub(crate) fn begin_local(&mut self, is_stuck: bool) -> Result<Act, NotNow> {
+        if self.state == State::Updating && !is_stuck {
             return Err(NotNow);
         }
         self.begin(Source::Local);
@@ -198,6 +217,11 @@ impl Machine {
     /// Whether parts of a push are expected.
     pub(crate) fn is_pushed(&self) -> bool {
         self.state == State::Downloading && self.source == Source::Pushed
+    }
+
+    /// Whether parts of a person's package are.
+    pub(crate) fn is_local(&self) -> bool {
+        self.state == State::Downloading && self.source == Source::Local
     }
 
     /// Nothing at 5/0/0 or 5/0/1.
@@ -275,7 +299,7 @@ impl Machine {
         self.state = State::Updating;
         self.outcome = Outcome::Initial;
         self.deferred = None;
-        self.number += 1;
+        self.number = self.number.wrapping_add(1);
         Act::Install(self.number)
     }
 
@@ -313,6 +337,17 @@ impl Machine {
             words: words.to_owned(),
             ..self.clone()
         };
+    }
+}
+
+/// What is said in the place of an updater that says nothing.
+pub(crate) fn nobody(id: &str) -> Report {
+    Report {
+        id: id.to_owned(),
+        phase: Phase::Failed,
+        from: None,
+        to: None,
+        words: "nobody installs it: systemctl status lamplighter-updater".to_owned(),
     }
 }
 

@@ -10,7 +10,10 @@ use lamplighter_model::{
 };
 use std::time::Duration;
 
-use super::{Ask, Desk, Shown, machine::Source};
+use super::{
+    Ask, Desk, Shown,
+    machine::{Severity, Source},
+};
 
 /// How it is called among the adapters.
 pub(crate) const ADAPTER: &str = "update";
@@ -173,6 +176,27 @@ fn values(shown: &Shown) -> Vec<(u16, Option<u16>, Value)> {
             .map(|seconds| (id::CHANGED, None, Value::Time(seconds))),
     );
     values
+}
+
+/// Whether a value may be written at all.
+pub(super) fn check(value: &Assignment) -> Result<(), Fault> {
+    let bad = |why: &str| Err(Fault::BadValue(why.to_owned()));
+    match (value.address.path.resource.0, &value.value) {
+        (id::PACKAGE, Value::Opaque(_))
+        | (id::URI, Value::String(_))
+        | (id::MAX_DEFER, Value::Unsigned(_))
+        | (id::AUTOMATIC, Value::Boolean(_)) => Ok(()),
+        (id::SEVERITY, Value::Integer(number)) => match Severity::try_from(*number) {
+            Ok(_) => Ok(()),
+            Err(()) => bad("0 critical, 1 mandatory or 2 optional is wanted"),
+        },
+        _ => bad("a value of another type is wanted"),
+    }
+}
+
+/// At 5/0/0 that is the wish to forget what is there.
+pub(super) fn is_nothing(bytes: &[u8]) -> bool {
+    matches!(bytes, [] | [0])
 }
 
 fn sample((resource, index, value): &(u16, Option<u16>, Value), stamp: Stamp) -> Sample {

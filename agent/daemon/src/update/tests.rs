@@ -264,6 +264,57 @@ async fn where_nobody_installs_it_is_told() {
     running.becomes(3, 0).await;
     sleep(Duration::from_secs(600)).await;
     running.becomes(2, 8).await;
+    assert_eq!(rig.request(), None, "and nobody does it later");
+    running.stop().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_old_report_is_not_taken_for_a_new_one() {
+    let rig = Rig::new("old");
+    let old = Report {
+        id: "1".to_owned(),
+        phase: Phase::Installed,
+        from: None,
+        to: None,
+        words: String::new(),
+    };
+    let path = depot::updater_dir(&rig.state_dir()).join(REPORT);
+    files::replace(&path, &serde_json::to_vec(&old).unwrap(), 0o644).unwrap();
+    let directory = handover::directory(&rig.state_dir());
+    fs::create_dir_all(&directory).unwrap();
+    files::replace(&directory.join("state"), b"damaged", 0o600).unwrap();
+    let mut running = rig.start();
+    running.push(&package(), 1024).await.unwrap();
+    running.becomes(2, 0).await;
+    running.execute(2).await.unwrap();
+    sleep(Duration::from_secs(10)).await;
+    running.becomes(3, 0).await;
+    assert_eq!(rig.request().unwrap().id, "2");
+    running.stop().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_updater_that_is_stuck_does_not_prevent_another_try() {
+    let rig = Rig::new("stuck");
+    let mut running = rig.start();
+    running.push(&package(), 1024).await.unwrap();
+    running.becomes(2, 0).await;
+    running.execute(2).await.unwrap();
+    rig.report(Phase::Checking);
+    sleep(Duration::from_secs(3000)).await;
+    let desk = running.object.desk().clone();
+    assert_eq!(desk.begin().await, Err(Fault::Unsupported));
+    // It goes on: the time counts anew.
+    rig.report(Phase::GoingBack);
+    sleep(Duration::from_secs(3000)).await;
+    assert_eq!(desk.begin().await, Err(Fault::Unsupported));
+    sleep(Duration::from_secs(700)).await;
+    running.becomes(3, 0).await;
+    desk.begin().await.unwrap();
+    desk.add(0, package()).await.unwrap();
+    desk.end().await.unwrap();
+    running.becomes(3, 0).await;
+    assert_eq!(rig.request().unwrap().id, "2");
     running.stop().await;
 }
 
@@ -316,6 +367,73 @@ async fn a_push_that_stops_is_given_up_and_gaps_are_refused() {
     running.object.write_part(&part(0, true)).await.unwrap();
     sleep(Duration::from_secs(700)).await;
     running.becomes(0, 4).await;
+    running.stop().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_does_not_belong_to_a_push_changes_nothing() {
+    let rig = Rig::new("stray");
+    let mut running = rig.start();
+    let part = |offset, bytes: Vec<u8>, total| Part {
+        resource: ResourceAddress::gateway(5, 0, 0),
+        offset,
+        has_more: total != Some(1),
+        bytes,
+        total,
+    };
+    // A server that is not there yet.
+    let uri = Value::String("http://127.0.0.1:1/package".to_owned());
+    running.write(1, uri).await.unwrap();
+    for offset in [0, 1024] {
+        let large = part(offset, vec![1; 1024], Some(1 << 20));
+        let refused = running.object.write_part(&large).await;
+        assert_eq!(refused, Err(Fault::Unsupported));
+        running.becomes(1, 0).await;
+    }
+    let desk = running.object.desk().clone();
+    assert_eq!(desk.add(0, vec![1]).await, Err(Fault::Unsupported));
+    assert_eq!(desk.end().await, Err(Fault::Unsupported));
+    running.becomes(1, 0).await;
+    // Nothing, as the only block of a transfer.
+    for bytes in [vec![], vec![0]] {
+        let reset = part(0, bytes, Some(1));
+        running.object.write_part(&reset).await.unwrap();
+        running.becomes(0, 0).await;
+        running.push(&package(), 1024).await.unwrap();
+        running.becomes(2, 0).await;
+    }
+    running.execute(10).await.unwrap();
+
+    // A gap: what is there is good still.
+    let package = package();
+    let piece = |offset: usize| part(offset as u64, package[offset..][..1024].to_vec(), None);
+    running.object.write_part(&piece(0)).await.unwrap();
+    let gap = running.object.write_part(&piece(2048)).await;
+    assert!(matches!(gap, Err(Fault::BadValue(_))), "{gap:?}");
+    running.becomes(1, 0).await;
+    running.object.write_part(&piece(1024)).await.unwrap();
+    // Too large from the first part on.
+    let large = part(0, vec![1; 1024], Some(1 << 20));
+    let refused = running.object.write_part(&large).await;
+    assert_eq!(refused, Err(Fault::TooLarge));
+    running.becomes(0, 2).await;
+    running.stop().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_person_who_goes_away_leaves_nothing() {
+    let rig = Rig::new("away");
+    let mut running = rig.start();
+    let desk = running.object.desk().clone();
+    desk.begin().await.unwrap();
+    for offset in [0, 100] {
+        sleep(Duration::from_secs(500)).await;
+        desk.add(offset, vec![1; 100]).await.unwrap();
+    }
+    running.becomes(1, 0).await;
+    sleep(Duration::from_secs(700)).await;
+    running.becomes(0, 4).await;
+    assert!(!rig.has("part"));
     running.stop().await;
 }
 

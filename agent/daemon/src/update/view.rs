@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{
     Shown,
-    machine::{Outcome, State},
+    machine::{Machine, Outcome, State},
 };
 
 /// `GET /update`. Fields are added, never renamed.
@@ -82,6 +82,28 @@ impl UpdateView {
             _ => "no update",
         }
     }
+}
+
+/// What the log of events says of a change; `None`: nothing that matters.
+pub(super) fn news(machine: &Machine, before: &Machine) -> Option<String> {
+    let is = (machine.state, machine.outcome);
+    if is == (before.state, before.outcome) {
+        return None;
+    }
+    let version = machine.package.as_ref().or(before.package.as_ref());
+    let version = version.map_or_else(String::new, |(_, version)| format!(" {version}"));
+    Some(match is {
+        (State::Downloading, _) => "a package is on its way".to_owned(),
+        (State::Downloaded, Outcome::Deferred) => {
+            format!("version{version} waits until nobody works at the box")
+        }
+        (State::Downloaded, Outcome::Failed) => format!("version{version} failed"),
+        (State::Downloaded, _) => format!("version{version} is ready to be installed"),
+        (State::Updating, _) => format!("version{version} is being installed"),
+        (State::Idle, Outcome::Success) => format!("version{version} runs"),
+        (State::Idle, Outcome::Initial | Outcome::Cancelled) => "no update".to_owned(),
+        (State::Idle, _) => format!("version{version} is not installed"),
+    })
 }
 
 /// One line.

@@ -256,10 +256,15 @@ fn people_at_the_box_put_off_what_is_not_critical() {
 #[test]
 fn people_come_first() {
     let mut machine = machine(State::Downloading);
-    machine.begin_local().unwrap();
+    machine.begin_local(false).unwrap();
     let act = machine.downloaded("lamplighter".to_owned(), "1.2".to_owned(), true);
     assert_eq!(act, Act::Install(1), "whoever brings a package means it");
-    assert_eq!(machine.begin_local(), Err(NotNow));
+    assert_eq!(machine.begin_local(false), Err(NotNow));
+    assert_eq!(
+        machine.clone().begin_local(true),
+        Ok(Act::Discard),
+        "it is stuck"
+    );
     assert_eq!(machine.roll_back(), Err(NotNow));
     assert_eq!(
         machine.on_report(&report(Phase::Installed, 7)),

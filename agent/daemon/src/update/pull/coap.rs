@@ -82,6 +82,9 @@ async fn blocks(course: &mut Course<'_>, talk: &mut Talk) -> Result<(), Attempt>
         if offset == 0 {
             course.is_of(etag, 0).await?;
         }
+        if part.has_more {
+            go_along(talk, response.payload.len(), size)?;
+        }
         let known = usize::try_from(course.offset - offset).unwrap_or(usize::MAX);
         if let Some(new) = response.payload.get(known..) {
             course.add(new.to_vec()).await?;
@@ -90,6 +93,20 @@ async fn blocks(course: &mut Course<'_>, talk: &mut Talk) -> Result<(), Attempt>
             return Ok(());
         }
     }
+}
+
+/// Goes on with blocks of the size that the server gives, where these are smaller than was asked for.
+/// Only the last may be cut. // RFC 7959, 2.2 and 2.4
+fn go_along(talk: &mut Talk, given: usize, asked: u64) -> Result<(), Attempt> {
+    if given as u64 == asked {
+        return Ok(());
+    }
+    if !given.is_power_of_two() || given < 16 || given as u64 > asked {
+        return Err(broken(format!("the server sends a block of {given} bytes")));
+    }
+    let szx = u8::try_from(given.ilog2() - 4).map_err(broken)?;
+    talk.endpoint.limit_blocks(szx, talk.begun.elapsed());
+    Ok(())
 }
 
 fn request(course: &Course<'_>, offset: u64) -> Result<Request, Attempt> {

@@ -74,6 +74,12 @@ async fn fetch_from(course: &mut Course<'_>, place: &Place) -> Result<Step, Atte
             let (start, _) = range(response.headers())
                 .filter(|(start, _)| *start == course.offset)
                 .ok_or_else(|| broken("the server sends another part than it was asked for"))?;
+            let etag = strong_etag(response.headers());
+            if start > 0 && etag.is_some() && etag != course.origin.etag {
+                course.is_of(None, 0).await?;
+                let words = "the server has another version now".to_owned();
+                return Err(Attempt::Broken(words, Some(Duration::ZERO)));
+            }
             take(course, response, start).await
         }
         StatusCode::RANGE_NOT_SATISFIABLE => {
@@ -172,8 +178,10 @@ async fn take(
     if let Some(length) = hyper::body::Body::size_hint(response.body()).exact() {
         course.check_length(start.saturating_add(length))?;
     }
-    let etag = strong_etag(response.headers());
-    course.is_of(etag, start).await?;
+    if start == 0 {
+        let etag = strong_etag(response.headers());
+        course.is_of(etag, start).await?;
+    }
     let mut body = response.into_body();
     loop {
         let frame = timeout(SILENCE, body.frame()).await;

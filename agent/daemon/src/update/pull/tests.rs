@@ -139,6 +139,25 @@ async fn http_begins_anew_with_another_version() {
 }
 
 #[tokio::test]
+async fn http_parts_of_another_version_are_not_added() {
+    let rig = Rig::new("http-part");
+    let answers = [
+        "HTTP/1.1 200 OK\r\nETag: \"one\"\r\nContent-Length: 10\r\n\r\nabcd",
+        "HTTP/1.1 206 Part\r\nETag: \"two\"\r\nContent-Range: bytes 4-9/10\r\nContent-Length: 6\r\n\r\n456789",
+        "HTTP/1.1 200 OK\r\nETag: \"two\"\r\nContent-Length: 10\r\n\r\n0123",
+        // Without a version it is the one that was asked for. RFC 9110, 13.1.5
+        "HTTP/1.1 206 Part\r\nContent-Range: bytes 4-9/10\r\nContent-Length: 6\r\n\r\n456789",
+    ];
+    let (address, serving) = http_server(answers.map(str::to_owned).to_vec()).await;
+    fetched(&rig, format!("http://{address}/")).await.unwrap();
+    let asked = serving.await.unwrap();
+    assert!(asked[1].contains("range: bytes=4-"), "{}", asked[1]);
+    assert!(!asked[2].contains("range:"), "{}", asked[2]);
+    assert!(asked[3].contains("if-range: \"two\""), "{}", asked[3]);
+    assert_eq!(content(&rig.state_dir(), "part"), DIGITS.as_bytes());
+}
+
+#[tokio::test]
 async fn http_servers_may_refuse() {
     for (answer, outcome) in [
         (
@@ -181,13 +200,18 @@ async fn coap_server(
     body: Vec<u8>,
     etag: &'static [u8],
     answers: usize,
+    block_szx: u8,
 ) -> (SocketAddr, Arc<Mutex<Vec<String>>>) {
     let socket = UdpSocket::bind("127.0.0.1:0").await.unwrap();
     let address = socket.local_addr().unwrap();
     let asked = Arc::new(Mutex::new(Vec::new()));
     let paths = Arc::clone(&asked);
     tokio::spawn(async move {
-        let mut endpoint = Endpoint::new(Params::default(), 1);
+        let params = Params {
+            block_szx,
+            ..Params::default()
+        };
+        let mut endpoint = Endpoint::new(params, 1);
         let mut datagram = vec![0; 2048];
         for number in 0..answers {
             let (length, from) = socket.recv_from(&mut datagram).await.unwrap();
@@ -219,7 +243,7 @@ fn body(length: usize) -> Vec<u8> {
 #[tokio::test]
 async fn coap_is_fetched_block_by_block() {
     let rig = Rig::new("coap");
-    let (address, asked) = coap_server(body(5000), b"one", 5).await;
+    let (address, asked) = coap_server(body(5000), b"one", 5, 6).await;
     let uri = format!("coap://{address}/a%20b/c?d=e&f");
     fetched(&rig, uri).await.unwrap();
     assert_eq!(content(&rig.state_dir(), "part"), body(5000));
@@ -241,13 +265,63 @@ async fn coap_goes_on_where_it_broke_off() {
         depot.add(0, &body(2100)).unwrap();
     };
     // Three blocks are left of five.
-    let (address, _) = coap_server(body(5000), b"one", 3).await;
+    let (address, _) = coap_server(body(5000), b"one", 3, 6).await;
     there(address, b"one");
     fetched(&rig, format!("coap://{address}/p")).await.unwrap();
     assert_eq!(content(&rig.state_dir(), "part"), body(5000));
     // It has another version now: one block to learn that, then all of them.
-    let (address, _) = coap_server(body(3000), b"two", 4).await;
+    let (address, _) = coap_server(body(3000), b"two", 4, 6).await;
     there(address, b"one");
     fetched(&rig, format!("coap://{address}/p")).await.unwrap();
     assert_eq!(content(&rig.state_dir(), "part"), body(3000));
+}
+
+#[tokio::test]
+async fn coap_servers_may_send_smaller_blocks() {
+    let rig = Rig::new("coap-small");
+    // Each block of 512 once; more is not answered.
+    let (address, _) = coap_server(body(2000), b"one", 4, 5).await;
+    fetched(&rig, format!("coap://{address}/p")).await.unwrap();
+    assert_eq!(content(&rig.state_dir(), "part"), body(2000));
+}
+
+/// A block before the last that is cut is none: there is no next one. // RFC 7959, 2.2
+#[tokio::test]
+async fn coap_blocks_that_are_cut_end_an_attempt() {
+    for length in [0, 8, 100, 1200] {
+        let rig = Rig::new("coap-cut");
+        let socket = UdpSocket::bind("127.0.0.1:0").await.unwrap();
+        let address = socket.local_addr().unwrap();
+        let serving = tokio::spawn(async move {
+            let mut asked = Vec::new();
+            let mut datagram = vec![0; 2048];
+            for number in 0..3 {
+                let (got, from) = socket.recv_from(&mut datagram).await.unwrap();
+                let token = &datagram[4..][..usize::from(datagram[0] & 0xf)];
+                asked.push(datagram[..got].to_vec());
+                // An acknowledgement: 2.05 with Block2 0/1/1024, at last 4.04.
+                let code = if number < 2 { 0x45 } else { 0x84 };
+                let mut answer = vec![0x60 | datagram[0] & 0xf, code, datagram[2], datagram[3]];
+                answer.extend(token);
+                if number < 2 {
+                    answer.extend([0xd1, 23 - 13, 0x0e, 0xff]);
+                    answer.extend(body(length));
+                    if length == 0 {
+                        answer.pop();
+                    }
+                }
+                socket.send_to(&answer, from).await.unwrap();
+            }
+            asked
+        });
+        let (outcome, _) = fetched(&rig, format!("coap://{address}/p"))
+            .await
+            .unwrap_err();
+        assert_eq!(outcome, Outcome::InvalidUri);
+        let asked = serving.await.unwrap();
+        assert!(
+            asked.iter().all(|question| *question == asked[0]),
+            "each is the first of an attempt of its own"
+        );
+    }
 }
