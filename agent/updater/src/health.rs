@@ -28,23 +28,23 @@ pub(crate) struct Health {
     problems: Vec<Problem>,
     /// Of the agent.
     #[serde(default)]
-    uptime_s: Option<f64>,
+    uptime_ms: Option<f64>,
 }
 
 /// A point of time of this machine.
-#[derive(Clone, Debug, Default, Deserialize, Eq, PartialEq, Serialize)]
+#[derive(Clone, Debug, Default, Deserialize, PartialEq, Serialize)]
 pub(crate) struct Moment {
     /// Of its start.
     boot: String,
     /// Since then.
-    seconds: u64,
+    seconds: f64,
 }
 
 impl Moment {
     pub(crate) fn now() -> Self {
         let text = |path| fs::read_to_string(path).unwrap_or_default();
-        let seconds = text("/proc/uptime");
-        let seconds = seconds.split('.').next().unwrap_or_default();
+        let uptime = text("/proc/uptime");
+        let seconds = uptime.split(' ').next().unwrap_or_default();
         Self {
             boot: text("/proc/sys/kernel/random/boot_id"),
             seconds: seconds.parse().unwrap_or_default(),
@@ -81,10 +81,9 @@ impl Health {
     /// Whether it has been running since before that moment: it is not the program that was installed
     /// then.
     pub(crate) fn is_older_than(&self, moment: &Moment, now: &Moment) -> bool {
-        let started = self.uptime_s.map(|uptime| now.seconds as f64 - uptime);
-        // Both are cut to seconds.
-        now.boot == moment.boot
-            && started.is_some_and(|started| started + 1.0 < moment.seconds as f64)
+        let started = self.uptime_ms.map(|uptime| now.seconds - uptime / 1000.0);
+        // Rather later than it was: the answer took its time.
+        now.boot == moment.boot && started.is_some_and(|started| started < moment.seconds)
     }
 
     /// What is wrong with `now`, if this was `self` before.
@@ -204,14 +203,14 @@ mod tests {
 
     #[test]
     fn what_was_not_started_anew_is_the_one_before() {
-        let health = health(r#"{"uptime_s": 100}"#);
+        let health = health(r#"{"uptime_ms": 100000}"#);
         let at = |boot: &str, seconds| Moment {
             boot: boot.to_owned(),
             seconds,
         };
-        assert!(health.is_older_than(&at("a", 950), &at("a", 1000)));
-        assert!(!health.is_older_than(&at("a", 890), &at("a", 1000)));
-        assert!(!health.is_older_than(&at("a", 950), &at("b", 105)));
+        assert!(health.is_older_than(&at("a", 950.0), &at("a", 1000.0)));
+        assert!(!health.is_older_than(&at("a", 899.9), &at("a", 1000.0)));
+        assert!(!health.is_older_than(&at("a", 950.0), &at("b", 105.0)));
     }
 
     #[test]

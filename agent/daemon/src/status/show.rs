@@ -18,6 +18,7 @@ use super::{
 
 impl Model {
     pub(super) fn view(&self, now: Now) -> StatusView {
+        let uptime = now.mono.saturating_sub(self.started.mono);
         StatusView {
             servers: self.server_views(now),
             bearers: self.bearer_views(now),
@@ -36,7 +37,8 @@ impl Model {
             version: env!("CARGO_PKG_VERSION").to_owned(),
             time: now.unix.map(rfc3339),
             clock: ClockView::of(now, self.clock),
-            uptime_s: now.mono.saturating_sub(self.started.mono).as_secs(),
+            uptime_s: uptime.as_secs(),
+            uptime_ms: uptime.as_millis() as u64,
             bootstrap: self.bootstrap_view(now),
             demo: self.demo,
         }

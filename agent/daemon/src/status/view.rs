@@ -31,6 +31,8 @@ pub struct StatusView {
     #[serde(default)]
     pub clock: ClockView,
     pub uptime_s: u64,
+    #[serde(default)]
+    pub uptime_ms: u64,
     /// The bootstrap server; null where there is no account.
     #[serde(default)]
     pub bootstrap: Option<BootstrapView>,

@@ -47,7 +47,7 @@ fn start(name: &'static str) -> Rig {
     let run_dir = station.agent.run_dir.display();
     // Nobody starts the agent anew here, as a package does: it says that somebody has.
     let asks = format!(
-        "#!/bin/sh\n{} --run-dir {run_dir} \"$@\" | sed 's/\"uptime_s\": *[0-9]*/\"uptime_s\": 0/'\n",
+        "#!/bin/sh\n{} --run-dir {run_dir} \"$@\" | sed 's/\"uptime_ms\": *[0-9]*/\"uptime_ms\": 0/'\n",
         program().display()
     );
     let installs = format!("#!/bin/sh\necho \"$@\" >>{}/calls\n", tools.display());
