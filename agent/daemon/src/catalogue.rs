@@ -248,14 +248,10 @@ fn max_age(device: &Device, point: &Point) -> Option<Duration> {
 
 #[cfg(test)]
 mod tests {
-    use crate::config::{Hardware, Source};
-
     use super::*;
 
     #[test]
     fn lamps_show_what_was_measured() {
-        let directory = crate::fake::directory("catalogue");
-        let main = directory.join("lamplighter.toml");
         let text = r#"
 [client]
 endpoint = "cab-17"
@@ -266,15 +262,7 @@ backend = "sim"
 street = { line = "GPIO5", instance = "/3416/1" }
 light = { line = "GPIO6", instance = "/3311/0" }
 "#;
-        crate::atomic::write(&main, text.as_bytes(), 0o600).unwrap();
-        let source = Source {
-            main,
-            environment: Vec::new(),
-            definitions: lamplighter_model::tables::standard(),
-            hardware: Hardware::default(),
-            templates: "/nowhere".into(),
-        };
-        let config = source.check().config.unwrap();
+        let config = crate::fake::configured(text);
         let feedback: Vec<_> = catalogue(&config)
             .points
             .into_iter()
@@ -288,6 +276,5 @@ light = { line = "GPIO6", instance = "/3311/0" }
                 ("lamps.street".to_owned(), Some(level)),
             ]
         );
-        std::fs::remove_dir_all(directory).unwrap();
     }
 }

@@ -192,7 +192,7 @@ mod tests {
 
     use super::*;
     use crate::{
-        config::{Hardware, Place, Source},
+        config::Place,
         fake::{self, now_at},
         status::Status,
     };
@@ -289,7 +289,6 @@ mod tests {
 
     fn strict() -> Config {
         let directory = fake::directory("doctor");
-        let main = directory.join("lamplighter.toml");
         let vectors = concat!(env!("CARGO_MANIFEST_DIR"), "/../../tests/vectors/dtls");
         let key = fs::read(format!("{vectors}/client.key.der")).unwrap();
         let hex: String = key.iter().map(|byte| format!("{byte:02x}")).collect();
@@ -304,15 +303,7 @@ mod tests {
              cert = \"{vectors}/client.der\", key = \"{}/key\", ca = \"{vectors}/authority.der\", strict_time = true }}\n",
             directory.display()
         );
-        crate::atomic::write(&main, text.as_bytes(), 0o600).unwrap();
-        let source = Source {
-            main,
-            environment: Vec::new(),
-            definitions: lamplighter_model::tables::standard(),
-            hardware: Hardware::default(),
-            templates: "/nowhere".into(),
-        };
-        source.check().config.unwrap()
+        fake::configured(&text)
     }
 
     #[test]

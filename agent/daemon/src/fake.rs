@@ -30,7 +30,7 @@ use crate::{
     api::Api,
     ask::{Ask, Asker},
     bearer::{self, BearerFacts, BearerId, Meta, Reason},
-    config::{self, BearerKind, Manage},
+    config::{self, BearerKind},
     events::{EventLog, LoadedLog},
     status::{Catalogue, DeviceEntry, GroupEntry, PointEntry, ServerEntry, Status},
     store::History,
@@ -392,6 +392,21 @@ fn resource(
     }
 }
 
+/// A configuration from the text of its only file.
+pub(crate) fn configured(text: &str) -> config::Config {
+    let main = directory("configured").join("lamplighter.toml");
+    crate::atomic::write(&main, text.as_bytes(), 0o600).unwrap();
+    let source = config::Source {
+        main,
+        environment: Vec::new(),
+        definitions: lamplighter_model::tables::standard(),
+        hardware: config::Hardware::default(),
+        templates: "/nowhere".into(),
+    };
+    let config::Checked { config, problems } = source.check();
+    config.unwrap_or_else(|| panic!("{problems:?}"))
+}
+
 /// A bearer that nobody has tried yet.
 pub(crate) fn bearer(id: u16, name: &str) -> BearerFacts {
     BearerFacts {
@@ -420,19 +435,8 @@ pub(crate) fn bearer(id: u16, name: &str) -> BearerFacts {
 pub(crate) fn configured_bearer(name: &str) -> config::Bearer {
     let kind = BearerKind::Ethernet;
     config::Bearer {
-        name: name.to_owned(),
-        kind,
-        interface: None,
         priority: 10,
-        tier: None,
-        metered: None,
-        cap: None,
-        manage: Manage::None,
-        apn: None,
-        pin: None,
-        dns: Vec::new(),
-        sms_from: Vec::new(),
-        timing: kind.timing(),
+        ..config::Bearer::new(name, kind)
     }
 }
 

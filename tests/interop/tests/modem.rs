@@ -21,19 +21,8 @@ const CELL: BearerId = BearerId(0);
 
 fn bearer(manage: Manage) -> Bearer {
     Bearer {
-        name: "cell".into(),
-        kind: BearerKind::Cellular,
-        interface: None,
-        priority: 100,
-        tier: None,
-        metered: None,
-        cap: None,
         manage,
-        apn: None,
-        pin: None,
-        dns: Vec::new(),
-        sms_from: Vec::new(),
-        timing: BearerKind::Cellular.timing(),
+        ..Bearer::new("cell", BearerKind::Cellular)
     }
 }
 

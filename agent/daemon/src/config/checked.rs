@@ -27,6 +27,7 @@ use lamplighter_updater::settings::{Installer, PublicKey};
 use super::secret::Secret;
 use crate::store::StoreConfig;
 
+pub(in crate::config) use bearer::PRIORITY;
 pub use bearer::{Apn, AtCap, Bearer, BearerKind, Cap, Manage, Tier, Timing};
 
 pub use super::schema::{Backend, Bias, Exit, PowerSource, Rs485};

@@ -211,16 +211,16 @@ impl Drop for Task {
 
 #[cfg(test)]
 mod tests {
-    use lamplighter_model::{BootId, tables};
+    use lamplighter_model::BootId;
     use tokio::task::Id;
 
     use super::*;
     use crate::{
         catalogue::catalogue,
         clock::Clock,
-        config::{Hardware, Source},
         devices::{Devices, start},
         events::{EventLog, LoadedLog},
+        fake::configured,
         status::Status,
         system::Parts,
     };
@@ -242,22 +242,6 @@ mod tests {
             name = name,
             unit = unit,
         )
-    }
-
-    fn config(text: &str) -> Config {
-        let main = crate::fake::directory("keep").join("lamplighter.toml");
-        crate::atomic::write(&main, text.as_bytes(), 0o600).unwrap();
-        let source = Source {
-            main,
-            environment: Vec::new(),
-            definitions: tables::standard(),
-            hardware: Hardware::default(),
-            templates: "/nowhere".into(),
-        };
-        let checked = source.check();
-        checked
-            .config
-            .unwrap_or_else(|| panic!("{:?}", checked.problems))
     }
 
     fn begin(config: &Config, kept: Kept) -> Devices {
@@ -295,13 +279,13 @@ mod tests {
 
     #[tokio::test]
     async fn what_was_not_changed_goes_on_and_everything_else_begins_anew() {
-        let first = config(&[LAMPS, LINE, &modbus("m", 1), &modbus("n", 2)].concat());
+        let first = configured(&[LAMPS, LINE, &modbus("m", 1), &modbus("n", 2)].concat());
         let mut devices = begin(&first, Kept::default());
         let before = tasks(&devices);
         let handles = std::mem::take(&mut devices.handles);
         // Another device stands before them all, one is changed, one is gone.
         let other = "[device.a]\nadapter = \"sim\"\npoint.t = { resource = \"/3303/0/5700\" }\n";
-        let second = config(&[LAMPS, other, LINE, &modbus("m", 3)].concat());
+        let second = configured(&[LAMPS, other, LINE, &modbus("m", 3)].concat());
         let devices = begin(&second, devices.keep(handles));
         let after = tasks(&devices);
         let names: Vec<&str> = after.keys().map(String::as_str).collect();
@@ -316,11 +300,11 @@ mod tests {
     #[tokio::test]
     async fn a_line_that_is_another_takes_its_devices_along() {
         let device = modbus("m", 1);
-        let first = config(&[LAMPS, LINE, &device].concat());
+        let first = configured(&[LAMPS, LINE, &device].concat());
         let mut devices = begin(&first, Kept::default());
         let before = tasks(&devices);
         let handles = std::mem::take(&mut devices.handles);
-        let second = config(&[LAMPS, &LINE.replace(":9", ":10"), &device].concat());
+        let second = configured(&[LAMPS, &LINE.replace(":9", ":10"), &device].concat());
         let after = tasks(&begin(&second, devices.keep(handles)));
         assert_ne!(after["bus b"], before["bus b"]);
         assert_ne!(after["m"], before["m"]);

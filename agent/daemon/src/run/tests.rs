@@ -6,13 +6,13 @@ use lamplighter_lwm2m::{
     saved::{GivenAccount, GivenBootstrap, Record, SavedGiven, SavedInstance},
     security::{SecurityAccount, SecurityMode},
 };
-use lamplighter_model::{ResourceAddress, Sample, Value, tables};
+use lamplighter_model::{ResourceAddress, Sample, Value};
 use lamplighter_site::saved::{SavedChange, SavedPart};
 
 use super::*;
 use crate::{
     catalogue::catalogue,
-    config::{Config, Hardware, Place, Problem, Severity, Source},
+    config::{Place, Problem, Severity},
     events::LoadedLog,
     store::StoreConfig,
 };
@@ -35,20 +35,7 @@ security = { mode = "none" }
 allow_unsecured = true
 "#;
 
-pub(super) fn config(text: &str) -> Config {
-    let main = crate::fake::directory("run").join("lamplighter.toml");
-    crate::atomic::write(&main, text.as_bytes(), 0o600).unwrap();
-    let source = Source {
-        main,
-        environment: Vec::new(),
-        definitions: tables::standard(),
-        hardware: Hardware::default(),
-        templates: "/nowhere".into(),
-    };
-    let checked = source.check();
-    let problems = checked.problems;
-    checked.config.unwrap_or_else(|| panic!("{problems:?}"))
-}
+pub(super) use crate::fake::configured as config;
 
 /// An agent whose adapters have not said anything yet.
 pub(super) fn agent(text: &str) -> Agent {

@@ -1,11 +1,11 @@
 //! The adapter of the box itself, as its supervisor calls it.
 
-use lamplighter_model::{BootId, Stamp, UnixTime, Value, device::LinkState, tables};
+use lamplighter_model::{BootId, Stamp, UnixTime, Value, device::LinkState};
 
 use super::*;
 use crate::{
     bearer::{self, BearerFacts, Reason},
-    config::{Hardware, PowerSource, Source},
+    config::PowerSource,
     events::{Class, LoadedLog, News},
     fake::now_at,
 };
@@ -14,23 +14,8 @@ fn log() -> EventLog {
     EventLog::new(|| now_at(100), LoadedLog::default(), None)
 }
 
-/// A checked configuration from its text.
 fn configured(text: &str) -> Config {
-    let directory = crate::fake::directory("system");
-    let main = directory.join("lamplighter.toml");
-    let text = format!("[client]\nendpoint = \"cab-17\"\n{text}");
-    crate::atomic::write(&main, text.as_bytes(), 0o600).unwrap();
-    let source = Source {
-        main,
-        environment: Vec::new(),
-        definitions: tables::standard(),
-        hardware: Hardware::default(),
-        templates: "/nowhere".into(),
-    };
-    let checked = source.check();
-    checked
-        .config
-        .unwrap_or_else(|| panic!("{:?}", checked.problems))
+    crate::fake::configured(&format!("[client]\nendpoint = \"cab-17\"\n{text}"))
 }
 
 fn system_of(text: &str, log: &EventLog) -> System {

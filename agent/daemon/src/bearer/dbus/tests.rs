@@ -7,19 +7,9 @@ use crate::bearer::dbus::modem::Modem;
 
 fn bearer(name: &str, kind: BearerKind, interface: Option<&str>) -> Bearer {
     Bearer {
-        name: name.into(),
-        kind,
         interface: interface.map(str::to_owned),
-        priority: 100,
-        tier: None,
-        metered: None,
-        cap: None,
         manage: crate::config::Manage::None,
-        apn: None,
-        pin: None,
-        dns: Vec::new(),
-        sms_from: Vec::new(),
-        timing: kind.timing(),
+        ..Bearer::new(name, kind)
     }
 }
 

@@ -8,19 +8,8 @@ use crate::bearer::{
 
 fn bearer(name: &str, kind: BearerKind, manage: Manage) -> Bearer {
     Bearer {
-        name: name.into(),
-        kind,
-        interface: None,
-        priority: 100,
-        tier: None,
-        metered: None,
-        cap: None,
         manage,
-        apn: None,
-        pin: None,
-        dns: Vec::new(),
-        sms_from: Vec::new(),
-        timing: kind.timing(),
+        ..Bearer::new(name, kind)
     }
 }
 

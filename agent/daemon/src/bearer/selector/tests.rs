@@ -16,7 +16,7 @@ use crate::{
         Action, AddressFamily, BearerEvent, BearerFacts, BearerId, Choice, LinkFacts, Reason,
         Status, Switch, Want,
     },
-    config::{AtCap, Bearer, BearerKind, Cap, Manage, Tier},
+    config::{AtCap, Bearer, BearerKind, Cap, Tier},
 };
 
 const START: Duration = Duration::from_secs(1000);
@@ -26,21 +26,7 @@ fn s(seconds: f64) -> Duration {
 }
 
 fn bearer(name: &str, kind: BearerKind) -> Bearer {
-    Bearer {
-        name: name.to_owned(),
-        kind,
-        interface: None,
-        priority: 100,
-        tier: None,
-        metered: None,
-        cap: None,
-        manage: Manage::None,
-        apn: None,
-        pin: None,
-        dns: Vec::new(),
-        sms_from: Vec::new(),
-        timing: kind.timing(),
-    }
+    Bearer::new(name, kind)
 }
 
 fn facts(index: u32) -> LinkFacts {

@@ -6,7 +6,7 @@ use super::{Checker, below, key};
 use crate::{
     bearer::{AddressFamily, cost::Cost},
     config::{
-        checked::{Apn, Bearer, BearerKind, Cap, Manage, Timing},
+        checked::{Apn, Bearer, BearerKind, Cap, Manage, PRIORITY, Timing},
         layer::Key,
         schema,
         secret::Secret,
@@ -72,7 +72,7 @@ impl Checker<'_> {
             name: name.to_owned(),
             kind,
             interface,
-            priority: bearer.priority.unwrap_or(100),
+            priority: bearer.priority.unwrap_or(PRIORITY),
             tier: bearer.tier,
             metered: bearer.metered,
             cap,

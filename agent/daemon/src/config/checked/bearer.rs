@@ -29,6 +29,30 @@ pub struct Bearer {
     pub timing: Timing,
 }
 
+/// Of a bearer of which nothing else is said.
+pub(in crate::config) const PRIORITY: u16 = 100;
+
+impl Bearer {
+    /// One of which the configuration says nothing but the kind.
+    pub fn new(name: &str, kind: BearerKind) -> Self {
+        Self {
+            name: name.to_owned(),
+            kind,
+            interface: None,
+            priority: PRIORITY,
+            tier: None,
+            metered: None,
+            cap: None,
+            manage: Manage::None,
+            apn: None,
+            pin: None,
+            dns: Vec::new(),
+            sms_from: Vec::new(),
+            timing: kind.timing(),
+        }
+    }
+}
+
 /// An access point of a cellular network.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Apn {

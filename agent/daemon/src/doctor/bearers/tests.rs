@@ -1,27 +1,12 @@
 use std::{os::unix::fs::symlink, path::PathBuf};
 
 use super::*;
-use crate::{
-    bearer::AddressFamily,
-    config::{Manage, Tier},
-    doctor::Weight,
-};
+use crate::{bearer::AddressFamily, config::Tier, doctor::Weight};
 
 fn bearer(name: &str, kind: BearerKind, interface: Option<&str>) -> Bearer {
     Bearer {
-        name: name.to_owned(),
-        kind,
         interface: interface.map(str::to_owned),
-        priority: 100,
-        tier: None,
-        metered: None,
-        cap: None,
-        manage: Manage::None,
-        apn: None,
-        pin: None,
-        dns: Vec::new(),
-        sms_from: Vec::new(),
-        timing: kind.timing(),
+        ..Bearer::new(name, kind)
     }
 }
 

@@ -19,19 +19,9 @@ fn apn(name: &str) -> Apn {
 fn line(memory: &Memory) -> Line {
     let kind = BearerKind::Cellular;
     let bearer = Bearer {
-        name: "cell".into(),
-        kind,
-        interface: None,
-        priority: 100,
-        tier: None,
-        metered: None,
-        cap: None,
         manage: Manage::ModemManager,
         apn: Some(apn("old")),
-        pin: None,
-        dns: Vec::new(),
-        sms_from: Vec::new(),
-        timing: kind.timing(),
+        ..Bearer::new("cell", kind)
     };
     Line::new(CELL, bearer, memory)
 }

@@ -19,7 +19,7 @@ use nix::{
 use super::*;
 use crate::{
     bearer::netlink::address::{self, Wanted},
-    config::{BearerKind, Manage},
+    config::BearerKind,
 };
 
 /// Everything here takes milliseconds.
@@ -72,19 +72,8 @@ fn ip_batch(lines: &str) {
 
 fn config(name: &str, kind: BearerKind, interface: Option<&str>) -> Bearer {
     Bearer {
-        name: name.to_owned(),
-        kind,
         interface: interface.map(str::to_owned),
-        priority: 100,
-        tier: None,
-        metered: None,
-        cap: None,
-        manage: Manage::None,
-        apn: None,
-        pin: None,
-        dns: Vec::new(),
-        sms_from: Vec::new(),
-        timing: kind.timing(),
+        ..Bearer::new(name, kind)
     }
 }
 
